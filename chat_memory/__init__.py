@@ -1,0 +1,81 @@
+"""Durable, ordered, tenant-scoped chat history for Django; importing it touches neither registry nor database."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chat_memory.exceptions import (
+        BranchNotFound,
+        ChatMemoryError,
+        Conflict,
+        MessageConflict,
+        NotFound,
+        NotSupported,
+        SessionNotFound,
+        StorageUnavailable,
+        TooLarge,
+        ValidationError,
+        VersionConflict,
+        WorkspaceNotFound,
+    )
+    from chat_memory.history.conversation import Conversation, aappend_many, append_many, conversation
+    from chat_memory.records import Message, Receipt
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "chat_memory.records": ("Message", "Receipt"),
+    "chat_memory.history.conversation": ("Conversation", "aappend_many", "append_many", "conversation"),
+    "chat_memory.exceptions": (
+        "BranchNotFound",
+        "ChatMemoryError",
+        "Conflict",
+        "MessageConflict",
+        "NotFound",
+        "NotSupported",
+        "SessionNotFound",
+        "StorageUnavailable",
+        "TooLarge",
+        "ValidationError",
+        "VersionConflict",
+        "WorkspaceNotFound",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BranchNotFound",
+    "ChatMemoryError",
+    "Conflict",
+    "Conversation",
+    "Message",
+    "MessageConflict",
+    "NotFound",
+    "NotSupported",
+    "Receipt",
+    "SessionNotFound",
+    "StorageUnavailable",
+    "TooLarge",
+    "ValidationError",
+    "VersionConflict",
+    "WorkspaceNotFound",
+    "aappend_many",
+    "append_many",
+    "conversation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME_OF[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,135 @@
+"""Owns the pages about single messages, all read-only; the transcript shows them as a conversation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Left, NullIf
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.text import Truncator, format_lazy
+from django.utils.translation import gettext, gettext_lazy as _
+
+from chat_memory.admin.base import ScopedAdmin
+from chat_memory.admin.filters import SessionWorkspaceFilter
+from chat_memory.admin.presentation import entry_of, readable
+from chat_memory.admin.scope import Scope
+from chat_memory.models import Message
+
+EXCERPT = 160
+SEARCHED = 20_000
+EXPLAINED = _(
+    "A turn is a user message and all that follows it, up to the next user message. The state says how far a message "
+    "has come: complete, streaming (still being written) or failed (broken off)."
+)
+
+
+class MessageList(ChangeList):
+    """The list of messages, with the beginning of each in place of its whole content."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> Any:
+        """The rows of the list, without those that ``clear()`` has hidden."""
+        rows = super().get_queryset(request, exclude_parameters).filter(seq__gt=F("session__base_seq"))
+        text = Coalesce("content", NullIf("parts", Value("null")), "tool_calls")
+        return rows.annotate(beginning=Left(text, EXCERPT)).defer("content", "parts", "tool_calls", "metadata")
+
+
+@admin.register(Message)
+class MessageAdmin(ScopedAdmin):
+    """Messages: searched, and read one by one; a message is never added, changed or deleted by hand."""
+
+    list_display = ("beginning", "role", "place", "created_at")
+    list_select_related = ("workspace", "session")
+    list_filter = (SessionWorkspaceFilter, "role", "created_at")
+    list_per_page = 50
+    ordering = ("-id",)
+    sortable_by = ()
+    search_fields = ("content",)
+    search_help_text = format_lazy(
+        _("Searches in the text of the newest {number} messages that the filters leave."), number=SEARCHED
+    )
+    fieldsets = (
+        (None, {"fields": ("transcript", "workspace", "reading")}),
+        (
+            _("State"),
+            {"fields": ("seq", "client_id", "turn", "tokens", "state", "created_at"), "description": EXPLAINED},
+        ),
+    )
+
+    class Media:
+        css = {"all": ("chat_memory/admin/chat_memory.css",)}  # noqa: RUF012
+
+    def reach(self, scope: Scope) -> Q:
+        """See ``ScopedAdmin.reach``."""
+        return scope.messages()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """With the session, which every page names."""
+        return super().get_queryset(request).select_related("workspace", "session")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002  # Django's
+        """The list with beginnings."""
+        return MessageList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Among the newest rows alone, so that a search never reads the whole table."""
+        if search_term:
+            oldest = queryset.order_by("-pk").values_list("pk", flat=True)[SEARCHED - 1 : SEARCHED]
+            for pk in oldest:  # one at most; a range of keys is what the planner reads as such
+                queryset = queryset.filter(pk__gte=pk)
+        return super().get_search_results(request, queryset, search_term)
+
+    @admin.display(description=_("message"))
+    def beginning(self, message: Message) -> str:
+        """The first characters of what was said."""
+        text: str = getattr(message, "beginning", None) or ""
+        if text[:1] in {"{", "["}:
+            text = readable(text)
+        return Truncator(text).chars(EXCERPT - 1) or gettext("(no text)")
+
+    @admin.display(description=_("conversation"))
+    def transcript(self, message: Message) -> str:
+        """The message's place in its conversation."""
+        name = f"{self.admin_site.name}:chat_memory_session_transcript"
+        address = reverse(name, args=[quote(message.session_id)], current_app=self.admin_site.name)
+        return format_html('<a href="{}?at={}#m{}">{}</a>', address, message.seq, message.seq, _place(message))
+
+    @admin.display(description=_("conversation"))
+    def place(self, message: Message) -> str:
+        """The same with the workspace, in one column."""
+        return format_html('{}<span class="cm-key">{}</span>', self.transcript(message), message.workspace)
+
+    @admin.display(description=_("message"))
+    def reading(self, message: Message) -> str:
+        """The whole message as the transcript shows it."""
+        return render_to_string("admin/chat_memory/includes/message.html", {"entry": entry_of(message, whole=True)})
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Django's page under the name of the message's place."""
+        return super().render_change_form(request, context | {"subtitle": _place(context["original"])}, *args, **kwargs)
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, obj: Message | None = None) -> bool:  # noqa: ARG002  # Django's name
+        """Nobody."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, obj: Message | None = None) -> bool:  # noqa: ARG002  # Django's name
+        """Nobody: a message goes with its session."""
+        return False
+
+
+def _place(message: Message) -> str:
+    return gettext("{session}, message {position}").format(session=message.session, position=message.seq)

@@ -1,0 +1,246 @@
+"""Owns the connection to Redis: pools, timeouts and what counts as down; it must not know what is cached."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache, cached_property
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TimeoutError as RedisTimeoutError,
+)
+from redis.retry import Retry
+
+from chat_memory import metrics
+from chat_memory.cache.breaker import Breaker
+
+logger = logging.getLogger("chat_memory.cache")
+
+TIMEOUT = 0.05
+"""Seconds a connect, a send or an answer may take: a database that has answered must not wait for its cache."""
+LEASE_MS = 300
+"""How long whoever missed may take to read the database and fill, in milliseconds."""
+QUIET = 60.0
+"""Seconds in which one kind of trouble is logged once."""
+SCRIPTS = ("lease", "fill", "push", "count")
+LAYOUT = 1
+"""Which layout the entries have; raised with every change of it. An older release leaves newer entries alone."""
+
+
+class Unavailable(Exception):
+    """Redis cannot serve this call; the database must."""
+
+
+class CacheClient:
+    """The scripts over one Redis, with a breaker before them; every failure is an Unavailable."""
+
+    def __init__(self, make: Callable[[], Redis]) -> None:
+        self._make = make
+        self.breaker = Breaker()
+        self._quiet_until: dict[str, float] = {}
+        self._scripts = {name: _script(name) for name in SCRIPTS}
+
+    @cached_property
+    def redis(self) -> Redis:
+        """The client library's own client, made at the first call that needs it: a Cluster's asks its nodes then."""
+        return self._make()
+
+    def run(self, script: str, key: str, args: Sequence[Any], *others: str) -> Any:
+        """Run a script on a key, and on others that lie in its slot.
+
+        Raises:
+            Unavailable: Redis is down, slow, refuses, or holds another type under the key.
+        """
+        sha, source = self._scripts[script]
+
+        def call() -> Any:
+            try:
+                return self.redis.evalsha(sha, 1 + len(others), key, *others, *args)
+            except NoScriptError:
+                return self.redis.eval(source, 1 + len(others), key, *others, *args)
+
+        return self._guarded(call)
+
+    def newest(self, key: str, number: int) -> list[bytes]:
+        """The last elements of a key's list; none where there is no key.
+
+        Raises:
+            Unavailable: as ``run``.
+        """
+        found: list[bytes] = self._guarded(lambda: self.redis.lrange(key, -number, -1))
+        return found
+
+    def drop(self, key: str) -> None:
+        """Remove a key, whatever it holds.
+
+        Raises:
+            Unavailable: as ``run``.
+        """
+        self._guarded(lambda: self.redis.delete(key))
+
+    def life(self, key: str) -> int:
+        """Milliseconds until a key goes; -1: it has no end, -2: there is none.
+
+        Raises:
+            Unavailable: as ``run``.
+        """
+        return int(self._guarded(lambda: self.redis.pttl(key)))
+
+    def ping(self) -> None:
+        """Ask for a sign of life.
+
+        Raises:
+            Unavailable: as ``run``.
+        """
+        self._guarded(lambda: self.redis.ping())  # noqa: PLW0108  # the client itself may be yet to be made
+
+    def info(self) -> dict[str, Any]:
+        """What the server tells of itself.
+
+        Raises:
+            Unavailable: as ``run``, or it may not be asked.
+        """
+        found: dict[str, Any] = self._guarded(lambda: self.redis.info())  # noqa: PLW0108
+        return found
+
+    def configured(self, pattern: str) -> dict[str, str]:
+        """The server's own settings whose names match.
+
+        Raises:
+            Unavailable: as ``run``, or it may not be asked.
+        """
+        found: dict[str, str] = self._guarded(lambda: self.redis.config_get(pattern))
+        return found
+
+    def complain(self, trouble: str) -> None:
+        """One line per kind of trouble and minute, not one per call; never a key or a value."""
+        now = time.monotonic()
+        if now >= self._quiet_until.get(trouble, 0.0):
+            self._quiet_until[trouble] = now + QUIET
+            logger.warning("chat_memory works without its cache: %s", trouble)
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        if not self.breaker.allows():
+            raise Unavailable("the breaker is open")
+        try:
+            answer = call()
+        except _NO_ANSWER as error:
+            if self.breaker.failed():
+                metrics.add("breaker_openings")
+            raise self._unavailable(error) from error
+        except RedisError as error:
+            # It answered, if only to refuse: another type under the key, read-only, out of memory, no EVAL.
+            self.breaker.succeeded()
+            raise self._unavailable(error) from error
+        self.breaker.succeeded()
+        return answer
+
+    def _unavailable(self, error: Exception) -> Unavailable:
+        # A ResponseError is many things; the first word of what Redis says tells which.
+        trouble = str(error).partition(" ")[0] if type(error) is ResponseError else type(error).__name__
+        self.complain(trouble)
+        return Unavailable(trouble)
+
+
+_NO_ANSWER = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
+
+
+def connect(alias: str, factory_path: str | None) -> CacheClient:
+    """The client of this process for an alias of CACHES; the same one for the same settings.
+
+    Raises:
+        ImproperlyConfigured: there is no such alias, it has no LOCATION, or REDIS_CLIENT returns an unfit client.
+    """
+    if factory_path:
+        return _from_factory(factory_path)
+    configured = django_settings.CACHES.get(alias)
+    if not configured or not configured.get("LOCATION"):
+        raise ImproperlyConfigured(f"CACHES has no {alias!r} with a LOCATION, which CHAT_MEMORY's cache needs.")
+    return _from_alias(alias, _Frozen(configured))
+
+
+@cache
+def _from_factory(path: str) -> CacheClient:
+    make = import_string(path)
+    return _client(lambda: _fit(make(), path))
+
+
+def _client(make: Callable[[], Redis]) -> CacheClient:
+    client = CacheClient(make)
+    # At once, so that wrong settings show. Some clients connect as they are made; a later call then tries again.
+    with suppress(*_NO_ANSWER, RedisError):
+        _ = client.redis
+    return client
+
+
+def _fit(redis: Any, path: str) -> Redis:
+    """A client as it must be.
+
+    Raises:
+        ImproperlyConfigured: it is none, an asynchronous one, or one that decodes what it reads (FEATURES N14, N15).
+    """
+    is_client = hasattr(redis, "get_encoder") and not inspect.iscoroutinefunction(redis.execute_command)
+    if not is_client or redis.get_encoder().decode_responses:
+        raise ImproperlyConfigured(f"REDIS_CLIENT: {path} must return a synchronous redis client that gives bytes.")
+    client: Redis = redis
+    return client
+
+
+class _Frozen(dict[str, Any]):
+    """A configuration as a key of a memo: equal by content."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(repr(self))
+
+
+@cache
+def _from_alias(_alias: str, configured: _Frozen) -> CacheClient:
+    location = configured["LOCATION"]
+    first = location.split(",")[0] if isinstance(location, str) else location[0]
+    options = dict(configured.get("OPTIONS", {}))
+    default = getattr(django_settings, "DJANGO_REDIS_CONNECTION_FACTORY", "django_redis.pool.ConnectionFactory")
+    # A subclass of whatever factory the alias has: Sentinel and the host's own topologies keep working.
+    factory = type("Impatient", (_Impatient, import_string(options.get("CONNECTION_FACTORY", default))), {})
+    return _client(lambda: factory(options).connect(first))
+
+
+class _Impatient:
+    """A django-redis connection factory with short timeouts, no retries, and pools that nobody else shares."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        sentinel = {**options.get("SENTINEL_KWARGS", {}), **_timeouts()}
+        pool = {**options.get("CONNECTION_POOL_KWARGS", {}), **_timeouts(), "decode_responses": False}
+        super().__init__({**options, "SENTINEL_KWARGS": sentinel, "CONNECTION_POOL_KWARGS": pool})  # type: ignore[call-arg]
+
+    def get_or_create_connection_pool(self, params: dict[str, Any]) -> Any:
+        """A new pool: django-redis would hand out the host's, which is known by its URL alone."""
+        return self.get_connection_pool(params)  # type: ignore[attr-defined]
+
+
+def _timeouts() -> dict[str, Any]:
+    return {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, "retry": Retry(NoBackoff(), 0)}
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    """A script's digest and its text, after the constants and the part all scripts share."""
+    scripts = files("chat_memory.cache") / "scripts"
+    constants = f"local LAYOUT, LEASE_MS = {LAYOUT}, {LEASE_MS}\n"
+    source = constants + (scripts / "header.lua").read_text() + (scripts / f"{name}.lua").read_text()
+    return sha1(source.encode(), usedforsecurity=False).hexdigest(), source

@@ -1,0 +1,57 @@
+"""Owns how cached bytes become messages again; ``storage.mapping.to_json`` wrote them. It must not do I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+
+import msgspec
+
+from chat_memory.records import Message
+
+_OPENINGS, _CLOSINGS = {b'{"id":'}, {b"}"}
+_seq = attrgetter("seq")
+_decode = msgspec.json.Decoder(list[Message]).decode
+
+
+class _Position(msgspec.Struct):
+    seq: int
+
+
+_position_of = msgspec.json.Decoder(_Position).decode
+
+
+class Damaged(ValueError):
+    """Cached bytes are not what this code wrote."""
+
+
+def decode(entries: Sequence[bytes], last_seq: int) -> list[Message]:
+    """The messages of cached entries, the last of which is at ``last_seq``.
+
+    Raises:
+        Damaged: an entry is no message, or one is missing (FEATURES N19, R07).
+    """
+    try:
+        messages = _decode(b"[" + b",".join(entries) + b"]")
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Damaged(type(error).__name__) from None
+    if list(map(_seq, messages)) != list(range(last_seq - len(messages) + 1, last_seq + 1)):
+        raise Damaged("a gap")
+    return messages
+
+
+def joined(entries: Sequence[bytes], last_seq: int) -> bytes:
+    """The entries as one JSON list: of the first the position is read, of the others the ends are looked at.
+
+    Raises:
+        Damaged: what was looked at is not what this code wrote.
+    """
+    # Sets, since a test of each entry in turn costs as much as the joining.
+    if not ({entry[:6] for entry in entries} <= _OPENINGS and {entry[-1:] for entry in entries} <= _CLOSINGS):
+        raise Damaged("no message")
+    try:
+        if entries and _position_of(entries[0]).seq != last_seq - len(entries) + 1:
+            raise Damaged("a gap")
+    except msgspec.DecodeError as error:
+        raise Damaged(type(error).__name__) from None
+    return b"[" + b",".join(entries) + b"]"

@@ -1,0 +1,1 @@
+"""Owns what a conversation can do, over any adapter; it must not touch the ORM."""

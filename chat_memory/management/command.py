@@ -1,0 +1,129 @@
+"""Owns what the commands share: refusals in one line, progress on a terminal, the result as text or JSON; no rules."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.db import DatabaseError
+
+from chat_memory.exceptions import ChatMemoryError, ValidationError
+
+TEXT, JSON = "text", "json"
+BROKEN_PIPE = 141
+"""The exit status of a program that nobody reads from any more: 128 and SIGPIPE."""
+_BAR = 30
+_SECONDS_BETWEEN = 0.1
+
+
+class MaintenanceCommand(BaseCommand):
+    """A command over ``chat_memory.maintenance``: exit status 0, or 1 and on stderr what was refused."""
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run the command; whatever it refuses becomes a CommandError."""
+        try:
+            self.run(**options)
+            self.stdout.flush()
+        except BrokenPipeError:
+            # Python flushes stdout once more at its end: let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(BROKEN_PIPE) from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise _refusal(f"{error.filename}: {reason}" if error.filename else reason) from error
+        except ValidationError as error:
+            raise _refusal(_by_option(error, options)) from error
+        except (ChatMemoryError, DatabaseError) as error:
+            raise _refusal(str(error).strip()) from error
+
+    def run(self, **options: Any) -> None:
+        """What the command does.
+
+        Raises:
+            ChatMemoryError: it is refused.
+        """
+        raise NotImplementedError
+
+    def tell(self, report: msgspec.Struct, text: str, options: dict[str, Any], stream: OutputWrapper) -> None:
+        """The result: JSON where it is asked for, else the text unless told to be silent."""
+        if options["report"] == JSON:
+            stream.write(msgspec.json.encode(report).decode(), str)
+        elif options["verbosity"] > 0:
+            stream.write(text, str)
+
+    def progress(self, unit: str, total: int | None = None) -> Progress:
+        """A progress bar on stderr; a mere count where the total is not known."""
+        return Progress(self.stderr, unit, total)
+
+
+def _refusal(text: str) -> CommandError:
+    """A refusal that every stream takes, whatever bytes there are in the names of files."""
+    return CommandError(text.encode(errors="backslashreplace").decode())
+
+
+def counted(size: int, noun: str) -> str:
+    """A number and what it counts: 1 line, 2 lines."""
+    return f"{size} {noun}" if size == 1 else f"{size} {noun}s"
+
+
+def _by_option(error: ValidationError, options: dict[str, Any]) -> str:
+    """What is wrong, by the name the operator gave it: --max-seconds for the argument max_seconds."""
+    if error.field not in options:
+        return str(error)
+    return f"--{error.field.replace('_', '-')} {error.reason}"
+
+
+class Progress:
+    """A line on a terminal that is drawn over and over; silent where nobody looks."""
+
+    def __init__(self, stream: OutputWrapper, unit: str, total: int | None) -> None:
+        self._stream = stream
+        self._unit = unit
+        self._total = total
+        self._done = 0
+        self._shown = stream.isatty()
+        self._next = 0.0
+        self._width = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._width:
+            self.clear()
+
+    def add(self, size: int) -> None:
+        """That much more is done."""
+        self.reach(self._done + size)
+
+    def reach(self, done: int) -> None:
+        """That much is done in all."""
+        self._done = done
+        if self._shown and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _SECONDS_BETWEEN
+            self._draw(self._line())
+
+    def clear(self) -> None:
+        """Take the line away, so that something else can be written."""
+        if self._width:
+            self._draw("")
+            self._stream.write("\r", str, "")
+            self._width = 0
+
+    def _line(self) -> str:
+        if not self._total:
+            return f"{self._done:,} {self._unit}"
+        share = min(self._done / self._total, 1.0)
+        return f"[{'#' * int(share * _BAR):<{_BAR}}] {share:4.0%}"
+
+    def _draw(self, line: str) -> None:
+        self._stream.write(f"\r{line:<{self._width}}", str, "")
+        self._stream.flush()
+        self._width = len(line)

@@ -1,0 +1,76 @@
+"""The command ``chat_memory_check``; what must hold is for ``maintenance.integrity`` to say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.exceptions import ValidationError
+from chat_memory.maintenance import integrity
+from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, counted
+
+
+class Command(MaintenanceCommand):
+    """Compare what is stored with what must hold."""
+
+    help = (
+        "Compare sessions with their messages, and with --cache cached sessions with their rows. Exit status 1 where "
+        "something is wrong and not repaired. May be run while others write."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """As the design prints them."""
+        parser.add_argument("--workspace", metavar="SLUG", help="this workspace only")
+        parser.add_argument("--cache", action="store_true", help="look into Redis too")
+        parser.add_argument(
+            "--sample",
+            type=int,
+            metavar="N",
+            help=f"how many cached sessions, those changed last ({integrity.SAMPLE}); with --cache",
+        )
+        parser.add_argument("--repair", action="store_true", help="recount sessions and drop wrong cached entries")
+        parser.add_argument(
+            "--format", dest="report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout"
+        )
+
+    def run(self, **options: Any) -> None:
+        """Check, and repair where asked.
+
+        Raises:
+            CommandError: something is wrong and not repaired.
+        """
+        sample = options["sample"]
+        if sample is not None and not options["cache"]:
+            raise ValidationError("goes with --cache", field="sample")
+        with self.progress("sessions checked") as progress:
+
+            def show(violation: integrity.Violation) -> None:
+                progress.clear()
+                self.stdout.write(_line(violation), str)
+
+            report = integrity.check(
+                options["workspace"],
+                cache=options["cache"],
+                sample=integrity.SAMPLE if sample is None else sample,
+                repair=options["repair"],
+                on_batch=progress.reach,
+                on_violation=show if options["report"] == TEXT else lambda _: None,
+            )
+        self.tell(report, _summary(report), options, self.stdout)
+        left = report.violations - report.repaired
+        if left:
+            raise CommandError(f"{counted(left, 'violation')} left")
+
+
+def _line(violation: integrity.Violation) -> str:
+    branch = "" if violation.branch in ("", MAIN_BRANCH) else f"@{violation.branch}"
+    repaired = " (repaired)" if violation.repaired else ""
+    return f"{violation.workspace}/{violation.key}{branch}: {violation.what} {violation.detail}{repaired}"
+
+
+def _summary(report: integrity.Report) -> str:
+    looked = f"{counted(report.sessions, 'session')} with {counted(report.messages, 'message')}"
+    found = f"{counted(report.violations, 'violation')}, {report.repaired} repaired"
+    return f"{looked} and {report.entries} cached: {found}"

@@ -1,0 +1,70 @@
+"""The command ``chat_memory_cleanup``; what it does is for ``maintenance.retention`` to say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.core.management.base import CommandParser
+
+from chat_memory.maintenance import retention
+from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, counted
+
+
+class Command(MaintenanceCommand):
+    """Remove what had its time."""
+
+    help = (
+        "Remove conversations without a change for N days and those past their own expiry, for good, and messages that "
+        "were cleared CLEARED_DAYS ago. May be killed, run again and run twice at once."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """As the design prints them."""
+        parser.add_argument("--days", type=int, metavar="N", help="idle days; RETENTION_DAYS where it is not given")
+        parser.add_argument("--workspace", metavar="SLUG", help="in this workspace only")
+        parser.add_argument("--dry-run", action="store_true", help="list what would go, and change nothing")
+        parser.add_argument(
+            "--batch-size",
+            type=int,
+            metavar="N",
+            default=retention.BATCH_SIZE,
+            help="conversations per transaction (%(default)s)",
+        )
+        parser.add_argument("--max-seconds", type=float, metavar="N", help="begin no batch after this time")
+        parser.add_argument(
+            "--format", dest="report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout"
+        )
+
+    def run(self, **options: Any) -> None:
+        """Clean up, or list."""
+        if options["dry_run"]:
+            self._list(options)
+            return
+        with self.progress("conversations removed") as progress:
+            report = retention.clean_up(
+                options["days"],
+                workspace=options["workspace"],
+                batch_size=options["batch_size"],
+                max_seconds=options["max_seconds"],
+                on_batch=progress.reach,
+            )
+        self.tell(report, _summary(report), options, self.stdout)
+
+    def _list(self, options: dict[str, Any]) -> None:
+        """One ``workspace/key`` a line, or one JSON object a line; how many there were goes to stderr."""
+        as_json, total = options["report"] == JSON, 0
+        for doomed in retention.preview(options["days"], workspace=options["workspace"]):
+            line = msgspec.json.encode(doomed).decode() if as_json else f"{doomed.workspace}/{doomed.key}"
+            self.stdout.write(line, str)
+            total += 1
+        if options["verbosity"] > 0:
+            self.stderr.write(f"{counted(total, 'conversation')} would go", str)
+
+
+def _summary(report: retention.Report) -> str:
+    removed = (
+        f"{counted(report.sessions, 'conversation')} with {counted(report.messages, 'message')} removed, "
+        f"and {counted(report.cleared, 'cleared message')}"
+    )
+    return removed if report.finished else f"{removed}; the time was up, the next run goes on"

@@ -1,0 +1,66 @@
+"""The command ``chat_memory_import``; what it does is for ``maintenance.importing`` to say."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from chat_memory.maintenance import importing
+from chat_memory.maintenance.formats import AUTO, CHAT_MEMORY, OPENAI
+from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, counted
+
+
+class Command(MaintenanceCommand):
+    """Import conversations, one a line."""
+
+    help = "Import conversations from JSON Lines, one a line. A second import of the same file adds nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """As the design prints them."""
+        parser.add_argument("path", help="the file; - is standard input")
+        parser.add_argument("--workspace", required=True, metavar="SLUG", help="where to; made if it does not exist")
+        parser.add_argument("--format", choices=(AUTO, CHAT_MEMORY, OPENAI), default=AUTO, help="of the lines")
+        parser.add_argument("--report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout")
+
+    def run(self, **options: Any) -> None:
+        """Import; damaged lines are named on stderr as they come.
+
+        Raises:
+            CommandError: there were damaged lines.
+        """
+        with _lines(options["path"]) as (lines, size), self.progress("bytes", size) as progress:
+
+            def tell_fault(fault: importing.Fault) -> None:
+                progress.clear()
+                self.stderr.write(f"line {fault.line}: {fault.reason}")
+
+            report = importing.import_conversations(
+                lines, options["workspace"], form=options["format"], on_line=progress.add, on_fault=tell_fault
+            )
+        self.tell(report, _summary(report), options, self.stdout)
+        if report.damaged:
+            raise CommandError(f"left out {report.damaged} damaged of {counted(report.lines, 'line')}")
+
+
+@contextmanager
+def _lines(path: str) -> Iterator[tuple[Iterator[bytes], int | None]]:
+    """The lines of a file or of standard input, and how many bytes they are where that is known."""
+    if path == "-":
+        stdin = getattr(sys.stdin, "buffer", None)
+        yield (iter(stdin) if stdin else (line.encode(errors="surrogatepass") for line in sys.stdin)), None
+        return
+    with Path(path).open("rb") as file:
+        yield iter(file), os.fstat(file.fileno()).st_size
+
+
+def _summary(report: importing.Report) -> str:
+    return (
+        f"{counted(report.lines, 'line')} read: {report.sessions} new, "
+        f"{counted(report.messages, 'message')} added, {report.replayed} known already"
+    )

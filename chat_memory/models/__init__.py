@@ -1,0 +1,7 @@
+"""Owns the tables: one file per model with its QuerySet; it must not reach into any room above."""
+
+from chat_memory.models.message import Message
+from chat_memory.models.session import Session
+from chat_memory.models.workspace import Workspace, WorkspaceMember
+
+__all__ = ["Message", "Session", "Workspace", "WorkspaceMember"]

@@ -1,0 +1,85 @@
+"""Owns the tenant and who belongs to it; it must not know what a conversation holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from chat_memory.choices import MemberRole
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+SLUG_PATTERN = r"\A[A-Za-z0-9._-]{1,100}\Z"
+
+
+class WorkspaceQuerySet(models.QuerySet["Workspace"]):
+    """Workspaces."""
+
+    def of_member(self, user: AbstractBaseUser | AnonymousUser) -> WorkspaceQuerySet:
+        """Those the user is a member of; nobody anonymous is a member of any."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(members__user_id=user.pk)
+
+
+class Workspace(models.Model):
+    """A tenant: sessions of two workspaces never meet. Only ``slug`` is needed to make one."""
+
+    slug = models.CharField(
+        _("slug"),
+        max_length=100,
+        unique=True,
+        validators=[RegexValidator(SLUG_PATTERN, _("Use letters, digits, '.', '_' and '-'."))],
+    )
+    name = models.CharField(_("name"), max_length=200, blank=True, default="")
+    metadata = models.JSONField(_("metadata"), blank=True, default=dict)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects: ClassVar[models.Manager[Workspace]] = WorkspaceQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("workspace")
+        verbose_name_plural = _("workspaces")
+        ordering = ("slug",)
+
+    def __str__(self) -> str:
+        return self.name or self.slug
+
+
+class WorkspaceMember(models.Model):
+    """What a user may do in a workspace through the API."""
+
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="members", db_index=False, verbose_name=_("workspace")
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="chat_memory_memberships",
+        verbose_name=_("user"),
+    )
+    role = models.CharField(_("role"), max_length=10, choices=MemberRole.choices, default=MemberRole.MEMBER)
+    may_send_system = models.BooleanField(
+        _("may send system messages"), default=False, help_text=_("Through the API; Python code always may.")
+    )
+    may_send_tool = models.BooleanField(
+        _("may send tool messages"), default=False, help_text=_("Through the API; Python code always may.")
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("workspace member")
+        verbose_name_plural = _("workspace members")
+        ordering = ("workspace", "user")
+        constraints = (
+            models.UniqueConstraint(fields=("workspace", "user"), name="chat_memory_member_once"),
+            models.CheckConstraint(condition=models.Q(role__in=MemberRole.values), name="chat_memory_member_role"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.get_role_display()})"

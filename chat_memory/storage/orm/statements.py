@@ -1,0 +1,93 @@
+"""Owns the text of the two hot statements, append and read; it must not run them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from chat_memory.models import Message, Session, Workspace
+from chat_memory.storage.mapping import COLUMNS, READ_COLUMNS
+
+SESSION = Session._meta.db_table
+MESSAGE = Message._meta.db_table
+WORKSPACE = Workspace._meta.db_table
+
+TYPES = dict.fromkeys(COLUMNS, "text") | {"tokens": "int4", "created_at": "timestamptz"}
+PLAIN_COLUMNS = ("client_id", "role", "content", "tokens", "created_at")
+"""What a message of text alone needs; the other columns are then left out of the statement."""
+
+BY_ID = "s.id = %(session_id)b AND s.workspace_id = %(workspace_id)b"
+BY_NAME = (
+    f"s.workspace_id = (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b) "
+    "AND s.key = %(key)b AND s.branch = %(branch)b"
+)
+CLAIM = (
+    ", user_id = CASE WHEN s.user_key = '' THEN %(user_id)b ELSE s.user_id END"
+    ", user_key = CASE WHEN s.user_key = '' THEN %(user_key)b ELSE s.user_key END"
+)
+
+
+@cache
+def append(*, by_id: bool, single: bool, plain: bool, claim: bool) -> str:
+    """Number and store the messages of one call, PostgreSQL: one statement, so one round trip and one short lock.
+
+    The UPDATE waits for the row and then reads it anew (READ COMMITTED), so that positions are dense whoever else
+    writes. No row comes back where the session is unknown, not at ``if_version``, or needs the locked path.
+    """
+    columns = PLAIN_COLUMNS if plain else COLUMNS
+    if single:
+        source, position, turn = "session", "session.last_seq", "session.last_turn"
+        values = ", ".join(f"%({column})b::{TYPES[column]}" for column in columns)
+    else:
+        arrays = ", ".join(f"%({column})b::{TYPES[column]}[]" for column in columns)
+        names = ", ".join(columns)
+        source = f"session, unnest({arrays}, %(turn)b::int8[]) WITH ORDINALITY AS m({names}, turn, position)"
+        position, turn = "session.last_seq - %(size)b + m.position", "session.last_turn - %(turns)b + m.turn"
+        values = ", ".join(f"m.{column}" for column in columns)
+    return f"""
+WITH session AS (
+  UPDATE {SESSION} AS s SET prev_vtoken = s.vtoken, vtoken = %(vtoken)b, version = s.version + 1,
+    last_seq = s.last_seq + %(size)b, message_count = s.message_count + %(size)b,
+    last_turn = s.last_turn + %(turns)b, updated_at = %(now)b{CLAIM if claim else ""}
+  WHERE {BY_ID if by_id else BY_NAME} AND s.head_id IS NULL AND s.deleted_at IS NULL
+    AND (%(if_version)b::int8 IS NULL OR s.version = %(if_version)b::int8)
+  RETURNING s.id, s.workspace_id, s.version, s.base_seq, s.last_seq, s.last_turn, s.prev_vtoken
+), stored AS (
+  INSERT INTO {MESSAGE} (workspace_id, session_id, seq, turn, state, {", ".join(columns)})
+  SELECT session.workspace_id, session.id, {position}, {turn}, 'complete', {values} FROM {source}
+)
+SELECT id, workspace_id, version, base_seq, last_seq, prev_vtoken FROM session"""
+
+
+HEADER = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq")
+
+
+@cache
+def peek(*, by_id: bool) -> str:
+    """The header of a session, both vendors: the one row that tells whether a cached history is still the history."""
+    columns = ", ".join(f"s.{column}" for column in HEADER)
+    return f"SELECT {columns} FROM {SESSION} s WHERE {BY_ID if by_id else BY_NAME} AND s.deleted_at IS NULL"
+
+
+@cache
+def read(*, by_id: bool, newest: bool, bounded: bool) -> str:
+    """The messages of a span and the header of their session, both vendors: one statement, so one snapshot.
+
+    One row has every message column NULL and the header, space-separated, in the last: a header of its own columns
+    would cost as much on each of a thousand rows. The scalar subqueries let the index on (session, seq) be walked
+    from either end, so that the cost does not grow with the session. Rows come in no promised order.
+    """
+    columns = ", ".join(f"m.{column}" for column in READ_COLUMNS)
+    header = " || ' ' || ".join(f"CAST({column} AS text)" for column in HEADER)
+    span = f"""
+  SELECT {columns}, NULL AS header FROM {MESSAGE} m
+  WHERE m.session_id = (SELECT id FROM session) AND m.workspace_id = (SELECT workspace_id FROM session)
+    AND m.seq > (SELECT base_seq FROM session) AND m.seq > %(after)b AND m.seq < %(before)b"""
+    if bounded:
+        span = f"SELECT * FROM ({span} ORDER BY m.seq {'DESC' if newest else 'ASC'} LIMIT %(size)b) AS span"
+    return f"""
+WITH session AS (
+  SELECT {", ".join(f"s.{column}" for column in HEADER)} FROM {SESSION} s
+  WHERE {BY_ID if by_id else BY_NAME} AND s.deleted_at IS NULL
+)
+SELECT {", ".join("NULL" for _ in READ_COLUMNS)}, {header} FROM session
+UNION ALL {span}"""

@@ -1,0 +1,34 @@
+-- ARGV: vtoken, life, if_version or '', user key, new session's id ('' where it may not be made), its workspace, then
+-- of each message: id, fingerprint, turns it begins, text. Every refusal comes before the first write.
+local vtoken, ttl, if_version, user_key = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local session = find()
+if not session then
+  if ARGV[5] == '' then return {'absent'} end
+  session = create(ARGV[5], ARGV[6], user_key, '0')
+end
+
+local places, fresh = {}, {}
+for at = 7, #ARGV, 4 do
+  local stored = redis.call('HGET', KEY, 'i:' .. ARGV[at])
+  if stored then
+    local seq, fingerprint = stored:match('^(%d+):(%x+)$')
+    if fingerprint ~= ARGV[at + 1] then return {'conflict', ARGV[at]} end
+    places[#places + 1] = {tonumber(seq), redis.call('HGET', KEY, 'm:' .. seq)}
+  else
+    fresh[#fresh + 1] = at
+    places[#places + 1] = {session.last_seq + #fresh, false}
+  end
+end
+if #fresh == 0 then return {'known', header(session), places} end
+if if_version ~= '' and tonumber(if_version) ~= session.version then return {'version', session.version} end
+
+for i, at in ipairs(fresh) do
+  local seq = session.last_seq + i
+  redis.call('HSET', KEY, 'i:' .. ARGV[at], seq .. ':' .. ARGV[at + 1], 'm:' .. seq, ARGV[at + 3])
+  session.last_turn = session.last_turn + tonumber(ARGV[at + 2])
+end
+session.last_seq = session.last_seq + #fresh
+if session.user_key == '' then session.user_key = user_key end
+move(session, vtoken)
+keep(session, ttl)
+return {'stored', header(session), places}

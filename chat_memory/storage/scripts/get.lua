@@ -1,0 +1,3 @@
+-- The session without its messages, or nothing.
+local session = find()
+return session and record(session) or {}

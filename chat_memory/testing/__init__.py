@@ -1,0 +1,1 @@
+"""Owns what a host's tests may use: ``factories`` and the ``conformance`` kit; nothing in production imports it."""

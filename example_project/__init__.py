@@ -1,0 +1,1 @@
+"""A small host project that shows chat_memory at work; nothing in the package may import it."""

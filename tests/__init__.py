@@ -1,0 +1,1 @@
+"""Everything that proves chat_memory; nothing here is shipped."""

@@ -1,0 +1,105 @@
+"""What careless or hostile staff does in the admin: an error at its field or an answer without a traceback."""
+
+import pytest
+from django.test import override_settings
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import get_current_timezone, localtime
+
+from chat_memory import Message, conversation
+from chat_memory.history.validation import EARLIEST, LATEST
+from chat_memory.models import Session, Workspace
+from tests.acceptance.admin_world import first_message, page, talk
+
+pytestmark = pytest.mark.django_db
+
+NO_MEMBERS = {"members-TOTAL_FORMS": "0", "members-INITIAL_FORMS": "0"}
+
+
+def test_slug_that_exists_is_an_error_at_its_field(admin_client) -> None:
+    Workspace.objects.create(slug="acme")
+    response = admin_client.post(page("workspace_add"), {"slug": "acme", "name": "", "metadata": "{}"} | NO_MEMBERS)
+    assert response.status_code == 200
+    assert "slug" in response.context["adminform"].form.errors
+    assert Workspace.objects.count() == 1
+
+
+def test_form_of_a_session_is_judged_by_its_model_too(admin_client, monkeypatch) -> None:
+    """What a host adds to the model's own rules holds here as in every form of Django's."""
+    session = talk("k")
+    shown = {"title": "x", "tags": "", "metadata": "{}"} | dict.fromkeys(
+        ("archived_at_0", "archived_at_1", "expires_at_0", "expires_at_1"), ""
+    )
+    asked: list[Session] = []
+    monkeypatch.setattr(Session, "validate_unique", lambda row, **_names: asked.append(row))
+    assert admin_client.post(page("session_change", session), shown).status_code == 302
+    assert asked == [session]
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+12", "Pacific/Kiritimati"])
+def test_every_storable_time_is_shown_in_every_zone(zone: str, admin_client) -> None:
+    """The earliest and the latest, in the zones that are the farthest from UTC."""
+    with override_settings(TIME_ZONE=zone):
+        chat = conversation("k", "acme")
+        chat.append(Message.user("old", created_at=EARLIEST), Message.user("new", created_at=LATEST))
+        chat.update(archived_at=EARLIEST, expires_at=LATEST)
+        session = Session.objects.select_related("workspace").get()
+        assert get_current_timezone().key == zone
+        message = first_message(session)
+        addresses = [
+            *(page(f"{model}_changelist") for model in ("workspace", "session", "message")),
+            *(page(f"session_{name}", session) for name in ("change", "transcript", "delete", "history")),
+            page("message_change", message),
+        ]
+        for address in addresses:
+            assert admin_client.get(address).status_code == 200, address
+        text = admin_client.get(page("session_transcript", session)).text
+        for moment in (EARLIEST, LATEST):
+            assert date_format(localtime(moment)) in text
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+12", "Pacific/Kiritimati"])
+def test_form_shown_and_sent_back_leaves_every_storable_time_as_it_is(zone: str, admin_client) -> None:
+    with override_settings(TIME_ZONE=zone):
+        conversation("k", "acme").open(archived_at=EARLIEST, expires_at=LATEST)
+        session = Session.objects.get()
+        form = admin_client.get(page("session_change", session)).context["adminform"].form
+        shown = {"title": "x", "tags": "", "metadata": "{}"}
+        for name in ("archived_at", "expires_at"):
+            context = form.fields[name].widget.get_context(name, form[name].value(), {})
+            shown |= {widget["name"]: widget["value"] for widget in context["widget"]["subwidgets"]}
+        assert admin_client.post(page("session_change", session), shown).status_code == 302
+        after = Session.objects.get()
+    assert (after.title, after.archived_at, after.expires_at) == ("x", EARLIEST, LATEST)
+
+
+@pytest.mark.parametrize(
+    ("model", "query"),
+    [
+        ("message", "role__exact=%00"),
+        ("message", "content__contains=%00"),
+        ("session", "title__exact=%00"),
+        ("session", "workspace=%00&status=%00"),
+        ("workspacemember", "role__exact=%00"),
+        ("workspace", "name__startswith=a%00"),
+    ],
+)
+def test_filter_that_no_database_can_answer_is_no_traceback(model: str, query: str, admin_client) -> None:
+    talk("k")
+    response = admin_client.get(f"{page(f'{model}_changelist')}?{query}", follow=True)
+    assert response.status_code == 200
+
+
+def test_suggestions_for_what_no_database_can_store_are_no_traceback(admin_client) -> None:
+    Workspace.objects.create(slug="acme")
+    names = {"app_label": "chat_memory", "model_name": "workspacemember", "field_name": "workspace"}
+    response = admin_client.get(reverse("admin:autocomplete"), {"term": "ac\x00me", **names})
+    assert response.status_code == 200
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_filter_that_is_no_regular_expression_is_no_traceback(admin_client) -> None:
+    talk("k")
+    response = admin_client.get(page("message_changelist") + "?content__regex=(", follow=True)
+    assert response.status_code == 200

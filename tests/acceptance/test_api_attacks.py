@@ -1,0 +1,140 @@
+"""What hostile or careless clients send to the API: one clear refusal each, never a traceback, nothing half-written."""
+
+import json
+import runpy
+from base64 import urlsafe_b64encode
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.handlers.base import BaseHandler
+from django.db import connections
+
+from chat_memory import Message, conversation
+from chat_memory.api import lookup, urls
+from chat_memory.models import Session
+from tests.acceptance.api_support import Caller, caller, stored
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
+
+ONCE = {"Idempotency-Key": "once"}
+
+
+@pytest.mark.parametrize("at", ["session", "sessions"])
+def test_lone_surrogate_in_the_name_of_a_member_is_named(at: str) -> None:
+    """A refusal names the member, and half a character cannot be sent back as it came."""
+    me, session = caller(), stored()
+    address, method = (me.session(session), "PATCH") if at == "session" else (me.sessions, "POST")
+    answer = me.client.generic(method, address, '{"\\ud800": 1}', "application/json")
+    assert (answer.status_code, answer.json()["field"]) == (422, "\\ud800")
+    assert Session.objects.count() == 1
+
+
+@pytest.mark.parametrize("backwards", [True, False])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "9999-12-31T23:59:59-23:00",
+        "0001-01-01T00:00:00+23:00",
+        "9999-12-31T23:59:59Z",
+        "0001-01-01T00:00:00Z",
+    ],
+)
+def test_forged_cursor_beyond_every_storable_time_is_refused(moment: str, backwards: bool) -> None:
+    me = caller()
+    stored()
+    cursor = urlsafe_b64encode(json.dumps([backwards, moment, str(uuid4())]).encode()).decode().rstrip("=")
+    answer = me.get(me.sessions, {"cursor": cursor})
+    assert (answer.status_code, answer.json()["field"]) == (400, "cursor")
+
+
+@pytest.mark.parametrize("method", ["append", "patch", "delete", "get", "messages"])
+@pytest.mark.parametrize("again", [True, False])
+def test_session_deleted_meanwhile_is_not_found(method: str, again: bool, monkeypatch) -> None:
+    """Deleted between the look-up and the work, also where another one has its key by then."""
+    me = caller("admin")
+    session = stored(messages=1)
+    find = lookup.find_session
+
+    def find_and_lose(*names: Any) -> Any:
+        found = find(*names)
+        conversation("k", "acme").delete()
+        if again:
+            conversation("k", "acme").append(Message.user("another"))
+        return found
+
+    unknown = me.get(me.session(uuid4())).json()
+    monkeypatch.setattr(lookup, "find_session", find_and_lose)
+    answer = {
+        "append": lambda: me.post(me.messages(session), {"role": "user", "content": "x"}),
+        "patch": lambda: me.patch(me.session(session), {"title": "x"}),
+        "delete": lambda: me.delete(me.session(session)),
+        "get": lambda: me.get(me.session(session)),
+        "messages": lambda: me.get(me.messages(session)),
+    }[method]()
+    assert (answer.status_code, answer.json()) == (404, unknown)
+    assert [message.content for message in conversation("k", "acme").messages()] == ["another"] * again
+
+
+@pytest.mark.parametrize("headers", [{}, ONCE])
+def test_empty_id_is_refused_with_and_without_an_idempotency_key(headers: dict[str, str]) -> None:
+    me, session = caller(), stored()
+    answer = me.post(me.messages(session), {"role": "user", "content": "x", "id": ""}, **headers)
+    assert (answer.status_code, answer.json()["field"]) == (422, "id")
+    assert conversation("k", "acme").count() == 0
+
+
+def opened(me: Caller, **body: Any) -> Any:
+    return me.post(me.sessions, body, **ONCE)
+
+
+FIELDS: dict[str, Any] = {
+    "title": "T",
+    "tags": ["a"],
+    "metadata": {"n": [1.5, None]},
+    "pinned": True,
+    "archived": True,
+    "expires_at": "2030-01-31T09:00:00+05:00",
+}
+
+
+@pytest.mark.parametrize("body", [{}, FIELDS, {"user_key": "bob"}, {"title": None}])
+def test_same_idempotency_key_and_same_body_open_the_same_session(body: dict[str, Any]) -> None:
+    """FEATURES E11: also after messages have come."""
+    me = caller("writer")
+    first = opened(me, **body)
+    Session.objects.get().history().append(Message.user("x"))
+    again = opened(me, **body)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "other"),
+    [
+        *(({}, {name: value}) for name, value in FIELDS.items()),
+        *(({name: value}, {}) for name, value in FIELDS.items()),
+        ({"title": "a"}, {"title": "b"}),
+        ({"user_key": "bob"}, {}),
+        ({}, {"user_key": "bob"}),
+        ({"user_key": "bob"}, {"user_key": "eve"}),
+        ({"archived_at": "2025-01-31T09:00:00Z"}, {"archived_at": "2025-01-31T09:00:01Z"}),
+    ],
+)
+def test_same_idempotency_key_and_another_body_is_a_conflict(body: dict[str, Any], other: dict[str, Any]) -> None:
+    """As for messages: the client must not take a session for the one it has just described."""
+    me = caller("writer")
+    first = opened(me, **body)
+    assert first.status_code == 201
+    answer = opened(me, **other)
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
+    assert answer.json()["field"] == "Idempotency-Key"
+    assert me.get(me.session(first.json()["id"])).json() == first.json()
+
+
+def test_views_stay_outside_atomic_requests_of_every_database(monkeypatch) -> None:
+    """Whichever of them the router names for conversations."""
+    other = connections.databases["default"] | {"ATOMIC_REQUESTS": True}
+    monkeypatch.setitem(connections.databases, "other", other)
+    views = [pattern.callback for pattern in runpy.run_path(urls.__file__)["urlpatterns"]]
+    assert [BaseHandler().make_view_atomic(view) for view in views] == views

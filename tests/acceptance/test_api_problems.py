@@ -1,0 +1,204 @@
+"""Bad requests to the API: one clear problem document (RFC 9457) each, nothing half-written, never a traceback."""
+
+import json
+from tempfile import SpooledTemporaryFile
+
+import pytest
+from django.core.cache import cache
+from django.core.handlers.asgi import ASGIRequest
+from rest_framework.response import Response
+from rest_framework.test import force_authenticate
+
+from chat_memory import Message, conversation
+from chat_memory.api.messages import MessageViewSet
+from tests.acceptance.api_support import caller, stored
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+def foreign_handler(error: Exception, context: object) -> Response:
+    raise AssertionError("the host's handler is for the host's views")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b"", 400, None),
+        (b"{", 400, None),
+        (b'{"role": "user", "content": NaN}', 400, None),
+        (b'{"role": "user", "content": "x", "metadata": {"n": -Infinity}}', 400, None),
+        (b'{"role": "user", "role": "system", "content": "x"}', 400, None),
+        (b'{"role": "user", "content": "x", "metadata": {"a": 1, "a": 2}}', 400, None),
+        (DEEP, 400, None),
+        (b'{"role": "user", "content": "x", "metadata": {"a": ' + DEEP + b"}}", 400, None),
+        (b'{"role": "user", "content": "x", "metadata": {"n": ' + b"9" * 5000 + b"}}", 400, None),
+        (b'{"role": "user", "content": "\xff"}', 400, None),
+        ("\ufeff{}".encode(), 400, None),
+        (json.dumps({"role": "user", "content": "x"}).encode("utf-16"), 400, None),
+        (b"5", 422, None),
+        (b"null", 422, None),
+        (b"[]", 422, None),
+        (b"[[]]", 422, "messages[0]"),
+        (b"{}", 422, "role"),
+        (b'{"content": "x"}', 422, "role"),
+        (b'{"role": null, "content": "x"}', 422, "role"),
+        (b'{"role": 5, "content": "x"}', 422, "role"),
+        (b'{"role": "robot", "content": "x"}', 422, "role"),
+        (b'{"role": "user"}', 422, "content"),
+        (b'{"role": "user", "content": null}', 422, "content"),
+        (b'{"role": "user", "content": 5}', 422, "content"),
+        (b'{"role": "user", "content": ["x"]}', 422, "content"),
+        (b'{"role": "user", "content": "a\\u0000b"}', 422, "content"),
+        (b'{"role": "user", "content": "\\ud800"}', 422, "content"),
+        (b'{"role": "user", "content": "x", "id": ""}', 422, "id"),
+        (b'{"role": "user", "content": "x", "id": 7}', 422, "id"),
+        (b'{"role": "user", "content": "x", "id": "' + b"x" * 129 + b'"}', 422, "id"),
+        (b'{"role": "user", "content": "x", "name": {}}', 422, "name"),
+        (b'{"role": "user", "content": "x", "metadata": []}', 422, "metadata"),
+        (b'{"role": "user", "content": "x", "metadata": {"\\ud800": 1}}', 422, "metadata"),
+        (b'{"role": "user", "content": "x", "metadata": {"n": 1e999}}', 422, "metadata.n"),
+        (b'{"role": "user", "content": "x", "metadata": {"a":' + b"[" * 200 + b"]" * 200 + b"}}", 422, "metadata"),
+        (b'{"role": "user", "content": "x", "tool_calls": [{}]}', 422, "tool_calls"),
+        (b'[{"role": "user", "content": "x"}, {"role": "user"}]', 422, "messages[1].content"),
+        (b'[{"role": "user", "content": "x"}, {"content": "x"}]', 422, "messages[1].role"),
+        (
+            b'[{"role": "user", "content": "x", "id": "a"}, {"role": "user", "content": "y", "id": "a"}]',
+            422,
+            "messages",
+        ),
+        (b'{"role": "user", "content": "' + b"x" * (1024 * 1024 + 1) + b'"}', 413, "content"),
+        (b'{"role": "user", "content": "x", "metadata": {"a": "' + b"x" * 65_536 + b'"}}', 413, "metadata"),
+        (b'{"role": "user", "content": "' + b"x" * 10_000_000 + b'"}', 413, None),
+    ],
+    ids=lambda value: repr(value)[:60] if isinstance(value, bytes) else None,
+)
+def test_bad_body(body: bytes, status: int, field: str | None) -> None:
+    me, session = caller(), stored()
+    answer = me.raw(me.messages(session), body)
+    problem = answer.json()
+    assert (answer.status_code, problem["status"], problem.get("field")) == (status, status, field)
+    assert answer["Content-Type"] == "application/problem+json"
+    assert problem["detail"]
+    assert problem["title"]
+    assert problem["type"] == "about:blank"
+    assert conversation("k", "acme").count() == 0
+
+
+def test_batch_over_its_size_is_refused_whole(settings) -> None:
+    settings.CHAT_MEMORY = {"MAX_BATCH": 2}
+    me, session = caller(), stored()
+    answer = me.post(me.messages(session), [{"role": "user", "content": "x"}] * 3)
+    assert (answer.status_code, answer.json()["field"]) == (413, "messages")
+    assert conversation("k", "acme").count() == 0
+
+
+def test_numbers_of_four_thousand_digits_are_kept() -> None:
+    me, session = caller(), stored()
+    body = b'{"role": "user", "content": "x", "metadata": {"n": ' + b"7" * 4000 + b"}}"
+    assert me.raw(me.messages(session), body).status_code == 201
+    assert me.get(me.messages(session)).json()["results"][0]["metadata"]["n"] == int("7" * 4000)
+
+
+@pytest.mark.parametrize(("size", "status"), [(99, 422), (100, 413)])
+def test_body_is_measured_even_where_its_length_is_not_said(settings, size: int, status: int) -> None:
+    """A chunked request over ASGI; over WSGI a body of unknown length is none."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    me, session = caller(), stored()
+    headers = [(b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")]
+    with SpooledTemporaryFile() as body:  # what Django's handler collects a request in
+        body.write(b"5" + b" " * size)
+        body.seek(0)
+        request = ASGIRequest({"method": "POST", "path": "/", "headers": headers}, body)
+        force_authenticate(request, me.user)
+        answer = MessageViewSet.as_view({"post": "create"})(request, slug="acme", session_id=str(session.id))
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_other_media_types_are_refused(content_type: str) -> None:
+    me, session = caller(), stored()
+    assert me.raw(me.messages(session), b'{"role": "user", "content": "x"}', content_type).status_code == 415
+    assert me.raw(me.messages(session), b'{"role":"user","content":"x"}', "APPLICATION/JSON; x=y").status_code == 201
+
+
+def test_errors_of_the_framework_are_problem_documents_too() -> None:
+    me, session = caller(), stored()
+    not_allowed = me.client.put(me.session(session), {}, format="json")
+    assert (not_allowed.status_code, not_allowed["Content-Type"]) == (405, "application/problem+json")
+    assert "PATCH" in not_allowed["Allow"]
+    not_acceptable = me.get(me.session(session), Accept="text/csv")
+    assert (not_acceptable.status_code, not_acceptable["Content-Type"]) == (406, "application/problem+json")
+    assert me.get(me.session(session), {"format": "html"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "address", ["x/", "x/y/", "acme/nothing/", "acme/sessions/x/nothing/", "acme/sessions/x/messages/1/y/", "acme/x"]
+)
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "options"])
+def test_unknown_addresses_have_the_one_answer_too(address: str, method: str) -> None:
+    me = caller()
+    answer = getattr(me.client, method)(f"/api/workspaces/{address}")
+    known = me.get("/api/workspaces/unknown/")
+    if (address, method) == ("x/", "get"):
+        assert answer.content == known.content
+    elif address == "x/":
+        assert answer.status_code == (200 if method == "options" else 405)
+    else:
+        assert (answer.status_code, answer.content) == (404, known.content)
+    assert answer["Content-Type"].startswith("application/")
+
+
+def test_address_without_its_slash_is_led_on_or_told() -> None:
+    """A redirect would lose the body of a POST."""
+    me = caller()
+    assert me.get(me.sessions.rstrip("/"), {"key": "k"})["Location"] == f"{me.sessions}?key=k"
+    refused = me.post(me.sessions.rstrip("/"), {})
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    assert "slash" in refused.json()["detail"]
+
+
+def test_hosts_own_addresses_are_left_alone() -> None:
+    """Only what begins with workspaces/ is ours, so that a host may put its own API under the same prefix."""
+    answer = caller().get("/api/elsewhere/")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "text/html; charset=utf-8")
+
+
+def test_hosts_exception_handler_is_left_alone(settings) -> None:
+    settings.REST_FRAMEWORK = {"EXCEPTION_HANDLER": f"{__name__}.foreign_handler"}
+    me = caller()
+    assert me.get(me.session("x")).status_code == 404
+
+
+def test_rates_are_off_until_the_host_sets_them(settings) -> None:
+    cache.clear()
+    me, other = caller(), caller()
+    assert {me.get(me.sessions).status_code for _ in range(5)} == {200}
+    settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"chat_memory_read": "2/hour", "chat_memory_write": None}}
+    assert [me.get(me.sessions).status_code for _ in range(3)] == [200, 200, 429]
+    throttled = me.get(me.sessions)
+    assert (throttled["Content-Type"], throttled.json()["code"]) == ("application/problem+json", "throttled")
+    assert int(throttled["Retry-After"]) > 3000
+    assert me.post(me.sessions, {}).status_code == 201
+    assert other.get(other.sessions).status_code == 200
+
+
+def test_answers_stay_out_of_shared_caches() -> None:
+    me = caller()
+    for address in (me.sessions, me.session(stored()), me.session("x")):
+        assert me.get(address)["Cache-Control"] == "private, no-cache"
+
+
+def test_options_describe_the_view() -> None:
+    me = caller()
+    answer = me.client.options(me.sessions)
+    assert (answer.status_code, answer.json()["parses"]) == (200, ["application/json"])
+
+
+def test_history_written_by_python_is_shown_as_it_is() -> None:
+    """Content that only Python may leave out is null here."""
+    me, session = caller(), stored()
+    conversation("k", "acme").append(Message.assistant(tool_calls=[{"id": "c"}]), Message.system("s"))
+    shown = me.get(me.messages(session)).json()["results"]
+    assert [(message["role"], message["content"]) for message in shown] == [("assistant", None), ("system", "s")]

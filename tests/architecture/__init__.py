@@ -1,0 +1,1 @@
+"""Tests of the form of the code: who imports whom, how long things are, why each dependency is there."""

@@ -1,0 +1,1 @@
+"""What users and hosts see of the cache: its promises, outages, foreign values, connections, lives."""

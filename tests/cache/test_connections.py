@@ -1,0 +1,226 @@
+"""The connections of the cache: few, kept, nobody else's; to whatever topology the host has; in forked children too."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.test import override_settings
+from django_redis import get_redis_connection
+from redis import Redis, RedisCluster
+from redis.exceptions import RedisError
+
+from chat_memory import wiring
+from chat_memory.cache import client as cache_client
+from chat_memory.cache.client import TIMEOUT
+from tests.cache.scene import ALIAS, HIT, caching, chat, key_of, said, say, statements
+from tests.servers import Server, start_redis, start_sentinel
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SLOTS = 16_384
+PLACES: list[int] = []
+"""The port a factory below connects to."""
+
+
+def made_by_the_host() -> Redis:
+    return Redis(port=PLACES[-1], db=5, socket_timeout=TIMEOUT)
+
+
+def cluster_of_the_host() -> RedisCluster:
+    return RedisCluster(host="127.0.0.1", port=PLACES[-1], socket_timeout=TIMEOUT)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Server]:
+    """A Cluster of one node."""
+    with socket.socket() as bus:
+        bus.bind(("127.0.0.1", 0))
+        port = bus.getsockname()[1]
+    with (
+        start_redis("--cluster-enabled", "yes", "--cluster-port", str(port)) as server,
+        Redis(port=server.port) as node,
+    ):
+        node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+        while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
+            pass
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _new_factories() -> Iterator[None]:
+    """What a factory made belongs to its server, which goes with the test."""
+    yield
+    cache_client._from_factory.cache_clear()
+
+
+def connections_made(client: Redis) -> int:
+    number: int = client.info("stats")["total_connections_received"]
+    return number
+
+
+def test_no_connection_for_each_call(cached: str, client: Redis) -> None:
+    """FEATURES R05."""
+    say("a"), said()
+    before = connections_made(client)
+    for number in range(20):
+        say(str(number))
+        said()
+        chat().tail_json(5)
+    assert connections_made(client) == before
+
+
+def test_threads_share_a_pool(cached: str, client: Redis) -> None:
+    say("a"), said()
+    before = connections_made(client)
+
+    def read() -> list[object]:
+        try:
+            return [said() for _ in range(10)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = [answer.result() for answer in [threads.submit(read) for _ in range(4)]]
+    assert answers == [[["a"]] * 10] * 4
+    assert connections_made(client) - before <= 4
+
+
+@pytest.mark.parametrize("given", [{}, {"SOCKET_TIMEOUT": 7, "CONNECTION_POOL_KWARGS": {"socket_timeout": 9}}])
+def test_host_s_own_pool_keeps_its_timeouts(shared_server: Server, given: dict[str, object]) -> None:
+    """One alias for both: django-redis would hand out one pool for one address."""
+    with caching("strict", shared_server.url, given):
+        host = get_redis_connection(ALIAS)
+        before = dict(host.connection_pool.connection_kwargs)
+        ours = wiring.cache_client().redis
+        assert host.connection_pool is not ours.connection_pool
+        assert ours.connection_pool.connection_kwargs["socket_timeout"] == TIMEOUT
+        assert ours.connection_pool.connection_kwargs["socket_connect_timeout"] == TIMEOUT
+        assert host.connection_pool.connection_kwargs == before
+        assert before.get("socket_timeout") != TIMEOUT
+
+
+def test_options_of_the_alias_are_kept(victim: Server) -> None:
+    """The password, the database and what else the host says of its connections."""
+    with Redis.from_url(victim.url) as client:
+        client.config_set("requirepass", "secret")
+        client.auth("secret")
+        url = victim.url.removesuffix("/0") + "/3"
+        options = {"PASSWORD": "secret", "CONNECTION_POOL_KWARGS": {"client_name": "chats", "decode_responses": True}}
+        with caching("bounded", [url, url], options):  # with replicas: the first is the primary
+            say("a"), said()
+            assert len(statements(said)) == HIT["bounded"]
+            assert "chats" in {each["name"] for each in client.client_list() if each["db"] == "3"}
+
+
+@pytest.mark.parametrize("mode", ["strict", "bounded"])
+def test_factory_of_the_host(shared_server: Server, client: Redis, mode: str) -> None:
+    PLACES.append(shared_server.port)
+    with caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.made_by_the_host"):
+        say("a"), said()
+        assert len(statements(said)) == HIT[mode]
+    assert client.info("keyspace")["db5"]["keys"] == 1
+
+
+@pytest.mark.parametrize("mode", ["strict", "bounded"])
+def test_cluster_by_a_factory(cluster: Server, mode: str) -> None:
+    """Scripts and reads go to the node of the one key they have."""
+    PLACES.append(cluster.port)
+    path = f"{__name__}.cluster_of_the_host"
+    with caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=path), Redis(port=cluster.port) as node:
+        say("a"), said(), say("b")
+        assert len(statements(said)) == HIT[mode]
+        assert said() == ["a", "b"]
+        assert "{" in key_of(node)
+        node.flushall()
+        assert said() == ["a", "b"]
+        wiring.cache_client().redis.close()
+
+
+def test_cluster_that_is_down_at_the_start(mode: str, victim: Server) -> None:
+    """Its client asks the nodes when it is made; that must not be an exception of ours."""
+    victim.process.kill()
+    victim.process.wait()
+    PLACES.append(victim.port)
+    with caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.cluster_of_the_host"):
+        for number in range(5):
+            say(str(number))
+        assert said() == list("01234")
+        assert wiring.cache_client().breaker.is_open
+
+
+@pytest.mark.parametrize("location", [None, ""])
+def test_alias_without_an_address_is_refused(location: object) -> None:
+    alias = {"default": {"LOCATION": location}}
+    given = override_settings(CACHES=alias, CHAT_MEMORY={"CACHE": "strict"})
+    with given, pytest.raises(ImproperlyConfigured, match="'default'"):
+        chat()
+
+
+@pytest.fixture
+def replicated(victim: Server) -> Iterator[tuple[Server, Server]]:
+    """A primary and its replica, which follows it."""
+    with Redis(port=victim.port) as primary, start_redis("--replicaof", "127.0.0.1", str(victim.port)) as replica:
+        primary.config_set("repl-diskless-sync-delay", "0")
+        while primary.info("replication").get("slave0", {}).get("state") != "online":
+            pass
+        yield victim, replica
+
+
+def test_sentinel_by_the_alias_survives_a_failover(mode: str, replicated: tuple[Server, Server]) -> None:
+    """The primary is asked of the Sentinels, and after a failover it is another one."""
+    primary, replica = replicated
+    with start_sentinel(primary, "chats") as sentinel, Redis(port=replica.port) as successor:
+        options = {
+            "CLIENT_CLASS": "django_redis.client.SentinelClient",
+            "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
+            "SENTINELS": [("127.0.0.1", sentinel.port)],
+        }
+        with caching(mode, "redis://chats/0", options):
+            say("a"), said()
+            assert len(statements(said)) == HIT[mode]
+            fail_over(sentinel, replica)
+            version = say("b")
+            assert [message.content for message in chat().tail(9, min_version=version)] == ["a", "b"]
+            successor.flushall()
+            while wiring.cache_client().breaker.is_open or not successor.dbsize():
+                said()
+            assert len(statements(said)) == HIT[mode]
+
+
+def fail_over(sentinel: Server, replica: Server) -> None:
+    """Makes the Sentinel promote the replica, and waits until it has."""
+    wanted = ["127.0.0.1", str(replica.port)]
+    with Redis(port=sentinel.port, decode_responses=True) as ask:
+        while list(ask.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "chats")) != wanted:
+            with suppress(RedisError):  # until it knows the replica, and while it is at it
+                ask.execute_command("SENTINEL", "FAILOVER", "chats")
+
+
+def test_forked_child_has_a_connection_of_its_own(cached: str, client: Redis) -> None:
+    """The parent's would mix the answers of both."""
+    say("a"), said()
+    parent = wiring.cache_client().redis.client_id()
+    assert threading.active_count() == 1
+    connections.close_all()
+    end, other_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            mine = wiring.cache_client().redis
+            os.write(other_end, f"{mine.client_id()} {said()}".encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(other_end)
+    number, _, read = os.read(end, 1000).decode().partition(" ")
+    os.close(end)
+    assert int(number) != parent
+    assert read == "['a']"
+    assert wiring.cache_client().redis.client_id() == parent
+    assert said() == ["a"]

@@ -1,0 +1,293 @@
+"""What seed caches get wrong and this one must not: a test for each of FEATURES N01-N20 and R14-R16, in both modes."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+import redis.asyncio
+from django.core.exceptions import ImproperlyConfigured
+from redis import Redis
+
+from chat_memory import Message, ValidationError, conversation
+from tests.cache.interleaving import Play
+from tests.cache.scene import HIT, caching, chat, commands, key_of, said, say, statements, warmed
+from tests.servers import Server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def asynchronous_client() -> object:
+    return redis.asyncio.Redis()
+
+
+def decoding_client() -> object:
+    return Redis(decode_responses=True)
+
+
+def test_n01_batch_and_single_append_give_the_same_history(cached: str, client: Redis) -> None:
+    """FEATURES N01."""
+    warmed(client, "a")
+    say("b")
+    say("c", "d")
+    assert len(statements(said)) == HIT[cached]
+    assert said() == ["a", "b", "c", "d"]
+
+
+def test_n02_append_to_an_absent_entry_makes_none(cached: str, client: Redis) -> None:
+    """FEATURES N02."""
+    client.delete(warmed(client, "a", "b"))
+    say("c")
+    assert client.keys() == []
+    assert said() == ["a", "b", "c"]
+
+
+def test_n03_no_append_keeps_a_part_alive(cached: str, client: Redis) -> None:
+    """FEATURES N03: however often it is written meanwhile."""
+    client.delete(warmed(client, "a"))
+    for text in "bcde":
+        say(text)
+    assert client.keys() == []
+    assert said() == list("abcde")
+
+
+def test_n04_lost_push_leaves_no_hole(cached: str, client: Redis) -> None:
+    """FEATURES N04."""
+    warmed(client, "a")
+    client.replicaof("127.0.0.1", 1)  # refuses writes
+    version = say("b")
+    client.replicaof("no", "one")
+    assert [message.content for message in chat().tail(20, min_version=version)] == ["a", "b"]
+    say("c")
+    assert said() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("end", ["clear", "delete"])
+def test_n05_what_was_cleared_does_not_come_back(cached: str, client: Redis, end: str) -> None:
+    """FEATURES N05: even though Redis could not be told; bounded: at the latest when the entry's time is over."""
+    key = warmed(client, "my secret")
+    client.replicaof("127.0.0.1", 1)
+    getattr(chat(), end)()
+    client.replicaof("no", "one")
+    if cached == "bounded":
+        assert 0 < client.pttl(key) <= 60_000
+        client.delete(key)
+    assert said() == []
+
+
+def test_n06_what_cannot_be_cached_is_not_stored_either(cached: str, client: Redis) -> None:
+    """FEATURES N06."""
+    warmed(client, "a")
+    with pytest.raises(ValidationError):
+        chat().append(Message.user("b", metadata={"when": object()}))
+    assert said() == [message.content for message in chat().messages()] == ["a"]
+
+
+def test_n07_append_between_read_and_fill_is_not_lost(mode: str, client: Redis) -> None:
+    """FEATURES N07."""
+    play = Play(client, mode)
+    play.chat().append(Message.user("old"))
+    play.inner.between = lambda: play.chat().append(Message.user("new"))
+    assert play.said() == ["old"]
+    assert play.said() == ["old", "new"]
+
+
+def test_n08_two_fills_at_once_double_nothing(mode: str, client: Redis) -> None:
+    """FEATURES N08."""
+    play = Play(client, mode)
+    play.chat().append(*map(Message.user, "abc"))
+    play.inner.between = play.said
+    assert play.said() == play.said() == ["a", "b", "c"]
+    assert client.llen(key_of(client)) == 4  # the header is one
+
+
+def test_n09_late_push_does_not_bring_back_what_was_deleted(mode: str, client: Redis) -> None:
+    """FEATURES N09: neither alone nor into a later conversation of the same name."""
+    play = Play(client, mode)
+    play.chat().append(Message.user("erase me"))
+    play.said()
+    held: list[Callable[[], None]] = []
+    play.inner.pushes = held
+    play.chat().append(Message.user("late"))
+    play.chat().delete()
+    late, drop = held
+    drop()
+    late()
+    assert (client.keys(), play.said()) == ([], [])
+    play.inner.pushes = None
+    play.chat().append(Message.user("anew"))
+    assert play.said() == ["anew"]
+    late()
+    assert play.said() == ["anew"]
+
+
+def test_n10_value_and_life_are_set_in_one_step(cached: str, client: Redis) -> None:
+    """FEATURES N10."""
+    say("a")
+    assert set(commands(client, said)) == {"LRANGE", "EVALSHA"}
+    assert client.pttl(key_of(client)) > 0
+    assert commands(client, lambda: say("b")) == ["EVALSHA"]
+    assert client.pttl(key_of(client)) > 0
+
+
+def test_n11_nought_does_not_mean_for_ever(cached: str, client: Redis) -> None:
+    """FEATURES N11: 0 is not cached; None is for ever in strict, and as long as may be in bounded."""
+    say("a", cache_ttl=0)
+    assert (said(cache_ttl=0), client.keys()) == (["a"], [])
+    said(cache_ttl=None)
+    assert (client.pttl(key_of(client)) == -1) is (cached == "strict")
+    with pytest.raises(ValidationError, match="cache_ttl"):
+        chat(cache_ttl=-1)
+
+
+def test_n12_names_cannot_be_made_to_meet(cached: str, client: Redis) -> None:
+    """FEATURES N12."""
+    names = [("a", "b:c"), ("a", "b/c"), ("a.b", "c"), ("a", "b.c"), ("a", "1:b:c"), ("a", "{b:c}")]
+    for workspace, key in names:
+        conversation(key, workspace=workspace).append(Message.user(f"{workspace} {key}"))
+    for _ in range(2):
+        for workspace, key in names:
+            (message,) = conversation(key, workspace=workspace).tail(5)
+            assert message.content == f"{workspace} {key}"
+    assert len(client.keys()) == len(names)
+
+
+async def test_n13_loop_runs_on_while_redis_hangs(victim: Server, frozen) -> None:
+    """FEATURES N13: other coroutines get their turns; how soon, the benchmarks measure."""
+    with caching("strict", victim.url):
+        await chat().aappend(Message.user("a"))
+        with frozen(victim):
+            read = asyncio.ensure_future(chat().atail(20))
+            turns = 0
+            while not read.done():
+                await asyncio.sleep(0)
+                turns += 1
+        assert [message.content for message in await read] == ["a"]
+        assert turns > 20
+
+
+@pytest.mark.parametrize("factory", ["asynchronous_client", "decoding_client"])
+def test_n14_unfit_client_is_refused(shared_server: Server, mode: str, factory: str) -> None:
+    """FEATURES N14: before anything is read or written with it."""
+    path = f"{__name__}.{factory}"
+    with caching(mode, shared_server.url, REDIS_CLIENT=path), pytest.raises(ImproperlyConfigured, match=path):
+        chat()
+
+
+async def test_n15_async_code_uses_the_cache(cached: str, client: Redis) -> None:
+    """FEATURES N15: three reads, and messages are read from the database once."""
+    await chat().aappend(Message.user("a"))
+    sent = []
+    for _ in range(3):
+        before = client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+        assert [message.content for message in await chat().atail(20)] == ["a"]
+        sent.append(client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"] - before)
+    assert sent[0] > 0
+    assert sent[1:] == [0, 0]
+
+
+def test_n16_reads_no_more_than_was_asked_for(cached: str, client: Redis) -> None:
+    """FEATURES N16: neither from the database nor from Redis."""
+    say(*map(str, range(200)))
+    (read,) = [sql for sql in statements(lambda: chat().tail(10)) if "content" in sql]
+    assert "LIMIT" in read
+    assert client.llen(key_of(client)) == 51
+    with client.monitor() as monitor:
+        chat().tail(10)
+        asked = next(command["command"] for command in monitor.listen() if command["command"].startswith("LRANGE"))
+    assert asked.split()[2:] == ["-11", "-1"]
+
+
+def test_n17_fill_is_one_command_however_long(cached: str, client: Redis) -> None:
+    """FEATURES N17: cold, strict asks and fills; bounded asks, takes the lease and fills."""
+    say("a")
+    cold = {"strict": ["LRANGE", "EVALSHA"], "bounded": ["LRANGE", "EVALSHA", "EVALSHA"]}
+    said(), client.flushall(), client.script_load("return 1")
+    first = commands(client, said)
+    client.flushall()
+    say(*map(str, range(500)))
+    assert commands(client, said) == first == cold[cached]
+    assert commands(client, said) == ["LRANGE"]
+
+
+def test_n18_no_reader_sees_part_of_a_fill(cached: str, client: Redis, shared_server: Server) -> None:
+    """FEATURES N18: nothing, a lease, or all five with their header."""
+    key = warmed(client, *"abcde")
+    done, seen = threading.Event(), set()
+
+    def look() -> None:
+        with Redis.from_url(shared_server.url) as other:
+            while not done.is_set():
+                seen.add(len(other.lrange(key, 0, -1)))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for _ in range(50):
+        client.delete(key)
+        assert said() == list("abcde")
+    done.set()
+    thread.join()
+    assert 6 in seen
+    assert seen <= ({0, 6} if cached == "strict" else {0, 1, 6})
+
+
+@pytest.mark.parametrize("damage", ["{", "5", "null", '{"foo": 1}', '{"role": "user"}'])
+def test_n19_damaged_element_does_not_make_a_history_unreadable(cached: str, client: Redis, damage: str) -> None:
+    """FEATURES N19, R07: the entry is thrown away and made again."""
+    key = warmed(client, "a", "b", "c")
+    client.lset(key, 1, damage)
+    assert said() == ["a", "b", "c"]
+    assert said() == ["a", "b", "c"]
+    assert damage.encode() not in client.lrange(key, 0, -1)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_n20_empty_session_is_cached(cached: str, client: Redis, exists: bool) -> None:
+    """FEATURES N20: five reads, in bounded one statement; in strict the row each time, the messages once."""
+    say("somewhere else is a workspace")
+    chat().delete()
+    if exists:
+        chat().open()
+    run = [sql for _ in range(5) for sql in statements(said)]
+    about_messages = [sql for sql in run if "content" in sql]
+    if cached == "bounded":
+        assert len(run) == 1
+    else:
+        assert len(about_messages) == (1 if exists else 0)
+        assert len(run) == (6 if exists else 5)
+    say("first")
+    assert said() == ["first"]
+
+
+def test_r14_loss_of_redis_is_no_loss_of_history(cached: str, client: Redis) -> None:
+    """FEATURES R14: what was flushed or evicted is read from the database and cached again."""
+    warmed(client, "a", "b")
+    client.flushall()
+    assert said() == ["a", "b"]
+    assert len(statements(said)) == HIT[cached]
+
+
+def test_r15_everything_works_without_redis(mode: str, victim: Server) -> None:
+    """FEATURES R15."""
+    with caching(mode, victim.url):
+        say("a")
+        assert said() == ["a"]
+        victim.process.kill()
+        victim.process.wait()
+        for text in "bcdef":
+            say(text)
+            assert said()[-1] == text
+        assert chat().tail_json(2).startswith(b"[{")
+        chat().clear()
+        assert said() == []
+
+
+def test_r16_value_of_another_type_is_left_alone(cached: str, client: Redis) -> None:
+    """FEATURES R16."""
+    key = warmed(client, "a")
+    client.delete(key)
+    client.set(key, "somebody else's", px=60_000)
+    say("b")
+    assert said() == ["a", "b"]
+    assert client.get(key) == b"somebody else's"
+    assert 0 < client.pttl(key) <= 60_000

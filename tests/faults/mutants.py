@@ -1,0 +1,244 @@
+"""Do the tests bite? Each guard of the cache is broken in a copy of the checkout, and some test must see it.
+
+`python -m tests.faults.mutants [NAME ...]` prints which were caught and ends with 1 if one was not.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("chat_memory", "example_project", "tests", "manage.py", "pyproject.toml")
+CACHE = Path("chat_memory/cache")
+TESTS = [f"tests/faults/test_{name}.py" for name in ("threats", "rules", "histories")]
+RED = 1
+"""What pytest ends with if tests failed, and only then."""
+
+
+class Mutant(NamedTuple):
+    """A guard, where it is, its text, and what is there instead."""
+
+    name: str
+    file: str
+    guard: str
+    broken: str
+
+
+FILL, LEASE, PUSH = "scripts/fill.lua", "scripts/lease.lua", "scripts/push.lua"
+COHERENCE, ADAPTER = "coherence.py", "adapter.py"
+MUTANTS = (
+    Mutant("fill ignores whose lease it is", FILL, "h.lease ~= lease or ", ""),
+    Mutant("fill ignores that the lease lapsed", FILL, " or h.expires <= since", ""),
+    Mutant("fill ignores that the key is filled", FILL, "h.state ~= 'L' or h.lease ~= lease", "false"),
+    Mutant(
+        "fill into an absent key",
+        FILL,
+        "if not h or",
+        "if not h then h = {state = 'L', lease = lease, least = 0, expires = since + LEASE_MS} end\n  if",
+    ),
+    Mutant("fill ignores what writers announced", FILL, "if version < h.least then", "if false then"),
+    Mutant("fill takes a newer release's key", FILL, "if h and is_newer(h.format)", "if false"),
+    Mutant("fill undoes a newer version", FILL, "h.version > version and", "false and"),
+    Mutant("fill compares the versions of two sessions", FILL, "h.session == ARGV[5] and ", ""),
+    Mutant("fill does not hear who insists", FILL, " and ARGV[9] ~= '1'", ""),
+    Mutant("fill counts the age from the fill", FILL, "  since = h.expires - LEASE_MS\n", ""),
+    Mutant("fill adds to what is there", FILL, "redis.call('DEL', key)", ""),
+    Mutant("fill for ever", FILL, "if ARGV[8] ~= ''", "if false"),
+    Mutant("two have the lease", LEASE, "if h.state == 'L' and h.expires > now", "if false"),
+    Mutant("lease of a newer release's key", LEASE, "if is_newer(h.format)", "if false"),
+    Mutant("lease takes a good entry away", LEASE, "if h.version >= least", "if false"),
+    Mutant("lease is never given over an entry", LEASE, "if h.version >= least then", "if true then"),
+    Mutant("lease forgets what the entry had", LEASE, "least = math.max(least, h.version)", "least = 0"),
+    Mutant("lapsed lease forgets what writers announced", LEASE, "least = math.max(least, h.least)", ""),
+    Mutant("lease for ever", LEASE, "redis.call('PEXPIRE', key, whole_number(LEASE_MS + 50))", ""),
+    Mutant("push ignores the version", PUSH, "h.version ~= tonumber(ARGV[3]) or ", ""),
+    Mutant("push ignores the token", PUSH, "h.token ~= ARGV[4] or ", ""),
+    Mutant("push ignores the format", PUSH, " or h.format ~= ARGV[1]", ""),
+    Mutant("push ignores the session", PUSH, "if h.session ~= ARGV[2] or ", "if "),
+    Mutant("push leaves what it cannot complete", PUSH, "  redis.call('DEL', key)\n", ""),
+    Mutant(
+        "push makes an entry of a part",
+        PUSH,
+        "if not h then return 'absent' end",
+        "if not h then redis.call('RPUSH', key, '') h = {state = 'V', session = ARGV[2], version = tonumber(ARGV[3]), "
+        "token = ARGV[4], format = ARGV[1], ident = '', whole = '0', least = 0, lease = '', expires = 0} end",
+    ),
+    Mutant("push tells the lease nothing", PUSH, "h.least = math.max(h.least, version)", ""),
+    Mutant("push tells the lease the last, not the largest", PUSH, "math.max(h.least, version)", "version"),
+    Mutant("push does not know an old one", PUSH, "if h.session == ARGV[2] and (", "if false and ("),
+    Mutant("push takes another history's version for its own", PUSH, " and h.token == ARGV[6])", ")"),
+    Mutant("push takes an earlier session for its own", PUSH, "h.session == ARGV[2] and (", "("),
+    Mutant("push trims one too many", PUSH, "'LTRIM', key, -cap", "'LTRIM', key, 1 - cap"),
+    Mutant("push trims nothing", PUSH, "redis.call('LTRIM', key, -cap, -1)", ""),
+    Mutant("push trims and says it is the whole", PUSH, "h.whole = '0'", ""),
+    Mutant("push of a part says it is the whole", PUSH, "ARGV[10] == '1' or ", ""),
+    Mutant(
+        "push empties the list for a moment",
+        PUSH,
+        "redis.call('LSET', key, -1, ARGV[ENTRIES])",
+        "redis.call('RPOP', key) redis.call('RPUSH', key, ARGV[ENTRIES])",
+    ),
+    Mutant("push lengthens the age", PUSH, "if ARGV[9] == 'none'", "if ARGV[9] == ''"),
+    Mutant("push keeps the token", PUSH, "version, ARGV[6], ARGV[7], version", "version, h.token, ARGV[7], version"),
+    Mutant("push keeps the version", PUSH, "= version, ARGV[6], ARGV[7], version", "= h.version, ARGV[6], ARGV[7], 0"),
+    Mutant("push keeps the identity", PUSH, "ARGV[6], ARGV[7], version", "ARGV[6], h.ident, version"),
+    Mutant("rule 1 is off", COHERENCE, "return self.header == header", "return True"),
+    Mutant(
+        "rule 1 compares the number alone",
+        COHERENCE,
+        "return self.header == header",
+        "return self.header is not None and self.header.version == header.version",
+    ),
+    Mutant("rule 1 ahead of another session", COHERENCE, "self.is_of(header.session_id) and ", ""),
+    Mutant("look takes a lease for an entry", COHERENCE, 'fields[1] != b"V" or ', ""),
+    Mutant("look reads any format", COHERENCE, " or fields[2] != self._format.encode()", ""),
+    Mutant("an hour's entries serve a minute", COHERENCE, 'b{self.max_age:g}"', 'b"'),
+    Mutant("both modes have one format", COHERENCE, 'f"{LAYOUT:02}s"', 'f"{LAYOUT:02}b{self.max_age:g}"'),
+    Mutant("a capped fill says it is the whole", COHERENCE, "whole = whole and len(kept) == len(messages)", ""),
+    Mutant("a capped push is not cut", COHERENCE, "int(len(added) > cap)", "0"),
+    Mutant("bounded entries of strict's age", COHERENCE, "return int(self.policy.max_age * 1000)", "return 3_600_000"),
+    Mutant(
+        "push before the commit",
+        ADAPTER,
+        "self._inner.after_commit(lambda: self._coherence.push(key, change, added, ttl))",
+        "self._coherence.push(key, change, added, ttl)",
+    ),
+    Mutant(
+        "drop before the commit",
+        ADAPTER,
+        "self._inner.after_commit(lambda: self._coherence.drop(key))",
+        "self._coherence.drop(key)",
+    ),
+    Mutant(
+        "half a transaction is pushed",
+        ADAPTER,
+        'self._coherence.policy.mode == "bounded" and self._inner.in_transaction()',
+        "False",
+    ),
+    Mutant("replayed messages are pushed", ADAPTER, " if _seq(message) > before]", "]"),
+    Mutant("bounded answers a transaction", ADAPTER, "if self._inner.in_transaction() or not _may", "if not _may"),
+    Mutant("strict fills in a transaction", ADAPTER, "if self._inner.in_transaction() or not _fills", "if not _fills"),
+    Mutant("min_version is not heard", ADAPTER, "entry.version >= span.min_version", "True"),
+    Mutant(
+        "min_version binds no fill",
+        ADAPTER,
+        "self._coherence.lease(key, span.min_version)",
+        "self._coherence.lease(key, 0)",
+    ),
+    Mutant(
+        "strict answers more than it has",
+        ADAPTER,
+        "entry.is_at(header) and _answers(span, entry)",
+        "entry.is_at(header)",
+    ),
+    Mutant("bounded answers more than it has", ADAPTER, " or not _answers(span, entry)", ""),
+    Mutant("a page before a position is of the newest", ADAPTER, " or span.before is not None", ""),
+    Mutant(
+        "any read fills",
+        ADAPTER,
+        "return span.after is None and span.before is None and span.first is None",
+        "return True",
+    ),
+    Mutant(
+        "a fill of a part says it is the whole",
+        ADAPTER,
+        "whole = wide.last is None or len(found.messages) < wide.last",
+        "whole = True",
+    ),
+    Mutant("a row's handle reads a later session", ADAPTER, "(at.pinned and not entry.is_of(at.session_id)) or ", ""),
+    Mutant(
+        "clear leaves the entry",
+        ADAPTER,
+        "change = self._inner.clear(at)\n        self._drop_after_commit(at)",
+        "change = self._inner.clear(at)",
+    ),
+    Mutant(
+        "delete leaves the entry",
+        ADAPTER,
+        "deleted = self._inner.delete(at)\n        self._drop_after_commit(at)",
+        "deleted = self._inner.delete(at)",
+    ),
+    Mutant("nobody insists", ADAPTER, "insist=entry is not None", "insist=False"),
+)
+
+
+class Found(NamedTuple):
+    """How a run over a copy ended, and which test said so."""
+
+    code: int
+    first: str
+
+
+@contextmanager
+def copy_of_checkout() -> Iterator[Path]:
+    """What the tests need, in a place of its own."""
+    with tempfile.TemporaryDirectory(prefix="chat-memory-mutants-") as folder:
+        for name in COPIED:
+            source, target = ROOT / name, Path(folder) / name
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        yield Path(folder)
+
+
+def tested(copy: Path) -> Found:
+    """The tests over a copy, to the first that fails."""
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-profile", "unshrunk"]
+    environment = _environment(copy)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *TESTS],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return Found(ended.returncode, (failed or ended.stdout.splitlines()[-1:] or [ended.stderr[-300:]])[0])
+
+
+def survives(mutant: Mutant, copy: Path) -> bool:
+    """Whether no test sees it; what was seen is printed."""
+    path = copy / CACHE / mutant.file
+    whole = path.read_text()
+    if whole.count(mutant.guard) != 1:
+        raise SystemExit(f"{mutant.name}: its guard is in {mutant.file} {whole.count(mutant.guard)} times, not once")
+    begin = time.perf_counter()
+    path.write_text(whole.replace(mutant.guard, mutant.broken))
+    try:
+        found = tested(copy)
+    finally:
+        path.write_text(whole)
+    verdict = "caught" if found.code == RED else "SURVIVED"
+    seconds = time.perf_counter() - begin
+    sys.stdout.write(f"{verdict:9} {mutant.name} ({seconds:.0f} s): {found.first[:110]}\n")
+    sys.stdout.flush()
+    return found.code != RED
+
+
+def main(names: list[str]) -> int:
+    """Break one guard after the other; 0 if all were seen."""
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    with copy_of_checkout() as copy:
+        sound = tested(copy)
+        if sound.code != 0:
+            raise SystemExit(f"nothing is broken yet, and the tests are red: {sound.first}")
+        survivors = [mutant.name for mutant in chosen if survives(mutant, copy)]
+    sys.stdout.write(f"{len(chosen) - len(survivors)} of {len(chosen)} broken guards were caught\n")
+    return min(1, len(survivors))
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    return os.environ | {"CHAT_MEMORY_TEST_DB": "sqlite", "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,171 @@
+"""The rules that only show with a second actor at the right moment: in, around and after a transaction."""
+
+from threading import Thread
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from redis import Redis
+
+from chat_memory import Message, conversation, metrics
+from chat_memory.models import Session
+from chat_memory.records import Span
+from tests.faults.stage import PATIENT
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MODES = ["off", "strict", "bounded"]
+CACHED = ["strict", "bounded"]
+
+
+@pytest.fixture(autouse=True)
+def mode(request: pytest.FixtureRequest, settings: Any) -> str:
+    """The mode a test is about."""
+    chosen: str = request.param
+    settings.CHAT_MEMORY = {"CACHE": chosen, "REDIS_CLIENT": PATIENT}
+    return chosen
+
+
+def say(texts: str) -> None:
+    """One message for each letter, in one call."""
+    conversation("k").append(*(Message.user(text) for text in texts))
+
+
+def texts() -> str:
+    """What a reader of the moment sees."""
+    return "".join(str(message.content) for message in conversation("k").messages())
+
+
+def texts_elsewhere() -> str:
+    """What another process sees meanwhile."""
+    found: list[str] = []
+
+    def read() -> None:
+        found.append(texts())
+        connection.close()
+
+    thread = Thread(target=read)
+    thread.start()
+    thread.join(30)
+    return found[0]
+
+
+@pytest.mark.parametrize("mode", MODES, indirect=True)
+def test_no_reader_sees_half_a_transaction(mode: str) -> None:
+    """FEATURES N05: after the commit, between the pushes of its two appends, there is no state between."""
+    say("a")
+    assert texts() == "a"
+    seen: list[str] = []
+    with transaction.atomic():
+        say("b")
+        transaction.on_commit(lambda: seen.append(texts()))
+        say("c")
+        transaction.on_commit(lambda: seen.append(texts()))
+    assert seen == ["abc", "abc"]
+    assert texts() == "abc"
+
+
+CHANGES = {
+    "append": lambda: say("b"),
+    "clear": lambda: conversation("k").clear(),
+    "delete": lambda: conversation("k").delete(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("mode", MODES, indirect=True)
+def test_reader_beside_a_transaction_leaves_nothing_of_before(mode: str, change: str) -> None:
+    """FEATURES N05: what somebody read and kept while a change was not yet committed goes with the commit."""
+    say("a")
+    with transaction.atomic():
+        CHANGES[change]()
+        assert texts_elsewhere() == "a"
+    assert texts() == {"append": "ab", "clear": "", "delete": ""}[change]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("mode", MODES, indirect=True)
+def test_reader_beside_a_transaction_that_fails(mode: str, change: str) -> None:
+    """FEATURES N05: neither it nor anybody after it sees what was rolled back."""
+    say("a")
+    assert texts() == "a"
+    with transaction.atomic():
+        CHANGES[change]()
+        assert texts_elsewhere() == "a"
+        transaction.set_rollback(True)
+    assert texts() == "a"
+
+
+@pytest.mark.parametrize("mode", CACHED, indirect=True)
+def test_transaction_stores_nothing_it_read(mode: str, redis_client: Redis) -> None:
+    """No fill and no lease, for what it reads may never be committed."""
+    say("a")
+    with transaction.atomic():
+        say("b")
+        assert (texts(), conversation("k").tail(1)[0].content) == ("ab", "b")
+        assert redis_client.keys("cm:*") == []
+        transaction.set_rollback(True)
+    assert texts() == "a"
+
+
+@pytest.mark.parametrize("mode", CACHED, indirect=True)
+def test_handle_of_a_deleted_session_stays_empty(mode: str) -> None:
+    """It is of one row; a later session of the same name is not its business, though both have one key in Redis."""
+    say("a")
+    row = Session.objects.get(workspace__slug="default", key="k")
+    old = row.history()
+    assert len(old.messages()) == 1
+    conversation("k").delete()
+    say("b")
+    assert texts() == "b"
+    assert old.messages() == []
+
+
+@pytest.mark.parametrize("mode", ["strict"], indirect=True)
+def test_database_that_went_back_is_believed(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore: the entry is ahead of the row for good, and is replaced rather than asked for ever."""
+    say("a")
+    before = Session.objects.filter(workspace__slug="default", key="k").values("version", "vtoken", "last_seq").get()
+    say("b")
+    assert texts() == "ab"
+    session = Session.objects.get(workspace__slug="default", key="k")
+    session.messages.filter(workspace=session.workspace_id, seq=2).delete()
+    Session.objects.filter(workspace__slug="default", key="k").update(**before, message_count=1)
+    assert texts() == "a"
+    hits: list[str] = []
+    monkeypatch.setattr(metrics, "add", lambda name, by=1: hits.append(name))
+    assert texts() == "a"
+    assert hits == ["hits"]
+
+
+@pytest.mark.parametrize("mode", ["bounded"], indirect=True)
+def test_own_write_is_read_however_old_the_entry(mode: str, redis_client: Redis) -> None:
+    """FEATURES N06: with the receipt's version, even after a lost push; what is then read replaces the entry."""
+    say("a")
+    assert texts() == "a"
+    (key,) = redis_client.keys("cm:*")
+    older: Any = redis_client.dump(key)
+    receipt = conversation("k").append(Message.user("b"))
+    redis_client.restore(key, 60_000, older, replace=True)
+    assert texts() == "a"
+    assert len(conversation("k").messages(min_version=receipt.version)) == 2
+    assert texts() == "ab"
+
+
+@pytest.mark.parametrize("mode", CACHED, indirect=True)
+def test_process_of_a_smaller_tail_does_not_take_its_part_for_the_whole(mode: str, settings: Any) -> None:
+    """FEATURES N07: what another deployment filled may be more than this one asks for."""
+    say("abc")
+    assert texts() == "abc"
+    settings.CHAT_MEMORY = {**settings.CHAT_MEMORY, "CACHE_TAIL": 2}
+    chat = conversation("k")
+    assert [len(chat.messages()), len(chat.head(3)), len(chat.since(0))] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("mode", MODES, indirect=True)
+def test_page_before_a_position_is_not_of_the_newest(mode: str) -> None:
+    """A warm entry answers it from all it has, not from as many of the newest as the page is long."""
+    say("abcdef")
+    assert texts() == "abcdef"
+    found = conversation("k").read(Span(before=4, last=2)).messages
+    assert [message.content for message in found] == ["b", "c"]

@@ -1,0 +1,1 @@
+"""Tests of the package on a real database and a real Redis."""

@@ -1,0 +1,295 @@
+"""The Redis adapter beyond the contract: lives, damage, foreign values, outages, scripts, Cluster."""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+from redis.retry import Retry
+
+from chat_memory import Conflict, Message, NotSupported, StorageUnavailable, append_many, conversation
+from chat_memory.history.conversation import Conversation
+from chat_memory.storage.base import Adapter
+from chat_memory.storage.redis import PREFIX, RedisAdapter
+from chat_memory.testing.conformance import AdapterConformance
+from tests.servers import start_redis
+
+pytestmark = pytest.mark.once
+
+KEY = f"{PREFIX}{{default:k:main}}"
+SLOTS = 16384
+
+
+@pytest.fixture
+def chat(redis_client: redis.Redis) -> Conversation:
+    """A conversation that lives for a minute."""
+    return conversation("k", adapter=RedisAdapter(redis_client, ttl=60))
+
+
+def life(client: redis.Redis, key: str = KEY) -> int:
+    """Milliseconds a key has left; below nought: it is not there, or for ever."""
+    left: int = client.pttl(key)
+    return left
+
+
+def stored_keys(client: Any) -> list[str]:
+    """Every key there is, as text."""
+    return [key.decode() for key in client.scan_iter()]
+
+
+def test_life_is_set_with_the_value_in_milliseconds(redis_client: redis.Redis) -> None:
+    """FEATURES N10, R04: no moment at which the key would stay for ever."""
+    conversation("k", adapter=RedisAdapter(redis_client, ttl=1_000.9)).append(Message.user("x"))
+    assert 1_000_000 < life(redis_client) <= 1_000_900
+
+
+@pytest.mark.parametrize("write", ["append", "clear", "update"])
+def test_every_write_renews_the_life(chat: Conversation, redis_client: redis.Redis, write: str) -> None:
+    chat.append(Message.user("x", id="a"))
+    redis_client.pexpire(KEY, 5_000)
+    CALLS[write](chat)
+    assert life(redis_client) > 5_000
+
+
+def test_no_read_renews_the_life(chat: Conversation, redis_client: redis.Redis) -> None:
+    """FEATURES R18, J09: documented so, and a replay is a read."""
+    chat.append(Message.user("x", id="a"))
+    redis_client.pexpire(KEY, 5_000)
+    chat.messages(), chat.count(), chat.session(), chat.open(), chat.append(Message.user("x", id="a"))
+    assert 0 < life(redis_client) <= 5_000
+
+
+def test_without_a_ttl_nothing_expires(chat: Conversation, redis_client: redis.Redis) -> None:
+    """FEATURES N11: what another writer let expire stays as well."""
+    chat.append(Message.user("x"))
+    conversation("k", adapter=RedisAdapter(redis_client)).append(Message.user("y"))
+    assert {life(redis_client, key) for key in stored_keys(redis_client)} == {-1}
+
+
+def test_what_expired_is_gone_whole_and_leaves_the_lists(redis_client: redis.Redis) -> None:
+    adapter = RedisAdapter(redis_client, ttl=60)
+    for key in "ab":
+        conversation(key, user="bob", adapter=adapter).append(Message.user("x", id="a"))
+    redis_client.pexpire(f"{PREFIX}{{default:a:main}}", 0)
+    gone = conversation("a", adapter=adapter)
+    assert (gone.messages(), gone.session()) == ([], None)
+    assert [record.key for record in adapter.find("default")] == ["b"]
+    assert [record.key for record in adapter.find("default", user_key="bob")] == ["b"]
+    assert redis_client.zcard(f"{PREFIX}{{default}}:sessions") == 1
+    assert gone.append(Message.user("x", id="a")).first_seq == 1
+
+
+def test_lists_go_with_the_last_that_expires(redis_client: redis.Redis) -> None:
+    """Nothing that expires leaves anything behind but the workspace."""
+    for ttl in (30, 60):
+        conversation(f"{ttl}", user="bob", adapter=RedisAdapter(redis_client, ttl=ttl)).append(Message.user("x"))
+    lists = [key for key in stored_keys(redis_client) if ":sessions" in key]
+    assert len(lists) == 4
+    assert all(50_000 < life(redis_client, key) <= 60_001 for key in lists)
+    conversation("stays", user="bob", adapter=RedisAdapter(redis_client)).append(Message.user("x"))
+    assert {life(redis_client, key) for key in lists} == {-1}
+
+
+def test_expired_entries_are_taken_out_by_writers(redis_client: redis.Redis) -> None:
+    """A list that nobody reads does not grow for ever."""
+    adapter = RedisAdapter(redis_client, ttl=0.001)
+    for number in range(50):
+        conversation(f"{number}", adapter=adapter).append(Message.user("x"))
+    assert redis_client.zcard(f"{PREFIX}{{default}}:sessions") < 10
+
+
+DAMAGE: dict[str, Callable[[Any], Any]] = {
+    "not JSON": lambda client: client.hset(KEY, "m:2", b"secret \xff"),
+    "JSON but no message": lambda client: client.hset(KEY, "m:2", b'{"secret": 1}'),
+    "cut off": lambda client: client.hset(KEY, "m:2", client.hget(KEY, "m:2")[:-1]),
+    "gone": lambda client: client.hdel(KEY, "m:2"),
+    "empty": lambda client: client.hset(KEY, "m:2", b""),
+    "of another": lambda client: client.hset(KEY, "m:2", b"00000000" + client.hget(KEY, "m:1")[8:]),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_message_is_skipped_reported_and_not_counted(
+    chat: Conversation, redis_client: redis.Redis, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """FEATURES N19, R06, R07, J29."""
+    chat.append(*(Message.user(f"secret {number}", id=f"{number}") for number in (1, 2, 3)))
+    DAMAGE[name](redis_client)
+    assert [message.seq for message in chat.messages()] == [1, 3]
+    assert chat.count() == 2
+    (listed,) = RedisAdapter(redis_client).find("default")
+    assert listed.message_count == 2
+    (logged,) = caplog.records
+    assert logged.levelno == logging.WARNING
+    assert "position 2" in logged.getMessage()
+    assert "secret" not in caplog.text
+    assert chat.append(Message.user("secret 2", id="2")).replayed
+    assert chat.append(Message.user("next")).first_seq == 4
+
+
+def test_foreign_fields_are_not_messages(chat: Conversation, redis_client: redis.Redis) -> None:
+    chat.append(Message.user("x"))
+    redis_client.hset(KEY, mapping={"m:2": "x", "m:foo": "y", "i:foo": "z", "other": "w"})
+    assert (len(chat.messages()), chat.count()) == (1, 1)
+    assert chat.append(Message.user("y", id="b")).first_seq == 2
+    assert [message.content for message in chat.messages()] == ["x", "y"]
+
+
+CALLS: dict[str, Callable[[Conversation], Any]] = {
+    "append": lambda chat: chat.append(Message.user("x")),
+    "messages": lambda chat: chat.messages(),
+    "count": lambda chat: chat.count(),
+    "open": lambda chat: chat.open(title="t"),
+    "update": lambda chat: chat.update(title="t"),
+    "clear": lambda chat: chat.clear(),
+    "delete": lambda chat: chat.delete(),
+}
+FOREIGN: dict[str, Callable[[redis.Redis], Any]] = {
+    "text": lambda client: client.set(KEY, "theirs"),
+    "list": lambda client: client.rpush(KEY, "theirs"),
+    "hash": lambda client: client.hset(KEY, "theirs", 1),
+    "newer format": lambda client: client.hset(KEY, mapping={"format": 2, "version": "x"}),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_foreign_value_under_our_key_is_refused_and_left_alone(
+    chat: Conversation, redis_client: redis.Redis, kind: str, call: str
+) -> None:
+    """FEATURES R16."""
+    FOREIGN[kind](redis_client)
+    before = redis_client.dump(KEY)
+    with pytest.raises(Conflict, match="another program or version"):
+        CALLS[call](chat)
+    assert (redis_client.dump(KEY), life(redis_client)) == (before, -1)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_outage_is_one_error_of_ours(call: str) -> None:
+    """FEATURES R15."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        client = redis.Redis(port=nobody.getsockname()[1], retry=Retry(NoBackoff(), 0))
+        chat = conversation("k", adapter=RedisAdapter(client))
+        with pytest.raises(StorageUnavailable, match="ConnectionError") as caught:
+            CALLS[call](chat)
+    assert isinstance(caught.value.__cause__, redis.ConnectionError)
+
+
+def test_full_store_refuses_a_write_whole_and_still_reads() -> None:
+    with start_redis("--maxmemory", "6mb", "--maxmemory-policy", "noeviction") as server:
+        client = redis.Redis.from_url(server.url)
+        chat = conversation("k", adapter=RedisAdapter(client))
+        with pytest.raises(StorageUnavailable, match="OutOfMemory"):
+            fill(chat)
+        assert len(chat.messages()) == chat.count() == chat.tail(1)[0].seq
+        assert chat.count() % 2 == 0
+        client.close()
+
+
+def fill(chat: Conversation) -> None:
+    """Append turns of two until the store refuses one."""
+    for _turn in range(10_000):
+        chat.append(Message.user("x" * 10_000), Message.assistant("y" * 10_000))
+
+
+def test_scripts_come_back_after_they_were_forgotten(chat: Conversation, redis_client: redis.Redis) -> None:
+    chat.append(Message.user("x"))
+    redis_client.script_flush()
+    assert [message.content for message in chat.messages()] == ["x"]
+    redis_client.script_flush()
+    assert chat.append(Message.user("y")).first_seq == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_call_is_two_scripts_whatever_its_size(chat: Conversation, redis_client: redis.Redis, size: int) -> None:
+    """FEATURES N17, E12: one for the conversation, one for the lists."""
+    chat.append(Message.user("x"))
+    redis_client.config_resetstat()
+    chat.append(*(Message.user("x") for _ in range(size)))
+    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
+
+
+def test_keys_are_never_searched(redis_client: redis.Redis) -> None:
+    """FEATURES J24, R23."""
+    redis_client.config_resetstat()
+    adapter = RedisAdapter(redis_client)
+    for key in ("a", "*", "b*"):
+        conversation(key, user="u*", adapter=adapter).append(Message.user("x"))
+    conversation("*", adapter=adapter).delete()
+    assert [record.key for record in adapter.find("default", user_key="u*")] == ["b*", "a"]
+    used = set(redis_client.info("commandstats"))
+    assert not used & {"cmdstat_keys", "cmdstat_scan"}
+
+
+def test_client_that_decodes_is_as_good(redis_client: redis.Redis) -> None:
+    """FEATURES S0.4: the documents build theirs with decode_responses=True."""
+    options = redis_client.connection_pool.connection_kwargs
+    client = redis.Redis(host=options["host"], port=options["port"], db=options["db"], decode_responses=True)
+    chat = conversation("ü", user="ö", adapter=RedisAdapter(client))
+    chat.append(Message.user("é", id="ä"))
+    client.hset(f"{PREFIX}{{default:%C3%BC:main}}", "m:1", b"\xff")
+    assert (chat.messages(), chat.count()) == ([], 0)
+    (listed,) = RedisAdapter(client).find("default", user_key="ö")
+    assert (listed.key, listed.user_key) == ("ü", "ö")
+    client.close()
+
+
+def test_append_many_writes_nothing(chat: Conversation, redis_client: redis.Redis) -> None:
+    with pytest.raises(NotSupported):
+        append_many({chat: [Message.user("x")]})
+    assert stored_keys(redis_client) == []
+
+
+def test_prefixes_do_not_meet(redis_client: redis.Redis) -> None:
+    """FEATURES R13, R23."""
+    chats = [conversation("k", adapter=RedisAdapter(redis_client, prefix)) for prefix in ("app:", "app:a:", "")]
+    for chat in chats:
+        chat.append(Message.user("x"))
+    chats[0].delete()
+    assert [chat.count() for chat in chats] == [0, 1, 1]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[redis.RedisCluster]:
+    """A Cluster of one node: commands that span slots are refused as in any."""
+    with socket.socket() as bus:
+        bus.bind(("127.0.0.1", 0))
+        port = bus.getsockname()[1]
+    with start_redis("--cluster-enabled", "yes", "--cluster-port", str(port)) as server:
+        with redis.Redis(port=server.port) as node:
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+            while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
+                pass
+        client = redis.RedisCluster(host="127.0.0.1", port=server.port)
+        yield client
+        client.close()
+
+
+class TestCluster(AdapterConformance):
+    """The kit on a Cluster."""
+
+    @pytest.fixture(autouse=True)
+    def _client(self, cluster: redis.RedisCluster) -> None:
+        self.client = cluster
+
+    def make_adapter(self) -> Adapter:
+        return RedisAdapter(self.client, ttl=600)
+
+    def test_cluster_really_refuses_what_spans_slots(self) -> None:
+        node = self.client.get_primaries()[0].redis_connection
+        assert node is not None
+        with pytest.raises(ResponseError, match="same slot"):
+            node.execute_command("EVAL", "return 1", 2, "a", "b")
+
+    def test_conversations_of_a_workspace_lie_in_several_slots(self) -> None:
+        for number in range(20):
+            self.append("a", key=f"{number}")
+        ours = [key for key in stored_keys(self.client) if f"{{{self.workspace}:" in key]
+        assert len(ours) == 20
+        assert len({self.client.keyslot(key) for key in ours}) > 15

@@ -1,0 +1,47 @@
+"""What hypothesis draws: everything a message may hold."""
+
+from datetime import UTC
+from typing import Any
+
+from hypothesis import strategies as st
+
+from chat_memory import Message
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+numbers = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(texts, below, max_size=3),
+    max_leaves=8,
+)
+objects = st.dictionaries(texts, json_values, max_size=3)
+common = {
+    "name": st.none() | texts,
+    "metadata": st.none() | objects,
+    "id": st.none() | keys,
+    "created_at": st.none() | st.datetimes(timezones=st.just(UTC)),
+    "tokens": st.none() | st.integers(0, 2**31 - 1),
+}
+spoken = st.builds(
+    Message,
+    st.sampled_from(["system", "user", "assistant", "tool", "function"]),
+    texts | st.lists(objects, max_size=3),
+    tool_call_id=st.none() | texts,
+    **common,
+)
+calling = st.builds(
+    Message,
+    st.just("assistant"),
+    st.none() | texts,
+    tool_calls=st.lists(objects, min_size=1, max_size=3),
+    **common,
+)
+without_content = st.builds(
+    Message,
+    st.just("assistant"),
+    tool_calls=st.lists(objects, min_size=1, max_size=3),
+    content_absent=st.just(True),
+    **common,
+)
+messages = spoken | calling | without_content

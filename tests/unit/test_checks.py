@@ -1,0 +1,230 @@
+"""System checks: each wrong setting or unsuitable server is told, with what to do, and nothing else is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django.core import checks as django_checks
+from django.core.checks import CheckMessage
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from chat_memory import checks
+from chat_memory.conf import live
+from tests.servers.redis import start_redis
+
+pytestmark = pytest.mark.once
+
+LOCMEM = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+BUILT_IN = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}}
+REDIS = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1"}}
+NO_LOCATION = {"default": {"BACKEND": "django_redis.cache.RedisCache"}}
+
+
+def ids(found: Sequence[CheckMessage]) -> list[str]:
+    """The ids without the name of the app; every finding has a message and a hint."""
+    assert all(message.msg and message.hint for message in found)
+    return [str(message.id).removeprefix("chat_memory.") for message in found]
+
+
+def a_callable() -> None:
+    """What a dotted path may lead to."""
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**31])
+@pytest.mark.parametrize("name", ["CACHE_TAIL", "MAX_CONTENT_BYTES", "MAX_METADATA_BYTES", "MAX_BATCH", "SUMMARIZE_AT"])
+def test_numbers_out_of_range(settings, name: str, value: int) -> None:
+    settings.CHAT_MEMORY = {name: value}
+    (error,) = checks.check_settings()
+    assert (ids([error]), name in error.msg) == (["E003"], True)
+    with pytest.raises(ImproperlyConfigured, match=name):
+        live.now()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"CACHE_MAX_AGE": 0},
+        {"CACHE_MAX_AGE": -1},
+        {"CACHE_MAX_AGE": float("nan")},
+        {"CACHE_MAX_AGE": float("inf")},
+        {"CACHE_TTL": -1},
+        {"CACHE_TTL": float("nan")},
+        {"CACHE_TTL": float("inf")},
+        {"CLEARED_DAYS": -1},
+        {"CLEARED_DAYS": 10**9},
+        {"MAX_METADATA_DEPTH": -1},
+    ],
+    ids=str,
+)
+def test_values_that_would_misbehave(settings, given: dict[str, Any]) -> None:
+    """FEATURES N11, R03: no life below nothing, none without end by accident."""
+    settings.CHAT_MEMORY = given
+    assert ids(checks.check_settings()) == ["E003"]
+    with pytest.raises(ImproperlyConfigured, match=next(iter(given))):
+        live.now()
+
+
+@pytest.mark.parametrize("slug", ["", "two words", "ä", "x" * 101])
+def test_default_workspace_is_a_slug(settings, slug: str) -> None:
+    settings.CHAT_MEMORY = {"DEFAULT_WORKSPACE": slug}
+    assert ids(checks.check_settings()) == ["E005"]
+
+
+@pytest.mark.parametrize("name", ["REDIS_CLIENT", "TOKEN_COUNTER", "SUMMARIZER", "EMBEDDER"])
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("tests.unit.test_checks.a_callable", []),
+        ("tests.unit.test_checks.missing", ["E006"]),
+        ("nowhere.at_all", ["E006"]),
+        ("word", ["E006"]),
+        ("tests.unit.test_checks.LOCMEM", ["E006"]),
+    ],
+)
+def test_dotted_paths(settings, name: str, path: str, found: list[str]) -> None:
+    settings.CHAT_MEMORY = {name: path}
+    errors = checks.check_paths()
+    assert ids(errors) == found
+    assert all(name in error.msg and path in error.msg for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("recorders.Hearing", []), ("recorders.heard", ["E006"]), ("recorders.not_a_recorder", ["E006"])],
+)
+def test_recorder_has_its_one_method(settings, path: str, found: list[str]) -> None:
+    settings.CHAT_MEMORY = {"RECORDER": f"tests.integration.{path}"}
+    assert ids(checks.check_paths()) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "caches", "found"),
+    [
+        ({}, LOCMEM, []),
+        ({}, REDIS, []),
+        ({}, {}, []),
+        ({}, NO_LOCATION, ["E007"]),
+        ({"CACHE": "off"}, LOCMEM, []),
+        ({"CACHE": "strict"}, REDIS, []),
+        ({"CACHE": "strict"}, LOCMEM, ["E007"]),
+        ({"CACHE": "bounded"}, BUILT_IN, ["E007"]),
+        ({"CACHE": "bounded", "CACHE_ALIAS": "chat"}, REDIS, ["E007"]),
+        ({"CACHE": "strict", "REDIS_CLIENT": "tests.unit.test_checks.a_callable"}, LOCMEM, []),
+    ],
+)
+def test_the_cache_needs_a_django_redis_alias(settings, given: Any, caches: Any, found: list[str]) -> None:
+    settings.CHAT_MEMORY, settings.CACHES = given, caches
+    assert ids(checks.check_cache()) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "caches", "names"),
+    [
+        ({"CACHE": "off", "CACHE_TTL": 60, "CACHE_TAIL": 9}, REDIS, ["CACHE_TAIL", "CACHE_TTL"]),
+        ({"CACHE": "strict", "CACHE_MAX_AGE": 3}, REDIS, ["CACHE_MAX_AGE"]),
+        ({"CACHE": "bounded", "CACHE_TTL": 60}, REDIS, ["CACHE_TTL"]),
+        ({"CACHE": "bounded", "CACHE_TTL": 0, "CACHE_MAX_AGE": 3}, REDIS, []),
+        ({"CACHE": "strict", "CACHE_TTL": None, "CACHE_TAIL": 9}, REDIS, []),
+        ({"REDIS_CLIENT": "tests.unit.test_checks.a_callable"}, LOCMEM, ["REDIS_CLIENT"]),
+        ({"CACHE_TTL": 60}, LOCMEM, []),
+    ],
+)
+def test_settings_that_do_nothing_in_this_mode(settings, given: Any, caches: Any, names: list[str]) -> None:
+    settings.CHAT_MEMORY, settings.CACHES = given, caches
+    found = checks.check_cache()
+    assert ids(found) == ["W001"] * len(names)
+    assert [next(name for name in names if repr(name) in message.msg) for message in found] == names
+
+
+@pytest.mark.parametrize(
+    ("debug", "given", "caches", "found"),
+    [
+        (False, {}, LOCMEM, ["W002"]),
+        (False, {}, BUILT_IN, ["W002"]),
+        (False, {"CACHE": "off"}, LOCMEM, []),
+        (False, {}, REDIS, []),
+        (True, {}, LOCMEM, []),
+    ],
+)
+def test_production_without_a_cache_is_meant_so(settings, debug: bool, given, caches, found: list[str]) -> None:
+    settings.DEBUG, settings.CHAT_MEMORY, settings.CACHES = debug, given, caches
+    assert ids(checks.check_production()) == found
+
+
+@pytest.mark.parametrize(
+    ("debug", "options", "found"),
+    [
+        (False, {}, ["W003"]),
+        (False, {"transaction_mode": "DEFERRED"}, ["W003"]),
+        (False, {"transaction_mode": "immediate"}, []),
+        (True, {}, []),
+    ],
+)
+def test_sqlite_in_production_locks_before_it_reads(settings, monkeypatch, debug, options, found: list[str]) -> None:
+    sqlite = {**connections["default"].settings_dict, "ENGINE": "django.db.backends.sqlite3", "OPTIONS": options}
+    handler = type(connections)({"default": sqlite})
+    monkeypatch.setattr(checks, "connections", handler)
+    settings.DEBUG, settings.CHAT_MEMORY = debug, {"CACHE": "off"}
+    assert ids(checks.check_production()) == found
+
+
+@pytest.mark.parametrize(
+    ("policy", "memory", "found"),
+    [
+        ("noeviction", "0", ["W004"]),
+        ("noeviction", "64mb", ["W004"]),
+        ("volatile-lru", "64mb", ["W004"]),
+        ("allkeys-lru", "0", ["W004"]),
+        ("allkeys-lru", "64mb", []),
+        ("allkeys-lfu", "64mb", []),
+    ],
+)
+def test_sessions_without_an_end_must_be_evicted(settings, policy: str, memory: str, found: list[str]) -> None:
+    """Keys without a life stay where the policy spares them, until Redis refuses every write."""
+    with start_redis("--maxmemory-policy", policy, "--maxmemory", memory) as server:
+        settings.CACHES = {"default": {**REDIS["default"], "LOCATION": server.url}}
+        settings.CHAT_MEMORY = {"CACHE_TTL": None}
+        assert ids(checks.check_eviction()) == found
+        settings.CHAT_MEMORY = {"CACHE_TTL": 60}
+        assert checks.check_eviction() == []
+        settings.CHAT_MEMORY = {"CACHE": "bounded", "CACHE_TTL": None}
+        assert checks.check_eviction() == []
+
+
+def test_a_redis_that_hides_its_settings_or_is_gone_is_no_finding(settings) -> None:
+    settings.CHAT_MEMORY = {"CACHE_TTL": None}
+    with start_redis("--rename-command", "CONFIG", "") as server:
+        settings.CACHES = {"default": {**REDIS["default"], "LOCATION": server.url}}
+        assert checks.check_eviction() == []
+    assert checks.check_eviction() == []
+
+
+def test_wrong_settings_are_told_once_by_the_check_of_settings(settings) -> None:
+    """The other checks have nothing to go by then, and none of them fails."""
+    wrong: list[Any] = [[], 7, {"CACHE": "sometimes"}, {"TYPO": 1}]
+    for given in wrong:
+        settings.CHAT_MEMORY = given
+        others = [checks.check_paths, checks.check_cache, checks.check_production, checks.check_eviction]
+        assert [check() for check in others] == [[], [], [], []]
+        assert len(checks.check_settings()) == 1
+
+
+@pytest.mark.parametrize(("use_tz", "expected"), [(True, set()), (False, {"E008"})])
+def test_times_have_zones(settings, use_tz: bool, expected: set[str]) -> None:
+    settings.USE_TZ = use_tz
+    assert ids_of_ours(django_checks.run_checks()) == expected
+
+
+def test_checks_are_registered(settings) -> None:
+    """`manage.py check` runs those of the settings, `check --deploy` those of production too."""
+    settings.CHAT_MEMORY, settings.CACHES = {"RECORDER": "no.where"}, LOCMEM
+    assert "E006" in ids_of_ours(django_checks.run_checks())
+    assert {"E006", "W002"} <= ids_of_ours(django_checks.run_checks(include_deployment_checks=True))
+    settings.CHAT_MEMORY = {"CACHE": "strict"}
+    assert "E007" in ids_of_ours(django_checks.run_checks())
+
+
+def ids_of_ours(found: Sequence[CheckMessage]) -> set[str]:
+    ours = [message for message in found if str(message.id).startswith("chat_memory.")]
+    return set(ids(ours))

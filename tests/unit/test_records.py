@@ -1,0 +1,155 @@
+"""Records: a message crosses every border without loss."""
+
+import json
+import pickle
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from chat_memory import Message, ValidationError
+from chat_memory.records import as_utc, uuid7
+from tests.strategies import json_values, messages
+
+pytestmark = pytest.mark.once
+
+CALLS = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+
+
+@given(messages)
+def test_dictionary_is_lossless(message: Message) -> None:
+    """FEATURES N39."""
+    assert Message.from_dict(message.to_dict()) == message
+
+
+@given(messages)
+def test_dictionary_survives_json(message: Message) -> None:
+    """FEATURES J18."""
+    assert Message.from_dict(msgspec.json.decode(msgspec.json.encode(message.to_dict()))) == message
+
+
+@given(messages)
+def test_openai_form_holds_what_a_model_sees(message: Message) -> None:
+    shown = message.to_openai()
+    assert set(shown) <= {"role", "content", "name", "tool_calls", "tool_call_id"}
+    assert Message.from_dict(shown).to_openai() == shown
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_content_of_none_and_of_nothing_is_shown(content: str | None) -> None:
+    assert Message.assistant(content, tool_calls=CALLS).to_dict()["content"] == content
+
+
+def test_absent_content_stays_absent() -> None:
+    message = Message.from_dict({"role": "assistant", "tool_calls": CALLS})
+    assert message.content_absent
+    assert message != Message.from_dict({"role": "assistant", "content": None, "tool_calls": CALLS})
+    assert "content" not in message.to_dict()
+    assert "content" not in message.to_openai()
+
+
+def test_keys_come_in_one_order() -> None:
+    message = Message.tool("42", tool_call_id="c", name="f", id="i", metadata={}, seq=3, tokens=0)
+    expected = ["id", "seq", "role", "content", "name", "tool_call_id", "metadata", "tokens"]
+    assert list(message.to_dict()) == expected
+
+
+@pytest.mark.parametrize(
+    ("made", "role"),
+    [
+        (Message.system("x", name="n", metadata={"a": 1}), "system"),
+        (Message.user("x", name="n", metadata={"a": 1}), "user"),
+        (Message.assistant("x", name="n", metadata={"a": 1}), "assistant"),
+        (Message.tool("x", tool_call_id="c", name="n", metadata={"a": 1}), "tool"),
+    ],
+)
+def test_makers_take_every_field(made: Message, role: str) -> None:
+    """FEATURES S0.25, N39."""
+    assert (made.role, made.content, made.name, made.metadata) == (role, "x", "n", {"a": 1})
+
+
+def test_message_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        Message.user("x").content = "y"  # type: ignore[misc]
+
+
+def test_message_is_pickled() -> None:
+    message = Message.user("x", created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert pickle.loads(pickle.dumps(message)) == message
+
+
+def test_unknown_keys_are_ignored() -> None:
+    """FEATURES N19."""
+    assert Message.from_dict({"role": "user", "content": "x", "refusal": None, "audio": {}}) == Message.user("x")
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ([], ""),
+        (None, ""),
+        ("text", ""),
+        ({}, ""),
+        ({"role": 3}, "role"),
+        ({"role": "user", "content": 3}, "content"),
+        ({"role": "user", "content": "x", "metadata": []}, "metadata"),
+        ({"role": "user", "content": "x", "tool_calls": {}}, "tool_calls"),
+        ({"role": "user", "content": "x", "created_at": "yesterday"}, "created_at"),
+        ({"role": "user", "content": "x", "id": 7}, "id"),
+        ({"role": "user", "content": "x", "seq": "1"}, "seq"),
+        ({"role": "user", "content": "x", "created_at": "9999-12-31T23:59:59-12:00"}, "created_at"),
+    ],
+)
+def test_wrong_dictionary_is_refused_by_field(data: Any, field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Message.from_dict(data)
+    assert caught.value.field == field
+
+
+@given(json_values)
+def test_no_json_gives_another_error(value: Any) -> None:
+    """FEATURES R07."""
+    try:
+        message = Message.from_dict(value)
+    except ValidationError:
+        return
+    assert isinstance(message.role, str)
+
+
+def test_deep_dictionary_is_refused() -> None:
+    deep: Any = []
+    for _level in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValidationError):
+        Message.from_dict({"role": "user", "content": deep, "metadata": {"x": deep}, "created_at": deep})
+
+
+@given(st.datetimes(timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=5, minutes=30))])))
+def test_times_become_utc(moment: datetime) -> None:
+    """FEATURES J19: a naive time is taken to be UTC."""
+    try:
+        converted = as_utc(moment)
+    except OverflowError:
+        return
+    assert converted is not None
+    assert converted.tzinfo is UTC
+    assert converted == (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
+
+
+def test_made_ids_are_of_version_7_and_in_order() -> None:
+    """RFC 9562: the first 48 bits are milliseconds."""
+    ids = [uuid7() for _ in range(2_000)]
+    assert {made.version for made in ids} == {7}
+    assert {made.variant for made in ids} == {"specified in RFC 4122"}
+    assert len(set(ids)) == len(ids)
+    assert [made.int >> 80 for made in ids] == sorted(made.int >> 80 for made in ids)
+    moment = datetime.fromtimestamp((ids[0].int >> 80) / 1000, UTC)
+    assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
+
+
+def test_times_in_dictionaries_are_text() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+    data = Message.user("x", created_at=moment).to_dict()
+    assert json.loads(json.dumps(data))["created_at"] == "2026-01-02T03:04:05.678901+00:00"

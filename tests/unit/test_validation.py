@@ -1,0 +1,189 @@
+"""Validation: every bad payload has one clear error that names the field, and nothing is written."""
+
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+from django.test import override_settings
+from hypothesis import given, strategies as st
+
+from chat_memory import ChatMemoryError, Message, TooLarge, ValidationError, append_many, conversation
+from chat_memory.history.validation import Limits, check_batch, check_json, check_key, check_message, check_workspace
+from chat_memory.storage.memory import MemoryAdapter
+from chat_memory.testing.conformance.kit import SENT_AT
+from tests.payloads import FIELDS, MESSAGES, NAMES, deep
+from tests.strategies import json_values, keys, messages
+
+pytestmark = pytest.mark.once
+
+LIMITS = Limits(content_bytes=1_000, metadata_bytes=1_000, metadata_depth=8, batch=3)
+GENEROUS = Limits(content_bytes=10**6, metadata_bytes=10**6, metadata_depth=32, batch=10)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_bad_message_is_refused_by_field_and_nothing_written(name: str) -> None:
+    """FEATURES J16, J17, J35, R08."""
+    bad, field = MESSAGES[name]
+    adapter = MemoryAdapter()
+    chat = conversation("k", adapter=adapter)
+    with pytest.raises(ValidationError) as caught:
+        chat.append(Message.user("good"), bad)
+    assert caught.value.field == f"messages[1].{field}"
+    assert len(str(caught.value)) < 300
+    assert str(caught.value).isprintable()
+    with pytest.raises(ValidationError):
+        append_many({conversation("other", adapter=adapter): [Message.user("good")], chat: [bad]})
+    assert adapter.find("default") == []
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_bad_session_field_is_refused_and_nothing_written(name: str) -> None:
+    fields, field = FIELDS[name]
+    chat = conversation("k", adapter=MemoryAdapter())
+    with pytest.raises(ValidationError) as caught:
+        chat.open(**fields)
+    assert caught.value.field == field
+    assert chat.session() is None
+    before = chat.open(title="before")
+    with pytest.raises(ValidationError):
+        chat.update(title="after", **fields) if "title" not in fields else chat.update(**fields)
+    assert chat.session() == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_name_is_refused_without_input_or_output(name: str) -> None:
+    """FEATURES R17."""
+    names: dict[str, Any]
+    names, field = NAMES[name]
+    with pytest.raises(ValidationError) as caught:
+        conversation(**{"key": "k", "adapter": MemoryAdapter(), **names})
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("key", ["a:b", "a/b", "*", " ", "é", "{}", "k" * 255, "\u202e", "😀" * 255])
+def test_any_printable_key_is_a_key(key: str) -> None:
+    chat = conversation(key, adapter=MemoryAdapter())
+    chat.append(Message.user("x", id=key[:128]))
+    assert [message.id for message in chat.messages()] == [key[:128]]
+
+
+@given(messages)
+def test_every_whole_message_is_accepted(message: Message) -> None:
+    check_message(message, GENEROUS)
+
+
+@given(keys)
+def test_every_text_without_control_characters_is_a_key(key: str) -> None:
+    check_key(key)
+
+
+@given(st.text(max_size=5))
+def test_workspace_is_a_short_alphabet(slug: str) -> None:
+    allowed = slug and all(letter.isascii() and (letter.isalnum() or letter in "._-") for letter in slug)
+    try:
+        check_workspace(slug)
+    except ValidationError:
+        assert not allowed
+    else:
+        assert allowed
+
+
+@given(json_values, st.integers(0, 6))
+def test_depth_is_counted_in_containers(value: Any, levels: int) -> None:
+    nested = value
+    for _level in range(levels):
+        nested = [nested]
+    assert _accepts(nested, _depth(nested))
+    assert _depth(nested) == 0 or not _accepts(nested, _depth(nested) - 1)
+
+
+def _accepts(value: Any, depth: int) -> bool:
+    try:
+        check_json(value, "value", depth, 10**9, "SIZE")
+    except ValidationError:
+        return False
+    return True
+
+
+def _depth(value: Any) -> int:
+    """How many containers lie around the innermost value; an empty one is a value itself."""
+    if not isinstance(value, list | dict) or not value:
+        return 0
+    return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value))
+
+
+@given(json_values)
+def test_size_is_that_of_the_json(value: Any) -> None:
+    size = len(msgspec.json.encode(value))
+    check_json(value, "value", 100, size, "SIZE")
+    with pytest.raises(TooLarge, match="SIZE"):
+        check_json(value, "value", 100, size - 1, "SIZE")
+
+
+def test_numbers_up_to_4000_digits_are_stored() -> None:
+    """Python itself turns no longer number into text."""
+    number = 10**3_999
+    chat = conversation("k", adapter=MemoryAdapter())
+    chat.append(Message.user("x", metadata={"n": number, "m": -number}))
+    assert chat.messages()[0].metadata == {"n": number, "m": -number}
+    assert sys.get_int_max_str_digits() > 4_000
+
+
+def test_content_is_measured_in_bytes_not_characters() -> None:
+    check_message(Message.user("é" * 500), LIMITS)
+    with pytest.raises(TooLarge, match="1002 bytes, over MAX_CONTENT_BYTES"):
+        check_message(Message.user("é" * 501), LIMITS)
+
+
+def test_batch_is_checked_as_a_whole() -> None:
+    """FEATURES J28."""
+    with pytest.raises(TooLarge, match="MAX_BATCH"):
+        check_batch([Message.user("x")] * 4, LIMITS)
+    with pytest.raises(ValidationError, match="same id"):
+        check_batch([Message.user("x", id="a"), Message.user("y", id="a")], LIMITS)
+    check_batch([Message.user("x")] * 3, LIMITS)
+
+
+@pytest.mark.parametrize("thing", [None, "text", {"role": "user", "content": "x"}, object()])
+def test_what_is_no_message_is_refused(thing: Any) -> None:
+    """FEATURES N38."""
+    with pytest.raises(ValidationError, match=r"messages\[0\]: must be a chat_memory.Message"):
+        conversation("k", adapter=MemoryAdapter()).append(thing)
+
+
+@pytest.mark.parametrize("number", [-1, 1.0, True, "1", None, SENT_AT])
+@pytest.mark.parametrize("verb", ["tail", "head", "since"])
+def test_counts_are_whole_numbers_from_nought(verb: str, number: Any) -> None:
+    """FEATURES J14, N35."""
+    with pytest.raises(ValidationError, match="whole number"):
+        getattr(conversation("k", adapter=MemoryAdapter()), verb)(number)
+
+
+def test_a_number_beyond_all_is_as_good_as_everything() -> None:
+    chat = conversation("k", adapter=MemoryAdapter())
+    chat.append(Message.user("x"))
+    assert (len(chat.tail(10**5_000)), chat.tail(0), chat.since(10**5_000)) == (1, [], [])
+
+
+@override_settings(CHAT_MEMORY={"MAX_CONTENT_BYTES": 3, "MAX_BATCH": 1, "MAX_METADATA_DEPTH": 0})
+def test_limits_are_the_settings_of_now() -> None:
+    chat = conversation("k", adapter=MemoryAdapter())
+    chat.append(Message.user("xyz"))
+    for refused in ([Message.user("wxyz")], [Message.user("x")] * 2, [Message.user("x", metadata={"a": []})]):
+        with pytest.raises(ValidationError):
+            chat.append(*refused)
+    assert chat.count() == 1
+
+
+def test_errors_are_exceptions_of_one_tree() -> None:
+    """FEATURES J30."""
+    assert issubclass(TooLarge, ValidationError)
+    assert issubclass(ValidationError, ChatMemoryError)
+    assert issubclass(ValidationError, ValueError)
+
+
+def test_hostile_nesting_is_refused_quickly() -> None:
+    wide: Any = [deep(40)] * 10_000
+    with pytest.raises(ValidationError, match="nested deeper"):
+        check_json(wide, "value", 32, 10**9, "SIZE")
