@@ -7,37 +7,47 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chat_memory.exceptions import (
+        BranchExists,
+        BranchInUse,
         BranchNotFound,
         ChatMemoryError,
         Conflict,
         MessageConflict,
+        MessageNotFound,
         NotFound,
         NotSupported,
         SessionNotFound,
         StorageUnavailable,
         TooLarge,
+        TransactionOpen,
         ValidationError,
         VersionConflict,
         WorkspaceNotFound,
     )
     from chat_memory.history.conversation import Conversation, aappend_many, append_many, conversation
-    from chat_memory.records import Message, Receipt
+    from chat_memory.history.protocol import ChatHistory
+    from chat_memory.records import Branch, Message, Receipt, Revision, Summary
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "chat_memory.records": ("Message", "Receipt"),
+    "chat_memory.records": ("Branch", "Message", "Receipt", "Revision", "Summary"),
     "chat_memory.history.conversation": ("Conversation", "aappend_many", "append_many", "conversation"),
+    "chat_memory.history.protocol": ("ChatHistory",),
     "chat_memory.exceptions": (
+        "BranchExists",
+        "BranchInUse",
         "BranchNotFound",
         "ChatMemoryError",
         "Conflict",
         "MessageConflict",
+        "MessageNotFound",
         "NotFound",
         "NotSupported",
         "SessionNotFound",
         "StorageUnavailable",
         "TooLarge",
+        "TransactionOpen",
         "ValidationError",
         "VersionConflict",
         "WorkspaceNotFound",
@@ -46,18 +56,26 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Branch",
+    "BranchExists",
+    "BranchInUse",
     "BranchNotFound",
+    "ChatHistory",
     "ChatMemoryError",
     "Conflict",
     "Conversation",
     "Message",
     "MessageConflict",
+    "MessageNotFound",
     "NotFound",
     "NotSupported",
     "Receipt",
+    "Revision",
     "SessionNotFound",
     "StorageUnavailable",
+    "Summary",
     "TooLarge",
+    "TransactionOpen",
     "ValidationError",
     "VersionConflict",
     "WorkspaceNotFound",

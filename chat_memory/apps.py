@@ -21,11 +21,13 @@ class ChatMemoryConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks; connect what lower rooms only announce."""
-        from chat_memory import checks, metrics, wiring
+        from chat_memory import checks, metrics, signals, wiring
+        from chat_memory.history.automatic import summarise_when_due
         from chat_memory.history.conversation import of_session
 
         checks.register()
         metrics.sum_up_with(wiring.sums)
+        signals.summary_due.connect(summarise_when_due)
         self._of_session = of_session
 
     def conversation_of(self, session: Session) -> Conversation:

@@ -6,6 +6,9 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 MAIN_BRANCH = "main"
+"""The branch every conversation begins with."""
+CURRENT = ""
+"""In an address: whichever branch speaks for the conversation now; no branch can have this name."""
 
 
 class Role(TextChoices):

@@ -46,6 +46,10 @@ class BranchNotFound(NotFound):
     """The session has no branch of this name."""
 
 
+class MessageNotFound(NotFound):
+    """The conversation shows no message of this id, or at this position."""
+
+
 class Conflict(ChatMemoryError):
     """What is stored contradicts what the call asks for: nothing was written."""
 
@@ -65,6 +69,14 @@ class MessageConflict(Conflict):
         return type(self), (self.message_id,)
 
 
+class BranchExists(Conflict):
+    """The conversation has a branch of this name already."""
+
+
+class BranchInUse(Conflict):
+    """Other branches share messages of this one, so it cannot go before they do."""
+
+
 class VersionConflict(Conflict):
     """The session has changed since the version the caller saw.
 
@@ -80,6 +92,10 @@ class VersionConflict(Conflict):
 
     def __reduce__(self) -> Any:
         return type(self), (self.expected, self.actual)
+
+
+class TransactionOpen(ChatMemoryError):
+    """The call waits for a model, which no database transaction should be held open for."""
 
 
 class NotSupported(ChatMemoryError):

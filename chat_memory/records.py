@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import CURRENT
 from chat_memory.exceptions import ValidationError
 
 Content = str | list[Any] | None
@@ -164,6 +164,8 @@ class Receipt(msgspec.Struct, frozen=True):
 class Address(msgspec.Struct, frozen=True):
     """Which conversation a call is about, and for whom it may be created.
 
+    ``branch`` CURRENT follows whichever branch speaks for the conversation (``switch``), and ``session_id`` is then the
+    root's; a name means that branch and no other.
     The ids are what an earlier call found; an adapter that sees nothing under them looks the names up again, but for a
     ``pinned`` address, which means that one session and no later one of the same name. ``cache_ttl``: how many seconds
     a cache in mode strict may keep it; None: until evicted, 0: it must not, unset: as CACHE_TTL says.
@@ -171,7 +173,7 @@ class Address(msgspec.Struct, frozen=True):
 
     workspace: str
     key: str
-    branch: str = MAIN_BRANCH
+    branch: str = CURRENT
     user_id: Any = None
     user_key: str = ""
     workspace_id: int | None = None
@@ -215,6 +217,7 @@ class Commit(msgspec.Struct, frozen=True):
 class Span(msgspec.Struct, frozen=True):
     """Which messages a read wants, oldest first: seq in (after, before), of those the ``first`` or the ``last`` n.
 
+    ``system``: of all these only the system messages; not together with ``first`` or ``last``.
     A cache may answer with an older state (mode bounded), but none before ``min_version``.
     """
 
@@ -222,6 +225,25 @@ class Span(msgspec.Struct, frozen=True):
     before: int | None = None
     first: int | None = None
     last: int | None = None
+    min_version: int = 0
+    system: bool = False
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """How much of the end of a conversation a window takes; exactly one of the first three is given, from 1.
+
+    Attributes:
+        turns: so many of the newest turns; a turn is a user's message and all that follows up to the next one.
+        messages: as many whole newest turns as have no more messages, system messages not counted.
+        tokens: as many whole newest turns as fit, with the system messages that come along.
+        system: whether the system messages before and within those turns come along; else there are none.
+        min_version: no state before this version, as in Span.
+    """
+
+    turns: int | None = None
+    messages: int | None = None
+    tokens: int | None = None
+    system: bool = True
     min_version: int = 0
 
 
@@ -240,8 +262,76 @@ class Json(msgspec.Struct, frozen=True):
     header: Header | None
 
 
+class Branch(msgspec.Struct, frozen=True):
+    """One branch of a conversation; it shows what its ``parent`` held up to ``fork_seq``, and its own messages then.
+
+    Attributes:
+        name: ``main`` for the one a conversation begins with.
+        parent: whose messages it shares; None for ``main``.
+        fork_seq: up to which position; 0 for ``main``.
+        last_seq: the position of its newest message.
+        message_count: how many messages a reader of it sees.
+        version: of the branch, which has changes of its own.
+        current: whether it speaks for the conversation.
+        created_at: when it was forked.
+        updated_at: when it last changed.
+    """
+
+    name: str
+    parent: str | None
+    fork_seq: int
+    last_seq: int
+    message_count: int
+    version: int
+    current: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """What a message said until ``edited_at``, when an edit gave it other content."""
+
+    seq: int
+    content: Content
+    edited_at: datetime
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a summarizer said of a part of a conversation, which stays as it is.
+
+    Attributes:
+        first_seq: the position of the first message it covers, earlier summaries included.
+        last_seq: of the last one.
+        text: what it says.
+        model: who said it, as the caller named it; "" where nobody did.
+        tokens: what the text counts for in a token budget.
+        created_at: when it was kept.
+    """
+
+    first_seq: int
+    last_seq: int
+    text: str
+    model: str
+    tokens: int
+    created_at: datetime
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right of one caller to summarise a conversation up to ``last_seq``; it lapses by itself.
+
+    ``previous`` is the summary the new one goes on from and replaces; None for the first. ``branch`` is the one the
+    claim is on, whichever speaks by the time the summary is there.
+    """
+
+    id: uuid.UUID
+    first_seq: int
+    last_seq: int
+    previous: Summary | None
+    branch: str
+
+
 class SessionRecord(msgspec.Struct, frozen=True):
-    """A session without its messages."""
+    """A session without its messages; of a conversation that another branch speaks for, that branch's counters."""
 
     id: uuid.UUID
     workspace: str

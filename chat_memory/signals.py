@@ -2,8 +2,8 @@
 
 Each is sent once per committed change, never for a rollback or a replay, by ``Signal.send_robust``: what a receiver
 raises is logged under ``django.dispatch`` and breaks nothing. ``sender`` is the class ``Conversation``. All carry
-``workspace``, ``key``, ``branch`` and ``using`` (the database alias; None where the back end has none). None carries
-content: a receiver reads what it needs.
+``workspace``, ``key``, ``branch`` (the one that changed) and ``using`` (the database alias; None where the back end has
+none). None carries content: a receiver reads what it needs.
 """
 
 from __future__ import annotations
@@ -19,4 +19,18 @@ session_updated = Signal(use_caching=True)
 session_cleared = Signal(use_caching=True)
 """All messages so far were hidden. Also: ``version``."""
 session_deleted = Signal(use_caching=True)
-"""A session was removed for good, its branches with it."""
+"""A session was removed for good, its branches with it; or one branch alone, if ``branch`` is not ``main``."""
+branch_forked = Signal(use_caching=True)
+"""A branch was made: ``branch``. Also: ``parent``, whose messages it shares, and ``fork_seq``, up to which position."""
+branch_switched = Signal(use_caching=True)
+"""Another branch speaks for the conversation: ``branch``. Also: ``version``."""
+message_edited = Signal(use_caching=True)
+"""A message got other content, on every branch that shares it. Also: ``seq`` and ``version``."""
+summary_due = Signal(use_caching=True)
+"""An append brought SUMMARIZE_AT messages or more that no summary covers.
+
+Also: ``unsummarised``, how many, and ``conversation``, a handle to summarise by. Sent again with each append until one
+does. Where SUMMARIZER is set a receiver of ours does it at once, in the thread of the append.
+"""
+summary_kept = Signal(use_caching=True)
+"""A summary was made. Also: ``first_seq`` and ``last_seq``, what it covers."""

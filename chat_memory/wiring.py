@@ -99,6 +99,12 @@ def token_counter(default: Callable[[str], int]) -> Callable[[str], int]:
     return _load(path) if path else default
 
 
+def summarizer() -> Callable[..., Any] | None:
+    """The host's SUMMARIZER; None where there is none."""
+    path = live.now().summarizer
+    return _load(path) if path else None
+
+
 @cache
 def _load(path: str) -> Any:
     return import_string(path)

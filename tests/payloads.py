@@ -134,7 +134,7 @@ NAMES |= {
     "workspace of a number": ({"workspace": 7}, "workspace"),
     "empty branch": ({"branch": ""}, "branch"),
     "branch too long": ({"branch": "b" * 101}, "branch"),
-    "branch of None": ({"branch": None}, "branch"),
+    "branch of a number": ({"branch": 1}, "branch"),
     "empty user": ({"user": ""}, "user"),
     "user too long": ({"user": "u" * 256}, "user"),
     "user of a number": ({"user": 7}, "user"),

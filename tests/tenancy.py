@@ -18,7 +18,9 @@ from chat_memory.storage.tenancy import spans_workspaces
 PACKAGE = Path(chat_memory.__file__).parent
 BOUND = ("api", "cache", "history", "storage", "sessions.py", "flow", "providers", "turns.py")
 """The rooms that serve one tenant at a time."""
-TENANT_TABLE = re.compile(r"\b(from|into|update|join)\s+\"?chat_memory_(session|message)\b", re.IGNORECASE)
+TENANT_TABLE = re.compile(
+    r"\b(from|into|update|join)\s+\"?chat_memory_(session|message|summary|revision)\b", re.IGNORECASE
+)
 PREDICATE = re.compile(r"\bwhere\b.*(\bworkspace_id\"?\s*(=|in\b)|\bslug\"?\s*=)", re.IGNORECASE | re.DOTALL)
 INSERT = re.compile(r"\s*insert\s+(or\s+ignore\s+)?into\s+\S+\s*\([^)]*\bworkspace_id\b", re.IGNORECASE)
 

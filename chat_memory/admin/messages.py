@@ -17,9 +17,11 @@ from django.utils.text import Truncator, format_lazy
 from django.utils.translation import gettext, gettext_lazy as _
 
 from chat_memory.admin.base import ScopedAdmin
+from chat_memory.admin.branches import former_of, page_of_row
 from chat_memory.admin.filters import SessionWorkspaceFilter
 from chat_memory.admin.presentation import entry_of, readable
 from chat_memory.admin.scope import Scope
+from chat_memory.choices import MAIN_BRANCH
 from chat_memory.models import Message
 
 EXCERPT = 160
@@ -98,7 +100,7 @@ class MessageAdmin(ScopedAdmin):
     @admin.display(description=_("conversation"))
     def transcript(self, message: Message) -> str:
         """The message's place in its conversation."""
-        name = f"{self.admin_site.name}:chat_memory_session_transcript"
+        name = f"{self.admin_site.name}:chat_memory_session_{page_of_row(message.session)}"
         address = reverse(name, args=[quote(message.session_id)], current_app=self.admin_site.name)
         return format_html('<a href="{}?at={}#m{}">{}</a>', address, message.seq, message.seq, _place(message))
 
@@ -110,7 +112,8 @@ class MessageAdmin(ScopedAdmin):
     @admin.display(description=_("message"))
     def reading(self, message: Message) -> str:
         """The whole message as the transcript shows it."""
-        return render_to_string("admin/chat_memory/includes/message.html", {"entry": entry_of(message, whole=True)})
+        entry = entry_of(message, former=former_of(message), whole=True)
+        return render_to_string("admin/chat_memory/includes/message.html", {"entry": entry})
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -132,4 +135,8 @@ class MessageAdmin(ScopedAdmin):
 
 
 def _place(message: Message) -> str:
-    return gettext("{session}, message {position}").format(session=message.session, position=message.seq)
+    session = message.session
+    if session.branch == MAIN_BRANCH:
+        return gettext("{session}, message {position}").format(session=session, position=message.seq)
+    on_branch = gettext("{session}, branch {branch}, message {position}")
+    return on_branch.format(session=session, branch=session.branch, position=message.seq)

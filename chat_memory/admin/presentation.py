@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from chat_memory.choices import Role, State
 from chat_memory.models import Message
+from chat_memory.models.audit import Revision
 
 SHOWN = 20_000
 """How many characters of one text the transcript shows; the message's own page shows all."""
@@ -61,6 +62,13 @@ class Call(msgspec.Struct, frozen=True):
     arguments: Block
 
 
+class Former(msgspec.Struct, frozen=True):
+    """What a message said until ``edited_at``."""
+
+    edited_at: datetime
+    blocks: list[Block]
+
+
 class Entry(msgspec.Struct, frozen=True):
     """One message as a page shows it.
 
@@ -72,6 +80,7 @@ class Entry(msgspec.Struct, frozen=True):
         answers: the position of the call it answers, where the page shows that.
         metadata: its metadata, None where there is none.
         state: how far it has come, "" when complete.
+        former: what it said before its edits, newest first.
         day: the date, where the message is the first of its day on the page.
     """
 
@@ -82,17 +91,21 @@ class Entry(msgspec.Struct, frozen=True):
     answers: int | None
     metadata: Block | None
     state: str
+    former: list[Former]
     day: date | None
 
 
-def entries_of(rows: Sequence[Message]) -> list[Entry]:
+def entries_of(rows: Sequence[Message], former: Iterable[Revision] = ()) -> list[Entry]:
     """The messages of a page; a tool's result finds its call where the same page has it."""
     callers: dict[str, tuple[str, int]] = {}
+    edited: dict[int, list[Revision]] = {}
+    for revision in former:
+        edited.setdefault(revision.seq, []).append(revision)
     entries: list[Entry] = []
     day: date | None = None
     for row in rows:
         today = localtime(row.created_at).date()
-        entry = entry_of(row, callers, day=None if today == day else today)
+        entry = entry_of(row, callers, edited.get(row.seq, ()), day=None if today == day else today)
         callers |= {call.id: (call.name, row.seq) for call in entry.calls if call.id}
         entries.append(entry)
         day = today
@@ -102,6 +115,7 @@ def entries_of(rows: Sequence[Message]) -> list[Entry]:
 def entry_of(
     row: Message,
     callers: dict[str, tuple[str, int]] | None = None,
+    former: Iterable[Revision] = (),
     *,
     day: date | None = None,
     whole: bool = False,
@@ -117,6 +131,10 @@ def entry_of(
         answers=answers,
         metadata=Block("json", pretty(row.metadata)) if row.metadata else None,
         state="" if row.state == State.COMPLETE.value else row.get_state_display(),
+        former=[
+            Former(said.edited_at, [_cut(block, size) for block in _said(row.role, said.content, said.parts)])
+            for said in former
+        ],
         day=day,
     )
 
@@ -142,14 +160,20 @@ def _unescaped(match: re.Match[str]) -> str:
     return text if text.isprintable() and not {'"', "\\"} & set(text) else match[0]
 
 
-def _blocks(row: Message) -> Iterator[Block]:
-    if row.parts is not None:
-        yield from _parts(row.parts)
-    elif row.content and row.role in {Role.TOOL.value, Role.FUNCTION.value} and row.content.lstrip()[:1] in {"{", "["}:
-        yield Block("json", pretty(row.content), gettext("Result"))
-    elif row.content:
-        yield Block("text", row.content)
-    elif not row.tool_calls:
+def _blocks(row: Message) -> Iterable[Block]:
+    if row.tool_calls and row.parts is None and not row.content:
+        return []
+    return _said(row.role, row.content, row.parts)
+
+
+def _said(role: str, content: str | None, parts: str | None) -> Iterator[Block]:
+    if parts is not None:
+        yield from _parts(parts)
+    elif content and role in {Role.TOOL.value, Role.FUNCTION.value} and content.lstrip()[:1] in {"{", "["}:
+        yield Block("json", pretty(content), gettext("Result"))
+    elif content:
+        yield Block("text", content)
+    else:
         yield Block("note", gettext("empty"))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 
 from chat_memory.choices import MemberRole
@@ -45,11 +45,18 @@ class Scope(msgspec.Struct, frozen=True):
         own = Q(workspace_id__in=list(self.roles), user_id=self.user_id)
         return Q(workspace_id__in=self._workspaces_as(READS_ALL)) | own
 
+    def branches(self) -> Q:
+        """The branches of the user's own sessions, which do not name the user themselves; lists do without them."""
+        same = {"workspace_id": OuterRef("workspace_id"), "key": OuterRef("key")}
+        own = Session.objects.filter(**same, parent__isnull=True, user_id=self.user_id)
+        return Q(Exists(own), workspace_id__in=list(self.roles), parent__isnull=False)
+
     def messages(self) -> Q:
-        """The messages of those sessions; asked through the sessions, whose indexes know the workspace."""
+        """The messages of all these; asked through the sessions, whose indexes know the workspace."""
         if self.everything:
             return Q()
-        return Q(workspace_id__in=list(self.roles), session__in=Session.objects.filter(self.sessions()))
+        sessions = Session.objects.filter(self.sessions() | self.branches())
+        return Q(workspace_id__in=list(self.roles), session__in=sessions)
 
     def writes(self, session: Session) -> bool:
         """Whether the user may change this session: a member the own ones, a reader none."""

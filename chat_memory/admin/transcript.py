@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from django.db.models import QuerySet
 
+from chat_memory.admin.branches import View
 from chat_memory.admin.presentation import Entry, entries_of
-from chat_memory.models import Message, Session
 
 PAGE_SIZE = 100
 _DIGITS = 18
@@ -35,31 +34,30 @@ class Page(msgspec.Struct, frozen=True):
     at: int | None
 
 
-def page_of(session: Session, query: Mapping[str, Any]) -> Page:
-    """The page a query string asks for: ``before`` or ``after`` a position, around ``at``, else the newest."""
+def page_of(view: View, query: Mapping[str, Any]) -> Page:
+    """The page a query string asks for: ``before`` or ``after`` a position, around ``at``, else the newest.
+
+    Positions along a branch have no holes, so a page is a range of them, and the row tells what lies beyond it.
+    """
     before, after, at = (_position(query.get(name)) for name in ("before", "after", "at"))
-    visible: Any = Message.objects.using(session._state.db).filter(
-        workspace_id=session.workspace_id, session_id=session.pk, seq__gt=session.base_seq
-    )
     if at is not None:
         after = max(at - PAGE_SIZE // 2 - 1, 0)
-    rows = _after(visible, after) if after is not None else _before(visible, before)
+    low, high = _range(view, before, after)
+    rows = view.messages(low, high)
     if not rows:
         return Page([], 0, 0, False, False, at)
     first, last = rows[0].seq, rows[-1].seq
-    has_older = visible.filter(seq__lt=first).exists()
-    has_newer = visible.filter(seq__gt=last).exists()
-    return Page(entries_of(rows), first, last, has_older, has_newer, at)
+    entries = entries_of(rows, view.former(first - 1, last))
+    return Page(entries, first, last, first > view.row.base_seq + 1, last < view.row.last_seq, at)
 
 
-def _after(visible: QuerySet[Message], position: int) -> list[Message]:
-    return list(visible.filter(seq__gt=position).order_by("seq")[:PAGE_SIZE])
-
-
-def _before(visible: QuerySet[Message], position: int | None) -> list[Message]:
-    if position is not None:
-        visible = visible.filter(seq__lt=position)
-    return list(visible.order_by("-seq")[:PAGE_SIZE])[::-1]
+def _range(view: View, before: int | None, after: int | None) -> tuple[int, int]:
+    """The positions of a page: after the first number, up to the second."""
+    if after is not None:
+        low = max(after, view.row.base_seq)
+        return low, low + PAGE_SIZE
+    high = view.row.last_seq if before is None else min(view.row.last_seq, before - 1)
+    return high - PAGE_SIZE, high
 
 
 def _position(text: Any) -> int | None:

@@ -59,6 +59,8 @@ def check_retry(session: SessionRecord, user_key: str, fields: Mapping[str, Any]
         Refusal: 409, it describes another one, or the session was changed meanwhile.
     """
     described = {"user_key": user_key, **_NEW, **fields}
+    if not described["title"] and session.last_turn:
+        del described["title"]  # the first user has named it since
     if any(getattr(session, name) != value for name, value in described.items()):
         raise Refusal(409, "This key made a session unlike this one.", code="idempotency_conflict", field=HEADER)
 

@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 
 from chat_memory.exceptions import ValidationError
+from chat_memory.history.bounds import whole
+from chat_memory.history.validation import BRANCH_LENGTH, check_key
 from chat_memory.records import Message
 from chat_memory.storage.base import SESSION_FIELDS
 
 MESSAGE_FIELDS = ("role", "content", "name", "metadata", "id", "tool_calls", "tool_call_id")
 """What a client says of a message; position, time and token count are the server's, and sent ones are ignored."""
+FORK_FIELDS = ("name", "at")
 _MOMENTS = ("archived_at", "expires_at")
 _EMPTY: Mapping[str, Callable[[], Any]] = {"title": str, "tags": list, "metadata": dict}
 
@@ -83,6 +86,20 @@ def session_fields(body: Mapping[str, Any], *, beside: Collection[str] = ()) -> 
             raise ValidationError("must be true or false, and instead of archived_at", field="archived")
         fields["archived_at"] = datetime.now(UTC) if archived else None
     return fields
+
+
+def fork_fields(body: Mapping[str, Any]) -> tuple[str, int | None]:
+    """The name of a new branch, and the last position it shares; None: all there are.
+
+    Raises:
+        ValidationError: a member is unknown, or a value is not usable.
+    """
+    for name in body:
+        if name not in FORK_FIELDS:
+            raise ValidationError(f"is none of {', '.join(FORK_FIELDS)}", field=name)
+    check_key(body.get("name"), "name", BRANCH_LENGTH)
+    at = body.get("at")
+    return body["name"], None if at is None else whole(at, "at")
 
 
 def _moment(text: str, field: str) -> datetime:

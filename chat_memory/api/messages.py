@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from django.http import HttpResponse
@@ -14,12 +14,12 @@ from chat_memory.api import idempotency, lookup, pages
 from chat_memory.api.bodies import read_json
 from chat_memory.api.incoming import messages_of, of_single
 from chat_memory.api.outgoing import json_response, message_body
-from chat_memory.api.preconditions import etag, expected_version, unmodified
+from chat_memory.api.preconditions import expected_version, tag_of, unmodified
 from chat_memory.api.problems import bad_request
 from chat_memory.api.views import ChatMemoryViewSet
+from chat_memory.choices import CURRENT
 from chat_memory.exceptions import NotFound, ValidationError
 from chat_memory.history.validation import ID_LENGTH, check_key
-from chat_memory.models import Message as MessageRow
 from chat_memory.records import Header, Json, Message, Receipt, Span
 
 replace = msgspec.structs.replace
@@ -34,23 +34,23 @@ class MessageViewSet(ChatMemoryViewSet):
 
         ``?id=`` finds a message by its id: an address of its own would clash with the positions.
         """
-        session, _member = lookup.find_session(request, slug, session_id)
-        if (answer := unmodified(request, etag(session))) is not None:
+        session, _member = lookup.find_session(request, slug, session_id, lookup.branch_of(request))
+        if (answer := unmodified(request, tag_of(session))) is not None:
             return answer
         if "id" in request.query_params:
             return _by_id(request, session)
         after, before = pages.number(request, "after_seq"), pages.number(request, "before_seq")
         size = pages.page_size(request)
         # Not older than the row just seen, whatever the cache may answer.
-        span = Span(after, before, min_version=session.version)
+        span = Span(after, before, min_version=session.shown.version)
         wanted = replace(span, last=size) if after is None else replace(span, first=size)
         found, header = _page(session, wanted)
         body = pages.envelope(msgspec.Raw(found.body), *_links(request, found.count, header, wanted))
-        return json_response(body, etag=etag(header))
+        return json_response(body, etag=tag_of(session, header))
 
     def create(self, request: Request, slug: str, session_id: str) -> HttpResponse:
         """Appends a message or a list, whole or not at all: 201 with what is stored, 200 for a replay; two queries."""
-        session, member = lookup.find_session(request, slug, session_id)
+        session, member = lookup.find_session(request, slug, session_id, lookup.branch_of(request))
         member.check_write()
         body = read_json(request)
         messages = messages_of(body)
@@ -60,18 +60,19 @@ class MessageViewSet(ChatMemoryViewSet):
         status = 200 if receipt.replayed else 201
         if not alone:
             return json_response(message_body(receipt.messages), status)
-        location = request.build_absolute_uri(f"{receipt.first_seq}/")
+        location = request.build_absolute_uri(f"{receipt.first_seq}/{_on_branch(session)}")
         return json_response(message_body(receipt.messages[0]), status, location=location)
 
     def retrieve(self, request: Request, slug: str, session_id: str, seq: str) -> HttpResponse:
         """One message by its position."""
-        session, _member = lookup.find_session(request, slug, session_id)
+        session, _member = lookup.find_session(request, slug, session_id, lookup.branch_of(request))
         if not _SEQ.fullmatch(seq):
             raise NotFound
         found, header = _read(session, _only(int(seq)))
         if not found:
             raise NotFound
-        return unmodified(request, etag(header)) or json_response(message_body(found[0]), etag=etag(header))
+        tag = tag_of(session, header)
+        return unmodified(request, tag) or json_response(message_body(found[0]), etag=tag)
 
 
 def _append(request: Request, session: lookup.Found, messages: Sequence[Message], *, alone: bool) -> Receipt:
@@ -89,17 +90,17 @@ def _read(session: lookup.Found, wanted: Span) -> tuple[Sequence[Message], Heade
         NotFound: it is gone.
     """
     found = session.history().read(wanted)
-    return found.messages, _header(session, found.header)
+    return found.messages, _there(found.header)
 
 
 def _page(session: lookup.Found, wanted: Span) -> tuple[Json, Header]:
     """As ``_read``, as it is sent: a warm cache has the newest page ready."""
     found = session.history().read_json(wanted)
-    return found, _header(session, found.header)
+    return found, _there(found.header)
 
 
-def _header(session: lookup.Found, header: Header | None) -> Header:
-    if header is None or header.session_id != session.id:
+def _there(header: Header | None) -> Header:
+    if header is None:
         raise NotFound
     return header
 
@@ -138,14 +139,18 @@ def _by_id(request: Request, session: lookup.Found) -> HttpResponse:
         check_key(message_id, "id", ID_LENGTH)
     except ValidationError as error:
         raise bad_request(error.reason, "id") from None
-    rows: Any = MessageRow.objects.using(lookup.database()).filter(
-        workspace_id=session.workspace_id, session_id=session.id, client_id=message_id
-    )
-    tag, found = etag(session), message_body([])
-    for seq in rows.values_list("seq", flat=True):  # one at most
+    tag, found = tag_of(session), message_body([])
+    seq = session.locate(message_id)
+    if seq is not None:
         messages, header = _read(session, _only(seq))
-        tag, found = etag(header), message_body(messages)
+        tag = tag_of(session, header)
+        found = message_body([message for message in messages if message.id == message_id])
     return json_response(pages.envelope(found, None, None), etag=tag)
+
+
+def _on_branch(session: lookup.Found) -> str:
+    """The query of an address on the branch that was asked for."""
+    return "" if session.branch == CURRENT else f"?{urlencode({'branch': session.branch})}"
 
 
 def _only(seq: int) -> Span:

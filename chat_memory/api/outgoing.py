@@ -10,7 +10,7 @@ from django.http import HttpResponse
 
 from chat_memory.api.bodies import MEDIA_TYPE
 from chat_memory.models import Session, Workspace
-from chat_memory.records import Message, SessionRecord
+from chat_memory.records import Branch, Message, SessionRecord
 from chat_memory.storage.mapping import to_json
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -39,9 +39,31 @@ SESSION_MEMBERS = (
 )
 
 
+COUNTERS = frozenset({"message_count", "last_seq", "version"})
+
+
 def session_body(session: Session | SessionRecord) -> dict[str, Any]:
-    """The shape of a session, from its row or its record."""
-    return {name: getattr(session, name) for name in SESSION_MEMBERS}
+    """The shape of a session, from its row or its record; the counters are those of the branch that speaks."""
+    speaker = (session.head or session) if isinstance(session, Session) else session
+    return {name: getattr(speaker if name in COUNTERS else session, name) for name in SESSION_MEMBERS}
+
+
+BRANCH_MEMBERS = (
+    "name",
+    "parent",
+    "fork_seq",
+    "last_seq",
+    "message_count",
+    "version",
+    "current",
+    "created_at",
+    "updated_at",
+)
+
+
+def branch_body(branch: Branch) -> dict[str, Any]:
+    """The shape of a branch."""
+    return {name: getattr(branch, name) for name in BRANCH_MEMBERS}
 
 
 WORKSPACE_MEMBERS = ("slug", "name", "role", "may_send_system", "may_send_tool", "created_at")

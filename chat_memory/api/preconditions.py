@@ -15,10 +15,20 @@ NO_VERSION = 2**62
 """A version no session is ever at: what is stored already is still recognised as a replay, nothing new is stored."""
 
 
-def etag(state: Found | SessionRecord | Header) -> str:
-    """The opaque tag of a session's state: it moves with every message and every other change."""
-    digest = blake2b(f"{state.version}.{state.vtoken}".encode(), digest_size=12).hexdigest()
-    return f'"{digest}"'
+def etag(*states: Header | SessionRecord) -> str:
+    """The opaque tag of some rows' state: it moves with every message and every other change."""
+    text = "/".join(f"{state.version}.{state.vtoken}" for state in states)
+    return f'"{blake2b(text.encode(), digest_size=12).hexdigest()}"'
+
+
+def tag_of(session: Found, seen: Header | None = None) -> str:
+    """The tag of a session as it was found, or as a read has seen it since.
+
+    Where a branch is shown its root counts too: title and the like are there. A root that has changed since the session
+    was found makes the tag older than what goes with it, which costs one more read and never hides a change.
+    """
+    seen = seen or session.shown
+    return etag(seen) if seen.session_id == session.id else etag(session.root, seen)
 
 
 def unmodified(request: Request, tag: str) -> HttpResponseNotModified | None:
@@ -34,4 +44,4 @@ def expected_version(request: Request, session: Found) -> int | None:
     given = request.headers.get("If-Match")
     if given is None or given.strip() == "*":
         return None
-    return session.version if etag(session) in parse_etags(given) else NO_VERSION
+    return session.shown.version if tag_of(session) in parse_etags(given) else NO_VERSION

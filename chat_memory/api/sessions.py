@@ -18,9 +18,10 @@ from chat_memory.api.access import Member
 from chat_memory.api.bodies import read_object
 from chat_memory.api.incoming import session_fields
 from chat_memory.api.outgoing import json_response, session_body
-from chat_memory.api.preconditions import etag, expected_version, unmodified
+from chat_memory.api.preconditions import etag, expected_version, tag_of, unmodified
 from chat_memory.api.problems import Refusal, bad_request, forbidden
 from chat_memory.api.views import ChatMemoryViewSet
+from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import NotFound, ValidationError, VersionConflict
 from chat_memory.history.conversation import conversation
 from chat_memory.history.validation import check_key
@@ -62,24 +63,23 @@ class SessionViewSet(ChatMemoryViewSet):
                 fields["archived_at"] = session.archived_at  # now, as the first attempt understood it
             idempotency.check_retry(session, owner if isinstance(owner, str) else str(owner.pk), fields)
         location = request.build_absolute_uri(f"{session.id}/")
-        return json_response(session_body(session), 201 if made else 200, etag(session), location)
+        session, tag = _tagged(request, slug, session)
+        return json_response(session_body(session), 201 if made else 200, tag, location)
 
     def retrieve(self, request: Request, slug: str, session_id: str) -> HttpResponse:
         """One session: two queries, one for a 304."""
         found, _member = lookup.find_session(request, slug, session_id)
-        if (answer := unmodified(request, etag(found))) is not None:
+        if (answer := unmodified(request, tag_of(found))) is not None:
             return answer
-        session = found.history().session()
-        if session is None or session.id != found.id:
-            raise NotFound
-        return json_response(session_body(session), etag=etag(session))
+        return json_response(session_body(_record(found)), etag=tag_of(found))
 
     def partial_update(self, request: Request, slug: str, session_id: str) -> HttpResponse:
         """Sets what the body names and leaves the rest."""
         session, member = lookup.find_session(request, slug, session_id)
         member.check_write()
         changed = _update(session, session_fields(read_object(request)), expected_version(request, session))
-        return json_response(session_body(changed), etag=etag(changed))
+        changed, tag = _tagged(request, slug, changed)
+        return json_response(session_body(changed), etag=tag)
 
     def destroy(self, request: Request, slug: str, session_id: str) -> Response:
         """Removes the session and its messages for good."""
@@ -95,6 +95,26 @@ class SessionViewSet(ChatMemoryViewSet):
         if not gone:
             raise NotFound
         return Response(status=204)
+
+
+def _record(found: lookup.Found) -> SessionRecord:
+    """The session as it is now.
+
+    Raises:
+        NotFound: it is gone.
+    """
+    session = found.history().session()
+    if session is None:
+        raise NotFound
+    return session
+
+
+def _tagged(request: Request, slug: str, session: SessionRecord) -> tuple[SessionRecord, str]:
+    """A session that was just written, with its tag; where a branch speaks, which takes two rows, both read anew."""
+    if session.branch == MAIN_BRANCH:
+        return session, etag(session)
+    found, _member = lookup.find_session(request, slug, str(session.id))
+    return _record(found), tag_of(found)
 
 
 def _filtered(request: Request, rows: QuerySet[Session]) -> QuerySet[Session]:

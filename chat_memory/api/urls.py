@@ -8,6 +8,8 @@ from django.db import connections, transaction
 from django.http import HttpResponseBase
 from django.urls import path
 
+from chat_memory.api.branches import BranchViewSet
+from chat_memory.api.context import ContextViewSet
 from chat_memory.api.messages import MessageViewSet
 from chat_memory.api.sessions import SessionViewSet
 from chat_memory.api.unknown import METHODS, UnknownViewSet
@@ -35,6 +37,9 @@ urlpatterns = [
     path(SESSION, _view(SessionViewSet, get="retrieve", patch="partial_update", delete="destroy"), name="session"),
     path(f"{SESSION}messages/", _view(MessageViewSet, get="list", post="create"), name="messages"),
     path(f"{SESSION}messages/<str:seq>/", _view(MessageViewSet, get="retrieve"), name="message"),
+    path(f"{SESSION}context/", _view(ContextViewSet, get="list"), name="context"),
+    path(f"{SESSION}branches/", _view(BranchViewSet, get="list"), name="branches"),
+    path(f"{SESSION}fork/", _view(BranchViewSet, post="create"), name="fork"),
     # A host may have addresses of its own under the same prefix, so not everything unknown is ours.
     path("workspaces/<path:rest>", _view(UnknownViewSet, **dict.fromkeys(METHODS, "refuse")), name="unknown"),
 ]

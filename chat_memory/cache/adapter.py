@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,9 +14,24 @@ from chat_memory.cache.client import Unavailable
 from chat_memory.cache.codec import Damaged, decode, joined
 from chat_memory.cache.coherence import Coherence, Entry
 from chat_memory.cache.keys import session_key
-from chat_memory.records import Address, Change, Commit, Header, Json, Message, SessionRecord, Slice, Span
+from chat_memory.cache.passing import PassingAdapter
+from chat_memory.choices import CURRENT
+from chat_memory.records import (
+    Address,
+    Branch,
+    Budget,
+    Change,
+    Commit,
+    Header,
+    Json,
+    Message,
+    SessionRecord,
+    Slice,
+    Span,
+)
 from chat_memory.storage.base import EVERYTHING, NOTHING, Adapter, Batch
 from chat_memory.storage.mapping import to_json
+from chat_memory.storage.windowing import newest_turns
 
 Answer = TypeVar("Answer", Slice, Json)
 
@@ -23,16 +39,14 @@ LOOKS = 3
 """How often a reader looks at the row again because the cache is ahead of it; the last time it insists."""
 
 
-class CachedAdapter(Adapter):
+class CachedAdapter(PassingAdapter):
     """An adapter whose reads are answered by Redis where that cannot be wrong."""
 
     def __init__(self, inner: Adapter, coherence: Coherence, deployment: bytes) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._coherence = coherence
         self._deployment = deployment
         self._tail = coherence.policy.tail
-        self.durable, self.transactional = inner.durable, inner.transactional
-        self.branches, self.summaries = inner.branches, inner.summaries
 
     def append(self, at: Address, messages: Sequence[Message], *, if_version: int | None = None) -> Commit:
         """See ``MessageStore.append``; what was stored is pushed after the commit."""
@@ -49,6 +63,8 @@ class CachedAdapter(Adapter):
 
     def read(self, at: Address, span: Span = EVERYTHING) -> Slice:
         """See ``MessageStore.read``; from the cache where that cannot be wrong."""
+        if span.system:
+            return self._inner.read(at, span)
         entry, found = self._look(at, span)
         if found is not None:
             return found
@@ -59,6 +75,17 @@ class CachedAdapter(Adapter):
             except Damaged:
                 self._damaged(at)
         return self._inner.read(at, span)
+
+    def window(self, at: Address, budget: Budget) -> Slice:
+        """See ``MessageStore.window``; bounded: from what the cache holds, where that is enough to know."""
+        if self._coherence.policy.mode == "bounded":
+            found = self.read(at, Span(last=self._tail, min_version=budget.min_version))
+            whole = found.header is None or found.header.last_seq - found.header.base_seq <= len(found.messages)
+            if whole or not budget.system:
+                taken = newest_turns(found.messages, budget, whole=whole)
+                if taken is not None:
+                    return Slice(taken, found.header)
+        return self._inner.window(at, budget)
 
     def read_json(self, at: Address, span: Span = EVERYTHING) -> Json:
         """See ``MessageStore.read_json``; a hit on the newest messages is joined, never decoded."""
@@ -72,25 +99,11 @@ class CachedAdapter(Adapter):
                 self._damaged(at)
         return self._inner.read_json(at, span)
 
-    def peek(self, at: Address) -> Header | None:
-        """See ``MessageStore.peek``."""
-        return self._inner.peek(at)
-
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``."""
         change = self._inner.clear(at)
         self._drop_after_commit(at)
         return change
-
-    def get(self, at: Address) -> SessionRecord | None:
-        """See ``SessionStore.get``."""
-        return self._inner.get(at)
-
-    def find(
-        self, workspace: str, *, user_key: str | None = None, before: SessionRecord | None = None, size: int = 50
-    ) -> list[SessionRecord]:
-        """See ``SessionStore.find``."""
-        return self._inner.find(workspace, user_key=user_key, before=before, size=size)
 
     def open(self, at: Address, fields: Mapping[str, Any] = NOTHING) -> tuple[SessionRecord, bool]:
         """See ``SessionStore.open``."""
@@ -111,23 +124,23 @@ class CachedAdapter(Adapter):
         self._drop_after_commit(at)
         return deleted
 
-    @property
-    def identity(self) -> str:
-        """See ``Adapter.identity``."""
-        return self._inner.identity
+    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+        """See ``BranchStore.fork``."""
+        forked = self._inner.fork(at, name, seq, switch=switch)
+        self._drop_after_commit(at)
+        return forked
 
-    @property
-    def alias(self) -> str | None:
-        """See ``Adapter.alias``."""
-        return self._inner.alias
+    def switch(self, at: Address, name: str) -> Header | None:
+        """See ``BranchStore.switch``."""
+        header = self._inner.switch(at, name)
+        self._drop_after_commit(at)
+        return header
 
-    def in_transaction(self) -> bool:
-        """See ``Adapter.in_transaction``."""
-        return self._inner.in_transaction()
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """See ``Adapter.after_commit``."""
-        self._inner.after_commit(call)
+    def edit(self, at: Address, message: Message) -> Commit:
+        """See ``BranchStore.edit``."""
+        commit = self._inner.edit(at, message)
+        self._drop_after_commit(at)
+        return commit
 
     def audit(self, at: Address) -> str | None:
         """What is wrong with what Redis holds for a session, "" for nothing; None: nothing that a read would take.
@@ -137,14 +150,17 @@ class CachedAdapter(Adapter):
         """
         key, client = self._key(at), self._coherence.client
         try:
-            entry = self._coherence.look(key, self._tail)
+            entry = self._coherence.held(key)
+        except ValueError as error:
+            return f"is damaged ({type(error).__name__})"
         except Unavailable as error:
             client.ping()  # else it is not this key that Redis cannot serve
             return f"cannot be read ({error})"
         if entry is None:
             return None
         life = client.life(key)
-        return fault(entry, life, self._inner.read(at, Span(last=self._tail)), self._coherence.policy)
+        found = self._inner.read(at, Span(last=max(1, len(entry.messages))))  # it may hold more than CACHE_TAIL is now
+        return fault(entry, life, found, self._coherence.policy)
 
     def forget(self, at: Address) -> None:
         """Drop what Redis holds for a session, which is always safe.
@@ -172,13 +188,14 @@ class CachedAdapter(Adapter):
             header = self._inner.peek(at)
             if header is None:
                 return None, Slice([], None)
-            at = msgspec.structs.replace(at, session_id=header.session_id, workspace_id=header.workspace_id)
             if not _may_answer(span, header, self._tail):
                 metrics.add("bypasses")
                 return None, None
             entry = self._coherence.look(self._key(at), _newest(span, self._tail))
             if entry is not None and entry.is_at(header) and _answers(span, entry):
                 return entry, None
+            if not at.pinned:
+                at = msgspec.structs.replace(at, session_id=header.session_id, workspace_id=header.workspace_id)
             if entry is None or not entry.is_ahead_of(header):
                 entry = None
                 break
@@ -192,17 +209,25 @@ class CachedAdapter(Adapter):
         if self._inner.in_transaction() or not _may_answer(span, None, self._tail):
             metrics.add("bypasses")
             return None, None
-        key = self._key(at)
-        entry = self._coherence.look(key, _newest(span, self._tail))
-        if entry is not None:
-            if (at.pinned and not entry.is_of(at.session_id)) or not _answers(span, entry):
-                metrics.add("bypasses")
-                return None, None
-            if entry.version >= span.min_version:
-                return entry, None
-        metrics.add("misses")
-        lease = self._coherence.lease(key, span.min_version) if _fills(span) else ""
-        return None, self._filled(at, span, lease=lease) if lease else None
+        entry, lease = self._entry_or_lease(self._key(at), span)
+        if entry is None:
+            metrics.add("misses")
+            return None, self._filled(at, span, lease=lease) if lease else None
+        # A version counts the changes of one session: that of an earlier one of the same name may be larger.
+        is_of_another = span.min_version > 0 and at.session_id is not None and not entry.is_of(at.session_id)
+        if (at.pinned and not entry.is_of(at.session_id)) or not _answers(span, entry) or is_of_another:
+            metrics.add("bypasses")
+            return None, None
+        return entry, None
+
+    def _entry_or_lease(self, key: str, span: Span) -> tuple[Entry | None, str]:
+        """An entry that is new enough, or the right to fill; in one command unless something took the entry early."""
+        newest = _newest(span, self._tail)
+        if not _fills(span) or self._coherence.expects(key):
+            entry = self._coherence.look(key, newest)
+            if entry is not None and entry.version >= span.min_version:
+                return entry, ""
+        return self._coherence.take(key, span.min_version, newest) if _fills(span) else (None, "")
 
     def _hit(self, answer: Answer) -> Answer:
         metrics.add("hits")
@@ -233,10 +258,16 @@ class CachedAdapter(Adapter):
         added = [message for message in commit.messages if _seq(message) > before]
         key = self._key(at)
         self._inner.after_commit(lambda: self._coherence.push(key, change, added, ttl))
+        if at.branch != CURRENT:
+            self._inner.after_commit(
+                partial(self._coherence.drop, self._key(msgspec.structs.replace(at, branch=CURRENT)))
+            )
 
     def _drop_after_commit(self, at: Address) -> None:
-        key = self._key(at)
-        self._inner.after_commit(lambda: self._coherence.drop(key))
+        """Forget the branch and what speaks for the conversation, which may be the same."""
+        for branch in {at.branch, CURRENT}:
+            key = self._key(msgspec.structs.replace(at, branch=branch))
+            self._inner.after_commit(partial(self._coherence.drop, key))
 
     def _ttl(self, at: Address) -> float | None:
         """The handle's, else CACHE_TTL; 0: this conversation is not to be cached."""

@@ -61,8 +61,8 @@ class CacheClient:
         """The client library's own client, made at the first call that needs it: a Cluster's asks its nodes then."""
         return self._make()
 
-    def run(self, script: str, key: str, args: Sequence[Any], *others: str) -> Any:
-        """Run a script on a key, and on others that lie in its slot.
+    def run(self, script: str, key: str, args: Sequence[Any], *others: str, aloud: bool = True) -> Any:
+        """Run a script on a key, and on others that lie in its slot; ``aloud``: trouble is worth a line in the log.
 
         Raises:
             Unavailable: Redis is down, slow, refuses, or holds another type under the key.
@@ -75,10 +75,10 @@ class CacheClient:
             except NoScriptError:
                 return self.redis.eval(source, 1 + len(others), key, *others, *args)
 
-        return self._guarded(call)
+        return self._guarded(call, aloud=aloud)
 
     def newest(self, key: str, number: int) -> list[bytes]:
-        """The last elements of a key's list; none where there is no key.
+        """The last elements of a key's list, 0: all of them; none where there is no key.
 
         Raises:
             Unavailable: as ``run``.
@@ -135,7 +135,7 @@ class CacheClient:
             self._quiet_until[trouble] = now + QUIET
             logger.warning("chat_memory works without its cache: %s", trouble)
 
-    def _guarded(self, call: Callable[[], Any]) -> Any:
+    def _guarded(self, call: Callable[[], Any], *, aloud: bool = True) -> Any:
         if not self.breaker.allows():
             raise Unavailable("the breaker is open")
         try:
@@ -143,18 +143,19 @@ class CacheClient:
         except _NO_ANSWER as error:
             if self.breaker.failed():
                 metrics.add("breaker_openings")
-            raise self._unavailable(error) from error
+            raise self._unavailable(error, aloud=aloud) from error
         except RedisError as error:
             # It answered, if only to refuse: another type under the key, read-only, out of memory, no EVAL.
             self.breaker.succeeded()
-            raise self._unavailable(error) from error
+            raise self._unavailable(error, aloud=aloud) from error
         self.breaker.succeeded()
         return answer
 
-    def _unavailable(self, error: Exception) -> Unavailable:
+    def _unavailable(self, error: Exception, *, aloud: bool) -> Unavailable:
         # A ResponseError is many things; the first word of what Redis says tells which.
         trouble = str(error).partition(" ")[0] if type(error) is ResponseError else type(error).__name__
-        self.complain(trouble)
+        if aloud:
+            self.complain(trouble)
         return Unavailable(trouble)
 
 

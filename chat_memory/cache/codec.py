@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 import msgspec
 
 from chat_memory.records import Message
 
-_OPENINGS, _CLOSINGS = {b'{"id":'}, {b"}"}
+_OPENINGS, _CLOSINGS = {b'{"id":'}, set(b"}")
+_opening, _closing = itemgetter(slice(6)), itemgetter(-1)
 _seq = attrgetter("seq")
 _decode = msgspec.json.Decoder(list[Message]).decode
-
-
-class _Position(msgspec.Struct):
-    seq: int
-
-
-_position_of = msgspec.json.Decoder(_Position).decode
 
 
 class Damaged(ValueError):
@@ -46,12 +40,14 @@ def joined(entries: Sequence[bytes], last_seq: int) -> bytes:
     Raises:
         Damaged: what was looked at is not what this code wrote.
     """
-    # Sets, since a test of each entry in turn costs as much as the joining.
-    if not ({entry[:6] for entry in entries} <= _OPENINGS and {entry[-1:] for entry in entries} <= _CLOSINGS):
+    # Maps and sets, since a test of each entry in turn costs more than the joining.
+    if not (set(map(_opening, entries)) <= _OPENINGS and set(map(_closing, entries)) <= _CLOSINGS):
         raise Damaged("no message")
-    try:
-        if entries and _position_of(entries[0]).seq != last_seq - len(entries) + 1:
-            raise Damaged("a gap")
-    except msgspec.DecodeError as error:
-        raise Damaged(type(error).__name__) from None
+    if entries and not _is_at(entries[0], last_seq - len(entries) + 1):
+        raise Damaged("a gap")
     return b"[" + b",".join(entries) + b"]"
+
+
+def _is_at(entry: bytes, seq: int) -> bool:
+    """Whether an entry says so itself; within a text these bytes have backslashes, so the first are the member."""
+    return entry.startswith(b',"seq":%d,' % seq, entry.find(b',"seq":'))

@@ -28,7 +28,8 @@ from uuid import UUID
 import msgspec
 
 from chat_memory import metrics
-from chat_memory.cache.client import LAYOUT, CacheClient, Unavailable
+from chat_memory.cache.client import LAYOUT, LEASE_MS, CacheClient, Unavailable
+from chat_memory.cache.lives import Lives
 from chat_memory.records import Change, Header, Message
 from chat_memory.storage.mapping import to_json
 
@@ -102,6 +103,11 @@ class Coherence:
         self.client = client
         self.policy = policy
         self._format = policy.format
+        self._lives = Lives()
+
+    def expects(self, key: str) -> bool:
+        """bounded: whether this process knows of an entry, so that ``look`` should do and ``take`` would cost more."""
+        return self._lives.expects(key)
 
     def look(self, key: str, newest: int) -> Entry | None:
         """The valid entry of a key with its ``newest`` messages; None where there is none.
@@ -109,7 +115,20 @@ class Coherence:
         Raises:
             Unavailable: Redis cannot say.
         """
-        found = self.client.newest(key, newest + 1)
+        return self._valid(key, self.client.newest(key, newest + 1), newest)
+
+    def held(self, key: str) -> Entry | None:
+        """The entry of a key with all its messages, left as it is; None where there is none of ours.
+
+        Raises:
+            Unavailable: Redis cannot say.
+            ValueError: it looked like one.
+        """
+        found = self.client.newest(key, 0)
+        return self._entry(found.pop(), found) if found else None
+
+    def _valid(self, key: str, found: list[bytes], newest: int) -> Entry | None:
+        """The entry whose elements were found; what looks like one and is none is forgotten."""
         if not found:
             return None
         try:
@@ -135,17 +154,26 @@ class Coherence:
         if not session:
             return Entry(None, whole == b"1", messages)
         workspace_id, base_seq, last_seq = map(int, ident.split(b","))
-        header = Header(UUID(session.decode()), workspace_id, int(version), int(token), base_seq, last_seq)
+        session_id = msgspec.convert(session.decode(), UUID)  # a third of what UUID itself takes
+        header = Header(session_id, workspace_id, int(version), int(token), base_seq, last_seq)
         return Entry(header, whole == b"1", messages)
 
-    def lease(self, key: str, least: int) -> str:
-        """The right to fill; "" where somebody else has it.
+    def take(self, key: str, least: int, newest: int) -> tuple[Entry | None, str]:
+        """bounded: the entry as ``look`` gives it, if its version is ``least`` or more; else the right to fill.
+
+        The right is "" where there is an entry, or somebody else has it.
 
         Raises:
             Unavailable: Redis cannot say.
         """
         lease = secrets.token_hex(8)
-        return lease if self.client.run("lease", key, (self._format, lease, least)) == b"lease" else ""
+        answer = self.client.run("lease", key, (self._format, lease, least, newest + 1))
+        if isinstance(answer, bytes):
+            self._lives.ended(key)
+            return None, lease if answer == b"lease" else ""
+        life, found = answer
+        self._lives.lasts(key, life / 1000)
+        return self._valid(key, found, newest), ""
 
     def fill(
         self,
@@ -165,6 +193,8 @@ class Coherence:
         how = (int(whole), self._fill_ttl(ttl), int(insist))
         outcome = self._run("fill", key, (self._format, lease, *state, *how, *map(to_json, kept)))
         metrics.add("fills" if outcome == b"filled" else "refused_fills")
+        if lease and outcome == b"filled":  # its life began with the lease
+            self._lives.lasts(key, self.policy.max_age - LEASE_MS / 1000)
 
     def push(self, key: str, change: Change, added: Sequence[Message], ttl: float | None) -> None:
         """Add what a committed append stored; ``ttl`` as for ``fill``."""
@@ -176,6 +206,8 @@ class Coherence:
         how = (cap, self._push_ttl(ttl), int(len(added) > cap))
         outcome = self._run("push", key, (self._format, *before, *after, *how, *map(to_json, added[-cap:])))
         metrics.add("lost_pushes" if outcome is None else "pushes")
+        if outcome in (b"absent", b"dropped"):
+            self._lives.ended(key)
 
     def damaged(self, key: str) -> None:
         """Forget an entry that claims to be valid and cannot be read back (rule 6)."""
@@ -184,6 +216,7 @@ class Coherence:
 
     def drop(self, key: str) -> None:
         """Forget a session, after a change that adds no messages at its end."""
+        self._lives.ended(key)
         try:
             self.client.drop(key)
         except Unavailable:

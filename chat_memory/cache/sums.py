@@ -17,5 +17,6 @@ def add_up(client: CacheClient, key: str, batch: str, counts: Mapping[str, int])
         Unavailable: Redis cannot say whether it did.
     """
     args = [part for name, count in counts.items() for part in (name, count)]
-    answer = client.run("count", key, (REMEMBERED, *args), f"{key}:{batch}")
+    # Not aloud: nobody's call suffers, and the Redis of a process that ends may have ended before it.
+    answer = client.run("count", key, (REMEMBERED, *args), f"{key}:{batch}", aloud=False)
     return {name.decode(): int(count) for name, count in zip(answer[::2], answer[1::2], strict=True)}

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.dispatch import Signal
 
+from chat_memory.choices import MAIN_BRANCH
 from chat_memory.records import Address
 from chat_memory.storage.base import Adapter
 
@@ -14,7 +15,8 @@ def announce(signal: Signal, sender: type, adapter: Adapter, at: Address, **said
     """Send a signal about a session after the commit; where nobody listens, do nothing."""
     if not signal.has_listeners(sender):
         return
-    named = {"workspace": at.workspace, "key": at.key, "branch": at.branch, "using": adapter.alias, **said}
+    branch = at.branch or MAIN_BRANCH
+    named = {"workspace": at.workspace, "key": at.key, "branch": branch, "using": adapter.alias, **said}
 
     def send() -> None:
         signal.send_robust(sender, **named)

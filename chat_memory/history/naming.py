@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 from django.contrib.auth import get_user_model
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.conf import live
 from chat_memory.exceptions import ValidationError
 from chat_memory.history.validation import BRANCH_LENGTH, check_cache_ttl, check_key, check_workspace, plain
@@ -32,10 +32,10 @@ def address(
     key: str,
     workspace: str | None,
     user: Any,
-    branch: str,
+    branch: str | None,
     cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET,
 ) -> Address:
-    """The address of a conversation by its names; ``workspace`` None: DEFAULT_WORKSPACE.
+    """The address of a conversation by its names; None for ``workspace``: DEFAULT_WORKSPACE, for ``branch``: CURRENT.
 
     Raises:
         ValidationError: a name or ``cache_ttl`` is not usable; the text says which.
@@ -43,20 +43,32 @@ def address(
     slug = live.now().default_workspace if workspace is None else workspace
     check_workspace(slug)
     check_key(key)
-    if branch is not MAIN_BRANCH:
-        check_key(branch, "branch", BRANCH_LENGTH)
     if cache_ttl is not msgspec.UNSET:
         check_cache_ttl(cache_ttl)
     user_id, user_key = _owner(user)
-    return Address(plain(slug), plain(key), plain(branch), user_id, user_key, cache_ttl=cache_ttl)
+    named = CURRENT if branch is None else check_branch(branch)
+    return Address(plain(slug), plain(key), named, user_id, user_key, cache_ttl=cache_ttl)
+
+
+def check_branch(name: object) -> str:
+    """A branch name is text of 1..100 characters without control characters and surrogates.
+
+    Raises:
+        ValidationError: it is not.
+    """
+    check_key(name, "branch", BRANCH_LENGTH)
+    return str(plain(name))
 
 
 def address_of(session: SessionRow) -> Address:
-    """The address of one session row, and of no later session of the same name."""
+    """The address of one session row, and of no later session of the same name.
+
+    The first row of a conversation stands for the whole: whichever of its branches speaks.
+    """
     return Address(
         session.workspace.slug,
         session.key,
-        session.branch,
+        CURRENT if session.branch == MAIN_BRANCH else session.branch,
         user_key=session.user_key,
         workspace_id=session.workspace_id,
         session_id=session.pk,

@@ -150,6 +150,17 @@ def check_metadata(metadata: object, limits: Limits) -> None:
     check_json(metadata, "metadata", limits.metadata_depth, limits.metadata_bytes, "MAX_METADATA_BYTES")
 
 
+def check_model(name: object) -> None:
+    """The name of a model is text of at most 255 characters; "" where nobody is named.
+
+    Raises:
+        ValidationError: it is not.
+    """
+    if not isinstance(name, str):
+        raise ValidationError(f"must be text, not {type(name).__name__}", field="model")
+    _check_text(name, "model", NAME_LENGTH)
+
+
 def check_session_fields(fields: Mapping[str, Any], limits: Limits) -> Mapping[str, Any]:
     """What users may set of a session: title, tags, metadata, pinned, archived_at, expires_at.
 
@@ -317,11 +328,6 @@ def check_time(moment: object, field: str) -> None:
 
     Raises:
         ValidationError: it is no datetime, or too early or too late.
-    """
-    """A moment that can be shown in every time zone; a naive one is taken to be UTC.
-
-    Raises:
-        ValidationError: it is none.
     """
     if not isinstance(moment, datetime):
         raise ValidationError(f"must be a datetime, not {type(moment).__name__}", field=field)

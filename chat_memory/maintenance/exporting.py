@@ -16,13 +16,16 @@ from typing import IO, Any, BinaryIO
 import msgspec
 from django.core.files import locks
 
+from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import SessionNotFound
 from chat_memory.history.naming import address_of
 from chat_memory.history.validation import check_key
 from chat_memory.maintenance import spreadsheet
 from chat_memory.maintenance.formats import CHAT_MEMORY, LINE_WRITERS, Transcript
+from chat_memory.maintenance.lines import branch_lines, summary_lines
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.models import Session
+from chat_memory.records import Slice
 from chat_memory.storage.base import SESSION_FIELDS
 from chat_memory.storage.orm import DjangoAdapter
 
@@ -80,7 +83,7 @@ def export_conversations(
         write(spreadsheet.header())
     sessions = messages = 0
     for session in _sessions(alias, {name: value for name, value in names.items() if value is not None}):
-        transcript = _transcript(session)
+        transcript = _whole(session) if form == CHAT_MEMORY else _spoken(session)
         if transcript is None:
             continue
         write(render(transcript))
@@ -172,11 +175,28 @@ def _sessions(alias: str, names: Mapping[str, Any]) -> Iterator[Session]:
         page = list(rows.filter(key__gt=page[-1].key)[:PAGE])
 
 
-def _transcript(session: Session) -> Transcript | None:
-    """The session with its messages; None where it was deleted meanwhile."""
+def _spoken(session: Session) -> Transcript | None:
+    """What the conversation shows; None where it was deleted meanwhile."""
     # Past the cache: an export would fill it with what nobody is reading.
     found = DjangoAdapter(session._state.db).read(address_of(session))
-    if found.header is None:
-        return None
+    return _transcript(session, found) if found.header else None
+
+
+def _whole(session: Session) -> Transcript | None:
+    """The conversation with all its branches and summaries, as they were at one moment; None where it was deleted."""
+    adapter, main = DjangoAdapter(session._state.db), msgspec.structs.replace(address_of(session), branch=MAIN_BRANCH)
+    while True:
+        before = adapter.branches(main)
+        found = adapter.read(main)
+        if found.header is None:
+            return None
+        branches = branch_lines(adapter, main, found.header.base_seq)
+        summaries = summary_lines(adapter, main)
+        if len(before) == 1 or adapter.branches(main) == before:
+            return msgspec.structs.replace(_transcript(session, found), branches=branches, summaries=summaries)
+
+
+def _transcript(session: Session, found: Slice) -> Transcript:
     fields = {field: getattr(session, field) for field in SESSION_FIELDS}
-    return Transcript(session.key, found.messages, session.user_key, session.created_at, found.header.base_seq, fields)
+    base_seq = found.header.base_seq if found.header else 0
+    return Transcript(session.key, found.messages, session.user_key, session.created_at, base_seq, fields)

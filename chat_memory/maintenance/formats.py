@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from chat_memory.choices import Role
+from chat_memory.choices import MAIN_BRANCH, Role
 from chat_memory.exceptions import ValidationError
-from chat_memory.history.validation import check_key, object_of
+from chat_memory.history.validation import BRANCH_LENGTH, check_key, object_of, unstorable
 from chat_memory.records import Message, as_utc
 
 AUTO, CHAT_MEMORY, OPENAI = "auto", "chat_memory", "openai"
@@ -24,7 +25,7 @@ MAX_BASE_SEQ = 2**53
 
 _FIELDS = ("title", "tags", "metadata", "pinned")
 _MOMENTS = ("archived_at", "expires_at")
-_OWN_KEYS = {"key", "user_key", "created_at", "base_seq", "messages", *_FIELDS, *_MOMENTS}
+_OWN_KEYS = {"key", "user_key", "created_at", "base_seq", "messages", "branches", "summaries", *_FIELDS, *_MOMENTS}
 _OPENAI_KEYS = {"id", "messages", "metadata"}
 _MESSAGE_KEYS = set(Message.__struct_fields__) - {"content_absent"}
 _EXTRAS = "openai"
@@ -32,16 +33,44 @@ _DEVELOPER = "developer"
 _OTHER_LINE_ENDS = "\x85\u2028\u2029"
 
 
+class BranchLine(msgspec.Struct, frozen=True):
+    """A branch on its way between a line and the database: what it shares, and the messages of its own.
+
+    ``base_seq`` is the position its readers see messages after; ``current``: it speaks for the conversation.
+    """
+
+    name: str
+    parent: str
+    fork_seq: int
+    base_seq: int
+    messages: Sequence[Message]
+    current: bool = False
+    created_at: datetime | None = None
+
+
+class SummaryLine(msgspec.Struct, frozen=True):
+    """A summary on its way between a line and the database."""
+
+    branch: str
+    first_seq: int
+    last_seq: int
+    text: str
+    model: str = ""
+    created_at: datetime | None = None
+
+
 class Transcript(msgspec.Struct, frozen=True):
     """A conversation on its way between a line and the database.
 
     Attributes:
         key: the session key.
-        messages: oldest first, each with an id.
+        messages: those of ``main``, oldest first, each with an id.
         user_key: whose conversation it is; "": nobody's.
         created_at: when it began; None: not known.
         base_seq: the position before the first message; those up to it were cleared.
         fields: title, tags, metadata, pinned, archived_at, expires_at, as far as they are set.
+        branches: the others, each after the one it shares messages with.
+        summaries: of all branches.
     """
 
     key: str
@@ -50,6 +79,8 @@ class Transcript(msgspec.Struct, frozen=True):
     created_at: datetime | None = None
     base_seq: int = 0
     fields: Mapping[str, Any] = {}
+    branches: Sequence[BranchLine] = ()
+    summaries: Sequence[SummaryLine] = ()
 
 
 def read_line(line: bytes, form: str = AUTO) -> Transcript:
@@ -91,7 +122,12 @@ def write_own(transcript: Transcript) -> bytes:
         "base_seq": transcript.base_seq,
     }
     line = {name: value for name, value in found.items() if value}
-    return _line(line | {"messages": [_own_message(message) for message in transcript.messages]})
+    line["messages"] = [_own_message(message) for message in transcript.messages]
+    if transcript.branches:
+        line["branches"] = [_own_branch(branch) for branch in transcript.branches]
+    if transcript.summaries:
+        line["summaries"] = [_own_summary(summary) for summary in transcript.summaries]
+    return _line(line)
 
 
 def write_openai(transcript: Transcript) -> bytes:
@@ -126,13 +162,15 @@ def _read_own(record: dict[str, Any]) -> Transcript:
     user_key = given.get("user_key", "")
     if user_key != "":
         check_key(user_key, "user_key")
-    base_seq = given.get("base_seq", 0)
-    if type(base_seq) is not int or not 0 <= base_seq <= MAX_BASE_SEQ:
-        raise ValidationError(f"must be a whole number from 0 to {MAX_BASE_SEQ}", field="base_seq")
-    fields = {name: given[name] for name in _FIELDS if name in given}
+    base_seq = _position(given, "base_seq")
+    # Left out is empty, as an export leaves it: no title is to be made up for it.
+    fields = {"title": ""} | {name: given[name] for name in _FIELDS if name in given}
     fields |= {name: _moment(given[name], name) for name in _MOMENTS if name in given}
     created_at = _moment(given["created_at"], "created_at") if "created_at" in given else None
-    return Transcript(key, _messages(record, key), user_key, created_at, base_seq, fields)
+    messages = _messages(record, uuid.uuid5(NAMESPACE, key))
+    branches = _branches(given.get("branches", []), key)
+    summaries = _summaries(given.get("summaries", []), {MAIN_BRANCH, *(branch.name for branch in branches)})
+    return Transcript(key, messages, user_key, created_at, base_seq, fields, branches, summaries)
 
 
 def _read_openai(record: dict[str, Any]) -> Transcript:
@@ -149,14 +187,97 @@ def _read_openai(record: dict[str, Any]) -> Transcript:
         if twice:
             raise ValidationError(f"{twice[0][:40]!r} is a key of the line and of its metadata", field="metadata")
         metadata = metadata | extras
-    return Transcript(key, _messages(record, key), fields={} if metadata == {} else {"metadata": metadata})
+    return Transcript(
+        key, _messages(record, uuid.uuid5(NAMESPACE, key)), fields={} if metadata == {} else {"metadata": metadata}
+    )
 
 
-def _messages(record: Mapping[str, Any], key: str) -> list[Message]:
+def _branches(items: Any, key: str) -> list[BranchLine]:
+    branches: list[BranchLine] = []
+    for index, item in enumerate(_objects(items, "branches")):
+        with _within(f"branches[{index}]"):
+            branches.append(_branch(item, {MAIN_BRANCH, *(branch.name for branch in branches)}, key))
+    if sum(branch.current for branch in branches) > 1:
+        raise ValidationError("only one can be current", field="branches")
+    return branches
+
+
+def _branch(item: dict[str, Any], known: set[str], key: str) -> BranchLine:
+    name = _name(item, "name")
+    if name in known:
+        raise ValidationError(f"there is a branch {name!r} already", field="name")
+    parent = _known(item, "parent", known)
+    fork_seq = _position(item, "fork_seq")
+    base_seq = _position(item, "base_seq")
+    messages = _messages(item, uuid.uuid5(uuid.uuid5(NAMESPACE, key), name))
+    return BranchLine(name, parent, fork_seq, base_seq, messages, item.get("current") is True, _made_at(item))
+
+
+def _summaries(items: Any, known: set[str]) -> list[SummaryLine]:
+    summaries = []
+    for index, item in enumerate(_objects(items, "summaries")):
+        with _within(f"summaries[{index}]"):
+            first_seq, last_seq = _position(item, "first_seq"), _position(item, "last_seq")
+            if not first_seq <= last_seq:
+                raise ValidationError("must not be before first_seq", field="last_seq")
+            text, model = _text(item, "text"), _text(item, "model")
+            branch = _known(item, "branch", known)
+            summaries.append(SummaryLine(branch, first_seq, last_seq, text, model, _made_at(item)))
+    return summaries
+
+
+def _objects(items: Any, field: str) -> list[dict[str, Any]]:
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValidationError("must be a list of objects", field=field)
+    return items
+
+
+@contextmanager
+def _within(path: str) -> Iterator[None]:
+    """What is wrong is named by its whole path."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ValidationError(error.reason, field=path + (f".{error.field}" if error.field else "")) from None
+
+
+def _position(item: Mapping[str, Any], field: str) -> int:
+    position = item.get(field, 0)
+    if type(position) is not int or not 0 <= position <= MAX_BASE_SEQ:
+        raise ValidationError(f"must be a whole number from 0 to {MAX_BASE_SEQ}", field=field)
+    return position
+
+
+def _name(item: Mapping[str, Any], field: str) -> str:
+    name: Any = item.get(field)
+    check_key(name, field, BRANCH_LENGTH)
+    return str(name)
+
+
+def _known(item: Mapping[str, Any], field: str, known: set[str]) -> str:
+    """The name of a branch that the line has told of."""
+    name = str(item.get(field, MAIN_BRANCH))
+    if name not in known:
+        raise ValidationError(f"names no branch that comes before it: {name[:40]!r}", field=field)
+    return name
+
+
+def _text(item: Mapping[str, Any], field: str) -> str:
+    text = item.get(field, "")
+    if not isinstance(text, str) or unstorable(text):
+        raise ValidationError("must be text that can be stored", field=field)
+    return text
+
+
+def _made_at(item: Mapping[str, Any]) -> datetime | None:
+    made = item.get("created_at")
+    return None if made is None else _moment(made, "created_at")
+
+
+def _messages(record: Mapping[str, Any], session: uuid.UUID) -> list[Message]:
     items = record.get("messages")
     if not isinstance(items, list):
         raise ValidationError("must be a list" if "messages" in record else "is missing", field="messages")
-    session = uuid.uuid5(NAMESPACE, key)
     return [_message(item, session, index) for index, item in enumerate(items)]
 
 
@@ -191,6 +312,20 @@ def _with_extras(item: Any) -> Any:
     empty = {"content": ""} if bare else {}
     noted = {"content": None} if bare else {}
     return item | empty | {"metadata": metadata | {_EXTRAS: extras | noted}}
+
+
+def _own_branch(branch: BranchLine) -> dict[str, Any]:
+    line = {"name": branch.name, "parent": branch.parent, "fork_seq": branch.fork_seq, "base_seq": branch.base_seq}
+    line |= {"current": branch.current, "created_at": _iso(branch.created_at)}
+    shown = {name: value for name, value in line.items() if value or name == "fork_seq"}
+    return shown | {"messages": [_own_message(message) for message in branch.messages]}
+
+
+def _own_summary(summary: SummaryLine) -> dict[str, Any]:
+    """Without the token count, as a message."""
+    line = {name: getattr(summary, name) for name in ("branch", "first_seq", "last_seq", "text", "model")}
+    line["created_at"] = _iso(summary.created_at)
+    return {name: value for name, value in line.items() if value or name == "text"}
 
 
 def _own_message(message: Message) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +18,11 @@ from chat_memory.history.naming import address
 from chat_memory.history.stamping import limits
 from chat_memory.history.validation import check_batch, check_session_fields, check_time, check_workspace
 from chat_memory.maintenance.formats import AUTO, Transcript, read_line
+from chat_memory.maintenance.lines import restore
 from chat_memory.maintenance.tenants import database
-from chat_memory.records import Address
+from chat_memory.records import Address, Message
 from chat_memory.signals import session_created
+from chat_memory.storage.base import Adapter
 from chat_memory.storage.orm.transactions import retrying
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -69,6 +71,7 @@ def import_conversations(
 
     A session that exists gets the messages it lacks and keeps its own title, tags, metadata and owner; what is stored
     already is replayed, so a second import adds nothing. Of a damaged line nothing is written, and the rest goes on.
+    A line of OpenAI's gets a title as any conversation does, from its first user; our own keeps what it says, or none.
 
     Args:
         lines: JSON Lines as bytes, one conversation each; no more than one is held in memory.
@@ -84,7 +87,7 @@ def import_conversations(
         WorkspaceNotFound: the workspace is unknown and may not be made.
     """
     check_workspace(workspace)
-    home = address("of a line", workspace, user, MAIN_BRANCH)
+    home = address("of a line", workspace, user, None)
     done = Report()
     for number, line in enumerate(lines, 1):
         text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
@@ -112,23 +115,40 @@ def _store(transcript: Transcript, home: Address, using: str | None) -> Report:
         check_time(began, "created_at")
         fields["created_at"] = began
     messages = transcript.messages
-    check_batch(messages, msgspec.structs.replace(bounds, batch=len(messages)))
+    for batch in (messages, *(branch.messages for branch in transcript.branches)):
+        check_batch(batch, msgspec.structs.replace(bounds, batch=len(batch)))
+
+    def append(branch: Address, given: Sequence[Message]) -> int:
+        chat = conversation(branch.key, branch.workspace, branch=branch.branch, using=using)
+        known = chat.session()
+        last_seq = known.last_seq if known else 0
+        added = 0
+        for start in range(0, len(given), bounds.batch):
+            receipt = chat.append(*given[start : start + bounds.batch])
+            added += sum(message.seq > last_seq for message in receipt.messages if message.seq)
+        return added
 
     def write() -> Report:
         adapter = wiring.adapter(using)
-        chat = conversation(at.key, at.workspace, using=using)
+        main = msgspec.structs.replace(at, branch=MAIN_BRANCH)
         # A savepoint where the caller has a transaction: a conflict must take back what it finds written.
         with transaction.atomic(using=database(using)):
             session, made = adapter.open(at, fields)
             if made:
                 announce(session_created, Conversation, adapter, at, version=session.version)
-            added = 0
-            for start in range(0, len(messages), bounds.batch):
-                receipt = chat.append(*messages[start : start + bounds.batch])
-                added += sum(message.seq > session.last_seq for message in receipt.messages if message.seq)
-        return Report(sessions=int(made), messages=added, replayed=len(messages) - added)
+            added = append(main, messages)
+            more, total = restore(database(using), main, transcript, append)
+            _keep_title(adapter, main, fields if made else {})
+        added, total = added + more, total + len(messages)
+        return Report(sessions=int(made), messages=added, replayed=total - added)
 
     return retrying(database(using), write)
+
+
+def _keep_title(adapter: Adapter, main: Address, fields: Mapping[str, Any]) -> None:
+    """A new conversation whose line has no title has none, whatever its first user said."""
+    if fields.get("title") == "" and (stored := adapter.get(main)) and stored.title:
+        adapter.update(main, {"title": ""})
 
 
 def _began(transcript: Transcript) -> datetime | None:

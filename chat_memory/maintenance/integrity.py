@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce, Greatest
 from chat_memory import wiring
 from chat_memory.cache import CachedAdapter
 from chat_memory.cache.client import Unavailable
+from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import ChatMemoryError, ValidationError
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.models import Message, Session
@@ -273,7 +274,8 @@ def _newest(alias: str, chosen: Mapping[str, Any], sample: int) -> list[Address]
     """The sessions changed last, which are those a cache holds."""
     rows = Session.objects.using(alias).filter(deleted_at__isnull=True, **chosen).order_by("-updated_at", "-pk")
     with across_workspaces():
-        return [Address(*names) for names in rows.values_list("workspace__slug", "key", "branch")[:sample]]
+        names = list(rows.values_list("workspace__slug", "key", "branch")[:sample])
+    return [Address(slug, key, CURRENT if branch == MAIN_BRANCH else branch) for slug, key, branch in names]
 
 
 def _trouble(adapter: CachedAdapter, at: Address, *, repair: bool) -> str | None:

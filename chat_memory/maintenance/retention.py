@@ -17,10 +17,10 @@ from chat_memory.exceptions import ValidationError
 from chat_memory.history.announcing import announce
 from chat_memory.history.conversation import Conversation
 from chat_memory.maintenance.tenants import database, workspace_id
-from chat_memory.models import Message, Session
+from chat_memory.models import Message, Revision, Session, Summary
 from chat_memory.records import Address
 from chat_memory.signals import session_deleted
-from chat_memory.storage.orm.sessions import remove, with_branches
+from chat_memory.storage.orm.removal import remove, with_branches
 from chat_memory.storage.orm.transactions import retrying
 from chat_memory.storage.tenancy import across_workspaces
 
@@ -211,8 +211,11 @@ def _remove(alias: str, rows: QuerySet[Session], roots: list[Any]) -> Removed:
 
 def _remove_cleared(alias: str, _rows: QuerySet[Session], ids: list[Any]) -> Removed:
     """The counters and the version stay: no reader sees a difference."""
-    hidden = Message.objects.using(alias).filter(session_id__in=ids, seq__lte=F("session__base_seq"))
-    messages = hidden._raw_delete(alias)
+    hidden: dict[str, Any] = {"session_id__in": ids}
+    base = F("session__base_seq")
+    messages = Message.objects.using(alias).filter(seq__lte=base, **hidden)._raw_delete(alias)
+    Revision.objects.using(alias).filter(seq__lte=base, **hidden)._raw_delete(alias)
+    Summary.objects.using(alias).filter(last_seq__lte=base, **hidden)._raw_delete(alias)
     Session.objects.using(alias).filter(pk__in=ids).update(cleared_at=None)
     return 0, messages
 

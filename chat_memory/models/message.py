@@ -68,6 +68,10 @@ class Message(models.Model):
             models.UniqueConstraint(fields=("session", "client_id"), name="chat_memory_message_once"),
             models.CheckConstraint(condition=models.Q(role__in=Role.values), name="chat_memory_message_role"),
         )
+        # A window takes the system messages along wherever they are; they are few.
+        indexes = (
+            models.Index(fields=("session", "seq"), condition=models.Q(role="system"), name="chat_memory_system"),
+        )
 
     def __str__(self) -> str:
         return gettext("Message {position} ({role})").format(position=self.seq, role=self.get_role_display())

@@ -155,6 +155,11 @@ def _as_utc(column: Sequence[Any], zone: tzinfo) -> Sequence[datetime]:
     return [moment.astimezone(UTC) for moment in aware]
 
 
+def content_of(text: str | None, parts: str | None) -> Content:
+    """The content that two columns hold."""
+    return _contents([text], [parts])[0][0]
+
+
 def json_text(value: Any) -> str | None:
     """A JSON value as text, key order kept; None stays None."""
     return None if value is None else _encode(value).decode()

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 from redis.exceptions import NoScriptError, RedisError
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
 from chat_memory.conf import settings
 from chat_memory.exceptions import (
     BranchNotFound,
@@ -32,7 +32,9 @@ from chat_memory.exceptions import (
 )
 from chat_memory.records import Address, Change, Commit, Header, Message, SessionRecord, Slice, Span, as_utc, uuid7
 from chat_memory.storage.base import EVERYTHING, NOTHING, Adapter, Batch
+from chat_memory.storage.listing import EVERY, Cursor, Filter
 from chat_memory.storage.mapping import identity, turns
+from chat_memory.storage.titles import first_title
 
 PREFIX = "chat_memory:store:"
 TOKEN_BITS = 62
@@ -85,7 +87,8 @@ class RedisAdapter(Adapter):
     def append(self, at: Address, messages: Sequence[Message], *, if_version: int | None = None) -> Commit:
         """See ``MessageStore.append``."""
         values = [value for message, turn in _with_turns(messages) for value in _stored(message, turn)]
-        head = [*self._change(), "" if if_version is None else if_version, at.user_key]
+        title = msgspec.json.encode(first_title(messages))
+        head = [*self._change(), "" if if_version is None else if_version, at.user_key, title]
         answer = self._run("append", at, *head, "", "", *values)
         if answer[0] == b"absent":
             if if_version:
@@ -116,7 +119,8 @@ class RedisAdapter(Adapter):
         if not answer:
             return Slice([], None)
         header = _header(answer[0])
-        return Slice(list(_messages(answer[2], answer[1], header.session_id)), header)
+        found = _messages(answer[2], answer[1], header.session_id)
+        return Slice([message for message in found if not span.system or message.role == Role.SYSTEM.value], header)
 
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``."""
@@ -132,21 +136,24 @@ class RedisAdapter(Adapter):
         return _record(at, answer) if answer else None
 
     def find(
-        self, workspace: str, *, user_key: str | None = None, before: SessionRecord | None = None, size: int = 50
+        self, workspace: str, wanted: Filter = EVERY, *, before: Cursor | None = None, size: int = 50
     ) -> list[SessionRecord]:
-        """See ``SessionStore.find``; takes entries of sessions that are gone out of the list."""
-        key = self._list_key(workspace, user_key or "")
+        """See ``SessionStore.find``; takes entries of sessions that are gone out of the list.
+
+        A title or a tag is looked for in every session between ``since`` and ``until``.
+        """
+        listed = self._list_key(workspace, wanted.user_key or "")
         found: list[SessionRecord] = []
-        for member in self._members(key, before):
+        for member in self._members(listed, wanted, before):
             if len(found) >= size:
                 break
             record = self.get(Address(workspace, member[_ID_LENGTH:].decode()))
             if record is None or str(record.id).encode() != member[:_ID_LENGTH]:
                 # The id never comes back, so taking it out cannot hide a session made meanwhile.
-                self._unlist([key], member)
-            elif user_key in (None, record.user_key):
+                self._unlist([listed], member)
+            elif wanted.takes(record):
                 found.append(record)
-        return sorted(found, key=lambda record: (record.updated_at, record.id), reverse=True)
+        return sorted(found, key=Cursor.of, reverse=True)
 
     def open(self, at: Address, fields: Mapping[str, Any] = NOTHING) -> tuple[SessionRecord, bool]:
         """See ``SessionStore.open``."""
@@ -181,7 +188,7 @@ class RedisAdapter(Adapter):
             BranchNotFound: a branch is made by a fork, never by a write.
             WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
         """
-        if at.branch != MAIN_BRANCH:
+        if at.branch not in (CURRENT, MAIN_BRANCH):
             raise BranchNotFound(f"conversation {at.key!r} has no branch {at.branch!r}")
         if settings.create_workspaces:
             self.add_workspace(at.workspace)
@@ -196,7 +203,7 @@ class RedisAdapter(Adapter):
 
     def _key(self, at: Address) -> str:
         """One conversation's key. Quoting leaves no ':' in a part, so that no two conversations meet (N12, R13)."""
-        return f"{self._prefix}{{{at.workspace}:{quote(at.key, safe='')}:{quote(at.branch, safe='')}}}"
+        return f"{self._prefix}{{{at.workspace}:{quote(at.key, safe='')}:{quote(at.branch or MAIN_BRANCH, safe='')}}}"
 
     def _workspace_key(self, workspace: str) -> str:
         return f"{self._prefix}{{{workspace}}}"
@@ -219,11 +226,13 @@ class RedisAdapter(Adapter):
             self._command("ZREM", listed, member)
             self._command("ZREM", _expiries(listed), member)
 
-    def _members(self, key: str, before: SessionRecord | None) -> Iterator[bytes]:
-        """The members of a list from the last changed on, those after ``before``; read in pages."""
-        changed, session_id = ("", "") if before is None else (_microseconds(before.updated_at), str(before.id))
-        while page := self._script("page", [key], changed, session_id, _PAGE):
-            yield from page[::2]
+    def _members(self, key: str, wanted: Filter, before: Cursor | None) -> Iterator[bytes]:
+        """The members of a list that may be wanted, last changed first, those after ``before``; read in pages."""
+        least, start, name = _microseconds(wanted.since or _EPOCH), wanted.start(before), (wanted.key or "").encode()
+        changed, session_id = ("", "") if start is None else (_microseconds(start.updated_at), str(start.id))
+        while (page := self._script("page", [key], changed, session_id, _PAGE)) and int(page[1]) >= least:
+            listed = zip(page[::2], map(int, page[1::2]), strict=True)
+            yield from (member for member, moment in listed if moment >= least and name in (b"", member[_ID_LENGTH:]))
             changed, session_id = page[-1], page[-2][:_ID_LENGTH]
 
     def _run(self, name: str, at: Address, *values: Any) -> Any:
@@ -368,7 +377,7 @@ def _record(at: Address, answer: Sequence[Any]) -> SessionRecord:
         id=UUID(session_id.decode()),
         workspace=at.workspace,
         key=at.key,
-        branch=at.branch,
+        branch=at.branch or MAIN_BRANCH,
         user_key=user_key.decode(),
         message_count=count,
         version=version,

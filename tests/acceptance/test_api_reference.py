@@ -19,8 +19,9 @@ from rest_framework.exceptions import (
     UnsupportedMediaType,
 )
 
-from chat_memory.api import idempotency, incoming, outgoing, pages, problems, throttling
+from chat_memory.api import context, idempotency, incoming, outgoing, pages, problems, throttling
 from chat_memory.api.urls import urlpatterns
+from chat_memory.history.validation import BRANCH_LENGTH
 from chat_memory.storage.base import SESSION_FIELDS
 from chat_memory.storage.mapping import JSON_MEMBERS
 from tests.acceptance.api_support import caller, stored
@@ -51,6 +52,7 @@ def test_addresses_and_methods() -> None:
 def test_members() -> None:
     assert said("A session has") == list(outgoing.SESSION_MEMBERS)
     assert [*said("A message has"), *said("Where what was stored had none")] == list(JSON_MEMBERS)
+    assert said("A branch has") == list(outgoing.BRANCH_MEMBERS)
     assert said("You give") == list(incoming.MESSAGE_FIELDS)
     assert set(said("**PATCH** sets")) == SESSION_FIELDS
 
@@ -58,6 +60,13 @@ def test_members() -> None:
 def test_numbers() -> None:
     assert f"is {pages.DEFAULT_SIZE} by default\nand {pages.LARGEST_SIZE} at most" in PAGE
     assert f"(1 to {idempotency.LONGEST} characters)" in PAGE
+    assert f"`name` of 1 to {BRANCH_LENGTH} characters" in PAGE
+    of = context.LARGEST
+    assert of["turns"] == of["messages"]
+    assert (
+        f"More than {of['turns']} turns\nor messages are taken as {of['turns']}, more than {of['tokens']:,} tokens"
+        in PAGE
+    )
     assert {throttling.READS, throttling.WRITES} <= set(re.findall(r"\w+", PAGE))
 
 

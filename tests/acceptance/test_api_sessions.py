@@ -62,7 +62,7 @@ def test_post_of_a_known_key_opens_it_as_it_is() -> None:
     me, session = caller(), stored(messages=2)
     answer = me.post(me.sessions, {"key": "k", "title": "another"})
     assert answer.status_code == 200
-    assert (answer.json()["id"], answer.json()["title"]) == (str(session.id), "")
+    assert (answer.json()["id"], answer.json()["title"]) == (str(session.id), "1")
     assert answer.json()["message_count"] == 2
 
 

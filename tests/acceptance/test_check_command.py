@@ -1,67 +1,19 @@
 """The command chat_memory_check: what must hold is compared with what is stored and cached, and told or repaired."""
 
-import io
-import json
-import re
 import threading
-from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
-from redis import Redis
 
 from chat_memory import Message, conversation
 from chat_memory.maintenance import integrity
 from chat_memory.models import Message as MessageRow, Session, Workspace
+from tests.acceptance.checking import messages, printed, report, rows, talk, violations
 from tests.acceptance.command_line import run
-from tests.integration.outages import refusing
 
-SUMMARY: Any = re.compile(r'(?:"violations":)?(\d+)(?: violations?, |,"repaired":)(\d+)')
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def talk(key: str = "k", *, turns: int = 2, workspace: str = "acme") -> Any:
-    """A conversation of some turns, after a cleared one."""
-    chat = conversation(key, workspace)
-    chat.append(Message.user("hidden"))
-    chat.clear()
-    for number in range(turns):
-        chat.append(Message.user(f"{number}?", id=f"{number}u"), Message.assistant(f"{number}.", id=f"{number}a"))
-    return chat
-
-
-def rows(key: str = "k") -> Any:
-    return Session.objects.filter(key=key, workspace__slug="acme")
-
-
-def messages(key: str = "k") -> Any:
-    return MessageRow.objects.filter(session__key=key, workspace__slug="acme")
-
-
-def violations(*arguments: str) -> list[tuple[str, str]]:
-    """What and in which session, as the command says to programs; its exit status agrees."""
-    return [(fault["what"], fault["key"]) for fault in report(*arguments)["faults"]]
-
-
-def report(*arguments: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(printed("--format", "json", *arguments))
-    assert found["violations"] == len(found["faults"])
-    return found
-
-
-def printed(*arguments: str) -> str:
-    """What is on stdout, refused or not: with violations left the exit status is 1, else 0."""
-    out = io.StringIO()
-    refused = False
-    try:
-        call_command("chat_memory_check", *arguments, stdout=out, stderr=io.StringIO())
-    except CommandError:
-        refused = True
-    violations, repaired = SUMMARY.search(out.getvalue()).groups()
-    assert refused == (int(violations) > int(repaired))
-    return out.getvalue()
 
 
 def test_what_the_package_writes_is_sound() -> None:
@@ -267,150 +219,3 @@ def test_every_session_is_looked_at_once_whatever_the_batch(monkeypatch, number:
 def test_refusals(arguments: list[str], refusal: str) -> None:
     with pytest.raises(CommandError, match=refusal):
         run("check", *arguments)
-
-
-def test_without_a_cache_there_is_nothing_to_look_into(settings) -> None:
-    settings.CHAT_MEMORY = {"CACHE": "off"}
-    with pytest.raises(CommandError, match=r"^--cache needs a cache"):
-        run("check", "--cache")
-
-
-def test_redis_that_does_not_answer_is_a_refusal(settings) -> None:
-    talk()
-    with refusing() as address:
-        settings.CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": f"redis://{address}/0"}}
-        with pytest.raises(CommandError, match="Redis does not answer: ConnectionError"):
-            run("check", "--cache")
-
-
-@pytest.fixture(params=["strict", "bounded"])
-def cached(request, settings, redis_client: Redis) -> Any:
-    """A cached conversation in either mode: its only key, and a way to change what is under it."""
-    settings.CHAT_MEMORY = {"CACHE": request.param, "CACHE_MAX_AGE": 60}
-    talk().tail(50)
-    return Entry(redis_client, request.param)
-
-
-class Entry:
-    """The list under the key of the only cached session: messages, and last the header."""
-
-    def __init__(self, client: Any, mode: str) -> None:
-        self.client = client
-        self.mode = mode
-        (self.key,) = list(client.scan_iter("cm:{*"))
-
-    def header(self, place: int, value: bytes) -> None:
-        parts = self.client.lindex(self.key, -1).split(b";")
-        parts[place] = value
-        self.client.lset(self.key, -1, b";".join(parts))
-
-
-def test_sound_entries_are_counted(cached: Entry) -> None:
-    found = report("--cache")
-    assert (found["entries"], found["faults"]) == (1, [])
-    assert report()["entries"] == 0
-
-
-def other_content(cached: Entry) -> None:
-    cached.client.lset(cached.key, 0, cached.client.lindex(cached.key, 0).replace(b"0?", b"1?"))
-
-
-def damaged(cached: Entry) -> None:
-    cached.client.lset(cached.key, 0, b"{")
-
-
-def other_bounds(cached: Entry) -> None:
-    ident = cached.client.lindex(cached.key, -1).split(b";")[6].split(b",")
-    cached.header(6, b",".join([ident[0], b"2", ident[2]]))
-    cached.header(7, b"0")
-    cached.client.lpop(cached.key)
-
-
-def other_type(cached: Entry) -> None:
-    cached.client.delete(cached.key)
-    cached.client.set(cached.key, "x")
-
-
-@pytest.mark.parametrize("spoil", [other_content, damaged, other_bounds, other_type])
-def test_an_entry_that_claims_the_row_and_differs(cached: Entry, spoil) -> None:
-    spoil(cached)
-    assert violations("--cache") == [("cache", "k")]
-    assert violations() == []
-    found = report("--cache", "--repair")
-    assert [fault["repaired"] for fault in found["faults"]] == [True]
-    assert not cached.client.exists(cached.key)
-    assert violations("--cache") == []
-    assert [message.content for message in conversation("k", "acme").tail(50)] == ["0?", "0.", "1?", "1."]
-
-
-@pytest.mark.parametrize("mode", ["strict", "bounded"])
-def test_a_part_that_claims_to_be_the_whole(settings, redis_client: Redis, mode: str) -> None:
-    settings.CHAT_MEMORY = {"CACHE": mode, "CACHE_TAIL": 2}
-    talk().tail(2)
-    entry = Entry(redis_client, mode)
-    assert violations("--cache") == []
-    entry.header(7, b"1")
-    assert violations("--cache") == [("cache", "k")]
-
-
-def test_an_entry_that_is_behind_is_no_violation(cached: Entry) -> None:
-    """A push got lost: strict refuses the entry, and bounded lets it die."""
-    held = cached.client.dump(cached.key)
-    life = max(0, cached.client.pttl(cached.key))
-    conversation("k", "acme").append(Message.user("new"))
-    cached.client.restore(cached.key, life, held, replace=True)
-    assert report("--cache")["entries"] == 1
-    assert violations("--cache") == []
-
-
-def test_a_foreign_value_is_a_miss_and_no_violation(cached: Entry) -> None:
-    cached.client.delete(cached.key)
-    cached.client.rpush(cached.key, "garbage")
-    assert report("--cache")["entries"] == 0
-
-
-@pytest.mark.parametrize("milliseconds", [None, 60_500])
-def test_bounded_entries_must_die_in_time(cached: Entry, milliseconds: int | None) -> None:
-    if milliseconds is None:
-        cached.client.persist(cached.key)
-    else:
-        cached.client.pexpire(cached.key, milliseconds)
-    assert violations("--cache") == ([("cache", "k")] if cached.mode == "bounded" else [])
-
-
-def test_the_sample_is_of_those_changed_last(cached: Entry) -> None:
-    other_content(cached)
-    talk("newer").tail(50)
-    assert violations("--cache", "--sample", "1") == []
-    assert violations("--cache", "--sample", "2") == [("cache", "k")]
-
-
-def test_a_check_while_others_write_finds_nothing(settings) -> None:
-    """Rows and messages are compared in one snapshot, and an entry is read before its rows."""
-    settings.CHAT_MEMORY = {"CACHE": "strict"}
-    done = threading.Event()
-
-    def write() -> None:
-        try:
-            chat = conversation("k", "acme")
-            for number in range(60):
-                chat.append(Message.user(str(number)), Message.assistant("x"))
-                chat.tail(20)
-                if number % 20 == 19:
-                    chat.clear()
-        finally:
-            connection.close()
-            done.set()
-
-    writers = [threading.Thread(target=write) for _ in range(2)]
-    for writer in writers:
-        writer.start()
-    looked = 0
-    while not done.is_set():
-        found = integrity.check(cache=True)
-        assert found.faults == ()
-        looked += found.entries
-    for writer in writers:
-        writer.join(60)
-    assert looked
-    assert integrity.check(cache=True, repair=True).violations == 0

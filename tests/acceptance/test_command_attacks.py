@@ -72,7 +72,7 @@ def test_every_cell_is_quoted() -> None:
     conversation("k", "acme").append(Message.user("a;b"))
     header, row = run("export", "-", "--workspace", "acme", "--format", "csv").splitlines()
     assert header.startswith('"key","user_key",')
-    assert row.startswith('"k","","","1",')
+    assert row.startswith('"k","","a;b","1",')
     assert '"a;b"' in row
 
 

@@ -223,7 +223,7 @@ def test_every_setting_is_documented() -> None:
 def test_every_public_name_is_documented() -> None:
     text = (ROOT / "docs" / "reference" / "python-api.md").read_text()
     named = set(re.findall(r"`([A-Za-z_]+)", text))
-    methods = {name for name in vars(chat_memory.Conversation) if not name.startswith("_")}
+    methods = {name for name in dir(chat_memory.Conversation) if not name.startswith("_")}
     twins = {f"a{name}" for name in methods}
     assert methods - twins <= named
     assert set(Message.__struct_fields__) | SESSION_FIELDS <= named

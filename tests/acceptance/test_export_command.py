@@ -57,6 +57,20 @@ def test_export_import_export_is_byte_identical(tmp_path: Path) -> None:
     assert conversation("c", workspace="copy").append(Message.user("y")).last_seq == 2
 
 
+def test_titles_go_out_and_in_as_they_are(tmp_path: Path) -> None:
+    """Set, given by the first user, or emptied: an import makes none up for a conversation of ours."""
+    for key, title in {"set": "Mine", "given": None, "emptied": ""}.items():
+        conversation(key, workspace="acme").append(Message.user(f"{key} by the first user"))
+        if title is not None:
+            conversation(key, workspace="acme").update(title=title)
+    run("export", tmp_path / "one", "--workspace", "acme")
+    run("import", tmp_path / "one", "--workspace", "copy")
+    run("export", tmp_path / "two", "--workspace", "copy")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    shown = dict(Session.objects.filter(workspace__slug="copy").values_list("key", "title"))
+    assert shown == {"set": "Mine", "given": "given by the first user", "emptied": ""}
+
+
 def test_a_line_has_a_fixed_order_and_no_keys_of_ours() -> None:
     """Every key that is empty is left out; token counts and primary keys never leave."""
     talk()

@@ -111,6 +111,17 @@ def test_a_second_import_adds_nothing(tmp_path) -> None:
     assert after == before
 
 
+def test_a_line_of_others_gets_the_title_of_its_first_user(tmp_path) -> None:
+    """An export keeps it, so that the next import of it is the same."""
+    asked = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Why  is\nthat?"}]
+    run("import", write(tmp_path / "in", {"id": "k", "messages": asked}), "--workspace", "acme")
+    run("export", tmp_path / "one", "--workspace", "acme")
+    run("import", tmp_path / "one", "--workspace", "copy")
+    run("export", tmp_path / "two", "--workspace", "copy")
+    assert json.loads((tmp_path / "one").read_bytes())["title"] == "Why is that?"
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
 def test_a_session_that_exists_gets_what_it_lacks(tmp_path) -> None:
     """Its own title and owner stay."""
     line = {"key": "k", "title": "Imported", "user_key": "bob", "messages": [*GREETING]}

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import django
+from redis import __version__ as redis_version
+from redis.utils import HIREDIS_AVAILABLE
 
 from tests.servers.environment import serve
 
-GROUPS = ("single", "concurrent", "writers", "growth", "cache", "outage")
+GROUPS = ("single", "concurrent", "writers", "growth", "views", "listing", "cache", "outage")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 MARK = "<!-- figures -->"
 
@@ -42,9 +44,9 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     from django.db import connection  # noqa: PLC0415  # Django is ready only now
     from django.test.utils import override_settings, setup_databases, teardown_databases  # noqa: PLC0415
 
-    from tests.benchmarks import cached, cases, outage, writers  # noqa: PLC0415
+    from tests.benchmarks import cached, cases, listing, outage, views, writers  # noqa: PLC0415
 
-    places = {"writers": writers, "cache": cached, "outage": outage}
+    places = {"writers": writers, "cache": cached, "listing": listing, "outage": outage, "views": views}
     measures = {group: getattr(places.get(group, cases), group) for group in GROUPS}
     databases = setup_databases(verbosity=0, interactive=False, aliases={"default": False})
     settings = connection.settings_dict
@@ -75,7 +77,8 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
 def _circumstances(postgresql: str, rounds: int) -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, PostgreSQL {postgresql}, Python {platform.python_version()}, "
-        f"Django {django.__version__}, {os.cpu_count()} cores, {rounds} rounds."
+        f"Django {django.__version__}, redis-py {redis_version} {'with' if HIREDIS_AVAILABLE else 'without'} hiredis, "
+        f"{os.cpu_count()} cores, {rounds} rounds."
     )
 
 

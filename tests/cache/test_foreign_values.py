@@ -10,7 +10,7 @@ import pytest
 from django.test import override_settings
 from redis import Redis
 
-from chat_memory import wiring
+from chat_memory import Message, wiring
 from tests.cache.scene import ALIAS, HIT, chat, said, say, statements, warmed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,14 +125,34 @@ def test_bytes_path_gives_no_elements_that_cannot_be_ours(cached: str, client: A
     assert [message["content"] for message in json.loads(chat().tail_json(20))] == TEXTS
 
 
+def as_messages(n: int) -> list[Any]:
+    return [message.content for message in chat().tail(n)]
+
+
+def as_bytes(n: int) -> list[Any]:
+    return [message["content"] for message in json.loads(chat().tail_json(n))]
+
+
+@pytest.mark.parametrize("read", [as_messages, as_bytes])
 @pytest.mark.parametrize("change", [swap, remove_one])
-def test_positions_must_have_no_holes(cached: str, client: Redis, change: Callable[[Any, str], object]) -> None:
+def test_positions_must_have_no_holes(
+    cached: str, client: Redis, change: Callable[[Any, str], object], read: Callable[[int], list[Any]]
+) -> None:
     """Of the newest three asked for, a missing one is replaced by an older one: only positions tell."""
     key = warmed(client, *TEXTS)
     change(client, key)
     for _ in range(2):
-        assert [message.content for message in chat().tail(3)] == TEXTS[2:]
-        assert said() == TEXTS
+        assert read(3) == TEXTS[2:]
+        assert read(20) == TEXTS
+
+
+def test_what_looks_like_a_position_in_an_id_is_none(cached: str, client: Redis) -> None:
+    """The bytes path finds the member, not a text that says the same; the position is not the one in the text."""
+    for number in range(3):
+        chat().append(Message.user(str(number), id=f'a","seq":{number},"b":"', metadata={"x": 1, "seq": 9}))
+    assert as_messages(2) == ["1", "2"]
+    run = statements(lambda: as_bytes(2))
+    assert (as_bytes(2), as_bytes(3), len(run)) == (["1", "2"], ["0", "1", "2"], HIT[cached])
 
 
 def test_longer_tail_than_what_was_cached_before(cached: str, client: Redis) -> None:

@@ -12,6 +12,7 @@ from chat_memory import wiring
 from chat_memory.cache.breaker import FAILURES
 from tests.cache.scene import caching, chat, said, say
 from tests.servers import Server, start_redis
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,14 +94,13 @@ def test_loading_redis_costs_no_answer_and_one_line(
     mode: str, victim: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A dump that takes long to load, here a primary's: Redis answers LOADING, which is as good as no answer."""
-    slow = ("--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
+    slow = ("--key-load-delay", "8000", "--loading-process-events-interval-bytes", "1024")
     with start_redis(*slow) as server, Redis.from_url(server.url) as client, Redis.from_url(victim.url) as primary:
         primary.config_set("repl-diskless-sync-delay", "0")
         primary.config_set("rdbcompression", "no")
         primary.eval("for n = 1, 5000 do redis.call('SET', n, string.rep('x', 2000)) end", 0)
         client.replicaof("127.0.0.1", victim.port)
-        while not client.info("persistence")["loading"]:
-            pass
+        eventually(lambda: client.info("persistence")["loading"])
         with caching(mode, server.url), lines(caplog) as logged:
             goes_on()
         assert client.info("persistence")["loading"]
@@ -132,8 +132,7 @@ def test_cache_is_used_again_after_an_outage(mode: str, victim: Server, frozen: 
             for _ in range(FAILURES):
                 said()
         breaker = wiring.cache_client().breaker
-        while breaker.is_open:  # at most as long as it stays open the first time
-            said()
+        eventually(lambda: said() and not breaker.is_open)  # at most as long as it stays open the first time
         said()
         assert client.dbsize() == 1
 

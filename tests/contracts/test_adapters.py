@@ -1,10 +1,12 @@
 """The three adapters that ship run the kit that is shipped."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from redis import Redis
 
 from chat_memory import models
-from chat_memory.storage.base import Adapter
+from chat_memory.storage.base import CLAIM_LAPSES, Adapter
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.storage.orm import DjangoAdapter
 from chat_memory.storage.redis import RedisAdapter
@@ -21,12 +23,21 @@ class TestDjangoAdapter(AdapterConformance):
     def make_workspace(self, slug: str) -> None:
         models.Workspace.objects.create(slug=slug)
 
+    def let_claims_lapse(self) -> None:
+        claims = models.Summary.objects.filter(workspace__slug=self.workspace, text=None)
+        claims.update(created_at=datetime.now(UTC) - timedelta(seconds=CLAIM_LAPSES))
+
 
 class TestMemoryAdapter(AdapterConformance):
-    """In this process."""
+    """In this process, by a clock that waits for nobody."""
+
+    passed = timedelta()
 
     def make_adapter(self) -> Adapter:
-        return MemoryAdapter()
+        return MemoryAdapter(clock=lambda: datetime.now(UTC) + self.passed)
+
+    def let_claims_lapse(self) -> None:
+        self.passed += timedelta(seconds=CLAIM_LAPSES)
 
 
 class TestRedisAdapter(AdapterConformance):

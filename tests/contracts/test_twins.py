@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from chat_memory import health, metrics
+from chat_memory import health, metrics, sessions
 from chat_memory.cache import CachedAdapter
 from chat_memory.history import conversation
-from chat_memory.storage.base import Adapter, MessageStore, SessionStore
+from chat_memory.storage.base import Adapter, BranchStore, MessageStore, SessionStore, SummaryStore
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.storage.orm import DjangoAdapter
 from chat_memory.storage.redis import RedisAdapter
@@ -18,7 +18,8 @@ from chat_memory.storage.redis import RedisAdapter
 pytestmark = pytest.mark.once
 
 ADAPTERS = (MemoryAdapter, DjangoAdapter, RedisAdapter, CachedAdapter)
-HANDLES = (conversation.Conversation, MessageStore, SessionStore, Adapter, *ADAPTERS)
+PARTS = (MessageStore, SessionStore, BranchStore, SummaryStore)
+HANDLES = (conversation.Conversation, *PARTS, Adapter, *ADAPTERS)
 
 
 def functions(holder: Any) -> dict[str, Callable[..., Any]]:
@@ -30,7 +31,7 @@ def functions(holder: Any) -> dict[str, Callable[..., Any]]:
 
 def twins() -> Iterator[tuple[Any, str]]:
     """Everything with a twin, by the rule that the twin's name is ``a`` and its own."""
-    for holder in (*HANDLES, conversation, health, metrics):
+    for holder in (*HANDLES, conversation, health, metrics, sessions):
         names = functions(holder)
         yield from ((holder, name) for name in names if f"a{name}" in names)
 
@@ -61,16 +62,21 @@ def test_twin_has_the_same_signature(holder: Any, name: str) -> None:
     assert name in (twin.__doc__ or "")
 
 
-@pytest.mark.parametrize("part", [MessageStore, SessionStore])
+@pytest.mark.parametrize("part", PARTS)
 def test_every_verb_of_the_contract_has_a_twin(part: type) -> None:
     names = functions(part)
     verbs = {name for name, function in names.items() if not inspect.iscoroutinefunction(function)}
-    assert verbs >= getattr(part, "__abstractmethods__")  # noqa: B009  # a type does not show it to mypy
+    assert verbs >= getattr(part, "__abstractmethods__", set())
+    assert verbs
     assert set(names) == verbs | {f"a{verb}" for verb in verbs}
 
 
 @pytest.mark.parametrize(
-    ("holder", "some"), [(conversation.Conversation, {"append", "tail", "count"}), (conversation, {"append_many"})]
+    ("holder", "some"),
+    [
+        (conversation.Conversation, {"append", "tail", "count", "window", "fork", "edit", "summarize"}),
+        (conversation, {"append_many"}),
+    ],
 )
 def test_everything_that_does_input_or_output_has_a_twin(holder: Any, some: set[str]) -> None:
     names = functions(holder)

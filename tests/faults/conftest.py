@@ -1,5 +1,29 @@
-"""A hypothesis profile for who only wants to know whether a test fails, not by what least example."""
+"""A mode of the cache to run in, what it counts, and a hypothesis profile that asks for no least example."""
 
-from hypothesis import Phase, settings
+from typing import Any
 
-settings.register_profile("unshrunk", settings.get_profile("suite"), phases=[Phase.generate], database=None)
+import pytest
+from hypothesis import Phase, settings as hypothesis_settings
+
+from chat_memory import metrics
+from tests.faults.stage import PATIENT
+
+hypothesis_settings.register_profile(
+    "unshrunk", hypothesis_settings.get_profile("suite"), phases=[Phase.generate], database=None
+)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the cache counts, one after the other."""
+    names: list[str] = []
+    monkeypatch.setattr(metrics, "add", lambda name, by=1: names.append(name))
+    return names
+
+
+@pytest.fixture
+def mode(request: pytest.FixtureRequest, settings: Any) -> str:
+    """The mode a test is about."""
+    chosen: str = request.param
+    settings.CHAT_MEMORY = {"CACHE": chosen, "REDIS_CLIENT": PATIENT}
+    return chosen

@@ -4,13 +4,14 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 CHUNK = 65536
 DELAYED, RESET, SWALLOWED = 0.03, 0.003, 0.003
 """Shares of the chunks that pass."""
 LONGEST_DELAY = 0.04
+WITHIN = 30.0
 
 
 class Proxy:
@@ -20,9 +21,13 @@ class Proxy:
         self.target = target
         self.port = 0
         self.done: Counter[str] = Counter()
+        self.end: Callable[[], object] = lambda: None
         self._random = random.Random(seed)
 
-    async def serve(self, listening: threading.Event, over: asyncio.Event) -> None:
+    async def serve(self, listening: threading.Event) -> None:
+        """Until ``end``; what is then still open is closed."""
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        self.end = lambda: loop.call_soon_threadsafe(over.set)
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         listening.set()
@@ -38,12 +43,12 @@ class Proxy:
         await asyncio.gather(self._pump(reader, back, asks=True), self._pump(there, writer, asks=False))
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, asks: bool) -> None:
-        with suppress(OSError):
-            while (chunk := await source.read(CHUNK)) and await self._passes(asks=asks):
-                if chunk:
+        try:
+            with suppress(OSError):
+                while (chunk := await source.read(CHUNK)) and await self._passes(asks=asks):
                     sink.write(chunk)
                     await sink.drain()
-        with suppress(OSError):
+        finally:
             sink.close()
 
     async def _passes(self, *, asks: bool) -> bool:
@@ -65,21 +70,13 @@ class Proxy:
 @contextmanager
 def proxy_before(target: int, seed: int) -> Iterator[Proxy]:
     """A running proxy, in a thread of its own."""
-    proxy, loop, over, listening = Proxy(target, seed), asyncio.new_event_loop(), asyncio.Event(), threading.Event()
-
-    def run() -> None:
-        loop.run_until_complete(proxy.serve(listening, over))
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                loop.run_until_complete(task)
-        loop.close()
-
-    thread = threading.Thread(target=run, daemon=True)
+    proxy, listening = Proxy(target, seed), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(proxy.serve(listening)), daemon=True)
     thread.start()
-    listening.wait(10)
+    assert listening.wait(WITHIN)
     try:
         yield proxy
     finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join(10)
+        proxy.end()
+        thread.join(WITHIN)
+        assert not thread.is_alive()

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -26,7 +27,9 @@ LAG = "150ms"
 MAX_AGE = 1.0
 PROCESSES, THREADS, KEYS = 2, 4, 4
 FAULTS = ("stop", "restart", "flush", "evict", "save")
-WITHIN = 120.0
+WITHIN = 60.0
+"""Seconds after which what should have ended by itself, on however slow a machine, is given up."""
+GIVE_UP = {"statement_timeout": "30s", "idle_in_transaction_session_timeout": "30s"}
 
 
 class Databases(NamedTuple):
@@ -62,6 +65,7 @@ class FrailRedis:
 
     def __init__(self, stack: ExitStack, directory: Path) -> None:
         self._stack, self._directory = stack, directory
+        self.done: Counter[str] = Counter()
         self.server = self._started()
 
     @property
@@ -72,17 +76,31 @@ class FrailRedis:
     def _started(self) -> Server:
         return self._stack.enter_context(start_redis("--dir", str(self._directory)))
 
+    def suffer(self, fault: str, chance: random.Random) -> None:
+        """One of FAULTS; that Redis refuses it is none."""
+        self.done[fault] += 1
+        with suppress(RedisError):
+            getattr(self, fault)(chance)
+
     def stop(self, chance: random.Random) -> None:
         self.server.process.send_signal(signal.SIGSTOP)
-        time.sleep(chance.uniform(0.02, 0.4))
-        self.server.process.send_signal(signal.SIGCONT)
+        try:
+            time.sleep(chance.uniform(0.02, 0.4))
+        finally:
+            self.server.process.send_signal(signal.SIGCONT)
 
     def restart(self, chance: random.Random) -> None:
-        self.server.process.kill()
-        self.server.process.wait()
-        if chance.random() < 0.2:
+        """With nothing, with what was saved when it was, or a moment ago: so late that bounded still believes it."""
+        drawn = chance.random()
+        if drawn < 0.15:
             (self._directory / "dump.rdb").unlink(missing_ok=True)
+        elif drawn < 0.8:
+            self.client.save()
+            time.sleep(chance.uniform(0.05, 0.3))
+        self.server.process.kill()
+        self.server.process.wait(WITHIN)
         self.server = self._started()
+        self.done["older dump"] += self.client.dbsize() > 0
 
     def flush(self, _chance: random.Random) -> None:
         self.client.flushall()
@@ -99,13 +117,13 @@ class FrailRedis:
 @contextmanager
 def databases() -> Iterator[Databases]:
     """A primary with our tables and the triggers that tell the truth, and a replica that follows slowly."""
-    with start_postgres({"wal_level": "replica", "max_wal_senders": "4"}) as primary:
+    with start_postgres({"wal_level": "replica", "max_wal_senders": "4", **GIVE_UP}) as primary:
         environment = _environment(Databases(primary.url, primary.url), "redis://127.0.0.1:1/0", {"CACHE": "off"})
         migrate = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
-        subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+        subprocess.run(migrate, cwd=ROOT, env=environment, check=True, timeout=WITHIN)
         with psycopg.connect(primary.url, autocommit=True) as connection:
             connection.execute(AUDIT)
-        with start_replica(primary, {"recovery_min_apply_delay": LAG}) as replica:
+        with start_replica(primary, {"recovery_min_apply_delay": LAG, **GIVE_UP}) as replica:
             yield Databases(primary.url, replica.url)
 
 
@@ -120,7 +138,8 @@ def run(site: Databases, mode: str, seconds: float, seed: int) -> Outcome:
         environment = _environment(site, f"redis://127.0.0.1:{proxy.port}/0", settings)
         shared = {"run": name, "seed": seed, "keys": KEYS, "threads": THREADS, "log": str(directory / "log")}
         configs = [shared | {"name": str(number), "mortal": False} for number in range(PROCESSES)]
-        workers = [_started(config, environment) for config in [*configs, shared | {"name": "m", "mortal": True}]]
+        configs.append(shared | {"name": "m", "mortal": True})
+        workers = [stack.enter_context(_working(config, environment)) for config in configs]
         faults = _trouble(redis, proxy, workers, seconds, random.Random(seed))
         notes = [json.loads(line) for line in (directory / "log").read_text().splitlines()]
     return _outcome(site, name, notes, faults)
@@ -136,36 +155,51 @@ def _environment(site: Databases, redis: str, settings: dict[str, Any]) -> dict[
     }
 
 
-def _started(config: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen[str]:
+@contextmanager
+def _working(config: dict[str, Any], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A worker, which with its children does not outlive the run, however that ends."""
     command = [sys.executable, "-m", "tests.faults.worker", json.dumps(config)]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+    how: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, **how) as worker:
+        try:
+            yield worker
+        finally:
+            if worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGKILL)
 
 
 def _trouble(
     redis: FrailRedis, proxy: Proxy, workers: list[subprocess.Popen[str]], seconds: float, chance: random.Random
 ) -> Counter[str]:
     """Start the workers together, and do to their Redis what can be done to one until they are through."""
-    faults: Counter[str] = Counter()
     for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
+        _await_ready(worker)
     end = time.time() + seconds
     for worker in workers:
         assert worker.stdin is not None
         worker.stdin.write(f"{end}\n")
         worker.stdin.flush()
+    faults = _in_rounds(chance)
     while time.time() < end - 0.3:
         time.sleep(chance.uniform(0.15, 0.5))
-        fault = chance.choice(FAULTS)
-        faults[fault] += 1
-        with suppress(RedisError):
-            getattr(redis, fault)(chance)
+        redis.suffer(next(faults), chance)
         proxy.target = redis.server.port
     for worker in workers:
-        worker.communicate(timeout=WITHIN)
+        worker.communicate(timeout=max(0.1, end + WITHIN - time.time()))
         assert worker.returncode == 0
-    return faults + proxy.done
+    return redis.done + proxy.done
+
+
+def _await_ready(worker: subprocess.Popen[str]) -> None:
+    assert worker.stdout is not None
+    assert select.select([worker.stdout], [], [], WITHIN)[0], "a worker does not start"
+    assert worker.stdout.readline() == "ready\n"
+
+
+def _in_rounds(chance: random.Random) -> Iterator[str]:
+    """Each fault once before any comes again, so that a slow machine has them all too."""
+    while True:
+        yield from chance.sample(FAULTS, len(FAULTS))
 
 
 def _outcome(site: Databases, name: str, notes: list[dict[str, Any]], faults: Counter[str]) -> Outcome:

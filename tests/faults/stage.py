@@ -7,7 +7,7 @@ from hashlib import sha1
 from typing import Any
 from uuid import UUID
 
-from django_redis import get_redis_connection
+from django.conf import settings
 from redis import Redis
 
 from chat_memory.cache.client import CacheClient
@@ -18,6 +18,7 @@ KEY = "cm:{stage}"
 SESSION, OTHER_SESSION = UUID(int=1), UUID(int=2)
 LEASE_MS = 30_000
 PATIENT = "tests.faults.stage.patient_client"
+PATIENCE = 30.0
 STATE, FORMAT, EXPIRES = 1, 2, 10
 """Where the header has its state, its format, and the end of the lease."""
 
@@ -31,8 +32,8 @@ class Telling(CacheClient):
         super().__init__(make)
         self._scripts = {name: _with_long_leases(source) for name, (_sha, source) in self._scripts.items()}
 
-    def run(self, script: str, key: str, args: Sequence[Any], *others: str) -> Any:
-        self.told = super().run(script, key, args, *others)
+    def run(self, script: str, key: str, args: Sequence[Any], *others: str, **how: Any) -> Any:
+        self.told = super().run(script, key, args, *others, **how)
         return self.told
 
 
@@ -60,7 +61,7 @@ class Stage:
 
     def lease(self, least: int = 0) -> str:
         """A reader who missed asks for the right to fill."""
-        return self.cache.lease(KEY, least)
+        return self.cache.take(KEY, least, 50)[1]
 
     def fill(self, at: Header, texts: str, *, lease: str = "", insist: bool = False) -> str:
         """A reader stores what the database said."""
@@ -122,8 +123,8 @@ def _with_long_leases(source: str) -> tuple[str, str]:
 
 
 def patient_client() -> Redis:
-    """A client for REDIS_CLIENT that waits as long as it takes: a slow machine is no fault."""
-    client: Redis = get_redis_connection("default")
+    """A client for REDIS_CLIENT that waits longer than any slow machine takes, for that is no fault; not for ever."""
+    client: Redis = Redis.from_url(settings.CACHES["default"]["LOCATION"], socket_timeout=PATIENCE)
     return client
 
 

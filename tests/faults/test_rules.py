@@ -7,10 +7,9 @@ import pytest
 from django.db import connection, transaction
 from redis import Redis
 
-from chat_memory import Message, conversation, metrics
+from chat_memory import Message, conversation
 from chat_memory.models import Session
 from chat_memory.records import Span
-from tests.faults.stage import PATIENT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,12 +17,8 @@ MODES = ["off", "strict", "bounded"]
 CACHED = ["strict", "bounded"]
 
 
-@pytest.fixture(autouse=True)
-def mode(request: pytest.FixtureRequest, settings: Any) -> str:
-    """The mode a test is about."""
-    chosen: str = request.param
-    settings.CHAT_MEMORY = {"CACHE": chosen, "REDIS_CLIENT": PATIENT}
-    return chosen
+WHOLE = 7
+"""Where the header says whether the entry is all there is."""
 
 
 def say(texts: str) -> None:
@@ -41,12 +36,15 @@ def texts_elsewhere() -> str:
     found: list[str] = []
 
     def read() -> None:
-        found.append(texts())
-        connection.close()
+        try:
+            found.append(texts())
+        finally:
+            connection.close()
 
-    thread = Thread(target=read)
+    thread = Thread(target=read, daemon=True)
     thread.start()
     thread.join(30)
+    assert found, "the reader is blocked, or has failed"
     return found[0]
 
 
@@ -81,6 +79,20 @@ def test_reader_beside_a_transaction_leaves_nothing_of_before(mode: str, change:
         CHANGES[change]()
         assert texts_elsewhere() == "a"
     assert texts() == {"append": "ab", "clear": "", "delete": ""}[change]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("mode", CACHED, indirect=True)
+def test_nothing_is_announced_before_the_commit(mode: str, change: str, redis_client: Redis) -> None:
+    """FEATURES N05: until then the entry is what everybody else reads."""
+    say("a")
+    assert texts() == "a"
+    (key,) = redis_client.keys("cm:*")
+    before: Any = redis_client.dump(key)
+    with transaction.atomic():
+        CHANGES[change]()
+        assert redis_client.dump(key) == before
+    assert redis_client.dump(key) != before
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -122,7 +134,7 @@ def test_handle_of_a_deleted_session_stays_empty(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["strict"], indirect=True)
-def test_database_that_went_back_is_believed(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_that_went_back_is_believed(mode: str, counted: list[str]) -> None:
     """A restore: the entry is ahead of the row for good, and is replaced rather than asked for ever."""
     say("a")
     before = Session.objects.filter(workspace__slug="default", key="k").values("version", "vtoken", "last_seq").get()
@@ -132,10 +144,9 @@ def test_database_that_went_back_is_believed(mode: str, monkeypatch: pytest.Monk
     session.messages.filter(workspace=session.workspace_id, seq=2).delete()
     Session.objects.filter(workspace__slug="default", key="k").update(**before, message_count=1)
     assert texts() == "a"
-    hits: list[str] = []
-    monkeypatch.setattr(metrics, "add", lambda name, by=1: hits.append(name))
+    counted.clear()
     assert texts() == "a"
-    assert hits == ["hits"]
+    assert counted == ["hits"]
 
 
 @pytest.mark.parametrize("mode", ["bounded"], indirect=True)
@@ -152,6 +163,22 @@ def test_own_write_is_read_however_old_the_entry(mode: str, redis_client: Redis)
     assert texts() == "ab"
 
 
+@pytest.mark.parametrize("mode", ["bounded"], indirect=True)
+def test_own_write_is_not_read_of_an_earlier_session(mode: str, redis_client: Redis) -> None:
+    """Deleted and made again, and Redis brought back to before: the old version is larger, but not of the receipt."""
+    say("ab")
+    say("c")
+    assert texts() == "abc"
+    (key,) = redis_client.keys("cm:*")
+    older: Any = redis_client.dump(key)
+    conversation("k").delete()
+    chat = conversation("k")
+    receipt = chat.append(Message.user("d"))
+    redis_client.restore(key, 60_000, older, replace=True)
+    assert [message.content for message in chat.messages(min_version=receipt.version)] == ["d"]
+    assert texts() == "abc"
+
+
 @pytest.mark.parametrize("mode", CACHED, indirect=True)
 def test_process_of_a_smaller_tail_does_not_take_its_part_for_the_whole(mode: str, settings: Any) -> None:
     """FEATURES N07: what another deployment filled may be more than this one asks for."""
@@ -162,10 +189,51 @@ def test_process_of_a_smaller_tail_does_not_take_its_part_for_the_whole(mode: st
     assert [len(chat.messages()), len(chat.head(3)), len(chat.since(0))] == [3, 3, 3]
 
 
+@pytest.mark.parametrize("mode", CACHED, indirect=True)
+def test_process_of_a_larger_tail_does_not_take_a_part_for_the_whole(
+    mode: str, settings: Any, redis_client: Redis
+) -> None:
+    """FEATURES N07: what another deployment filled may be less than this one asks for, and says so."""
+    say("abc")
+    settings.CHAT_MEMORY = {**settings.CHAT_MEMORY, "CACHE_TAIL": 2}
+    assert len(conversation("k").tail(2)) == 2
+    (key,) = redis_client.keys("cm:*")
+    stored: Any = redis_client.lindex(key, -1)
+    assert (redis_client.llen(key), stored.split(b";")[WHOLE]) == (3, b"0")
+    settings.CHAT_MEMORY = {**settings.CHAT_MEMORY, "CACHE_TAIL": 50}
+    assert [len(conversation("k").tail(3)), texts()] == [3, "abc"]
+
+
+@pytest.mark.parametrize("mode", CACHED, indirect=True)
+def test_retry_of_a_part_adds_the_rest_alone(mode: str, counted: list[str]) -> None:
+    """FEATURES N04: the entry goes on to answer."""
+    first = Message.user("a", id="a")
+    conversation("k").append(first)
+    assert texts() == "a"
+    conversation("k").append(first, Message.user("b"))
+    counted.clear()
+    assert texts() == "ab"
+    assert counted == ["hits"]
+
+
+PARTS = {"first": Span(first=1), "after": Span(after=1), "before": Span(before=3), "page": Span(before=3, last=1)}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("mode", CACHED, indirect=True)
+def test_read_of_a_part_stores_nothing(mode: str, part: str, redis_client: Redis) -> None:
+    """FEATURES N02: only the newest messages without a gap make an entry."""
+    say("abc")
+    assert conversation("k").read(PARTS[part]).messages
+    assert redis_client.keys("cm:*") == []
+
+
 @pytest.mark.parametrize("mode", MODES, indirect=True)
-def test_page_before_a_position_is_not_of_the_newest(mode: str) -> None:
+def test_page_before_a_position_is_not_of_the_newest(mode: str, counted: list[str]) -> None:
     """A warm entry answers it from all it has, not from as many of the newest as the page is long."""
     say("abcdef")
     assert texts() == "abcdef"
+    counted.clear()
     found = conversation("k").read(Span(before=4, last=2)).messages
     assert [message.content for message in found] == ["b", "c"]
+    assert counted == ([] if mode == "off" else ["hits"])

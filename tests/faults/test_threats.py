@@ -164,6 +164,13 @@ def test_same_number_with_another_token_is_no_repetition(strict: Stage) -> None:
     assert strict.push(header(6, token=8), "y") == "dropped"
 
 
+def test_same_token_with_another_number_is_no_predecessor(strict: Stage) -> None:
+    """Tokens are drawn: two may be equal, if hardly ever."""
+    strict.warm(header(6, token=2), "abcdef")
+    assert header(4, token=3).vtoken == header(6, token=2).vtoken
+    assert strict.push(header(7), "g", before=header(4, token=3)) == "dropped"
+
+
 def test_database_went_back_behind_the_cache(strict: Stage) -> None:
     """The entry is ahead of the row: first the reader looks at the row again, then it insists."""
     strict.warm(header(9), "abcdefghi")

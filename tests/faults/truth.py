@@ -48,8 +48,9 @@ EXAMPLES = 2
 
 
 class State(NamedTuple):
-    """The visible messages as (position, id), when it was written, and when it was known to be committed."""
+    """The session, its visible messages as (position, id), when it was written, and when known to be committed."""
 
+    session: str
     shown: tuple[tuple[int, str], ...]
     written: float
     acknowledged: float
@@ -77,13 +78,13 @@ class Truth:
             for session, seq, message_id in rows:
                 messages[session].append((seq, message_id))
         ends = _Ends(writes)
-        self.states: dict[str, list[State]] = defaultdict(lambda: [State((), -math.inf, -math.inf)])
+        self.states: dict[str, list[State]] = defaultdict(lambda: [State("", (), -math.inf, -math.inf)])
         self.unexplained = 0
         for _id, key, session, base_seq, last_seq, at, pid in changes:
             shown = tuple(messages[session][base_seq:last_seq])
             end = ends.of(pid, at)
             self.unexplained += end == math.inf
-            self.states[key].append(State(shown, at, end))
+            self.states[key].append(State(session, shown, at, end))
         self._known = {key: _earliest_from(states) for key, states in self.states.items()}
 
     def judge(self, reads: Sequence[dict[str, Any]]) -> Verdict:
@@ -105,11 +106,17 @@ class Truth:
         current = bisect_left(known, read["begin"]) - 1
         if any(_view(state.shown, read) == got for state in _written_until(states[current:], read["end"])):
             return "fresh", 0.0
-        for index in range(current - 1, -1, -1):
-            if _view(states[index].shown, read) == got:
-                behind = read["own"] and index < self._first_with(states, read["own"])
-                return ("behind" if behind else "stale"), read["begin"] - known[index + 1]
-        return "corrupt", 0.0
+        seen = [index for index in range(current) if _view(states[index].shown, read) == got]
+        if not seen:
+            return "corrupt", 0.0
+        return ("behind" if self._is_behind(states, seen, read) else "stale"), read["begin"] - known[seen[-1] + 1]
+
+    @classmethod
+    def _is_behind(cls, states: Sequence[State], seen: Sequence[int], read: dict[str, Any]) -> bool:
+        """Whether it lacks the reader's own write: by its number alone, a version may be that of an earlier session."""
+        if not read["own"] or seen[-1] >= (first := cls._first_with(states, read["own"])):
+            return False
+        return read["knows"] or all(states[index].session == states[first].session for index in seen)
 
     @staticmethod
     def _first_with(states: Sequence[State], message_id: str) -> int:

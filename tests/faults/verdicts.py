@@ -10,6 +10,8 @@ the begin of the read, which is before Redis looked: it can only be too small. W
 the lease's begin and the moment of expiry to milliseconds."""
 LEAST_HITS = 0.1
 LEAST_READS = 200
+HAPPENED = ("died", "rolled back", "replica behind", "delete")
+SUFFERED = ("stop", "restart", "older dump", "flush", "evict", "delayed")
 
 
 def wrongs(outcome: Outcome, mode: str) -> list[str]:
@@ -31,5 +33,5 @@ def _wrongs(outcome: Outcome, mode: str) -> Iterator[str]:
         yield f"a read is {verdict.oldest:.3f} s old"
     if verdict.reads < LEAST_READS or outcome.hit_share < LEAST_HITS:
         yield f"{counts['hits']} hits in {verdict.reads} reads prove nothing"
-    yield from (f"no {what}" for what in ("died", "rolled back", "replica behind", "delete") if not counts[what])
-    yield from (f"no {what}" for what in ("stop", "restart", "flush", "evict", "delayed") if not outcome.faults[what])
+    yield from (f"no {what}" for what in HAPPENED if not counts[what])
+    yield from (f"no {what}" for what in SUFFERED if not outcome.faults[what])

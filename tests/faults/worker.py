@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import django
 from django.apps import apps
@@ -69,9 +69,9 @@ class Life:
     def messages(self, size: int) -> list[Message]:
         return [Message.user("x", id=uuid.UUID(int=self.random.getrandbits(128)).hex) for _ in range(size)]
 
-    def read(self, own: str = "", least: int = 0) -> None:
-        """One read of any kind; own: the message that it must show."""
-        chat, kind, n = self.chat(), self.random.choice(("tail", "tail", "messages", "since", "json")), 0
+    def read(self, own: str = "", least: int = 0, writer: Conversation | None = None) -> None:
+        """One read of any kind; own: the message that it must show; writer: the handle that stored it."""
+        chat, kind, n = writer or self.chat(), self.random.choice(("tail", "tail", "messages", "since", "json")), 0
         begin = time.time()
         if kind == "tail":
             n = self.random.choice((5, 20, 50))
@@ -87,14 +87,16 @@ class Life:
             found = chat.messages(min_version=least)
         end = time.time()
         got = [(message.seq, message.id) for message in found]
-        self.note(what="read", kind=kind, n=n, key=self.key, begin=begin, end=end, got=got, own=own)
+        asked = {"kind": kind, "n": n, "own": own, "knows": writer is not None}
+        self.note(what="read", key=self.key, begin=begin, end=end, got=got, **asked)
 
     def append(self) -> None:
         messages = self.messages(self.random.choice((1, 1, 1, 2, 4)))
-        receipt = self.chat().append(*messages)
+        chat = self.chat()
+        receipt = chat.append(*messages)
         self.wrote()
         if self.random.random() < 0.5:
-            self.read(messages[-1].id or "", receipt.version)
+            self.read(messages[-1].id or "", receipt.version, self.random.choice((chat, None)))
 
     def retry(self) -> None:
         """The writer never saw the answer: the same call again, with a new message behind."""
@@ -196,16 +198,19 @@ def die_young(config: dict[str, Any], name: str) -> None:
     """Some calls, and then the one whose push never happens."""
     counts, life = count_metrics(), Life(config, name)
 
-    def die(*_args: Any, **_kwargs: Any) -> None:
+    def die(*_args: Any, **_kwargs: Any) -> NoReturn:
         life.wrote()
         write(config, [*life.notes, {"what": "counts", "counts": counts + Counter({"died": 1})}])
         os._exit(0)
 
     doomed: Callable[..., Any] = die
-    for number in range(CHILD_CALLS):
-        if number == CHILD_CALLS // 2:
-            Coherence.push = Coherence.drop = doomed  # type: ignore[method-assign]
-        life.step()
+    try:
+        for number in range(CHILD_CALLS):
+            if number == CHILD_CALLS // 2:
+                Coherence.push = Coherence.drop = doomed  # type: ignore[method-assign]
+            life.step()
+    except Exception as error:  # noqa: BLE001  # as for a thread
+        life.note(what="error", error=repr(error))
     die()
 
 

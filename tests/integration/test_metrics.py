@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from redis import Redis
 
 from chat_memory import Message, conversation, metrics, wiring
 from tests.integration import recorders
+from tests.integration.outages import refusing
 from tests.servers.redis import start_redis
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
@@ -41,12 +42,6 @@ def run(program: str) -> None:
     """Another process of the same deployment."""
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONWARNINGS": "ignore"}
     subprocess.run([sys.executable, "-c", PROGRAM + program], cwd=ROOT, env=environment, check=True, timeout=PATIENCE)
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
 
 
 def test_nothing_read_is_a_rate_of_zero() -> None:
@@ -83,6 +78,16 @@ def test_processes_are_summed_and_flush_when_they_end() -> None:
     run("metrics.add('hits', 2)")
     assert counted() == {"hits": 10, "misses": 8}
     assert metrics.hit_rate() == 10 / 18
+
+
+@pytest.mark.once
+def test_the_end_of_a_process_without_redis_is_silent() -> None:
+    """What it counted is lost, and there is nobody left whom a warning would help."""
+    with refusing() as address:
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "REDIS_URL": f"redis://{address}/0"}
+        program = [sys.executable, "-c", PROGRAM + "metrics.add('hits')"]
+        ended = subprocess.run(program, cwd=ROOT, env=environment, check=True, timeout=PATIENCE, capture_output=True)
+    assert ended.stdout + ended.stderr == b""
 
 
 @pytest.mark.once

@@ -14,9 +14,11 @@ from redis.retry import Retry
 from chat_memory import Conflict, Message, NotSupported, StorageUnavailable, append_many, conversation
 from chat_memory.history.conversation import Conversation
 from chat_memory.storage.base import Adapter
+from chat_memory.storage.listing import Filter
 from chat_memory.storage.redis import PREFIX, RedisAdapter
 from chat_memory.testing.conformance import AdapterConformance
 from tests.servers import start_redis
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.once
 
@@ -78,7 +80,7 @@ def test_what_expired_is_gone_whole_and_leaves_the_lists(redis_client: redis.Red
     gone = conversation("a", adapter=adapter)
     assert (gone.messages(), gone.session()) == ([], None)
     assert [record.key for record in adapter.find("default")] == ["b"]
-    assert [record.key for record in adapter.find("default", user_key="bob")] == ["b"]
+    assert [record.key for record in adapter.find("default", Filter(user_key="bob"))] == ["b"]
     assert redis_client.zcard(f"{PREFIX}{{default}}:sessions") == 1
     assert gone.append(Message.user("x", id="a")).first_seq == 1
 
@@ -222,7 +224,7 @@ def test_keys_are_never_searched(redis_client: redis.Redis) -> None:
     for key in ("a", "*", "b*"):
         conversation(key, user="u*", adapter=adapter).append(Message.user("x"))
     conversation("*", adapter=adapter).delete()
-    assert [record.key for record in adapter.find("default", user_key="u*")] == ["b*", "a"]
+    assert [record.key for record in adapter.find("default", Filter(user_key="u*"))] == ["b*", "a"]
     used = set(redis_client.info("commandstats"))
     assert not used & {"cmdstat_keys", "cmdstat_scan"}
 
@@ -235,7 +237,7 @@ def test_client_that_decodes_is_as_good(redis_client: redis.Redis) -> None:
     chat.append(Message.user("é", id="ä"))
     client.hset(f"{PREFIX}{{default:%C3%BC:main}}", "m:1", b"\xff")
     assert (chat.messages(), chat.count()) == ([], 0)
-    (listed,) = RedisAdapter(client).find("default", user_key="ö")
+    (listed,) = RedisAdapter(client).find("default", Filter(user_key="ö"))
     assert (listed.key, listed.user_key) == ("ü", "ö")
     client.close()
 
@@ -264,8 +266,7 @@ def cluster() -> Iterator[redis.RedisCluster]:
     with start_redis("--cluster-enabled", "yes", "--cluster-port", str(port)) as server:
         with redis.Redis(port=server.port) as node:
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
-            while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True):
-                pass
+            eventually(lambda: b"cluster_state:ok" in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True))
         client = redis.RedisCluster(host="127.0.0.1", port=server.port)
         yield client
         client.close()

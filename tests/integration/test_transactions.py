@@ -9,7 +9,10 @@ import pytest
 from django.db import connection, connections, transaction
 
 from chat_memory import ChatMemoryError, Message, MessageConflict, VersionConflict, append_many, conversation
+from chat_memory.exceptions import BranchExists, MessageNotFound
 from chat_memory.models import Session
+from chat_memory.records import Address
+from chat_memory.storage.orm import DjangoAdapter
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -169,3 +172,12 @@ def test_transactions_of_other_conversations_do_not_wait() -> None:
         assert elsewhere(lambda: append_impatiently("b")) == 2
         assert elsewhere(lambda: conversation("b").append(Message.user("x"))).last_seq == 3
     assert len(contents("a")) == 2
+
+
+@pytest.mark.parametrize(("name", "at"), [("draft", 3), ("main", 0)])
+def test_a_refused_fork_leaves_nothing_in_the_callers_transaction(name: str, at: int) -> None:
+    """FEATURES N47: the conversation is made by the fork, but not by one that is refused."""
+    with transaction.atomic():
+        with pytest.raises((MessageNotFound, BranchExists)):
+            DjangoAdapter().fork(Address("acme", "k"), name, at)
+        assert not Session.objects.filter(key="k").exists()

@@ -21,6 +21,9 @@ SETTINGS = {
     "shared_buffers": "64MB",
     "listen_addresses": "127.0.0.1",
     "logging_collector": "off",
+    # Nobody waits for ever behind a transaction that a test has left open: the test that waits says so.
+    "lock_timeout": "5min",
+    "idle_in_transaction_session_timeout": "5min",
 }
 
 Make = Callable[[Path, Path, pwd.struct_passwd | None], None]

@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 
 from chat_memory import ValidationError
 from chat_memory.records import Address
+from chat_memory.storage.listing import Filter
 from chat_memory.storage.redis import RedisAdapter
 from tests.strategies import keys
 
@@ -41,7 +42,7 @@ def keys_of(prefix: str, workspace: str, key: str, branch: str, user_key: str) -
     for name, meaning, call in (
         ("conversation", (workspace, key, branch), lambda a: a.read(Address(workspace, key, branch))),
         ("sessions", (workspace,), lambda a: a.find(workspace)),
-        ("sessions of a user", (workspace, user_key), lambda a: a.find(workspace, user_key=user_key)),
+        ("sessions of a user", (workspace, user_key), lambda a: a.find(workspace, Filter(user_key=user_key))),
     ):
         client = Recorder()
         call(RedisAdapter(client, prefix))

@@ -8,9 +8,24 @@ from typing import Any
 from django.db import connections, router, transaction
 
 from chat_memory.models import Session
-from chat_memory.records import Address, Change, Commit, Header, Message, SessionRecord, Slice, Span
+from chat_memory.records import (
+    Address,
+    Branch,
+    Budget,
+    Change,
+    Claim,
+    Commit,
+    Header,
+    Message,
+    Revision,
+    SessionRecord,
+    Slice,
+    Span,
+    Summary,
+)
 from chat_memory.storage.base import EVERYTHING, NOTHING, Adapter, Batch
-from chat_memory.storage.orm import appending, reading, sessions
+from chat_memory.storage.listing import EVERY, Cursor, Filter, Usage
+from chat_memory.storage.orm import appending, branching, listing, reading, sessions, summarizing
 from chat_memory.storage.orm.transactions import retrying
 
 
@@ -19,6 +34,8 @@ class DjangoAdapter(Adapter):
 
     durable = True
     transactional = True
+    can_branch = True
+    can_summarize = True
 
     def __init__(self, using: str | None = None) -> None:
         self._using = using
@@ -74,6 +91,14 @@ class DjangoAdapter(Adapter):
         """See ``MessageStore.peek``."""
         return reading.peek(self.alias, at)
 
+    def window(self, at: Address, budget: Budget) -> Slice:
+        """See ``MessageStore.window``."""
+        return reading.window(self.alias, at, budget)
+
+    def locate(self, at: Address, message_id: str) -> int | None:
+        """See ``MessageStore.locate``."""
+        return reading.locate(self.alias, at, message_id)
+
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``."""
         return sessions.clear(self.alias, at)
@@ -83,10 +108,18 @@ class DjangoAdapter(Adapter):
         return sessions.get(self.alias, at)
 
     def find(
-        self, workspace: str, *, user_key: str | None = None, before: SessionRecord | None = None, size: int = 50
+        self, workspace: str, wanted: Filter = EVERY, *, before: Cursor | None = None, size: int = 50
     ) -> list[SessionRecord]:
         """See ``SessionStore.find``."""
-        return sessions.find(self.alias, workspace, user_key=user_key, before=before, size=size)
+        return listing.find(self.alias, workspace, wanted, before, size)
+
+    def count(self, workspace: str, wanted: Filter = EVERY) -> int:
+        """See ``SessionStore.count``."""
+        return listing.count(self.alias, workspace, wanted)
+
+    def usage(self, workspace: str, wanted: Filter = EVERY) -> Usage:
+        """See ``Adapter.usage``."""
+        return listing.usage(self.alias, workspace, wanted)
 
     def open(self, at: Address, fields: Mapping[str, Any] = NOTHING) -> tuple[SessionRecord, bool]:
         """See ``SessionStore.open``."""
@@ -99,6 +132,42 @@ class DjangoAdapter(Adapter):
     def delete(self, at: Address) -> bool:
         """See ``SessionStore.delete``."""
         return sessions.delete(self.alias, at)
+
+    def branches(self, at: Address) -> list[Branch]:
+        """See ``BranchStore.branches``."""
+        return branching.branches(self.alias, at)
+
+    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+        """See ``BranchStore.fork``."""
+        return branching.fork(self.alias, at, name, seq, switch=switch)
+
+    def switch(self, at: Address, name: str) -> Header | None:
+        """See ``BranchStore.switch``."""
+        return branching.switch(self.alias, at, name)
+
+    def edit(self, at: Address, message: Message) -> Commit:
+        """See ``BranchStore.edit``."""
+        return branching.edit(self.alias, at, message)
+
+    def revisions(self, at: Address, seq: int) -> list[Revision]:
+        """See ``BranchStore.revisions``."""
+        return branching.revisions(self.alias, at, seq)
+
+    def summaries(self, at: Address) -> list[Summary]:
+        """See ``SummaryStore.summaries``."""
+        return summarizing.summaries(self.alias, at)
+
+    def claim_summary(self, at: Address, keep: int) -> Claim | None:
+        """See ``SummaryStore.claim_summary``."""
+        return summarizing.claim_summary(self.alias, at, keep)
+
+    def keep_summary(self, at: Address, claim: Claim, summary: Summary) -> bool:
+        """See ``SummaryStore.keep_summary``."""
+        return summarizing.keep_summary(self.alias, at, claim, summary)
+
+    def release_summary(self, at: Address, claim: Claim) -> None:
+        """See ``SummaryStore.release_summary``."""
+        summarizing.release_summary(self.alias, at, claim)
 
 
 def _sort_key(at: Address) -> tuple[str, str, str]:

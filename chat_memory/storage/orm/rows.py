@@ -1,40 +1,117 @@
-"""Owns finding, locking and making a session row; it must not touch messages."""
+"""Owns finding, locking and making a conversation's rows, root and branches; it must not touch messages."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections
 from django.db.models import F, Q, QuerySet
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.conf import settings
 from chat_memory.exceptions import BranchNotFound, SessionNotFound, WorkspaceNotFound
 from chat_memory.models import Session, Workspace
-from chat_memory.records import Address, uuid7
+from chat_memory.records import Address, Header, uuid7
 from chat_memory.storage.base import NOTHING
 
 TOKEN_BITS = 62
 
 
-def lock(alias: str, at: Address) -> Session | None:
-    """The session row, held until the transaction ends; None where there is none."""
-    rows = named(alias, at)
+class Rows(NamedTuple):
+    """The row an address means and the root of its conversation, often the same."""
+
+    root: Session
+    row: Session
+
+    @property
+    def header(self) -> Header:
+        """The state of the row."""
+        return header_of(self.row)
+
+
+def find(alias: str, at: Address) -> Rows | None:
+    """The rows an address means; None where there are none."""
+    root = roots(alias, at).first()
+    row = root and _meant(at, root)
+    return Rows(root, row) if root and row else None
+
+
+def lock(alias: str, at: Address) -> Rows | None:
+    """The same, held until the transaction ends: the root first, so that two changes of a conversation never cross."""
+    rows = roots(alias, at)
     if connections[alias].features.has_select_for_update:
-        return rows.select_for_update(no_key=True, of=("self",)).first()
-    # SQLite has one writer: a write as first statement takes its lock at once, where a read could not be upgraded.
-    return rows.first() if rows.update(version=F("version")) else None
+        root = rows.select_for_update(no_key=True, of=("self",)).first()
+    else:
+        # SQLite has one writer: a write as first statement takes its lock at once, where a read could not be upgraded.
+        root = rows.first() if rows.update(version=F("version")) else None
+    row = root and _meant(at, root, held=connections[alias].features.has_select_for_update)
+    return Rows(root, row) if root and row else None
 
 
-def named(alias: str, at: Address) -> QuerySet[Session]:
-    """The rows an address names, at most one."""
-    names = Q(workspace__slug=at.workspace, key=at.key, branch=at.branch)
-    if at.pinned:
-        names &= Q(pk=at.session_id, workspace_id=at.workspace_id)
-    return Session.objects.using(alias).filter(names, deleted_at__isnull=True).order_by()
+def roots(alias: str, at: Address) -> QuerySet[Session]:
+    """The root of an address' conversation, at most one."""
+    rows = Session.objects.using(alias).filter(
+        workspace__slug=at.workspace, key=at.key, branch=MAIN_BRANCH, deleted_at__isnull=True
+    )
+    if at.pinned and at.branch in (CURRENT, MAIN_BRANCH):
+        rows = rows.filter(Q(pk=at.session_id, workspace_id=at.workspace_id))
+    return rows.select_related("workspace").order_by()
+
+
+def family(root: Session) -> QuerySet[Session]:
+    """All rows of a conversation, in no order."""
+    rows = Session.objects.using(root._state.db).filter(workspace_id=root.workspace_id, key=root.key)
+    return rows.filter(deleted_at__isnull=True).order_by()
+
+
+def _meant(at: Address, root: Session, *, held: bool = False) -> Session | None:
+    """Which row of a conversation an address means."""
+    if at.branch == MAIN_BRANCH or (at.branch == CURRENT and root.head_id is None):
+        return root
+    rows = family(root).filter(**({"pk": root.head_id} if at.branch == CURRENT else {"branch": at.branch}))
+    if at.pinned and at.branch != CURRENT:
+        rows = rows.filter(Q(pk=at.session_id))
+    found = (rows.select_for_update(no_key=True) if held else rows).first()
+    return root if found is None and at.branch == CURRENT else found
+
+
+def header_of(row: Session) -> Header:
+    """The state of a row."""
+    return Header(row.pk, row.workspace_id, row.version, row.vtoken, row.base_seq, row.last_seq)
+
+
+def move(row: Session, **fields: Any) -> Header:
+    """Set fields of a locked row and move its version, in the database and in the object; its new state."""
+    now = datetime.now(UTC)
+    moved = {"version": row.version + 1, "prev_vtoken": row.vtoken, "vtoken": new_token(), "updated_at": now, **fields}
+    for name, value in moved.items():
+        setattr(row, name, value)
+    Session.objects.using(row._state.db).filter(pk=row.pk, workspace_id=row.workspace_id).update(**moved)
+    return header_of(row)
+
+
+def touch(rows: Rows, **fields: Any) -> None:
+    """Tell the root that a branch of its changed, since lists and retention look at roots; its history is as it was."""
+    if rows.row.pk != rows.root.pk:
+        given = {"updated_at": rows.row.updated_at, **fields}
+        Session.objects.using(rows.root._state.db).filter(pk=rows.root.pk, workspace_id=rows.root.workspace_id).update(
+            **given
+        )
+
+
+def speak(root: Session, before: Session, after: Session) -> Header:
+    """Let a locked branch speak for its conversation instead of another; its new state.
+
+    Its version passes both others', so that what readers of the conversation have seen never goes back.
+    """
+    version = max(root.version, before.version, after.version) + 1
+    if after is root:
+        return move(root, head_id=None, version=version)
+    move(root, head_id=after.pk)
+    return move(after, version=version)
 
 
 def new_token() -> int:
@@ -42,8 +119,8 @@ def new_token() -> int:
     return secrets.randbits(TOKEN_BITS)
 
 
-def create(alias: str, at: Address, fields: Mapping[str, Any] = NOTHING) -> tuple[Session, bool]:
-    """The session, made and locked, and whether this call made it: another process may have been faster.
+def create(alias: str, at: Address, fields: Mapping[str, Any] = NOTHING) -> tuple[Rows, bool]:
+    """The root of a conversation, made and locked, and whether this call made it: another process may have been faster.
 
     It is at version 0, as if it were not there, unless ``fields`` say otherwise: an append moves it on.
 
@@ -52,10 +129,10 @@ def create(alias: str, at: Address, fields: Mapping[str, Any] = NOTHING) -> tupl
         SessionNotFound: the conversation is deleted but still there.
         WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
     """
+    if at.branch not in (CURRENT, MAIN_BRANCH):
+        raise BranchNotFound(f"conversation {at.key!r} has no branch {at.branch!r}")
     if at.pinned:
         raise SessionNotFound(f"conversation {at.key!r} is deleted")
-    if at.branch != MAIN_BRANCH:
-        raise BranchNotFound(f"conversation {at.key!r} has no branch {at.branch!r}")
     now = datetime.now(UTC)
     given = {"created_at": now, "last_seq": fields.get("base_seq", 0), **fields}
     session = Session(
@@ -72,8 +149,8 @@ def create(alias: str, at: Address, fields: Mapping[str, Any] = NOTHING) -> tupl
         Session.objects.using(alias).bulk_create([session], ignore_conflicts=True)
         made = lock(alias, at)
         if made is not None:
-            return made, made.pk == session.pk
-        kept = Session.objects.using(alias).filter(workspace_id=session.workspace_id, key=at.key, branch=at.branch)
+            return made, made.root.pk == session.pk
+        kept = Session.objects.using(alias).filter(workspace_id=session.workspace_id, key=at.key, branch=MAIN_BRANCH)
         if kept.filter(deleted_at__isnull=False).exists():
             raise SessionNotFound(f"conversation {at.key!r} is deleted")
         # Another process had made it, and a third deleted it before the lock was ours.

@@ -1,14 +1,15 @@
--- ARGV: vtoken, life, if_version or '', user key, new session's id ('' where it may not be made), its workspace, then
--- of each message: id, fingerprint, turns it begins, text. Every refusal comes before the first write.
-local vtoken, ttl, if_version, user_key = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- ARGV: vtoken, life, if_version or '', user key, title of a session that has none as JSON, new session's id (''
+-- where it may not be made), its workspace, then of each message: id, fingerprint, turns it begins, text. Every refusal
+-- comes before the first write.
+local vtoken, ttl, if_version, user_key, title = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local session = find()
 if not session then
-  if ARGV[5] == '' then return {'absent'} end
-  session = create(ARGV[5], ARGV[6], user_key, '0')
+  if ARGV[6] == '' then return {'absent'} end
+  session = create(ARGV[6], ARGV[7], user_key, '0')
 end
 
 local places, fresh = {}, {}
-for at = 7, #ARGV, 4 do
+for at = 8, #ARGV, 4 do
   local stored = redis.call('HGET', KEY, 'i:' .. ARGV[at])
   if stored then
     local seq, fingerprint = stored:match('^(%d+):(%x+)$')
@@ -22,6 +23,7 @@ end
 if #fresh == 0 then return {'known', header(session), places} end
 if if_version ~= '' and tonumber(if_version) ~= session.version then return {'version', session.version} end
 
+if session.last_turn == 0 and (redis.call('HGET', KEY, 'title') or '""') == '""' then session.title = title end
 for i, at in ipairs(fresh) do
   local seq = session.last_seq + i
   redis.call('HSET', KEY, 'i:' .. ARGV[at], seq .. ':' .. ARGV[at + 1], 'm:' .. seq, ARGV[at + 3])

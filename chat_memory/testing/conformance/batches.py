@@ -18,7 +18,7 @@ class BatchClauses(Kit):
 
     def test_flags_are_booleans(self) -> None:
         adapter = self.adapter
-        flags = (adapter.durable, adapter.transactional, adapter.branches, adapter.summaries)
+        flags = (adapter.durable, adapter.transactional, adapter.can_branch, adapter.can_summarize)
         assert all(isinstance(flag, bool) for flag in flags)
 
     def test_several_sessions_are_written_together_or_the_call_is_not_supported(self) -> None:
@@ -48,6 +48,7 @@ class BatchClauses(Kit):
         assert self.adapter.get(self.at("z")) is None
         assert self.header() == before
         assert self.append("between").last_seq == 2
+        assert self.adapter.locate(self.at(), "more") is None
         assert positions(self.adapter.append(*more).messages) == [3]
         assert self.ids() == ["known", "between", "more"]
 

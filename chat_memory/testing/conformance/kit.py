@@ -7,14 +7,18 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
+import pytest
 from django.db import connections
 
+from chat_memory.choices import CURRENT
 from chat_memory.records import Address, Header, Message, Span
 from chat_memory.storage.base import EVERYTHING, Adapter
 
 Result = TypeVar("Result")
+Clause = TypeVar("Clause", bound=Callable[..., None])
 PATIENCE = 60.0
 _MAKING = threading.RLock()
 SENT_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -31,6 +35,10 @@ class Kit:
         """Make a workspace known without writing a session; most adapters have ``add_workspace`` for that."""
         self.adapter.add_workspace(slug)  # type: ignore[attr-defined]  # not a verb of the contract
 
+    def let_claims_lapse(self) -> None:
+        """Make every claim on a summary in this clause's workspace older than ``CLAIM_LAPSES``, without waiting."""
+        raise NotImplementedError
+
     @property
     def adapter(self) -> Adapter:
         """The adapter of this clause."""
@@ -45,17 +53,22 @@ class Kit:
         """An address in this clause's workspace."""
         return Address(self.workspace, key, **fields)
 
-    def append(self, *ids: str, key: str = "k") -> Header:
+    def append(self, *ids: str, key: str = "k", branch: str = CURRENT) -> Header:
         """Append a message for each id; the header afterwards."""
-        return self.adapter.append(self.at(key), users(*ids)).header
+        return self.adapter.append(self.at(key, branch=branch), users(*ids)).header
 
-    def ids(self, span: Span = EVERYTHING, key: str = "k") -> list[str | None]:
+    def ids(self, span: Span = EVERYTHING, key: str = "k", branch: str = CURRENT) -> list[str | None]:
         """The ids of the messages that a read gives."""
-        return [message.id for message in self.adapter.read(self.at(key), span).messages]
+        return [message.id for message in self.adapter.read(self.at(key, branch=branch), span).messages]
 
-    def header(self, key: str = "k") -> Header | None:
+    def header(self, key: str = "k", branch: str = CURRENT) -> Header | None:
         """The header that a read gives."""
-        return self.adapter.read(self.at(key), Span(last=1)).header
+        return self.adapter.read(self.at(key, branch=branch), Span(last=1)).header
+
+    def version(self) -> int:
+        """The version that readers of the conversation see; 0 where there is none."""
+        header = self.adapter.peek(self.at())
+        return header.version if header else 0
 
     def _once(self, name: str, make: Callable[[], Result]) -> Result:
         """What is made when it is first asked for, after a subclass's fixtures; all threads share it."""
@@ -64,6 +77,21 @@ class Kit:
                 vars(self)[name] = make()
         made: Result = vars(self)[name]
         return made
+
+
+def where(flag: str) -> Callable[[Clause], Clause]:
+    """Of a clause: it speaks of a part that only adapters with this flag have."""
+
+    def only(clause: Clause) -> Clause:
+        @wraps(clause)
+        def run(self: Kit, *args: Any, **kwargs: Any) -> None:
+            if not getattr(self.adapter, flag):
+                pytest.skip(f"{flag} is False")
+            clause(self, *args, **kwargs)
+
+        return cast("Clause", run)
+
+    return only
 
 
 def user(message_id: str, content: str | None = None, **fields: Any) -> Message:

@@ -1,0 +1,67 @@
+"""Owns what any chat history does, as a type for code that takes whatever has it; it must not implement any of it."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from chat_memory.records import Message, Receipt
+
+
+@runtime_checkable
+class ChatHistory(Protocol):
+    """A history of messages; ``Conversation`` is one, and so is what a host writes with these methods.
+
+    Code that is typed by it takes either. ``isinstance`` looks at the names of the methods alone.
+    """
+
+    def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
+        """Store the messages, adjacent and in this order, exactly once."""
+
+    def tail(self, n: int) -> list[Message]:
+        """The newest ``n`` messages, oldest first."""
+
+    def head(self, n: int) -> list[Message]:
+        """The oldest ``n`` messages, oldest first."""
+
+    def messages(self) -> list[Message]:
+        """All messages, oldest first."""
+
+    def since(self, seq: int) -> list[Message]:
+        """The messages after position ``seq``, oldest first."""
+
+    def count(self) -> int:
+        """How many messages there are."""
+
+    def window(
+        self, *, turns: int | None = None, messages: int | None = None, tokens: int | None = None, system: bool = True
+    ) -> list[Message]:
+        """The newest whole turns within a budget, and the system messages."""
+
+    def clear(self) -> None:
+        """Hide all messages from every reader."""
+
+    async def aappend(self, *messages: Message, if_version: int | None = None) -> Receipt:
+        """Async twin of ``append``."""
+
+    async def atail(self, n: int) -> list[Message]:
+        """Async twin of ``tail``."""
+
+    async def ahead(self, n: int) -> list[Message]:
+        """Async twin of ``head``."""
+
+    async def amessages(self) -> list[Message]:
+        """Async twin of ``messages``."""
+
+    async def asince(self, seq: int) -> list[Message]:
+        """Async twin of ``since``."""
+
+    async def acount(self) -> int:
+        """Async twin of ``count``."""
+
+    async def awindow(
+        self, *, turns: int | None = None, messages: int | None = None, tokens: int | None = None, system: bool = True
+    ) -> list[Message]:
+        """Async twin of ``window``."""
+
+    async def aclear(self) -> None:
+        """Async twin of ``clear``."""

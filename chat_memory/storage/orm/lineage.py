@@ -1,0 +1,73 @@
+"""Owns which rows hold the messages a branch shows: its own and, up to the fork, its ancestors'; it must not write."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connections
+
+from chat_memory.choices import Role
+from chat_memory.models import Message, Session
+from chat_memory.storage.orm import views
+from chat_memory.storage.orm.cursor import fetch
+
+
+class Part(NamedTuple):
+    """A row of a lineage and the positions of its messages that the branch shows: after ``low``, up to ``high``."""
+
+    session_id: UUID
+    low: int
+    high: int
+
+
+class Lineage(NamedTuple):
+    """A branch and the parts it is made of, its own first: positions adjoin, since a fork hangs on the row it left."""
+
+    row: Session
+    parts: list[Part]
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """The condition for whatever belongs to one of the rows; ``shows`` then tells what is within its part."""
+        return {"workspace_id": self.row.workspace_id, "session_id__in": [part.session_id for part in self.parts]}
+
+    def shows(self, session_id: UUID, seq: int) -> bool:
+        """Whether readers of the branch see that position of that row."""
+        within = any(part.session_id == session_id and part.low < seq <= part.high for part in self.parts)
+        return within and seq > self.row.base_seq
+
+    def reaches(self, session_id: UUID, seq: int) -> bool:
+        """Whether all up to that position of that row is within the branch."""
+        return any(part.session_id == session_id and seq <= part.high for part in self.parts)
+
+    def owner(self, seq: int) -> UUID:
+        """The row that holds a position; 0 is the root's."""
+        return next((part.session_id for part in self.parts if part.low < seq), self.parts[-1].session_id)
+
+    def message_at(self, seq: int) -> Message | None:
+        """The stored message at a visible position."""
+        if not self.row.base_seq < seq <= self.row.last_seq:
+            return None
+        stored = Message.objects.using(self.row._state.db).filter(workspace_id=self.row.workspace_id, seq=seq)
+        return stored.filter(session_id=self.owner(seq)).first()
+
+    def turn_at(self, seq: int) -> int:
+        """How many turns have begun up to a position whose own message may be hidden."""
+        following = self.message_at(seq + 1)
+        if following is None:
+            return self.row.last_turn
+        return following.turn - (following.role == Role.USER.value)
+
+
+def lineage(row: Session) -> Lineage:
+    """The lineage of a row: no query for a root, one for a branch however deep it is."""
+    own = Part(row.pk, row.fork_seq or 0, row.last_seq)
+    if row.parent_id is None:
+        return Lineage(row, [own])
+    connection = connections[row._state.db or "default"]
+    parent_id = row.parent_id if connection.features.has_native_uuid_field else row.parent_id.hex
+    params = {"session_id": parent_id, "workspace_id": row.workspace_id, "high": own.low}
+    rows = fetch(connection, views.ancestors(), params)
+    found = [Part(UUID(each[0]) if isinstance(each[0], str) else each[0], each[1], each[2]) for each in rows]
+    return Lineage(row, [own, *sorted(found, key=lambda part: -part.high)])

@@ -1,0 +1,188 @@
+"""Owns the clauses of branches and edits by several at once: threads let go at the same moment, never a pause."""
+# ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound
+from chat_memory.records import Address, Branch, Commit, Content, Header, Message
+from chat_memory.testing.conformance.branches import branched
+from chat_memory.testing.conformance.kit import Kit, at_once, positions, users
+
+WRITERS = 4
+ROUNDS = 8
+
+
+class BranchWriterClauses(Kit):
+    """What holds whoever else forks, switches and edits."""
+
+    @branched
+    def test_of_forks_of_one_name_one_makes_it(self) -> None:
+        for number in range(ROUNDS):
+            at = self.at(f"k{number}")
+            self.adapter.append(at, users("a", "b"))
+            calls = [partial(self._try_fork, at, "draft", 1 + writer % 2) for writer in range(WRITERS)]
+            made = [branch for branch in at_once(*calls) if branch]
+            assert len(made) == 1
+            assert self.adapter.branches(at)[1:] == made
+
+    @branched
+    def test_forks_of_the_unknown_make_one_conversation(self) -> None:
+        for number in range(ROUNDS):
+            at = self.at(f"k{number}")
+            at_once(*(partial(self.adapter.fork, at, f"{writer}") for writer in range(WRITERS)))
+            names = [branch.name for branch in self.adapter.branches(at)]
+            assert (names[0], sorted(names[1:])) == ("main", [f"{writer}" for writer in range(WRITERS)])
+        assert len(self.adapter.find(self.workspace)) == ROUNDS
+
+    @branched
+    def test_append_racing_a_fork_that_speaks(self) -> None:
+        """FEATURES J27, J36: what came before is counted as left behind, what came after is on the new branch."""
+        for number in range(ROUNDS):
+            at = self.at(f"k{number}")
+            self.adapter.append(at, users("first", "second"))
+            append, fork = partial(self.adapter.append, at, users("a", "b")), partial(self._cut, at, 1)
+            commit, left = at_once(append, fork)
+            assert isinstance(commit, Commit)
+            assert isinstance(left, Header)
+            old, new = self.ids(key=at.key, branch="main"), self.ids(key=at.key)
+            assert len(old) == left.last_seq
+            if commit.header.session_id == left.session_id:
+                assert (old, new) == (["first", "second", "a", "b"], ["first"])
+            else:
+                assert (old, new) == (["first", "second"], ["first", "a", "b"])
+                assert positions(commit.messages) == [2, 3]
+
+    @branched
+    def test_append_racing_a_switch(self) -> None:
+        """Its messages are on one branch, whole, and the versions that readers see only grow."""
+        self.append("first")
+        self.adapter.fork(self.at(), "draft")
+        sent: list[str] = []
+        for number in range(ROUNDS):
+            target = "main" if number % 2 else "draft"
+            before, ids = self.version(), [f"{number}.a", f"{number}.b"]
+            at_once(partial(self.append, *ids), partial(self.adapter.switch, self.at(), target))
+            sent += ids
+            places = [self.ids(branch=name)[-2:] == ids for name in ("main", "draft")]
+            assert sorted(places) == [False, True]
+            assert self.version() == before + 2 or self.version() > before + 1
+        both = self.ids(branch="main") + self.ids(branch="draft")
+        assert sorted(filter(None, both)) == sorted(["first", "first", *sent])
+
+    @branched
+    def test_versions_never_go_back_for_whoever_watches(self) -> None:
+        self.append(*(f"{number}" for number in range(5)))
+        self.adapter.fork(self.at(), "draft", 2)
+
+        def watch() -> list[int]:
+            return [self.version() for _look in range(6 * ROUNDS)]
+
+        def change(call: Callable[[int], object]) -> list[int]:
+            for number in range(ROUNDS):
+                call(number)
+            return []
+
+        seen, *_none = at_once(
+            watch,
+            partial(change, lambda number: self.adapter.switch(self.at(), "main" if number % 2 else "draft")),
+            partial(change, lambda number: self.append(f"m{number}", branch="main")),
+            partial(change, lambda number: self.append(f"d{number}")),
+        )
+        assert seen == sorted(seen)
+
+    @branched
+    def test_of_switches_at_once_one_speaks(self) -> None:
+        self.append("a")
+        names = [f"{writer}" for writer in range(WRITERS)]
+        for name in names:
+            self.adapter.fork(self.at(), name)
+        for _round in range(ROUNDS):
+            at_once(*(partial(self.adapter.switch, self.at(), name) for name in names))
+            speakers = [branch.name for branch in self.adapter.branches(self.at()) if branch.current]
+            assert len(speakers) == 1
+            assert self.header() == self.header(branch=speakers[0])
+            assert speakers[0] in names
+
+    @branched
+    def test_fork_racing_the_deletion_of_its_source(self) -> None:
+        """No branch is left without what it shares."""
+        for number in range(ROUNDS):
+            key, source = f"k{number}", self.at(f"k{number}", branch="source")
+            self.append("a", key=key)
+            self.adapter.fork(self.at(key), "source")
+            self.append("b", key=key, branch="source")
+            made, gone = at_once(partial(self._try_fork, source, "new", 2), partial(self._try_delete, source))
+            assert bool(made) != bool(gone)
+            assert self.ids(key=key, branch="new") == (["a", "b"] if made else [])
+
+    @branched
+    def test_edits_at_once_are_each_kept(self) -> None:
+        self.append("a")
+        self.adapter.fork(self.at(), "draft")
+        texts = [f"{number}" for number in range(WRITERS * 2)]
+        edits = [
+            partial(self._rewrite_first, text, "draft" if number % 2 else "main") for number, text in enumerate(texts)
+        ]
+        at_once(*edits)
+        former = [revision.content for revision in self.adapter.revisions(self.at(), 1)]
+        assert former[0] == "a"
+        assert sorted(map(str, [*former[1:], self._first("main")])) == texts
+        assert self._first("main") == self._first("draft")
+
+    @branched
+    def test_readers_see_an_edit_whole(self) -> None:
+        """Who reads the same state twice reads the same text, on every branch that shares it."""
+        self.append("a", "b")
+        self.adapter.fork(self.at(), "draft")
+
+        def write() -> list[tuple[Header | None, Content]]:
+            for number in range(2 * ROUNDS):
+                self._rewrite_first(f"{number}", "main")
+            return []
+
+        def watch(branch: str) -> list[tuple[Header | None, Content]]:
+            found = [self.adapter.read(self.at(branch=branch)) for _look in range(4 * ROUNDS)]
+            return [(seen.header, seen.messages[0].content) for seen in found]
+
+        watched = at_once(write, partial(watch, "main"), partial(watch, "draft"))
+        for seen in watched[1:]:
+            assert len({header for header, _content in seen}) == len(set(seen))
+            numbers = [-1 if content == "a" else int(str(content)) for _header, content in seen]
+            assert numbers == sorted(numbers)
+
+    @branched
+    def test_append_racing_an_edit(self) -> None:
+        for number in range(ROUNDS):
+            at = self.at(f"k{number}")
+            before = self.adapter.append(at, users("a")).header.version
+            edited = msgspec.structs.replace(users("a")[0], content="new", seq=1)
+            append, edit = partial(self.adapter.append, at, users("b")), partial(self.adapter.edit, at, edited)
+            commits = at_once(append, edit)
+            assert sorted(commit.header.version for commit in commits) == [before + 1, before + 2]
+            assert [message.content for message in self.adapter.read(at).messages] == ["new", "b"]
+
+    def _cut(self, at: Address, seq: int) -> Header:
+        return self.adapter.fork(at, "new", seq, switch=True)[1]
+
+    def _try_fork(self, at: Address, name: str, seq: int) -> Branch | None:
+        try:
+            return self.adapter.fork(at, name, seq)[0]
+        except (BranchExists, BranchNotFound):
+            return None
+
+    def _try_delete(self, at: Address) -> bool:
+        try:
+            return self.adapter.delete(at)
+        except BranchInUse:
+            return False
+
+    def _rewrite_first(self, text: str, branch: str) -> None:
+        self.adapter.edit(self.at(branch=branch), Message("user", text, seq=1, tokens=5))
+
+    def _first(self, branch: str) -> Content:
+        return self.adapter.read(self.at(branch=branch)).messages[0].content

@@ -1,0 +1,151 @@
+"""An export holds a conversation whole, branches and summaries included, and an import makes it again."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from chat_memory import Message, ValidationError, conversation
+from chat_memory.maintenance.formats import read_line
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def export(workspace: str, to: Path) -> bytes:
+    call_command("chat_memory_export", str(to), workspace=workspace, force=True, stdout=io.StringIO())
+    return to.read_bytes()
+
+
+def bring(workspace: str, file: Path) -> str:
+    out = io.StringIO()
+    call_command("chat_memory_import", str(file), workspace=workspace, stdout=out)
+    return out.getvalue()
+
+
+def told(n: int, begin: int = 0) -> list[Message]:
+    return [
+        Message(("assistant", "user")[number % 2], f"text {number}", id=f"m{number}")
+        for number in range(begin + 1, begin + n + 1)
+    ]
+
+
+def shown(workspace: str, branch: str | None = None) -> list[tuple[str | None, int | None]]:
+    return [(message.id, message.seq) for message in conversation("k", workspace, branch=branch).messages()]
+
+
+def grow(workspace: str) -> None:
+    chat = conversation("k", workspace)
+    chat.append(*told(6))
+    draft = chat.fork("draft", at=4)
+    draft.append(*told(2, begin=20))
+    draft.fork("deeper", at=5).append(*told(3, begin=30))
+    chat.fork("empty", at=2)
+    chat.summarize(lambda messages: f"{len(messages)} messages", keep=2, model="tiny")
+    draft.summarize(lambda messages: "the draft", keep=1)
+    chat.switch("deeper")
+
+
+def test_branches_and_summaries_come_back_byte_for_byte(tmp_path: Path) -> None:
+    grow("one")
+    first = export("one", tmp_path / "first.jsonl")
+    bring("two", tmp_path / "first.jsonl")
+    assert export("two", tmp_path / "second.jsonl") == first
+    for branch in (None, "main", "draft", "deeper", "empty"):
+        assert shown("two", branch) == shown("one", branch)
+    assert [kept.text for kept in conversation("k", "two", branch="draft").summaries()] == ["4 messages", "the draft"]
+
+
+def test_a_second_import_adds_nothing(tmp_path: Path) -> None:
+    grow("one")
+    first = export("one", tmp_path / "first.jsonl")
+    bring("two", tmp_path / "first.jsonl")
+    bring("two", tmp_path / "first.jsonl")
+    assert export("two", tmp_path / "second.jsonl") == first
+
+
+def test_what_main_has_cleared_and_a_branch_still_shows_travels(tmp_path: Path) -> None:
+    chat = conversation("k", "one")
+    chat.append(*told(4))
+    draft = chat.fork("draft", at=3)
+    draft.append(*told(1, begin=20))
+    draft.fork("deeper", at=2).append(*told(1, begin=30))
+    conversation("k", "one", branch="main").clear()
+    chat.append(*told(2, begin=40))
+    first = export("one", tmp_path / "first.jsonl")
+    bring("two", tmp_path / "first.jsonl")
+    assert export("two", tmp_path / "second.jsonl") == first
+    for branch in (None, "draft", "deeper"):
+        assert shown("two", branch) == shown("one", branch)
+
+
+def test_a_cleared_branch_travels(tmp_path: Path) -> None:
+    chat = conversation("k", "one")
+    chat.append(*told(4))
+    draft = chat.fork("draft", at=3)
+    draft.append(*told(2, begin=20))
+    draft.clear()
+    draft.append(*told(1, begin=30))
+    first = export("one", tmp_path / "first.jsonl")
+    bring("two", tmp_path / "first.jsonl")
+    assert export("two", tmp_path / "second.jsonl") == first
+    assert shown("two", "draft") == shown("one", "draft") == [("m31", 6)]
+
+
+def test_other_forms_hold_what_speaks(tmp_path: Path) -> None:
+    grow("one")
+    call_command("chat_memory_export", str(tmp_path / "o"), workspace="one", format="openai", stdout=io.StringIO())
+    texts = [message["content"] for message in json.loads((tmp_path / "o").read_bytes())["messages"]]
+    assert texts == [message.content for message in conversation("k", "one").messages()]
+
+
+@pytest.mark.parametrize(
+    ("branches", "named"),
+    [
+        ("x", "branches"),
+        ([1], "branches"),
+        ([{"messages": []}], "branches[0].name"),
+        ([{"name": "main", "messages": []}], "branches[0].name"),
+        ([{"name": "b", "parent": "later", "messages": []}], "branches[0].parent"),
+        ([{"name": "b", "fork_seq": -1, "messages": []}], "branches[0].fork_seq"),
+        ([{"name": "b", "fork_seq": 0}], "branches[0].messages"),
+        ([{"name": "b", "messages": [{"role": 3}]}], "branches[0].messages[0].role"),
+        ([{"name": "b", "messages": []}, {"name": "b", "messages": []}], "branches[1].name"),
+        ([{"name": n, "messages": [], "current": True} for n in "bc"], "branches"),
+    ],
+)
+def test_bad_branches_are_named(branches: object, named: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        read_line(json.dumps({"key": "k", "messages": [], "branches": branches}).encode())
+    assert caught.value.field == named
+
+
+@pytest.mark.parametrize(
+    ("summary", "named"),
+    [
+        ({"first_seq": 3, "last_seq": 2, "text": ""}, "summaries[0].last_seq"),
+        ({"first_seq": 1, "last_seq": 2, "text": "\x00"}, "summaries[0].text"),
+        ({"first_seq": 1, "last_seq": 2, "text": "", "branch": "b"}, "summaries[0].branch"),
+        ({"first_seq": 1, "last_seq": 2, "text": "", "created_at": "now"}, "summaries[0].created_at"),
+    ],
+)
+def test_bad_summaries_are_named(summary: object, named: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        read_line(json.dumps({"key": "k", "messages": [], "summaries": [summary]}).encode())
+    assert caught.value.field == named
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"branches": [{"name": "b", "fork_seq": 9, "messages": []}]},
+        {"summaries": [{"first_seq": 1, "last_seq": 9, "text": "too much"}]},
+    ],
+)
+def test_a_line_beyond_its_own_messages_is_left_out_whole(more: dict[str, object], tmp_path: Path) -> None:
+    line = {"key": "k", "messages": [{"role": "user", "content": "a"}], **more}
+    (tmp_path / "f").write_text(json.dumps(line))
+    with pytest.raises(CommandError):
+        bring("two", tmp_path / "f")
+    assert conversation("k", "two").session() is None

@@ -1,0 +1,14 @@
+"""The list of broken guards keeps up with the cache: `python -m tests.faults.mutants` breaks them one by one."""
+
+import pytest
+
+from tests.faults.mutants import MUTANTS, Mutant
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_guard_is_where_the_mutant_breaks_it(mutant: Mutant) -> None:
+    assert mutant.is_fit, (
+        f"{mutant.guard!r} is not in {mutant.file}, or not once: let the mutant name what is there now"
+    )

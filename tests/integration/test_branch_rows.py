@@ -1,0 +1,88 @@
+"""What only rows can get wrong about branches: handles made of them, and lineages deeper than a statement may be."""
+
+import pytest
+
+from chat_memory import Message, conversation
+from chat_memory.models import Session
+from chat_memory.signals import messages_appended
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def regenerated() -> Session:
+    """The first row of a conversation that another branch speaks for."""
+    chat = conversation("k", "acme")
+    chat.append(Message.user("q", id="q"), Message.assistant("old", id="a"))
+    chat.regenerate(2).append(Message.assistant("new", id="b"))
+    return Session.objects.select_related("workspace").get(key="k", branch="main")
+
+
+def test_a_handle_of_the_first_row_goes_on_with_what_speaks() -> None:
+    """However often it is used: what a read remembers is never taken for the row it was made of."""
+    chat = regenerated().history()
+    for _ in range(2):
+        assert [message.id for message in chat.messages()] == ["q", "b"]
+    assert chat.append(Message.user("c", id="c")).first_seq == 3
+    assert [message.id for message in chat.tail(9)] == ["q", "b", "c"]
+
+
+def test_an_append_through_it_is_told_of_the_branch_that_speaks() -> None:
+    chat = regenerated().history()
+    chat.messages()
+    told: list[str] = []
+
+    def hear(branch: str, **_said: object) -> None:
+        told.append(branch)
+
+    messages_appended.connect(hear)
+    try:
+        chat.append(Message.user("c"))
+    finally:
+        messages_appended.disconnect(hear)
+    assert told == [regenerated_branch()]
+
+
+def regenerated_branch() -> str:
+    return Session.objects.get(key="k", parent__isnull=False).branch
+
+
+def test_a_handle_that_is_kept_follows_every_switch() -> None:
+    regenerated()
+    chat = conversation("k", "acme")
+    for branch, last in ((regenerated_branch(), "b"), ("main", "a"), (regenerated_branch(), "b")):
+        conversation("k", "acme").switch(branch)
+        assert chat.tail(1)[0].id == last
+        assert chat.tail(1)[0].id == last
+
+
+def test_a_lineage_may_be_deeper_than_a_condition() -> None:
+    """SQLite takes no more than a thousand terms."""
+    conversation("k", "acme").append(Message.user("0", id="0"))
+    deep = 1_100
+    root = Session.objects.get(key="k")
+    parent, rows = root, []
+    for level in range(1, deep + 1):
+        made = {
+            "fork_seq": 1,
+            "last_seq": 1,
+            "created_at": root.created_at,
+            "updated_at": root.updated_at,
+            "version": 1,
+            "message_count": 1,
+        }
+        parent = Session(
+            workspace_id=root.workspace_id,
+            key="k",
+            branch=f"b{level}",
+            parent_id=parent.pk,
+            **made,
+        )
+        rows.append(parent)
+    Session.objects.bulk_create(rows)
+    chat = conversation("k", "acme", branch=f"b{deep}")
+    assert chat.append(Message.user("0", id="0")).replayed
+    chat.append(Message.user("1", id="1"))
+    assert [message.id for message in chat.messages()] == ["0", "1"]
+    assert [message.id for message in chat.until("0")] == ["0"]
+    assert chat.summarize(lambda _messages: "all", keep=0) is not None
+    assert chat.fork("leaf", at=1).count() == 1

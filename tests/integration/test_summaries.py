@@ -1,0 +1,337 @@
+"""Summaries: views of what stays; one at a time, never in a transaction, and a failure costs nothing."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connection, transaction
+from django.test import TestCase
+
+from chat_memory import (
+    Conversation,
+    Message,
+    NotSupported,
+    TransactionOpen,
+    ValidationError,
+    conversation,
+    signals,
+)
+from chat_memory.history.selection import SUMMARY_PREFIX
+from chat_memory.records import Address, Budget, Slice, Span
+from chat_memory.storage.base import EVERYTHING
+from chat_memory.storage.memory import MemoryAdapter
+from chat_memory.storage.redis import RedisAdapter
+from tests.integration.summarizers import counting, failing, waiting
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def say(chat: Conversation, *texts: str) -> None:
+    chat.append(*(Message.user(text) for text in texts))
+
+
+def contents(messages: list[Message]) -> list[Any]:
+    return [message.content for message in messages]
+
+
+@pytest.mark.parametrize("summarizer", [counting, waiting], ids=["sync", "async"])
+@pytest.mark.parametrize("twin", [False, True], ids=["summarize", "asummarize"])
+def test_a_summary_covers_all_but_the_newest_and_changes_nothing(chats, summarizer: Any, twin: bool) -> None:
+    chat = chats()
+    say(chat, *"abcde")
+    summarize: Callable[..., Any] = async_to_sync(chat.asummarize) if twin else chat.summarize
+    before = chat.messages()
+    made = summarize(summarizer, keep=2, model="small-1")
+    assert (made.first_seq, made.last_seq, made.text, made.model) == (1, 3, "3 from a", "small-1")
+    assert chat.messages() == before
+    assert chat.summaries() == async_to_sync(chat.asummaries)() == [made]
+    assert made.created_at.utcoffset() is not None
+    assert summarize(summarizer, keep=2) is None
+    say(chat, *"fg")
+    later = summarize(summarizer, keep=1)
+    assert (later.first_seq, later.last_seq, later.text) == (1, 6, f"4 from {SUMMARY_PREFIX}3 from a")
+    assert chat.summaries() == [made, later]
+
+
+def test_context_shows_the_newest_summary_in_place_of_what_it_covers(chats) -> None:
+    chat = chats()
+    chat.append(Message.system("be kind"))
+    say(chat, *"abcd")
+    chat.summarize(counting, keep=2)
+    assert contents(chat.context(turns=9)) == ["be kind", f"{SUMMARY_PREFIX}3 from be kind", "c", "d"]
+    assert contents(chat.context(turns=1)) == ["be kind", f"{SUMMARY_PREFIX}3 from be kind", "d"]
+    assert contents(chat.context(turns=9, system=False)) == [f"{SUMMARY_PREFIX}3 from be kind", "c", "d"]
+    assert contents(chat.window(turns=9)) == ["be kind", "a", "b", "c", "d"]
+    chat.summarize(counting, keep=0)
+    assert [message.role for message in chat.context(messages=5)] == ["system", "system"]
+    assert chat.count() == 5
+
+
+def test_a_turn_that_is_covered_in_part_is_shown_whole(chats) -> None:
+    chat = chats()
+    chat.append(Message.user("a"), Message.assistant("A"), Message.user("b"), Message.assistant("B"))
+    chat.summarize(counting, keep=1)
+    assert contents(chat.context(turns=9))[1:] == ["b", "B"]
+
+
+def test_a_summary_counts_in_a_token_budget_or_is_left_out(chats) -> None:
+    chat = chats()
+    chat.append(Message.system("s", tokens=3), *(Message.user(text, tokens=10) for text in "abcd"))
+    made = chat.summarize(counting, keep=1)
+    assert made.tokens > 0
+
+    def said(tokens: int) -> list[Any]:
+        return [one.seq or "summary" for one in chat.context(tokens=tokens)]
+
+    assert said(made.tokens + 13) == [1, "summary", 5]
+    assert said(made.tokens + 12) == [1, "summary"]
+    assert said(made.tokens + 3) == [1, "summary"]
+    assert said(made.tokens + 2) == ([1, 5] if made.tokens + 2 >= 13 else [1])
+    assert said(3) == [1]
+    assert said(2) == []
+    for tokens in range(60):
+        assert sum(one.tokens for one in chat.context(tokens=tokens)) <= tokens
+        assert sum(one.tokens for one in chat.context(tokens=tokens, system=False)) <= tokens
+
+
+def test_summaries_follow_the_branch_and_the_clear(chats) -> None:
+    chat = chats()
+    say(chat, *"abcd")
+    made = chat.summarize(counting, keep=2)
+    draft, early = chat.fork("draft"), chat.fork("early", at=1)
+    assert (draft.summaries(), early.summaries()) == ([made], [])
+    own = draft.summarize(counting, keep=0)
+    assert (own.last_seq, chat.summaries()) == (4, [made])
+    chat.truncate_after(chat.head(1)[0].id)
+    assert (chat.summaries(), contents(chat.context(turns=9))) == ([], ["a"])
+    draft.clear()
+    assert (draft.summaries(), draft.context(turns=9)) == ([], [])
+
+
+@pytest.mark.parametrize("twin", [False, True], ids=["summarize", "asummarize"])
+def test_a_failing_summarizer_loses_and_blocks_nothing(chats, twin: bool) -> None:
+    chat = chats()
+    say(chat, *"abc")
+    summarize: Callable[..., Any] = async_to_sync(chat.asummarize) if twin else chat.summarize
+    for broken in (failing, lambda _messages: 5, lambda _messages: "  ", lambda _messages: "a\x00b"):
+        with pytest.raises((ConnectionError, ValidationError)):
+            summarize(broken, keep=1)
+    assert (chat.summaries(), contents(chat.context(turns=9))) == ([], ["a", "b", "c"])
+    assert summarize(counting, keep=1).last_seq == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"keep": -1}, "keep"),
+        ({"keep": True}, "keep"),
+        ({"keep": 1, "summarizer": None}, "summarizer"),
+        ({"keep": 1, "summarizer": "x"}, "summarizer"),
+        ({"keep": 1, "model": None}, "model"),
+        ({"keep": 1, "model": "x" * 256}, "model"),
+        ({"keep": 1, "model": "a\x00"}, "model"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_the_model_is_asked(chats, arguments: Any, field: str) -> None:
+    chat = chats()
+    say(chat, *"abc")
+    with pytest.raises(ValidationError) as refusal:
+        chat.summarize(**{"summarizer": counting, **arguments})
+    assert refusal.value.field == field
+    assert chat.summarize(counting, keep=1) is not None
+
+
+def test_nothing_to_cover_asks_nobody(chats) -> None:
+    chat = chats()
+    assert (chat.summarize(failing, keep=0), chat.summaries()) == (None, [])
+    say(chat, "a")
+    assert chat.summarize(failing, keep=1) is None
+    assert chat.summarize(failing, keep=99) is None
+
+
+def test_of_two_workers_one_summarises(chats) -> None:
+    """And meanwhile appends go on; what they bring is not covered."""
+    chat = chats()
+    say(chat, *"abc")
+    asked: list[list[Any]] = []
+
+    def summarizer(messages: list[Message]) -> str:
+        asked.append(contents(messages))
+        assert chats().summarize(failing, keep=1) is None
+        say(chats(), "d")
+        return "short"
+
+    made = chat.summarize(summarizer, keep=1)
+    assert (made.last_seq, asked) == (2, [["a", "b"]])
+    assert contents(chat.context(turns=9)) == [f"{SUMMARY_PREFIX}short", "c", "d"]
+
+
+def test_what_is_cleared_meanwhile_is_not_summarised(chats) -> None:
+    chat = chats()
+    say(chat, *"abc")
+
+    def summarizer(_messages: list[Message]) -> str:
+        chats().clear()
+        return "they said secrets"
+
+    assert chat.summarize(summarizer, keep=0) is None
+    say(chat, "d")
+    assert (chat.summaries(), contents(chat.context(turns=9))) == ([], ["d"])
+
+
+def test_a_switch_while_the_model_works_leaves_the_summary_with_its_branch(chats) -> None:
+    chat = chats()
+    say(chat, *"abcd")
+    chat.fork("draft", at=1)
+
+    def summarizer(_messages: list[Message]) -> str:
+        chats().switch("draft")
+        return "of main"
+
+    assert chat.summarize(summarizer, keep=1) is not None
+    assert chat.summaries() == []
+    assert [kept.text for kept in chats(branch="main").summaries()] == ["of main"]
+    assert chats(branch="main").summarize(lambda _messages: "again", keep=0) is not None
+
+
+def test_no_transaction_is_open_while_the_model_is_asked() -> None:
+    chat = conversation("k")
+    say(chat, *"abc")
+
+    def summarizer(_messages: list[Message]) -> str:
+        assert not connection.in_atomic_block
+        return "short"
+
+    with transaction.atomic(), pytest.raises(TransactionOpen):
+        chat.summarize(summarizer, keep=1)
+    assert chat.summarize(summarizer, keep=1) is not None
+
+
+class InATestCase(TestCase):
+    """The transaction that a host's TestCase opens is nobody's."""
+
+    def test_a_summary_can_be_made(self) -> None:
+        chat = conversation("k")
+        say(chat, *"abc")
+        assert chat.summarize(counting, keep=1) is not None
+        assert len(chat.context(turns=9)) == 2
+
+
+def test_an_async_summarizer_holds_no_thread(chats) -> None:
+    """While it waits, the thread that all database work of the loop shares is free."""
+    chat = chats()
+    say(chat, *"abc")
+
+    async def both() -> Any:
+        answered = asyncio.Event()
+
+        async def summarizer(_messages: list[Message]) -> str:
+            await answered.wait()
+            return "short"
+
+        async def meanwhile() -> None:
+            assert await chats().acount() == 3
+            answered.set()
+
+        made, _none = await asyncio.gather(chat.asummarize(summarizer, keep=1), meanwhile())
+        return made
+
+    assert async_to_sync(both)().text == "short"
+
+
+def test_a_sync_summarizer_does_not_hold_the_thread_of_the_database(chats) -> None:
+    chat = chats()
+    say(chat, *"abc")
+    answered = threading.Event()
+
+    def summarizer(_messages: list[Message]) -> str:
+        assert answered.wait(20)
+        return "short"
+
+    async def both() -> Any:
+        async def meanwhile() -> None:
+            assert await chats().acount() == 3
+            await sync_to_async(answered.set)()
+
+        made, _none = await asyncio.gather(chat.asummarize(summarizer, keep=1), meanwhile())
+        return made
+
+    assert async_to_sync(both)().text == "short"
+
+
+def test_a_cancelled_summary_blocks_nobody(chats) -> None:
+    chat = chats()
+    say(chat, *"abc")
+
+    async def cancelled() -> None:
+        async def summarizer(_messages: list[Message]) -> str:
+            task.cancel()
+            await asyncio.sleep(0)
+            return "too late"
+
+        task = asyncio.ensure_future(chat.asummarize(summarizer, keep=1))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async_to_sync(cancelled)()
+    assert chat.summarize(counting, keep=1) is not None
+
+
+def test_a_store_that_fails_before_the_model_is_asked_is_tried_again() -> None:
+    class Failing(MemoryAdapter):
+        fails = True
+
+        def read(self, at: Address, span: Span = EVERYTHING) -> Slice:
+            if self.fails and span.before is not None:
+                raise ConnectionError("gone")
+            return super().read(at, span)
+
+    adapter = Failing()
+    chat = conversation("k", adapter=adapter)
+    say(chat, *"abc")
+    with pytest.raises(ConnectionError):
+        chat.summarize(counting, keep=1)
+    adapter.fails = False
+    assert chat.summarize(counting, keep=1) is not None
+
+
+def test_a_summary_of_what_is_cleared_meanwhile_is_not_shown() -> None:
+    """Between the read of the summary and that of the window."""
+
+    class Clearing(MemoryAdapter):
+        def window(self, at: Address, budget: Budget) -> Slice:
+            self.clear(at)
+            return super().window(at, budget)
+
+    chat = conversation("k", adapter=Clearing())
+    say(chat, *"abc")
+    assert chat.summarize(counting, keep=1) is not None
+    assert chat.context(turns=9) == []
+
+
+def test_a_kept_summary_is_told(chats) -> None:
+    told: list[dict[str, Any]] = []
+
+    def note(signal: Any, sender: Any, **said: Any) -> None:
+        told.append(said)
+
+    signals.summary_kept.connect(note)
+    try:
+        say(chats(), *"abc")
+        chats().summarize(counting, keep=1)
+        chats().summarize(counting, keep=1)
+    finally:
+        signals.summary_kept.disconnect(note)
+    assert [(one["branch"], one["first_seq"], one["last_seq"]) for one in told] == [("main", 1, 2)]
+
+
+def test_a_back_end_without_summaries_says_so(redis_client) -> None:
+    chat = conversation("k", adapter=RedisAdapter(redis_client))
+    say(chat, *"abc")
+    with pytest.raises(NotSupported):
+        chat.summaries()
+    with pytest.raises(NotSupported):
+        chat.summarize(counting, keep=1)

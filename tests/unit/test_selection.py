@@ -1,0 +1,187 @@
+"""Where a history may be cut: what is left is always taken by a provider, within its budget, and as long as can be."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from chat_memory import Message, Summary, ValidationError
+from chat_memory.history import bounds, selection
+from chat_memory.records import Budget
+from chat_memory.storage.windowing import newest_turns
+from tests.histories import calling, histories, numbered, refused, said
+
+pytestmark = pytest.mark.once
+
+budgets = st.builds(
+    lambda unit, size, system: Budget(**{unit: size}, system=system),
+    st.sampled_from(["turns", "messages", "tokens"]),
+    st.integers(1, 60),
+    st.booleans(),
+)
+
+
+def system_of(history: Sequence[Message]) -> list[Message]:
+    return [message for message in history if message.role == "system"]
+
+
+def window(history: Sequence[Message], budget: Budget) -> list[Message]:
+    """As a conversation gives it: the newest turns of an adapter, made safe."""
+    along = system_of(history) if budget.system else []
+    return selection.pair_safe(newest_turns(history, budget, along, whole=True) or [])
+
+
+def fits(ending: Sequence[Message], budget: Budget, along: Sequence[Message]) -> bool:
+    tokens = sum(message.tokens or 0 for message in [*ending, *along])
+    return (
+        (budget.turns is None or sum(message.role == "user" for message in ending) <= budget.turns)
+        and (budget.messages is None or len(ending) <= budget.messages)
+        and (budget.tokens is None or tokens <= budget.tokens)
+    )
+
+
+def longest(history: Sequence[Message], budget: Budget) -> list[Message]:
+    """The window by definition: of all endings that begin with a turn, the longest that fits and is taken."""
+    along = system_of(history) if budget.system else []
+    spoken = said(history)
+    endings = [spoken[n:] for n, message in enumerate(spoken) if message.role == "user"] + [[]]
+    good = [ending for ending in endings if fits(ending, budget, along) and not refused(history, ending)]
+    return sorted([*along, *good[0]], key=lambda message: message.seq or 0) if good else []
+
+
+@settings(max_examples=200)
+@given(histories, budgets)
+def test_every_window_is_taken_fits_and_is_the_longest_that_does(history: list[Message], budget: Budget) -> None:
+    """FEATURES N35-N37, E16, E05."""
+    shown = window(history, budget)
+    assert refused(history, shown) == []
+    assert shown == longest(history, budget)
+    spoken = said(shown)
+    assert spoken == said(history)[len(said(history)) - len(spoken) :]
+    assert [message.role for message in spoken[:1]] in ([], ["user"])
+
+
+@settings(max_examples=200)
+@given(histories, budgets, st.integers(0, 45))
+def test_what_a_summary_covers_goes_as_far_as_whole_turns_and_pairs_allow(
+    history: list[Message], budget: Budget, covered: int
+) -> None:
+    before, covered = window(history, budget), covered % (len(history) + 1)
+    after = selection.uncovered(before, covered)
+    assert system_of(after) == system_of(before)
+    gone = [message for message in before if message not in after]
+    assert all((message.seq or 0) <= covered for message in gone)
+    assert refused(history, after) == []
+    spoken = said(after)
+    for n, message in enumerate(spoken[1:], 1):  # no further turn could go
+        if message.role == "user" and all((one.seq or 0) <= covered for one in spoken[:n]):
+            assert refused(history, spoken[n:])
+
+
+@settings(max_examples=200)
+@given(histories, st.integers(0, 45))
+def test_a_new_answer_keeps_all_that_is_before_it_and_parts_no_pair(history: list[Message], at: int) -> None:
+    at %= len(history) + 2
+    kept = selection.last_kept(history, at)
+    if not 1 <= at <= len(history):
+        assert kept is None
+        return
+    assert kept is not None
+    wanted = at if history[at - 1].role == "user" else at - 1
+    parted = {cut for cut in range(wanted + 1) if parts(history, cut)}
+    assert kept == max(set(range(wanted + 1)) - parted)
+
+
+def parts(history: Sequence[Message], cut: int) -> bool:
+    """Whether a call is kept without one of its results, or without a result that was never asked for."""
+    lost = set(refused(history, history[:cut]))
+    return bool(lost & {message.seq for message in history[cut:]})
+
+
+@settings(max_examples=200)
+@given(histories.filter(bool), st.integers(0, 45))
+def test_a_new_answer_needs_no_more_than_what_follows_it_where_nothing_there_is_orphaned(
+    history: list[Message], at: int
+) -> None:
+    at = at % len(history) + 1
+    rest = history[at - 1 :]
+    if not selection.orphaned(rest):
+        assert selection.last_kept(rest, at) == selection.last_kept(history, at)
+
+
+LATE = numbered(
+    [
+        Message.system("s"),
+        Message.user("slow job"),
+        calling("c1", "c2"),
+        Message.tool("1", tool_call_id="c1"),
+        Message.user("still there?"),
+        Message.tool("2", tool_call_id="c2"),
+        Message.assistant("done"),
+    ]
+)
+"""One of two results comes after the next question."""
+
+
+def positions(messages: Sequence[Message]) -> list[int | None]:
+    return [message.seq for message in messages]
+
+
+def test_a_late_result_brings_both_turns_or_none() -> None:
+    assert positions(window(LATE, Budget(turns=1))) == [1]
+    assert positions(window(LATE, Budget(turns=2))) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_covered_turn_stays_where_a_later_one_answers_its_call() -> None:
+    assert positions(selection.uncovered(LATE, 4)) == [1, 2, 3, 4, 5, 6, 7]
+    assert positions(selection.uncovered(LATE, 7)) == [1]
+
+
+def test_a_new_answer_begins_before_the_call_of_a_late_result() -> None:
+    """The question in between goes with it."""
+    assert [selection.last_kept(LATE, at) for at in range(9)] == [None, 0, 2, 2, 2, 2, 2, 6, None]
+
+
+def test_a_summary_stands_after_the_system_messages_that_open_the_conversation() -> None:
+    made: Any = Summary(1, 4, "they greeted", "m", 9, None)  # type: ignore[arg-type]  # the time is not shown
+    history = numbered([Message.system("be kind"), Message.user("u"), Message.system("be brief"), Message.user("v")])
+    shown = selection.with_summary(history, made)
+    assert [message.content for message in shown] == [
+        "be kind",
+        "Previous conversation summary: they greeted",
+        "u",
+        "be brief",
+        "v",
+    ]
+    assert (shown[1].role, shown[1].tokens) == ("system", 9)
+    assert [message.content for message in selection.with_summary([], made)] == [shown[1].content]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "field"),
+    [
+        ({}, "window"),
+        ({"turns": 1, "tokens": 1}, "window"),
+        ({"turns": 0, "messages": 0}, "window"),
+        ({"turns": -1}, "turns"),
+        ({"messages": -2}, "messages"),
+        ({"tokens": 1.5}, "tokens"),
+        ({"turns": True}, "turns"),
+        ({"turns": "3"}, "turns"),
+        ({"turns": 3, "system": None}, "system"),
+    ],
+)
+def test_a_budget_is_one_whole_number_from_0(sizes: dict[str, Any], field: str) -> None:
+    """FEATURES N35, J14."""
+    given_sizes = {"turns": None, "messages": None, "tokens": None, "system": True, **sizes}
+    system = given_sizes.pop("system")
+    with pytest.raises(ValidationError) as refusal:
+        bounds.budget(**given_sizes, system=system)
+    assert refusal.value.field == field
+    assert isinstance(refusal.value, ValueError)
+
+
+def test_a_budget_of_0_is_nothing() -> None:
+    assert bounds.budget(0, None, None, system=True) is None
+    assert bounds.budget(None, None, 7, system=False) == Budget(tokens=7, system=False)
