@@ -57,7 +57,7 @@ def check_settings(**_kwargs: Any) -> list[CheckMessage]:
         typed = load({key: value for key, value in given.items() if key in NAMES})
         check_workspace(typed.default_workspace)
     except msgspec.ValidationError as error:
-        errors.append(_error(3, f"CHAT_MEMORY: {error}", "See chat_memory.conf."))
+        errors.append(_error(3, f"CHAT_MEMORY: {error}", "The settings are described in chat_memory.conf."))
     except ValidationError as error:
         errors.append(
             _error(5, f"CHAT_MEMORY['DEFAULT_WORKSPACE']: {error.reason}.", "Name a slug, such as 'default'.")

@@ -81,7 +81,7 @@ class Branches(Reads):
         """
         shared = _shared({branch.name: branch for branch in self.branches()}, check_branch(source), check_branch(into))
         target = self._on(into)
-        said = self._on(source).since(shared)
+        said = self._on(source)._stored(Span(after=shared))
         if not said:
             return target._unchanged()
         fresh = [msgspec.structs.replace(message, seq=None) for message in said]
@@ -101,9 +101,9 @@ class Branches(Reads):
             NotSupported: the back end has no branches.
         """
         at = whole(at, "at")
-        said = self._read(Span(after=max(0, at - 1)))
+        said = self._stored(Span(after=max(0, at - 1)))
         if selection.orphaned(said):
-            said = self._read(Span())
+            said = self._stored(Span())
         kept = selection.last_kept(said, at)
         if kept is None:
             raise self._nothing_at(at)
@@ -137,7 +137,7 @@ class Branches(Reads):
             NotSupported: the back end cannot edit messages.
         """
         seq = whole(seq, "seq")
-        found = self._read(Span(after=max(0, seq - 1), before=seq + 1))
+        found = self._stored(Span(after=max(0, seq - 1), before=seq + 1))
         if not found:
             raise self._nothing_at(seq)
         commit = self._adapter.edit(self._address, restated(found[0], content))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from asgiref.sync import sync_to_async
 
 from chat_memory.exceptions import MessageNotFound, VersionConflict
@@ -57,7 +58,7 @@ class Reads(Handle):
         Raises:
             MessageNotFound: the conversation shows no message of this id.
         """
-        found = self._read(Span(before=self._position(message_id) + 1))
+        found = self._stored(Span(before=self._position(message_id) + 1))
         if not found or found[-1].id != message_id:  # another branch came to speak between the two reads
             raise self._no_such(message_id)
         return found
@@ -145,6 +146,12 @@ class Reads(Handle):
 
     def _read(self, span: Span) -> list[Message]:
         return self.read(span).messages
+
+    def _stored(self, span: Span) -> list[Message]:
+        """What the database holds now, for who goes on from it; a cache in mode bounded may be behind."""
+        header = self._adapter.peek(self._address)
+        self._remember(header)
+        return self._read(msgspec.structs.replace(span, min_version=header.version if header else 0))
 
     def _unchanged(self, if_version: int | None = None) -> Receipt:
         """The receipt of an append of nothing."""

@@ -88,7 +88,7 @@ def export_conversations(
             continue
         write(render(transcript))
         sessions += 1
-        messages += len(transcript.messages)
+        messages += sum(map(len, (transcript.messages, *(branch.messages for branch in transcript.branches))))
         on_session(sessions)
     if key is not None and not sessions:
         raise SessionNotFound(f"workspace {workspace!r} has no such conversation: {key!r}")

@@ -194,7 +194,7 @@ class RedisAdapter(Adapter):
             self.add_workspace(at.workspace)
         number = self._command("GET", self._workspace_key(at.workspace))
         if number is None:
-            raise WorkspaceNotFound(f"there is no workspace {at.workspace!r}")
+            raise WorkspaceNotFound(f"there is no workspace {at.workspace!r}, and CREATE_WORKSPACES is False")
         return str(uuid7()), int(number)
 
     def _change(self) -> tuple[int, int | str]:

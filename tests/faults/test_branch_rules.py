@@ -141,11 +141,8 @@ AHEAD: dict[str, Callable[[], Any]] = {
 }
 
 
-BEHIND = pytest.param("bounded", marks=pytest.mark.xfail(reason="these calls read through the cache before they write"))
-
-
 @pytest.mark.parametrize("call", AHEAD)
-@pytest.mark.parametrize("mode", ["off", "strict", BEHIND], indirect=True)
+@pytest.mark.parametrize("mode", MODES, indirect=True)
 def test_nothing_is_written_by_what_an_old_entry_says(mode: str, call: str) -> None:
     """FEATURES N06: bounded reads may be behind, but a change is made to what the database holds."""
     conversation("k").append(Message.user("a"))
@@ -155,7 +152,6 @@ def test_nothing_is_written_by_what_an_old_entry_says(mode: str, call: str) -> N
     assert AHEAD[call]() == {"edit": "B", "until": ["a", "b"], "regenerate": "ab", "merge": 1}[call]
 
 
-@pytest.mark.xfail(reason="the new branch's version passes that of the branch it left, not that of what spoke")
 @pytest.mark.parametrize("mode", MODES, indirect=True)
 def test_version_of_what_speaks_never_goes_back(mode: str) -> None:
     """FEATURES N06, N47: also where a branch that does not speak is gone on with from an earlier message."""

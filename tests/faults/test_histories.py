@@ -26,7 +26,7 @@ from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound, MessageConflict, MessageNotFound
 from chat_memory.history.conversation import Conversation
 from chat_memory.storage.orm import DjangoAdapter
-from tests.faults.looks import LOOKS, PLACES, VIEWS, Look, last, shown
+from tests.faults.looks import CACHED, LOOKS, PLACES, VIEWS, Look, last, shown
 from tests.faults.model import History, Listed, Said, State, window
 from tests.faults.stage import FORMAT, PATIENT
 
@@ -40,7 +40,7 @@ ROLES = ("user", "assistant", "user", "system", "assistant")
 MODES = st.sampled_from(["off", "strict", "strict", "bounded", "bounded"])
 TAILS = st.sampled_from([1, 3, 8, *[50] * 5])
 AGES = st.sampled_from([3600.0, 7200.0])
-SOME_LOOKS = st.lists(LOOKS, min_size=2, max_size=5)
+SOME_LOOKS = st.lists(LOOKS, min_size=3, max_size=6)
 
 
 class Step(NamedTuple):
@@ -236,8 +236,6 @@ class Histories(RuleBasedStateMachine):
         line = self.line
         if not line.shown or len(self.history.lines) >= MOST_BRANCHES:
             return None
-        if self.history.name(self.at) != self.history.speaker:  # the version of what speaks might go back
-            return None
         kept = last(line.shown, 4 - n % 4)[0]
         assert chat.truncate_after(kept.id) == len(line.said) - kept.seq
         if kept.seq == len(line.said):
@@ -247,7 +245,7 @@ class Histories(RuleBasedStateMachine):
 
     def edit(self, chat: Conversation, n: int) -> History | None:
         full = self.line.shown
-        if not full or len(self.maybe[self.at]) > 1:  # bounded: an old entry may not show what is to be edited
+        if not full:
             return None
         was = full[n % len(full)]
         text = f"{was.text}, or {n}"
@@ -324,7 +322,7 @@ class Histories(RuleBasedStateMachine):
         knows = look.own and not look.kind.startswith("window")
         may = {each for each in self.maybe[at] if not knows or each.version >= least} if mode == "bounded" else {state}
         assert found in {view(each.shown) for each in may}, (mode, at, look, found, state)
-        if look.n:  # else nobody may have been asked
+        if look.n and VIEWS[look.kind] in CACHED:  # else Redis may not have been asked
             self.reads[mode] += 1
             self.hits[mode] += self.counted["hits"] - hits
 
@@ -384,4 +382,4 @@ def test_no_sequence_shows_a_history_that_was_not(mode: str, redis_client: Redis
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert hits[mode] > LEAST_HITS * reads[mode]
+    assert hits[mode] > LEAST_HITS * reads[mode], (hits, reads)

@@ -86,3 +86,23 @@ def test_a_lineage_may_be_deeper_than_a_condition() -> None:
     assert [message.id for message in chat.until("0")] == ["0"]
     assert chat.summarize(lambda _messages: "all", keep=0) is not None
     assert chat.fork("leaf", at=1).count() == 1
+
+
+@pytest.mark.postgresql
+def test_branches_work_on_djangos_own_cursor(settings) -> None:
+    """Which binds on the client, so that a number has no type but what the statement gives it."""
+    settings.CHAT_MEMORY = {"RAW_CURSOR": False}
+    regenerated()
+    chat = conversation("k", "acme")
+    chat.append(Message.user("c", id="c"), Message.system("s", id="s"))
+    assert chat.edit(1, "Q").content == "Q"
+    assert [former.content for former in chat.revisions(1)] == ["q"]
+    assert [message.id for message in chat.until("c")] == ["q", "b", "c"]
+    assert chat.summarize(lambda _messages: "so far", keep=2) is not None
+    assert len(chat.context(turns=1)) == 3
+    for budget in ({"turns": 1}, {"messages": 2}, {"tokens": 20}):
+        assert "c" in {message.id for message in chat.window(**budget)}
+        assert conversation("k", "acme", branch="main").window(**budget)
+    chat.fork("leaf", at=2).append(Message.user("d"))
+    assert chat.truncate_after("b") == 2
+    assert conversation("k", "acme").usage().messages == 6

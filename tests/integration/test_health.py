@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
 from chat_memory import Message, conversation, wiring
 from chat_memory.health import Health, ahealth, health
@@ -104,7 +104,12 @@ def test_wrong_settings_are_an_answer_too(settings, given: dict[str, Any]) -> No
 
 def test_who_asks_at_the_same_moment_gets_the_same_answer() -> None:
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(health().status)) for _ in range(8)]
+
+    def look() -> None:
+        found.append(health().status)
+        connections.close_all()
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

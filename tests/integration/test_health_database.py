@@ -31,7 +31,10 @@ def database(**given: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        connections["other"].close()
+        other = connections["other"]
+        other.close()
+        if other.connection is not None:  # Django leaves a database in memory open
+            other.connection.close()
         del connections["other"]
         del connections.settings["other"]
 

@@ -283,7 +283,7 @@ class MemoryAdapter(Adapter):
             raise BranchNotFound(f"conversation {at.key!r} has no branch {at.branch!r}")
         if at.workspace not in self._workspaces:
             if not settings.create_workspaces:
-                raise WorkspaceNotFound(f"there is no workspace {at.workspace!r}")
+                raise WorkspaceNotFound(f"there is no workspace {at.workspace!r}, and CREATE_WORKSPACES is False")
             self.add_workspace(at.workspace)
         whole = changes.made(at, self._workspaces[at.workspace].id, fields, self._clock())
         return View(whole, whole.branches[MAIN_BRANCH])

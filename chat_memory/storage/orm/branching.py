@@ -44,7 +44,7 @@ def fork(alias: str, at: Address, name: str, seq: int | None, *, switch: bool) -
             left = source.header
             made, parent = _made(source, name, left.last_seq if seq is None else seq)
             if switch:
-                speak(source.root, source.row, made)
+                speak(source.root, _speaker(source), made)
             return _to_branch(made, source.root, parent), left
 
     return retrying(alias, write)
@@ -111,9 +111,8 @@ def switch(alias: str, at: Address, name: str) -> Header | None:
             known = {row.branch: row for row in family(held.root)} if held else {}
             if held is None or name not in known:
                 raise BranchNotFound(f"conversation {at.key!r} has no branch {name!r}")
-            root, target = held.root, known[name]
-            speaker = next(row for row in known.values() if row.pk == (root.head_id or root.pk))
-            if target is speaker:
+            root, target, speaker = held.root, known[name], _speaker(held)
+            if target.pk == speaker.pk:
                 return None
             return speak(root, speaker, root if target.pk == root.pk else target)
 
@@ -151,6 +150,12 @@ def revisions(alias: str, at: Address, seq: int) -> list[Revision]:
         workspace_id=rows.row.workspace_id, session_id=lineage(rows.row).owner(seq), seq=seq
     )
     return [Revision(seq, content_of(row.content, row.parts), row.edited_at) for row in former.order_by("id")]
+
+
+def _speaker(rows: Rows) -> Session:
+    """The branch that speaks, which need not be the one that is meant."""
+    speaks = rows.root.head_id or rows.root.pk
+    return next((row for row in rows if row.pk == speaks), None) or family(rows.root).get(pk=speaks)
 
 
 def _made(source: Rows, name: str, seq: int) -> tuple[Session, Session]:

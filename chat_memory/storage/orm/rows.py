@@ -166,7 +166,7 @@ def _workspace_id(alias: str, slug: str) -> int:
     found = workspaces.filter(slug=slug).values_list("pk", flat=True).first()
     if found is None:
         if not settings.create_workspaces:
-            raise WorkspaceNotFound(f"there is no workspace {slug!r}")
+            raise WorkspaceNotFound(f"there is no workspace {slug!r}, and CREATE_WORKSPACES is False")
         workspaces.bulk_create([Workspace(slug=slug)], ignore_conflicts=True)
         found = workspaces.values_list("pk", flat=True).get(slug=slug)
     return found

@@ -63,7 +63,8 @@ def ancestors() -> str:
     """The rows above a branch, each with the part of it that the branch shows; both vendors."""
     return f"""
 WITH RECURSIVE lineage(id, workspace_id, parent_id, low, high) AS (
-  SELECT s.id, s.workspace_id, s.parent_id, COALESCE(s.fork_seq, 0), %(high)b FROM {SESSION} s WHERE {BY_ID}
+  SELECT s.id, s.workspace_id, s.parent_id, COALESCE(s.fork_seq, 0), CAST(%(high)b AS bigint)
+  FROM {SESSION} s WHERE {BY_ID}
   UNION ALL
   SELECT p.id, p.workspace_id, p.parent_id, COALESCE(p.fork_seq, 0), l.low
   FROM lineage l JOIN {SESSION} p ON p.id = l.parent_id AND p.workspace_id = l.workspace_id
