@@ -1,5 +1,7 @@
 """What only rows can get wrong about branches: handles made of them, and lineages deeper than a statement may be."""
 
+from typing import Any
+
 import pytest
 
 from chat_memory import Message, conversation
@@ -100,7 +102,8 @@ def test_branches_work_on_djangos_own_cursor(settings) -> None:
     assert [message.id for message in chat.until("c")] == ["q", "b", "c"]
     assert chat.summarize(lambda _messages: "so far", keep=2) is not None
     assert len(chat.context(turns=1)) == 3
-    for budget in ({"turns": 1}, {"messages": 2}, {"tokens": 20}):
+    budgets: tuple[dict[str, Any], ...] = ({"turns": 1}, {"messages": 2}, {"tokens": 20})
+    for budget in budgets:
         assert "c" in {message.id for message in chat.window(**budget)}
         assert conversation("k", "acme", branch="main").window(**budget)
     chat.fork("leaf", at=2).append(Message.user("d"))
