@@ -9,7 +9,7 @@ from typing import Self
 import msgspec
 from asgiref.sync import sync_to_async
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
 from chat_memory.history import selection
 from chat_memory.history.bounds import whole
@@ -100,7 +100,9 @@ class Branches(Reads):
             MessageNotFound: the conversation shows no message at ``at``.
             NotSupported: the back end has no branches.
         """
-        at = whole(at, "at")
+        return self._here()._regenerated(whole(at, "at"))
+
+    def _regenerated(self, at: int) -> Self:
         said = self._stored(Span(after=max(0, at - 1)))
         if selection.orphaned(said):
             said = self._stored(Span())
@@ -119,11 +121,12 @@ class Branches(Reads):
             MessageNotFound: the conversation shows no message of this id.
             NotSupported: the back end has no branches.
         """
-        seq = self._position(message_id)
-        header = self._adapter.peek(self._address)
+        here = self._here()
+        seq = here._position(message_id)
+        header = self._adapter.peek(here._address)
         if header is not None and header.last_seq == seq:
             return 0
-        _chat, last_seq = self._forked(f"truncated-{uuid7()}", seq, switch=True)
+        _chat, last_seq = here._forked(f"truncated-{uuid7()}", seq, switch=True)
         return last_seq - seq
 
     def edit(self, seq: int, content: Content) -> Message:
@@ -136,12 +139,12 @@ class Branches(Reads):
             MessageNotFound: the conversation shows no message there.
             NotSupported: the back end cannot edit messages.
         """
-        seq = whole(seq, "seq")
-        found = self._stored(Span(after=max(0, seq - 1), before=seq + 1))
+        seq, here = whole(seq, "seq"), self._here()
+        found = here._stored(Span(after=max(0, seq - 1), before=seq + 1))
         if not found:
             raise self._nothing_at(seq)
-        commit = self._adapter.edit(self._address, restated(found[0], content))
-        self._announce(message_edited, seq=seq, version=commit.header.version)
+        commit = self._adapter.edit(here._address, restated(found[0], content))
+        here._announce(message_edited, seq=seq, version=commit.header.version)
         return commit.messages[0]
 
     def revisions(self, seq: int) -> list[Revision]:
@@ -183,6 +186,10 @@ class Branches(Reads):
     async def arevisions(self, seq: int) -> list[Revision]:
         """Async twin of ``revisions``."""
         return await sync_to_async(self.revisions)(seq)
+
+    def _here(self) -> Self:
+        """The branch that speaks now by its name: what is found on it is changed there, whoever switches meanwhile."""
+        return self if self._address.branch != CURRENT else self._on(self._speaker())
 
     def _forked(self, name: str, seq: int | None, *, switch: bool = False) -> tuple[Self, int]:
         """The conversation on a new branch, and the last position of the branch that was left, at that moment."""

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from chat_memory.exceptions import MessageNotFound, VersionConflict
 from chat_memory.history.bounds import check_span, whole
 from chat_memory.history.handle import Handle
-from chat_memory.history.validation import unstorable
+from chat_memory.history.validation import plain, unstorable
 from chat_memory.records import Json, Message, Receipt, SessionRecord, Slice, Span
 from chat_memory.storage.listing import Filter, Usage
 
@@ -168,7 +168,7 @@ class Reads(Handle):
             MessageNotFound: the conversation shows no message of this id.
         """
         storable = isinstance(message_id, str) and not unstorable(message_id)
-        seq = self._adapter.locate(self._address, str(message_id)) if storable else None
+        seq = self._adapter.locate(self._address, plain(message_id)) if storable else None
         if seq is None:
             raise self._no_such(message_id)
         return seq

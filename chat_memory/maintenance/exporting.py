@@ -192,7 +192,8 @@ def _whole(session: Session) -> Transcript | None:
             return None
         branches = branch_lines(adapter, main, found.header.base_seq)
         summaries = summary_lines(adapter, main)
-        if len(before) == 1 or adapter.branches(main) == before:
+        after = adapter.branches(main)
+        if after == before or not (len(after) > 1 or summaries):
             return msgspec.structs.replace(_transcript(session, found), branches=branches, summaries=summaries)
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from chat_memory.choices import MAIN_BRANCH, Role
 from chat_memory.exceptions import ValidationError
-from chat_memory.history.validation import BRANCH_LENGTH, check_key, object_of, unstorable
+from chat_memory.history.validation import BRANCH_LENGTH, check_key, check_model, object_of, unstorable
 from chat_memory.records import Message, as_utc
 
 AUTO, CHAT_MEMORY, OPENAI = "auto", "chat_memory", "openai"
@@ -28,6 +28,8 @@ _MOMENTS = ("archived_at", "expires_at")
 _OWN_KEYS = {"key", "user_key", "created_at", "base_seq", "messages", "branches", "summaries", *_FIELDS, *_MOMENTS}
 _OPENAI_KEYS = {"id", "messages", "metadata"}
 _MESSAGE_KEYS = set(Message.__struct_fields__) - {"content_absent"}
+_BRANCH_KEYS = {"name", "parent", "fork_seq", "base_seq", "current", "created_at", "messages"}
+_SUMMARY_KEYS = {"branch", "first_seq", "last_seq", "text", "model", "created_at"}
 _EXTRAS = "openai"
 _DEVELOPER = "developer"
 _OTHER_LINE_ENDS = "\x85\u2028\u2029"
@@ -152,9 +154,7 @@ def _line(record: dict[str, Any]) -> bytes:
 
 
 def _read_own(record: dict[str, Any]) -> Transcript:
-    unknown = sorted(record.keys() - _OWN_KEYS)
-    if unknown:
-        raise ValidationError(f"this version does not know the key {unknown[0][:40]!r}")
+    _check_keys(record, _OWN_KEYS)
     # null is what other tools write for a value that is not there
     given = {name: value for name, value in record.items() if value is not None}
     key: Any = given.get("key")
@@ -203,6 +203,9 @@ def _branches(items: Any, key: str) -> list[BranchLine]:
 
 
 def _branch(item: dict[str, Any], known: set[str], key: str) -> BranchLine:
+    _check_keys(item, _BRANCH_KEYS)
+    if not isinstance(item.get("current", False), bool):
+        raise ValidationError("must be true or false", field="current")
     name = _name(item, "name")
     if name in known:
         raise ValidationError(f"there is a branch {name!r} already", field="name")
@@ -217,13 +220,23 @@ def _summaries(items: Any, known: set[str]) -> list[SummaryLine]:
     summaries = []
     for index, item in enumerate(_objects(items, "summaries")):
         with _within(f"summaries[{index}]"):
+            _check_keys(item, _SUMMARY_KEYS)
             first_seq, last_seq = _position(item, "first_seq"), _position(item, "last_seq")
-            if not first_seq <= last_seq:
-                raise ValidationError("must not be before first_seq", field="last_seq")
-            text, model = _text(item, "text"), _text(item, "model")
+            if not 1 <= first_seq <= last_seq:
+                raise ValidationError("must be from 1 to last_seq", field="first_seq")
+            text, model = _text(item, "text"), item.get("model", "")
+            if not text.strip():
+                raise ValidationError("must say something", field="text")
+            check_model(model)
             branch = _known(item, "branch", known)
             summaries.append(SummaryLine(branch, first_seq, last_seq, text, model, _made_at(item)))
     return summaries
+
+
+def _check_keys(item: dict[str, Any], known: set[str]) -> None:
+    unknown = sorted(item.keys() - known)
+    if unknown:
+        raise ValidationError(f"this version does not know the key {unknown[0][:40]!r}")
 
 
 def _objects(items: Any, field: str) -> list[dict[str, Any]]:
@@ -256,9 +269,9 @@ def _name(item: Mapping[str, Any], field: str) -> str:
 
 def _known(item: Mapping[str, Any], field: str, known: set[str]) -> str:
     """The name of a branch that the line has told of."""
-    name = str(item.get(field, MAIN_BRANCH))
-    if name not in known:
-        raise ValidationError(f"names no branch that comes before it: {name[:40]!r}", field=field)
+    name = item.get(field, MAIN_BRANCH)
+    if not isinstance(name, str) or name not in known:
+        raise ValidationError(f"names no branch that comes before it: {str(name)[:40]!r}", field=field)
     return name
 
 

@@ -11,12 +11,19 @@ from django.db import transaction
 
 from chat_memory import wiring
 from chat_memory.choices import MAIN_BRANCH
-from chat_memory.exceptions import ChatMemoryError, WorkspaceNotFound
+from chat_memory.exceptions import ChatMemoryError, ValidationError, WorkspaceNotFound
 from chat_memory.history.announcing import announce
 from chat_memory.history.conversation import Conversation, conversation
 from chat_memory.history.naming import address
 from chat_memory.history.stamping import limits
-from chat_memory.history.validation import check_batch, check_session_fields, check_time, check_workspace
+from chat_memory.history.validation import (
+    Limits,
+    check_batch,
+    check_message,
+    check_session_fields,
+    check_time,
+    check_workspace,
+)
 from chat_memory.maintenance.formats import AUTO, Transcript, read_line
 from chat_memory.maintenance.lines import restore
 from chat_memory.maintenance.tenants import database
@@ -114,19 +121,12 @@ def _store(transcript: Transcript, home: Address, using: str | None) -> Report:
     if (began := _began(transcript)) is not None:
         check_time(began, "created_at")
         fields["created_at"] = began
+    _check(transcript, bounds)
     messages = transcript.messages
-    for batch in (messages, *(branch.messages for branch in transcript.branches)):
-        check_batch(batch, msgspec.structs.replace(bounds, batch=len(batch)))
 
-    def append(branch: Address, given: Sequence[Message]) -> int:
+    def append(branch: Address, given: Sequence[Message], after: int | None) -> int:
         chat = conversation(branch.key, branch.workspace, branch=branch.branch, using=using)
-        known = chat.session()
-        last_seq = known.last_seq if known else 0
-        added = 0
-        for start in range(0, len(given), bounds.batch):
-            receipt = chat.append(*given[start : start + bounds.batch])
-            added += sum(message.seq > last_seq for message in receipt.messages if message.seq)
-        return added
+        return _append(chat, given, after, bounds.batch)
 
     def write() -> Report:
         adapter = wiring.adapter(using)
@@ -136,13 +136,43 @@ def _store(transcript: Transcript, home: Address, using: str | None) -> Report:
             session, made = adapter.open(at, fields)
             if made:
                 announce(session_created, Conversation, adapter, at, version=session.version)
-            added = append(main, messages)
+            # What branches and summaries say of positions is true only where the messages are at theirs.
+            placed = bool(transcript.branches or transcript.summaries)
+            added = append(main, messages, transcript.base_seq if placed else None)
             more, total = restore(database(using), main, transcript, append)
             _keep_title(adapter, main, fields if made else {})
         added, total = added + more, total + len(messages)
         return Report(sessions=int(made), messages=added, replayed=total - added)
 
     return retrying(database(using), write)
+
+
+def _check(transcript: Transcript, bounds: Limits) -> None:
+    """What a line says must be storable as a whole before any of it is stored."""
+    for batch in (transcript.messages, *(branch.messages for branch in transcript.branches)):
+        check_batch(batch, msgspec.structs.replace(bounds, batch=len(batch)))
+    made = [branch.created_at for branch in transcript.branches] + [kept.created_at for kept in transcript.summaries]
+    for moment in filter(None, made):
+        check_time(moment, "created_at")
+    for summary in transcript.summaries:
+        check_message(Message.system(summary.text), bounds)
+
+
+def _append(chat: Conversation, given: Sequence[Message], after: int | None, size: int) -> int:
+    """Append in calls of that size; how many messages were new.
+
+    Raises:
+        ValidationError: ``after`` is given, and the messages are not at the positions that follow it.
+    """
+    known = chat.session()
+    last_seq = known.last_seq if known else 0
+    added = 0
+    for start in range(0, len(given), size):
+        stored = [message.seq or 0 for message in chat.append(*given[start : start + size]).messages]
+        added += sum(seq > last_seq for seq in stored)
+        if after is not None and stored != list(range(after + start + 1, after + start + 1 + len(stored))):
+            raise ValidationError(f"branch {chat.branch!r} is stored with other positions than the line has")
+    return added
 
 
 def _keep_title(adapter: Adapter, main: Address, fields: Mapping[str, Any]) -> None:

@@ -16,15 +16,18 @@ from chat_memory.models import Session, Summary
 from chat_memory.records import Address, Message, Span
 from chat_memory.storage.orm import DjangoAdapter, branching
 
-Append = Callable[[Address, Sequence[Message]], int]
-"""Appends messages to a branch; how many of them were new."""
+Append = Callable[[Address, Sequence[Message], int | None], int]
+"""Appends messages to a branch, the first at the position after one that is given; how many of them were new."""
 
 
 def branch_lines(adapter: DjangoAdapter, main: Address, base_seq: int) -> list[BranchLine]:
     """The branches of a conversation whose ``main`` shows what is after ``base_seq``, parents before children."""
     lines: list[BranchLine] = []
     bases = {MAIN_BRANCH: base_seq}
-    for branch in adapter.branches(main)[1:]:
+    waiting = adapter.branches(main)[1:]
+    while waiting:  # clocks differ, so a child may seem to be older than its parent
+        branch = next(each for each in waiting if (each.parent or MAIN_BRANCH) in bases)
+        waiting.remove(branch)
         base = branch.last_seq - branch.message_count
         parent = branch.parent or MAIN_BRANCH
         # What the parent has cleared is in no line of its own, so that the branch brings it along.
@@ -61,7 +64,7 @@ def restore(alias: str, main: Address, transcript: Transcript, append: Append) -
     for line in transcript.branches:
         at = msgspec.structs.replace(main, branch=line.name)
         made = branching.restore(alias, at, line)
-        added += append(at, line.messages)
+        added += append(at, line.messages, max(line.fork_seq, line.base_seq))
         total += len(line.messages)
         if line.current and made:
             current = line.name

@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from chat_memory import Message, ValidationError, conversation
 from chat_memory.maintenance.formats import read_line
+from chat_memory.models import Session
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -109,6 +111,9 @@ def test_other_forms_hold_what_speaks(tmp_path: Path) -> None:
         ([{"name": "main", "messages": []}], "branches[0].name"),
         ([{"name": "b", "parent": "later", "messages": []}], "branches[0].parent"),
         ([{"name": "b", "fork_seq": -1, "messages": []}], "branches[0].fork_seq"),
+        ([{"name": "b", "parent": None, "messages": []}], "branches[0].parent"),
+        ([{"name": "b", "current": "yes", "messages": []}], "branches[0].current"),
+        ([{"name": "b", "fork": 1, "messages": []}], "branches[0]"),
         ([{"name": "b", "fork_seq": 0}], "branches[0].messages"),
         ([{"name": "b", "messages": [{"role": 3}]}], "branches[0].messages[0].role"),
         ([{"name": "b", "messages": []}, {"name": "b", "messages": []}], "branches[1].name"),
@@ -124,10 +129,14 @@ def test_bad_branches_are_named(branches: object, named: str) -> None:
 @pytest.mark.parametrize(
     ("summary", "named"),
     [
-        ({"first_seq": 3, "last_seq": 2, "text": ""}, "summaries[0].last_seq"),
+        ({"first_seq": 3, "last_seq": 2, "text": "s"}, "summaries[0].first_seq"),
+        ({"last_seq": 2, "text": "s"}, "summaries[0].first_seq"),
         ({"first_seq": 1, "last_seq": 2, "text": "\x00"}, "summaries[0].text"),
-        ({"first_seq": 1, "last_seq": 2, "text": "", "branch": "b"}, "summaries[0].branch"),
-        ({"first_seq": 1, "last_seq": 2, "text": "", "created_at": "now"}, "summaries[0].created_at"),
+        ({"first_seq": 1, "last_seq": 2, "text": " "}, "summaries[0].text"),
+        ({"first_seq": 1, "last_seq": 2, "txt": "s"}, "summaries[0]"),
+        ({"first_seq": 1, "last_seq": 2, "text": "s", "model": "m" * 256}, "summaries[0].model"),
+        ({"first_seq": 1, "last_seq": 2, "text": "s", "branch": "b"}, "summaries[0].branch"),
+        ({"first_seq": 1, "last_seq": 2, "text": "s", "created_at": "now"}, "summaries[0].created_at"),
     ],
 )
 def test_bad_summaries_are_named(summary: object, named: str) -> None:
@@ -141,6 +150,9 @@ def test_bad_summaries_are_named(summary: object, named: str) -> None:
     [
         {"branches": [{"name": "b", "fork_seq": 9, "messages": []}]},
         {"summaries": [{"first_seq": 1, "last_seq": 9, "text": "too much"}]},
+        {"summaries": [{"first_seq": 1, "last_seq": 1, "text": "x", "created_at": "0001-01-01T00:00:00Z"}]},
+        {"summaries": [{"first_seq": 1, "last_seq": 1, "text": "x" * 2_000_000}]},
+        {"base_seq": 10, "branches": [{"name": "b", "fork_seq": 11, "base_seq": 2, "messages": []}]},
     ],
 )
 def test_a_line_beyond_its_own_messages_is_left_out_whole(more: dict[str, object], tmp_path: Path) -> None:
@@ -149,3 +161,24 @@ def test_a_line_beyond_its_own_messages_is_left_out_whole(more: dict[str, object
     with pytest.raises(CommandError):
         bring("two", tmp_path / "f")
     assert conversation("k", "two").session() is None
+
+
+def test_a_line_whose_positions_are_not_those_stored_is_left_out_whole(tmp_path: Path) -> None:
+    """A branch hangs on a position, which must be of the same message."""
+    grow("one")
+    export("one", tmp_path / "first.jsonl")
+    conversation("k", "two").append(Message.user("z", id="z"))
+    with pytest.raises(CommandError):
+        bring("two", tmp_path / "first.jsonl")
+    assert [message.id for message in conversation("k", "two").messages()] == ["z"]
+
+
+def test_a_child_may_seem_older_than_its_parent(tmp_path: Path) -> None:
+    chat = conversation("k", "one")
+    chat.append(*told(2))
+    chat.fork("parent").append(*told(1, begin=10))
+    conversation("k", "one", branch="parent").fork("child")
+    Session.objects.filter(branch="child").update(created_at=datetime(2020, 1, 1, tzinfo=UTC))
+    first = export("one", tmp_path / "first.jsonl")
+    bring("two", tmp_path / "first.jsonl")
+    assert export("two", tmp_path / "second.jsonl") == first

@@ -6,7 +6,9 @@ import pytest
 
 from chat_memory import Message, conversation
 from chat_memory.models import Session
+from chat_memory.records import Address
 from chat_memory.signals import messages_appended
+from chat_memory.storage.orm import DjangoAdapter
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -109,3 +111,33 @@ def test_branches_work_on_djangos_own_cursor(settings) -> None:
     chat.fork("leaf", at=2).append(Message.user("d"))
     assert chat.truncate_after("b") == 2
     assert conversation("k", "acme").usage().messages == 6
+
+
+@pytest.mark.parametrize("verb", ["edit", "truncate_after", "regenerate"])
+def test_a_switch_meanwhile_changes_nothing_of_where_a_change_is_made(verb: str) -> None:
+    """What was found on one branch is changed there, and never at the same position of another."""
+
+    class Switching(DjangoAdapter):
+        """Somebody switches between the look and the change."""
+
+        def edit(self, at: Address, message: Message) -> Any:
+            conversation("k", "acme").switch("draft")
+            return super().edit(at, message)
+
+        def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> Any:
+            conversation("k", "acme").switch("draft")
+            return super().fork(at, name, seq, switch=switch)
+
+    plain = conversation("k", "acme")
+    plain.append(*(Message.user(text, id=text) for text in "abc"))
+    plain.fork("draft", at=1).append(Message.user("x", id="x"), Message.user("y", id="y"))
+    chat = conversation("k", "acme", adapter=Switching())
+    if verb == "edit":
+        chat.edit(2, "B")
+        assert [message.content for message in conversation("k", "acme", branch="main").messages()] == ["a", "B", "c"]
+    elif verb == "truncate_after":
+        assert chat.truncate_after("b") == 1
+        assert [message.id for message in chat.messages()] == ["a", "b"]
+    else:
+        assert [message.id for message in chat.regenerate(2).messages()] == ["a", "b"]
+    assert [message.content for message in conversation("k", "acme", branch="draft").messages()] == ["a", "x", "y"]

@@ -85,6 +85,8 @@ def restore(alias: str, at: Address, origin: Origin) -> bool:
     seq, base = origin.fork_seq, origin.base_seq
     if seq > rows.row.last_seq:
         raise MessageNotFound(f"branch {origin.parent!r} has no message at position {seq}")
+    if base < min(seq, rows.row.base_seq):
+        raise MessageNotFound(f"branch {origin.parent!r} no longer has what follows position {base}")
     now, line = datetime.now(UTC), lineage(rows.row)
     Session(
         **_names(rows.root, at.branch),
