@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from chat_memory.choices import CURRENT
+from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import ValidationError
 
 Content = str | list[Any] | None
@@ -181,6 +181,11 @@ class Address(msgspec.Struct, frozen=True):
     pinned: bool = False
     cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET
 
+    @property
+    def means_whole(self) -> bool:
+        """Whether it is of the conversation itself, which a write may make, and not of a branch beside ``main``."""
+        return self.branch in (CURRENT, MAIN_BRANCH)
+
 
 class Header(msgspec.Struct, frozen=True):
     """The state of a session row: two equal headers guarantee equal histories.
@@ -195,6 +200,11 @@ class Header(msgspec.Struct, frozen=True):
     vtoken: int
     base_seq: int = 0
     last_seq: int = 0
+
+    @property
+    def visible(self) -> int:
+        """How many messages the session shows: positions have no holes."""
+        return self.last_seq - self.base_seq
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -80,7 +80,7 @@ class CachedAdapter(PassingAdapter):
         """See ``MessageStore.window``; bounded: from what the cache holds, where that is enough to know."""
         if self._coherence.policy.mode == "bounded":
             found = self.read(at, Span(last=self._tail, min_version=budget.min_version))
-            whole = found.header is None or found.header.last_seq - found.header.base_seq <= len(found.messages)
+            whole = found.header is None or found.header.visible <= len(found.messages)
             if whole or not budget.system:
                 taken = newest_turns(found.messages, budget, whole=whole)
                 if taken is not None:

@@ -29,7 +29,7 @@ def fault(entry: Entry, life: int, found: Slice, policy: Policy) -> str:
         return ""
     if entry.header != row:
         return "claims other bounds than the row it was read at"
-    if entry.whole and len(entry.messages) != row.last_seq - row.base_seq:
+    if entry.whole and len(entry.messages) != row.visible:
         return "claims to be whole, and is not"
     try:
         messages = decode(entry.messages, entry.last_seq)

@@ -84,7 +84,7 @@ class Entry(NamedTuple):
     @property
     def visible(self) -> int:
         """How many messages the session shows: positions have no holes."""
-        return 0 if self.header is None else self.header.last_seq - self.header.base_seq
+        return 0 if self.header is None else self.header.visible
 
     @property
     def is_everything(self) -> bool:

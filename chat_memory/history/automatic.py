@@ -23,7 +23,7 @@ class Summarising(Protocol):
 def watch(header: Header, adapter: Adapter, at: Address, tell: Callable[[int], None]) -> None:
     """After an append: once it is committed, tell how many messages no summary covers, if SUMMARIZE_AT or more."""
     threshold = live.now().summarize_at
-    if threshold is None or header.last_seq - header.base_seq < threshold or not adapter.can_summarize:
+    if threshold is None or header.visible < threshold or not adapter.can_summarize:
         return
 
     def look() -> None:

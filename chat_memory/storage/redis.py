@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 from redis.exceptions import NoScriptError, RedisError
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
+from chat_memory.choices import MAIN_BRANCH, Role
 from chat_memory.conf import settings
 from chat_memory.exceptions import (
     BranchNotFound,
@@ -188,7 +188,7 @@ class RedisAdapter(Adapter):
             BranchNotFound: a branch is made by a fork, never by a write.
             WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
         """
-        if at.branch not in (CURRENT, MAIN_BRANCH):
+        if not at.means_whole:
             raise BranchNotFound(f"conversation {at.key!r} has no branch {at.branch!r}")
         if settings.create_workspaces:
             self.add_workspace(at.workspace)

@@ -76,7 +76,7 @@ class MemoryAdapter(Adapter):
         with self._lock:
             view = self._find(at)
             if view is None:
-                if if_version and _is_main(at):
+                if if_version and at.means_whole:
                     raise VersionConflict(if_version, 0)
                 view = self._made(at)
             after, placed = changes.appended(view, at, messages, if_version, self._clock())
@@ -159,7 +159,7 @@ class MemoryAdapter(Adapter):
         with self._lock:
             view = self._find(at)
             if view is not None:
-                self._restore(at, None if _is_main(at) else changes.parted(view, self._clock()))
+                self._restore(at, None if at.means_whole else changes.parted(view, self._clock()))
         return view is not None
 
     def branches(self, at: Address) -> list[Branch]:
@@ -183,7 +183,7 @@ class MemoryAdapter(Adapter):
         with self._lock:
             view = self._find(at)
             if view is None:
-                if name == MAIN_BRANCH and _is_main(at):
+                if name == MAIN_BRANCH and at.means_whole:
                     return None
                 raise BranchNotFound(f"conversation {at.key!r} has no branch {name!r}")
             if view.conversation.head == name:
@@ -279,7 +279,7 @@ class MemoryAdapter(Adapter):
             BranchNotFound: a branch is made by a fork, never by a write.
             WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
         """
-        if not _is_main(at):
+        if not at.means_whole:
             raise BranchNotFound(f"conversation {at.key!r} has no branch {at.branch!r}")
         if at.workspace not in self._workspaces:
             if not settings.create_workspaces:
@@ -287,11 +287,6 @@ class MemoryAdapter(Adapter):
             self.add_workspace(at.workspace)
         whole = changes.made(at, self._workspaces[at.workspace].id, fields, self._clock())
         return View(whole, whole.branches[MAIN_BRANCH])
-
-
-def _is_main(at: Address) -> bool:
-    """Whether it is an address of the conversation as a whole, which a write may make."""
-    return at.branch in (CURRENT, MAIN_BRANCH)
 
 
 class _Workspace:

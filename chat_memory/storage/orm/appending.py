@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from django.db import IntegrityError, connections
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import VersionConflict
 from chat_memory.models import Message as MessageRow, Session
 from chat_memory.records import Address, Change, Commit, Header, Message
@@ -24,7 +24,7 @@ from chat_memory.storage.titles import first_title
 
 def append(alias: str, at: Address, messages: Sequence[Message], if_version: int | None) -> Commit:
     """Store the messages of one call; the contract is ``MessageStore.append``."""
-    if connections[alias].vendor == "postgresql" and at.branch in (CURRENT, MAIN_BRANCH) and owns_transaction(alias):
+    if connections[alias].vendor == "postgresql" and at.means_whole and owns_transaction(alias):
         try:
             commit = retrying(alias, lambda: _append_fast(alias, at, messages, if_version))
         except IntegrityError:
@@ -39,7 +39,7 @@ def append_locked(alias: str, at: Address, messages: Sequence[Message], if_versi
     with own_or_callers(alias):
         rows = lock(alias, at)
         if rows is None:
-            if if_version and at.branch in (CURRENT, MAIN_BRANCH):
+            if if_version and at.means_whole:
                 raise VersionConflict(if_version, 0)
             rows, _made = create(alias, at)
         known = _known(rows.row, messages)

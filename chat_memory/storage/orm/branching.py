@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
-from chat_memory.models import Revision as RevisionRow, Session
+from chat_memory.models import Message as MessageRow, Revision as RevisionRow, Session
 from chat_memory.records import Address, Branch, Change, Commit, Header, Message, Revision, uuid7
 from chat_memory.storage.mapping import READ_COLUMNS, content_of, to_messages, to_row
 from chat_memory.storage.orm.lineage import lineage
@@ -37,7 +37,7 @@ def fork(alias: str, at: Address, name: str, seq: int | None, *, switch: bool) -
             # Every refusal comes before the first write, for the caller's transaction may go on.
             if name == MAIN_BRANCH or (source and family(source.root).filter(branch=name).exists()):
                 raise BranchExists(f"conversation {at.key!r} has a branch {name!r} already")
-            if source is None and seq and at.branch in (CURRENT, MAIN_BRANCH):
+            if source is None and seq and at.means_whole:
                 raise MessageNotFound(f"conversation {at.key!r} shows no message at position {seq}")
             if source is None:
                 source, _made_now = create(alias, at, {"version": 1})
@@ -87,18 +87,9 @@ def restore(alias: str, at: Address, origin: Origin) -> bool:
         raise MessageNotFound(f"branch {origin.parent!r} has no message at position {seq}")
     if base < min(seq, rows.row.base_seq):
         raise MessageNotFound(f"branch {origin.parent!r} no longer has what follows position {base}")
-    now, line = datetime.now(UTC), lineage(rows.row)
-    Session(
-        **_names(rows.root, at.branch),
-        parent_id=line.owner(seq),
-        fork_seq=seq,
-        base_seq=base,
-        last_seq=max(seq, base),
-        message_count=max(0, seq - base),
-        last_turn=line.turn_at(seq) if seq > rows.row.base_seq else 0,
-        created_at=origin.created_at or now,
-        updated_at=now,
-    ).save(using=alias, force_insert=True)
+    line = lineage(rows.row)
+    turn = line.turn_at(seq) if seq > rows.row.base_seq else 0
+    _insert(rows.root, at.branch, line.owner(seq), seq=seq, base=base, turn=turn, created_at=origin.created_at)
     return True
 
 
@@ -108,7 +99,7 @@ def switch(alias: str, at: Address, name: str) -> Header | None:
     def write() -> Header | None:
         with own_or_callers(alias):
             held = lock(alias, at)
-            if held is None and name == MAIN_BRANCH and at.branch in (CURRENT, MAIN_BRANCH):
+            if held is None and name == MAIN_BRANCH and at.means_whole:
                 return None
             known = {row.branch: row for row in family(held.root)} if held else {}
             if held is None or name not in known:
@@ -135,7 +126,7 @@ def edit(alias: str, at: Address, message: Message) -> Commit:
             former = {"content": stored.content, "parts": stored.parts, "edited_at": now}
             RevisionRow.objects.using(alias).create(**where, **former)
             said = {"content": given.content, "parts": given.parts, "tokens": given.tokens}
-            type(stored)._default_manager.using(alias).filter(**where).update(**said)
+            MessageRow.objects.using(alias).filter(**where).update(**said)
             edited = to_messages([[said.get(name, getattr(stored, name)) for name in READ_COLUMNS]])
             _move_all_below(rows, stored.session_id)
             return Commit(tuple(edited), rows.header, Change(rows.header, before.version, before.vtoken))
@@ -156,8 +147,12 @@ def revisions(alias: str, at: Address, seq: int) -> list[Revision]:
 
 def _speaker(rows: Rows) -> Session:
     """The branch that speaks, which need not be the one that is meant."""
-    speaks = rows.root.head_id or rows.root.pk
-    return next((row for row in rows if row.pk == speaks), None) or family(rows.root).get(pk=speaks)
+    return _row(rows, rows.root.head_id or rows.root.pk)
+
+
+def _row(rows: Rows, ident: Any) -> Session:
+    """A row of the conversation; one that is there already is not read again."""
+    return next((row for row in rows if row.pk == ident), None) or family(rows.root).get(pk=ident)
 
 
 def _made(source: Rows, name: str, seq: int) -> tuple[Session, Session]:
@@ -170,23 +165,33 @@ def _made(source: Rows, name: str, seq: int) -> tuple[Session, Session]:
     if not row.base_seq <= seq <= row.last_seq:
         raise MessageNotFound(f"branch {row.branch!r} shows no message at position {seq}")
     line = lineage(row)
-    parent = family(root).get(pk=line.owner(seq))
+    parent = _row(source, line.owner(seq))
+    return _insert(root, name, parent.pk, seq=seq, base=row.base_seq, turn=line.turn_at(seq)), parent
+
+
+def _insert(
+    root: Session, name: str, parent_id: Any, *, seq: int, base: int, turn: int, created_at: datetime | None = None
+) -> Session:
+    """A new branch that shares the positions up to ``seq`` and shows those after ``base``."""
     now = datetime.now(UTC)
-    counters: dict[str, Any] = {
-        "last_seq": seq,
-        "base_seq": row.base_seq,
-        "message_count": seq - row.base_seq,
-        "last_turn": line.turn_at(seq),
-    }
-    made = Session(**_names(root, name), parent_id=parent.pk, fork_seq=seq, created_at=now, updated_at=now, **counters)
+    made = Session(
+        id=uuid7(),
+        workspace_id=root.workspace_id,
+        key=root.key,
+        branch=name,
+        parent_id=parent_id,
+        fork_seq=seq,
+        base_seq=base,
+        last_seq=max(seq, base),
+        message_count=max(0, seq - base),
+        last_turn=turn,
+        version=1,
+        vtoken=new_token(),
+        created_at=created_at or now,
+        updated_at=now,
+    )
     made.save(using=root._state.db, force_insert=True)
-    return made, parent
-
-
-def _names(root: Session, branch: str) -> dict[str, Any]:
-    """What a new branch of a conversation is called, and the state it begins in."""
-    names = {"id": uuid7(), "workspace_id": root.workspace_id, "key": root.key, "branch": branch}
-    return names | {"version": 1, "vtoken": new_token()}
+    return made
 
 
 def _move_all_below(rows: Rows, owner_id: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -32,6 +33,16 @@ def fetch(connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any]) 
         cursor.execute(_text_placeholders(sql), params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
+
+
+def uuid_value(connection: BaseDatabaseWrapper, ident: UUID) -> Any:
+    """An id as a hand-written statement takes it: SQLite stores text."""
+    return ident if connection.features.has_native_uuid_field else ident.hex
+
+
+def as_uuid(stored: UUID | str) -> UUID:
+    """An id as a hand-written statement gives it."""
+    return stored if isinstance(stored, UUID) else UUID(stored)
 
 
 def _fetch_raw(connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from django.db import connections
 from chat_memory.choices import Role
 from chat_memory.models import Message, Session
 from chat_memory.storage.orm import views
-from chat_memory.storage.orm.cursor import fetch
+from chat_memory.storage.orm.cursor import as_uuid, fetch, uuid_value
 
 
 class Part(NamedTuple):
@@ -66,8 +66,7 @@ def lineage(row: Session) -> Lineage:
     if row.parent_id is None:
         return Lineage(row, [own])
     connection = connections[row._state.db or "default"]
-    parent_id = row.parent_id if connection.features.has_native_uuid_field else row.parent_id.hex
-    params = {"session_id": parent_id, "workspace_id": row.workspace_id, "high": own.low}
+    params = {"session_id": uuid_value(connection, row.parent_id), "workspace_id": row.workspace_id, "high": own.low}
     rows = fetch(connection, views.ancestors(), params)
-    found = [Part(UUID(each[0]) if isinstance(each[0], str) else each[0], each[1], each[2]) for each in rows]
+    found = [Part(as_uuid(session_id), low, high) for session_id, low, high in rows]
     return Lineage(row, [own, *sorted(found, key=lambda part: -part.high)])

@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from chat_memory.models import Session
 from chat_memory.records import SessionRecord, as_utc
 from chat_memory.storage.listing import COST, Cursor, Filter, Usage, pattern
-from chat_memory.storage.orm.cursor import fetch
+from chat_memory.storage.orm.cursor import fetch, uuid_value
 from chat_memory.storage.orm.statements import MESSAGE, SESSION, WORKSPACE
 
 COLUMNS = tuple(name for name in SessionRecord.__struct_fields__ if name != "workspace")
@@ -138,8 +138,8 @@ def _given(connection: BaseDatabaseWrapper, wanted: Filter) -> dict[str, Any]:
 
 
 def _place(connection: BaseDatabaseWrapper, before: Cursor) -> dict[str, Any]:
-    session_id = before.id if connection.features.has_native_uuid_field else before.id.hex
-    return {"before": connection.ops.adapt_datetimefield_value(before.updated_at), "before_id": session_id}
+    moment = connection.ops.adapt_datetimefield_value(before.updated_at)
+    return {"before": moment, "before_id": uuid_value(connection, before.id)}
 
 
 def _like(text: str) -> str:

@@ -18,7 +18,7 @@ from chat_memory.records import Address, Budget, Header, Message, Slice, Span
 from chat_memory.storage import windowing
 from chat_memory.storage.mapping import to_messages
 from chat_memory.storage.orm import statements, views
-from chat_memory.storage.orm.cursor import fetch
+from chat_memory.storage.orm.cursor import as_uuid, fetch, uuid_value
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.rows import find
 
@@ -38,7 +38,7 @@ def peek(alias: str, at: Address) -> Header | None:
     if not rows:
         return None
     session_id, *numbers = rows[0][:_HEADER]
-    return Header(session_id if isinstance(session_id, UUID) else UUID(session_id), *numbers)
+    return Header(as_uuid(session_id), *numbers)
 
 
 def read(alias: str, at: Address, span: Span) -> Slice:
@@ -74,7 +74,7 @@ def window(alias: str, at: Address, budget: Budget) -> Slice:
 def locate(alias: str, at: Address, message_id: str) -> int | None:
     """The position of a visible message; the contract is ``MessageStore.locate``."""
     stored = MessageRow.objects.using(alias).filter(client_id=message_id)
-    if at.branch in (CURRENT, MAIN_BRANCH):
+    if at.means_whole:
         roots: dict[str, Any] = {
             "session__workspace__slug": at.workspace,
             "session__key": at.key,
@@ -123,7 +123,7 @@ def _is_spoken_for(rows: list[Row]) -> bool:
 
 def _plain(alias: str, at: Address, statement: Statement, params: dict[str, Any]) -> list[Row] | None:
     """The rows of a conversation that its root may speak for; None where a branch is asked for."""
-    return _fetch(alias, at, statement, params) if at.branch in (CURRENT, MAIN_BRANCH) else None
+    return _fetch(alias, at, statement, params) if at.means_whole else None
 
 
 def _branched(alias: str, at: Address, statement: Statement, params: dict[str, Any]) -> list[Row]:
@@ -137,8 +137,7 @@ def _fetch(alias: str, at: Address, statement: Statement, params: dict[str, Any]
     """The rows of a session by the ids a handle remembers; where nothing is under them any more, by its names."""
     connection = connections[alias]
     if at.session_id is not None:
-        session_id = at.session_id if connection.features.has_native_uuid_field else at.session_id.hex
-        known = params | {"session_id": session_id, "workspace_id": at.workspace_id}
+        known = params | {"session_id": uuid_value(connection, at.session_id), "workspace_id": at.workspace_id}
         rows = fetch(connection, statement(by_id=True), known)
         if rows or at.pinned:
             return rows

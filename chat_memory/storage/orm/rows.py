@@ -56,7 +56,7 @@ def roots(alias: str, at: Address) -> QuerySet[Session]:
     rows = Session.objects.using(alias).filter(
         workspace__slug=at.workspace, key=at.key, branch=MAIN_BRANCH, deleted_at__isnull=True
     )
-    if at.pinned and at.branch in (CURRENT, MAIN_BRANCH):
+    if at.pinned and at.means_whole:
         rows = rows.filter(Q(pk=at.session_id, workspace_id=at.workspace_id))
     return rows.select_related("workspace").order_by()
 
@@ -129,7 +129,7 @@ def create(alias: str, at: Address, fields: Mapping[str, Any] = NOTHING) -> tupl
         SessionNotFound: the conversation is deleted but still there.
         WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
     """
-    if at.branch not in (CURRENT, MAIN_BRANCH):
+    if not at.means_whole:
         raise BranchNotFound(f"conversation {at.key!r} has no branch {at.branch!r}")
     if at.pinned:
         raise SessionNotFound(f"conversation {at.key!r} is deleted")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchInUse, SessionNotFound
 from chat_memory.models import Session
 from chat_memory.records import Address, Change, SessionRecord
@@ -85,15 +84,11 @@ def delete(alias: str, at: Address) -> bool:
             rows = lock(alias, at)
             if rows is None:
                 return False
-            ids = list(family(rows.root).values_list("pk", flat=True)) if _means_all(at) else [_lone(rows)]
+            ids = list(family(rows.root).values_list("pk", flat=True)) if at.means_whole else [_lone(rows)]
             remove(alias, ids, workspace_id=rows.root.workspace_id)
             return True
 
     return retrying(alias, write)
-
-
-def _means_all(at: Address) -> bool:
-    return at.branch in (CURRENT, MAIN_BRANCH)
 
 
 def _lone(rows: Rows) -> Any:

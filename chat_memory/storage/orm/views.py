@@ -47,12 +47,7 @@ def read(*, by_id: bool, follows: bool, newest: bool, bounded: bool, system: boo
     messages = lateral if postgresql else f"JOIN {MESSAGE} m ON {part}"
     return f"""
 WITH RECURSIVE {_session(by_id=by_id, follows=follows)}, span AS (SELECT {low} AS low, {high} AS high FROM session),
-lineage(id, workspace_id, parent_id, low, high) AS (
-  SELECT id, workspace_id, parent_id, COALESCE(fork_seq, 0), last_seq FROM session
-  UNION ALL
-  SELECT p.id, p.workspace_id, p.parent_id, COALESCE(p.fork_seq, 0), l.low
-  FROM lineage l JOIN {SESSION} p ON p.id = l.parent_id AND p.workspace_id = l.workspace_id
-)
+{_lineage("last_seq", "session s")}
 {header_row()}
 UNION ALL
 SELECT {message_columns("m")}, NULL FROM lineage l {messages}"""
@@ -62,13 +57,7 @@ SELECT {message_columns("m")}, NULL FROM lineage l {messages}"""
 def ancestors() -> str:
     """The rows above a branch, each with the part of it that the branch shows; both vendors."""
     return f"""
-WITH RECURSIVE lineage(id, workspace_id, parent_id, low, high) AS (
-  SELECT s.id, s.workspace_id, s.parent_id, COALESCE(s.fork_seq, 0), CAST(%(high)b AS bigint)
-  FROM {SESSION} s WHERE {BY_ID}
-  UNION ALL
-  SELECT p.id, p.workspace_id, p.parent_id, COALESCE(p.fork_seq, 0), l.low
-  FROM lineage l JOIN {SESSION} p ON p.id = l.parent_id AND p.workspace_id = l.workspace_id
-)
+WITH RECURSIVE {_lineage("CAST(%(high)b AS bigint)", f"{SESSION} s WHERE {BY_ID}")}
 SELECT id, low, high FROM lineage"""
 
 
@@ -98,6 +87,16 @@ passed AS (SELECT COALESCE(({passed}), 0) AS turn),
 start AS (SELECT COALESCE(({before}), 0) AS seq)
 {header_row("spoken_for")}
 UNION ALL SELECT {message_columns("m")}, NULL {spoken} AND m.seq > (SELECT seq FROM start) {along}"""
+
+
+def _lineage(high: str, first: str) -> str:
+    """A row and those above it, as a CTE, each with the positions that are shown of it: the first up to ``high``."""
+    return f"""lineage(id, workspace_id, parent_id, low, high) AS (
+  SELECT s.id, s.workspace_id, s.parent_id, COALESCE(s.fork_seq, 0), {high} FROM {first}
+  UNION ALL
+  SELECT p.id, p.workspace_id, p.parent_id, COALESCE(p.fork_seq, 0), l.low
+  FROM lineage l JOIN {SESSION} p ON p.id = l.parent_id AND p.workspace_id = l.workspace_id
+)"""
 
 
 def _session(*, by_id: bool, follows: bool) -> str:
