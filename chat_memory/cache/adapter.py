@@ -172,7 +172,7 @@ class CachedAdapter(PassingAdapter):
 
     def _look(self, at: Address, span: Span) -> tuple[Entry | None, Slice | None]:
         """An entry that answers the span, or what the database said, or neither: then the database is to be asked."""
-        if self._ttl(at) == 0:
+        if self._ttl(at) == 0 or not _may_answer(span, None, self._tail):
             metrics.add("bypasses")
             return None, None
         try:
@@ -182,16 +182,15 @@ class CachedAdapter(PassingAdapter):
             return None, None
 
     def _strict(self, at: Address, span: Span) -> tuple[Entry | None, Slice | None]:
-        """The row first; then whatever equals it (rule 1)."""
+        """What equals the row as it is now (rule 1)."""
         entry: Entry | None = None
         for _ in range(LOOKS):
-            header = self._inner.peek(at)
+            header, entry = self._row_and_entry(at, span)
             if header is None:
                 return None, Slice([], None)
             if not _may_answer(span, header, self._tail):
                 metrics.add("bypasses")
                 return None, None
-            entry = self._coherence.look(self._key(at), _newest(span, self._tail))
             if entry is not None and entry.is_at(header) and _answers(span, entry):
                 return entry, None
             if not at.pinned:
@@ -204,9 +203,18 @@ class CachedAdapter(PassingAdapter):
             return None, None
         return None, self._filled(at, span, insist=entry is not None)
 
+    def _row_and_entry(self, at: Address, span: Span) -> tuple[Header | None, Entry | None]:
+        """Both at once, unless it takes the row to know whether an entry may answer."""
+        key, newest = self._key(at), _newest(span, self._tail)
+        if _is_newest(span):
+            return self._coherence.look_while(key, newest, partial(self._inner.peek, at))
+        header = self._inner.peek(at)
+        worth = header is not None and _may_answer(span, header, self._tail)
+        return header, self._coherence.look(key, newest) if worth else None
+
     def _bounded(self, at: Address, span: Span) -> tuple[Entry | None, Slice | None]:
         """The entry first, if it is young enough to live (rule 2); inside a transaction only the database will do."""
-        if self._inner.in_transaction() or not _may_answer(span, None, self._tail):
+        if self._inner.in_transaction():
             metrics.add("bypasses")
             return None, None
         entry, lease = self._entry_or_lease(self._key(at), span)

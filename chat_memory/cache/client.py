@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache, cached_property
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -29,6 +29,9 @@ from redis.retry import Retry
 
 from chat_memory import metrics
 from chat_memory.cache.breaker import Breaker
+from chat_memory.cache.question import ask
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger("chat_memory.cache")
 
@@ -86,6 +89,21 @@ class CacheClient:
         found: list[bytes] = self._guarded(lambda: self.redis.lrange(key, -number, -1))
         return found
 
+    def newest_while(self, key: str, number: int, call: Callable[[], Result]) -> tuple[Result, list[bytes]]:
+        """What a call returns, and beside it what ``newest`` does: Redis is asked before and heard after.
+
+        Raises:
+            Unavailable: as ``run``; where Redis cannot even be asked, before the call.
+        """
+        self._may_try()
+        question = self._tried(lambda: ask(self.redis, "LRANGE", key, -number, -1))
+        try:
+            result = call()
+            found: list[bytes] = self._settled(question.answer)
+        finally:
+            question.close()
+        return result, found
+
     def drop(self, key: str) -> None:
         """Remove a key, whatever it holds.
 
@@ -136,10 +154,22 @@ class CacheClient:
             logger.warning("chat_memory works without its cache: %s", trouble)
 
     def _guarded(self, call: Callable[[], Any], *, aloud: bool = True) -> Any:
+        self._may_try()
+        return self._settled(call, aloud=aloud)
+
+    def _may_try(self) -> None:
         if not self.breaker.allows():
             raise Unavailable("the breaker is open")
+
+    def _settled(self, call: Callable[[], Any], *, aloud: bool = True) -> Any:
+        """What Redis answers, which is what closes the breaker: sending to one that is frozen succeeds."""
+        answer = self._tried(call, aloud=aloud)
+        self.breaker.succeeded()
+        return answer
+
+    def _tried(self, call: Callable[[], Result], *, aloud: bool = True) -> Result:
         try:
-            answer = call()
+            return call()
         except _NO_ANSWER as error:
             if self.breaker.failed():
                 metrics.add("breaker_openings")
@@ -148,8 +178,6 @@ class CacheClient:
             # It answered, if only to refuse: another type under the key, read-only, out of memory, no EVAL.
             self.breaker.succeeded()
             raise self._unavailable(error, aloud=aloud) from error
-        self.breaker.succeeded()
-        return answer
 
     def _unavailable(self, error: Exception, *, aloud: bool) -> Unavailable:
         # A ResponseError is many things; the first word of what Redis says tells which.

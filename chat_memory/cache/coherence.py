@@ -3,7 +3,8 @@
 One key holds the newest messages of one session and a header: the version and random token of the session row they
 were read at. The rules:
 
-1. strict: an entry answers only if its header equals the row the reader has just seen. Nothing stale is possible.
+1. strict: an entry answers only if its header equals the row as this reader saw it. Nothing stale is possible, and it
+   does not matter which of the two came first: Redis is asked first and heard last, so that both work meanwhile.
 2. bounded: an entry answers only while it lives, and it dies ``max_age`` seconds, on Redis' clock, after the moment
    before the read that filled it; appends do not lengthen that.
 3. bounded: only the holder of the lease fills, while the lease lasts, in one step, and never with less than the
@@ -21,8 +22,8 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -32,6 +33,8 @@ from chat_memory.cache.client import LAYOUT, LEASE_MS, CacheClient, Unavailable
 from chat_memory.cache.lives import Lives
 from chat_memory.records import Change, Header, Message
 from chat_memory.storage.mapping import to_json
+
+Result = TypeVar("Result")
 
 JITTER = 0.1
 FOR_EVER = "none"
@@ -116,6 +119,15 @@ class Coherence:
             Unavailable: Redis cannot say.
         """
         return self._valid(key, self.client.newest(key, newest + 1), newest)
+
+    def look_while(self, key: str, newest: int, call: Callable[[], Result]) -> tuple[Result, Entry | None]:
+        """What a call returns, and beside it what ``look`` does: Redis answers meanwhile.
+
+        Raises:
+            Unavailable: as ``look``; where Redis cannot even be asked, before the call.
+        """
+        result, found = self.client.newest_while(key, newest + 1, call)
+        return result, self._valid(key, found, newest)
 
     def held(self, key: str) -> Entry | None:
         """The entry of a key with all its messages, left as it is; None where there is none of ours.

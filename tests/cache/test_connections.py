@@ -4,22 +4,23 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import override_settings
 from django_redis import get_redis_connection
 from redis import Redis, RedisCluster
 from redis.exceptions import RedisError
 
-from chat_memory import wiring
+from chat_memory import Message, wiring
 from chat_memory.cache import client as cache_client
 from chat_memory.cache.client import TIMEOUT
+from tests.cache.interleaving import Play
 from tests.cache.scene import ALIAS, HIT, caching, chat, key_of, said, say, statements
 from tests.servers import Server, start_redis, start_sentinel
 from tests.waiting import PATIENCE, eventually
@@ -31,7 +32,7 @@ SLOTS = 16_384
 FORK = """
 import os, sys, django
 django.setup()
-from chat_memory import wiring
+from chat_memory import Message, wiring
 from tests.cache.scene import caching
 with caching("strict", sys.argv[1]):
     number = lambda: print(wiring.cache_client().redis.client_id(), flush=True)
@@ -47,6 +48,10 @@ PLACES: list[int] = []
 
 def made_by_the_host() -> Redis:
     return Redis(port=PLACES[-1], db=5, socket_timeout=TIMEOUT)
+
+
+def of_a_single_connection() -> Redis:
+    return Redis(port=PLACES[-1], db=5, socket_timeout=TIMEOUT, single_connection_client=True)
 
 
 def cluster_of_the_host() -> RedisCluster:
@@ -89,6 +94,18 @@ def test_no_connection_for_each_call(cached: str, client: Redis) -> None:
         said()
         chat().tail_json(5)
     assert connections_made(client) == before
+
+
+def test_answer_nobody_took_is_nobody_s(client: Redis) -> None:
+    """Redis was asked, and then the database failed: the next question must not get the answer of this one."""
+    play = Play(client, "strict")
+    play.chat().append(Message.user("a"))
+    assert play.said() == ["a"]
+    for _ in range(3):
+        play.inner.fails = True
+        with pytest.raises(OperationalError):
+            play.said()
+        assert (client.ping(), play.said()) == (True, ["a"])
 
 
 def test_threads_share_a_pool(cached: str, client: Redis) -> None:
@@ -134,13 +151,17 @@ def test_options_of_the_alias_are_kept(victim: Server) -> None:
             assert "chats" in {each["name"] for each in client.client_list() if each["db"] == "3"}
 
 
+@pytest.mark.parametrize("factory", [made_by_the_host, of_a_single_connection])
 @pytest.mark.parametrize("mode", ["strict", "bounded"])
-def test_factory_of_the_host(shared_server: Server, client: Redis, mode: str) -> None:
+def test_factory_of_the_host(shared_server: Server, client: Redis, mode: str, factory: Callable[[], Redis]) -> None:
+    """Whether or not its client lends a connection, one is enough for one thread."""
     PLACES.append(shared_server.port)
-    with caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.made_by_the_host"):
+    before = connections_made(client)
+    with caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.{factory.__name__}"):
         say("a"), said()
         assert len(statements(said)) == HIT[mode]
     assert client.info("keyspace")["db5"]["keys"] == 1
+    assert connections_made(client) - before == 1
 
 
 @pytest.mark.parametrize("mode", ["strict", "bounded"])
