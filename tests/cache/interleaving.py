@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from django.db import OperationalError
 from redis import Redis
 
 from chat_memory import conversation
@@ -10,26 +9,16 @@ from chat_memory.cache import CachedAdapter
 from chat_memory.cache.client import CacheClient
 from chat_memory.cache.coherence import Coherence, Policy
 from chat_memory.history.conversation import Conversation
-from chat_memory.records import Address, Header, Slice, Span
+from chat_memory.records import Address, Slice, Span
 from chat_memory.storage.base import EVERYTHING
 from chat_memory.storage.memory import MemoryAdapter
 
 
 class Held(MemoryAdapter):
-    """`between` runs once, between a read and what the reader does with it; `pushes` holds what follows a commit.
-
-    `fails`: the next look at a row does.
-    """
+    """`between` runs once, between a read and what the reader does with it; `pushes` holds what follows a commit."""
 
     between: Callable[[], object] | None = None
     pushes: list[Callable[[], None]] | None = None
-    fails = False
-
-    def peek(self, at: Address) -> Header | None:
-        if self.fails:
-            self.fails = False
-            raise OperationalError
-        return super().peek(at)
 
     def read(self, at: Address, span: Span = EVERYTHING) -> Slice:
         found = super().read(at, span)

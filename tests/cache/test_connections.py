@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError, connections
+from django.db import connections
 from django.test import override_settings
 from django_redis import get_redis_connection
 from redis import Redis, RedisCluster
 from redis.exceptions import RedisError
 
-from chat_memory import Message, wiring
+from chat_memory import wiring
 from chat_memory.cache import client as cache_client
 from chat_memory.cache.client import TIMEOUT
-from tests.cache.interleaving import Play
 from tests.cache.scene import ALIAS, HIT, caching, chat, key_of, said, say, statements
 from tests.servers import Server, start_redis, start_sentinel
 from tests.waiting import PATIENCE, eventually
@@ -32,7 +31,7 @@ SLOTS = 16_384
 FORK = """
 import os, sys, django
 django.setup()
-from chat_memory import Message, wiring
+from chat_memory import wiring
 from tests.cache.scene import caching
 with caching("strict", sys.argv[1]):
     number = lambda: print(wiring.cache_client().redis.client_id(), flush=True)
@@ -94,18 +93,6 @@ def test_no_connection_for_each_call(cached: str, client: Redis) -> None:
         said()
         chat().tail_json(5)
     assert connections_made(client) == before
-
-
-def test_answer_nobody_took_is_nobody_s(client: Redis) -> None:
-    """Redis was asked, and then the database failed: the next question must not get the answer of this one."""
-    play = Play(client, "strict")
-    play.chat().append(Message.user("a"))
-    assert play.said() == ["a"]
-    for _ in range(3):
-        play.inner.fails = True
-        with pytest.raises(OperationalError):
-            play.said()
-        assert (client.ping(), play.said()) == (True, ["a"])
 
 
 def test_threads_share_a_pool(cached: str, client: Redis) -> None:

@@ -61,6 +61,7 @@ class Mutant(NamedTuple):
 
 FILL, LEASE, PUSH = "cache/scripts/fill.lua", "cache/scripts/lease.lua", "cache/scripts/push.lua"
 COHERENCE, ADAPTER, CODEC = "cache/coherence.py", "cache/adapter.py", "cache/codec.py"
+QUESTION = "cache/question.py"
 BRANCHING, ROWS = "storage/orm/branching.py", "storage/orm/rows.py"
 MUTANTS = (
     Mutant("fill ignores whose lease it is", FILL, "h.lease ~= lease or ", ""),
@@ -118,6 +119,7 @@ MUTANTS = (
     Mutant("push keeps the token", PUSH, "version, ARGV[6], ARGV[7], version", "version, h.token, ARGV[7], version"),
     Mutant("push keeps the version", PUSH, "= version, ARGV[6], ARGV[7], version", "= h.version, ARGV[6], ARGV[7], 0"),
     Mutant("push keeps the identity", PUSH, "ARGV[6], ARGV[7], version", "ARGV[6], h.ident, version"),
+    Mutant("an answer that nobody took is the next one's", QUESTION, "self._connection.disconnect()", "pass"),
     Mutant("rule 1 is off", COHERENCE, "return self.header == header", "return True"),
     Mutant(
         "rule 1 compares the number alone",
@@ -152,7 +154,7 @@ MUTANTS = (
         "False",
     ),
     Mutant("replayed messages are pushed", ADAPTER, " if _seq(message) > before]", "]"),
-    Mutant("bounded answers a transaction", ADAPTER, "if self._inner.in_transaction() or not _may", "if not _may"),
+    Mutant("bounded answers a transaction", ADAPTER, "if self._inner.in_transaction(): metrics", "if False: metrics"),
     Mutant("strict fills in a transaction", ADAPTER, "if self._inner.in_transaction() or not _fills", "if not _fills"),
     Mutant("min_version is not heard", ADAPTER, "entry.version >= span.min_version", "True"),
     Mutant("min_version of whatever session", ADAPTER, " or is_of_another", ""),

@@ -1,10 +1,12 @@
 """The rules that only show with a second actor at the right moment: in, around and after a transaction."""
 
+from itertools import pairwise
 from threading import Thread
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.transaction import TransactionManagementError
 from redis import Redis
 
 from chat_memory import Message, conversation
@@ -29,6 +31,11 @@ def say(texts: str) -> None:
 def texts() -> str:
     """What a reader of the moment sees."""
     return "".join(str(message.content) for message in conversation("k").messages())
+
+
+def newest() -> str:
+    """The same, of a read that knows how many it wants."""
+    return "".join(str(message.content) for message in conversation("k").tail(20))
 
 
 def texts_elsewhere() -> str:
@@ -118,6 +125,22 @@ def test_transaction_stores_nothing_it_read(mode: str, redis_client: Redis) -> N
         assert redis_client.keys("cm:*") == []
         transaction.set_rollback(True)
     assert texts() == "a"
+
+
+@pytest.mark.parametrize("mode", CACHED, indirect=True)
+def test_answer_that_nobody_took_is_nobody_s(mode: str, counted: list[str]) -> None:
+    """Redis was asked, and then the database refused: the next question does not get the answer to this one."""
+    say("a")
+    assert newest() == "a"
+    for before, after in pairwise(["a", "ab", "abc"]):
+        with transaction.atomic():
+            transaction.set_rollback(True)
+            with pytest.raises(TransactionManagementError):
+                newest()
+        say(after[-1])
+        counted.clear()
+        assert newest() == after != before
+        assert counted == ["hits"]
 
 
 @pytest.mark.parametrize("mode", CACHED, indirect=True)
