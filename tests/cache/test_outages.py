@@ -10,7 +10,7 @@ from redis import Redis
 
 from chat_memory import wiring
 from chat_memory.cache.breaker import FAILURES
-from tests.cache.scene import caching, chat, said, say
+from tests.cache.scene import caching, chat, said, say, statements
 from tests.servers import Server, start_redis
 from tests.waiting import eventually
 
@@ -120,6 +120,7 @@ def test_frozen_redis_costs_no_answer_and_is_left_alone(
                 assert not breaker.is_open
                 assert said() == ["before"]
             assert breaker.is_open
+            assert len(statements(said)) == 1
             goes_on()
         assert breaker.openings == 1
     assert [line.rpartition(": ")[2] for line in logged] == ["TimeoutError"]

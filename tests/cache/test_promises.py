@@ -199,6 +199,15 @@ def test_n16_reads_no_more_than_was_asked_for(cached: str, client: Redis) -> Non
     assert asked.split()[2:] == ["-11", "-1"]
 
 
+def test_n16_longer_read_than_the_cache_holds_asks_the_database_alone(cached: str, client: Redis) -> None:
+    """FEATURES N16: once, and Redis not at all."""
+    say(*map(str, range(60)))
+    said()
+    for call in (lambda: chat().tail(51), lambda: chat().tail_json(51)):
+        assert len(statements(call)) == 1
+        assert commands(client, call) == []
+
+
 def test_n17_fill_is_one_command_however_long(cached: str, client: Redis) -> None:
     """FEATURES N17: cold, strict asks and fills; bounded asks for entry or lease and fills."""
     say("a"), said()
