@@ -56,7 +56,8 @@ def answer_last(chat: Conversation) -> None:
     Raises:
         EndpointError: there is no answer.
     """
-    history = chat.messages()
+    stored = chat.session()
+    history = chat.messages(min_version=stored.version if stored else 0)  # a cache that is behind lacks the question
     if not waits(history):
         return
     answer_id = str(uuid.uuid5(ANSWERS, str(history[-1].id)))

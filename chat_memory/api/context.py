@@ -25,7 +25,7 @@ class ContextViewSet(ChatMemoryViewSet):
         It has no tag: a summary changes what is shown, and not the session.
         """
         session, _member = lookup.find_session(request, slug, session_id, lookup.branch_of(request))
-        found = session.history().context(**_budget(request))
+        found = session.history().context(**_budget(request), min_version=session.shown.version)
         return json_response(pages.envelope(message_body(found), None, None))
 
 

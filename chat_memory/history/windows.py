@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from asgiref.sync import sync_to_async
 
 from chat_memory.history import selection
@@ -14,7 +15,13 @@ class Windows(Handle):
     """Views of the end of a conversation, which stays whole (FEATURES E01, N36)."""
 
     def window(
-        self, *, turns: int | None = None, messages: int | None = None, tokens: int | None = None, system: bool = True
+        self,
+        *,
+        turns: int | None = None,
+        messages: int | None = None,
+        tokens: int | None = None,
+        system: bool = True,
+        min_version: int = 0,
     ) -> list[Message]:
         """The newest whole turns within a budget, and the system messages, oldest first.
 
@@ -28,15 +35,22 @@ class Windows(Handle):
             tokens: as many whole newest turns as fit, the system messages included; none at all where even those are
                 over it.
             system: whether the system messages come along, also those from before the window.
+            min_version: as for ``tail``; a prompt that must have the question in it names the version of its receipt.
 
         Raises:
-            ValidationError: not exactly one budget, or it is no whole number from 0; 0 gives none.
+            ValidationError: not exactly one budget, or a number is no whole one from 0; a budget of 0 gives none.
         """
-        wanted = budget(turns, messages, tokens, system=system)
+        wanted = budget(turns, messages, tokens, system=system, min_version=min_version)
         return self._window(wanted).messages if wanted else []
 
     def context(
-        self, *, turns: int | None = None, messages: int | None = None, tokens: int | None = None, system: bool = True
+        self,
+        *,
+        turns: int | None = None,
+        messages: int | None = None,
+        tokens: int | None = None,
+        system: bool = True,
+        min_version: int = 0,
     ) -> list[Message]:
         """As ``window``, with the newest summary in place of the turns that it covers.
 
@@ -46,7 +60,7 @@ class Windows(Handle):
         Raises:
             ValidationError: as ``window``.
         """
-        wanted = budget(turns, messages, tokens, system=system)
+        wanted = budget(turns, messages, tokens, system=system, min_version=min_version)
         if wanted is None:
             return []
         summary = self._newest_summary(wanted)
@@ -59,16 +73,32 @@ class Windows(Handle):
         return selection.with_summary(selection.uncovered(found.messages, summary.last_seq), summary)
 
     async def awindow(
-        self, *, turns: int | None = None, messages: int | None = None, tokens: int | None = None, system: bool = True
+        self,
+        *,
+        turns: int | None = None,
+        messages: int | None = None,
+        tokens: int | None = None,
+        system: bool = True,
+        min_version: int = 0,
     ) -> list[Message]:
         """Async twin of ``window``."""
-        return await sync_to_async(self.window)(turns=turns, messages=messages, tokens=tokens, system=system)
+        return await sync_to_async(self.window)(
+            turns=turns, messages=messages, tokens=tokens, system=system, min_version=min_version
+        )
 
     async def acontext(
-        self, *, turns: int | None = None, messages: int | None = None, tokens: int | None = None, system: bool = True
+        self,
+        *,
+        turns: int | None = None,
+        messages: int | None = None,
+        tokens: int | None = None,
+        system: bool = True,
+        min_version: int = 0,
     ) -> list[Message]:
         """Async twin of ``context``."""
-        return await sync_to_async(self.context)(turns=turns, messages=messages, tokens=tokens, system=system)
+        return await sync_to_async(self.context)(
+            turns=turns, messages=messages, tokens=tokens, system=system, min_version=min_version
+        )
 
     def _window(self, wanted: Budget) -> Slice:
         found = self._adapter.window(self._address, wanted)
@@ -89,4 +119,4 @@ def _beside(wanted: Budget, summary: Summary) -> Budget:
     """What a budget leaves for the window beside a summary."""
     if wanted.tokens is None:
         return wanted
-    return Budget(tokens=max(0, wanted.tokens - summary.tokens), system=wanted.system)
+    return msgspec.structs.replace(wanted, tokens=max(0, wanted.tokens - summary.tokens))

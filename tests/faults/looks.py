@@ -98,9 +98,11 @@ def window_of_tokens(look: Look, _last_seq: int) -> tuple[Reading, View]:
 
 
 def windowing(look: Look, budget: str, size: int) -> tuple[Reading, View]:
-    """A window knows no least version: in mode bounded it may be of any state that is young enough."""
     given: dict[str, Any] = {budget: size, "system": look.width % 2 == 1}
-    return lambda chat, _least: chat.window(**given), lambda full: window(full, budget, size, system=given["system"])
+    return (
+        lambda chat, least: chat.window(**given, min_version=least),
+        lambda full: window(full, budget, size, system=given["system"]),
+    )
 
 
 def spanning(**span: Any) -> Reading:

@@ -317,8 +317,7 @@ class Histories(RuleBasedStateMachine):
         least = state.version if look.own else 0
         reading, view = VIEWS[look.kind](look, state.last_seq)
         chat, mode = self.chat(at, look.fresh)
-        knows = look.own and not look.kind.startswith("window")
-        may = {each for each in self.maybe[at] if not knows or each.version >= least} if mode == "bounded" else {state}
+        may = {each for each in self.maybe[at] if each.version >= least} if mode == "bounded" else {state}
         views = {view(each.shown) for each in may}
         counts = bool(look.n) and VIEWS[look.kind] in CACHED  # else Redis may not have been asked
         for _ in range(1 + counts):  # the second time of what the first may have left in Redis

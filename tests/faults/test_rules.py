@@ -1,5 +1,6 @@
 """The rules that only show with a second actor at the right moment: in, around and after a transaction."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from threading import Thread
 from typing import Any
@@ -10,6 +11,7 @@ from django.db.transaction import TransactionManagementError
 from redis import Redis
 
 from chat_memory import Message, conversation
+from chat_memory.history.conversation import Conversation
 from chat_memory.models import Session
 from chat_memory.records import Span
 
@@ -172,8 +174,17 @@ def test_database_that_went_back_is_believed(mode: str, counted: list[str]) -> N
     assert counted == ["hits"]
 
 
+READS: dict[str, Callable[[Conversation, int], list[Message]]] = {
+    "messages": lambda chat, least: chat.messages(min_version=least),
+    "tail": lambda chat, least: chat.tail(20, min_version=least),
+    "window": lambda chat, least: chat.window(turns=2, min_version=least),
+    "context": lambda chat, least: chat.context(messages=2, min_version=least),
+}
+
+
+@pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("mode", ["bounded"], indirect=True)
-def test_own_write_is_read_however_old_the_entry(mode: str, redis_client: Redis) -> None:
+def test_own_write_is_read_however_old_the_entry(mode: str, read: str, redis_client: Redis) -> None:
     """FEATURES N06: with the receipt's version, even after a lost push; what is then read replaces the entry."""
     say("a")
     assert texts() == "a"
@@ -182,7 +193,8 @@ def test_own_write_is_read_however_old_the_entry(mode: str, redis_client: Redis)
     receipt = conversation("k").append(Message.user("b"))
     redis_client.restore(key, 60_000, older, replace=True)
     assert texts() == "a"
-    assert len(conversation("k").messages(min_version=receipt.version)) == 2
+    least, chat = receipt.version, conversation("k")
+    assert [message.content for message in READS[read](chat, least)] == ["a", "b"]
     assert texts() == "ab"
 
 

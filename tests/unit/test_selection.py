@@ -170,18 +170,20 @@ def test_a_summary_stands_after_the_system_messages_that_open_the_conversation()
         ({"turns": True}, "turns"),
         ({"turns": "3"}, "turns"),
         ({"turns": 3, "system": None}, "system"),
+        ({"turns": 3, "min_version": -1}, "min_version"),
+        ({"turns": 3, "min_version": None}, "min_version"),
     ],
 )
 def test_a_budget_is_one_whole_number_from_0(sizes: dict[str, Any], field: str) -> None:
     """FEATURES N35, J14."""
-    given_sizes = {"turns": None, "messages": None, "tokens": None, "system": True, **sizes}
-    system = given_sizes.pop("system")
+    given_sizes = {"turns": None, "messages": None, "tokens": None, "system": True, "min_version": 0, **sizes}
     with pytest.raises(ValidationError) as refusal:
-        bounds.budget(**given_sizes, system=system)
+        bounds.budget(**given_sizes)
     assert refusal.value.field == field
     assert isinstance(refusal.value, ValueError)
 
 
 def test_a_budget_of_0_is_nothing() -> None:
-    assert bounds.budget(0, None, None, system=True) is None
-    assert bounds.budget(None, None, 7, system=False) == Budget(tokens=7, system=False)
+    assert bounds.budget(0, None, None, system=True, min_version=0) is None
+    seven = bounds.budget(None, None, 7, system=False, min_version=2)
+    assert seven == Budget(tokens=7, system=False, min_version=2)

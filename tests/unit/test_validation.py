@@ -1,6 +1,7 @@
 """Validation: every bad payload has one clear error that names the field, and nothing is written."""
 
 import sys
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import given, strategies as st
 
 from chat_memory import ChatMemoryError, Message, TooLarge, ValidationError, append_many, conversation
 from chat_memory.history.validation import Limits, check_batch, check_json, check_key, check_message, check_workspace
+from chat_memory.records import Receipt
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.testing.conformance.kit import SENT_AT
 from tests.payloads import FIELDS, MESSAGES, NAMES, deep
@@ -158,6 +160,15 @@ def test_counts_are_whole_numbers_from_nought(verb: str, number: Any) -> None:
     """FEATURES J14, N35."""
     with pytest.raises(ValidationError, match="whole number"):
         getattr(conversation("k", adapter=MemoryAdapter()), verb)(number)
+
+
+@pytest.mark.parametrize("version", [-1, 1.0, True, "1", None, Receipt(1, 1, 1, False, ())])
+def test_least_version_is_a_number_in_every_mode(version: Any) -> None:
+    """A receipt in place of its version is told at once, and not first where the cache compares it."""
+    chat = conversation("k", adapter=MemoryAdapter())
+    for read in (partial(chat.tail, 1), partial(chat.tail_json, 1), chat.messages, partial(chat.window, turns=1)):
+        with pytest.raises(ValidationError, match="min_version: must be a whole number"):
+            read(min_version=version)
 
 
 def test_a_number_beyond_all_is_as_good_as_everything() -> None:
