@@ -7,6 +7,7 @@ W: it will, but not as well as somebody expects.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -41,6 +42,7 @@ def register() -> None:
     register_check(check_database, Tags.database)
     register_check(check_time_zones, Tags.compatibility)
     register_check(check_production, Tags.compatibility, deploy=True)
+    register_check(check_client, Tags.caches, deploy=True)
     register_check(check_eviction, Tags.caches, deploy=True)
 
 
@@ -51,18 +53,7 @@ def check_settings(**_kwargs: Any) -> list[CheckMessage]:
         return []
     if not isinstance(given, Mapping):
         return [_error(1, "CHAT_MEMORY must be a dictionary.", "CHAT_MEMORY = {}")]
-    known = f"Known: {', '.join(sorted(NAMES))}."
-    errors = [_error(2, f"CHAT_MEMORY has no setting {key!r}.", known) for key in map(str, given) if key not in NAMES]
-    try:
-        typed = load({key: value for key, value in given.items() if key in NAMES})
-        check_workspace(typed.default_workspace)
-    except msgspec.ValidationError as error:
-        errors.append(_error(3, f"CHAT_MEMORY: {error}", "The settings are described in chat_memory.conf."))
-    except ValidationError as error:
-        errors.append(
-            _error(5, f"CHAT_MEMORY['DEFAULT_WORKSPACE']: {error.reason}.", "Name a slug, such as 'default'.")
-        )
-    return errors
+    return [message for key, value in given.items() if (message := _wrong(key, value)) is not None]
 
 
 def check_paths(**_kwargs: Any) -> list[CheckMessage]:
@@ -72,24 +63,36 @@ def check_paths(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_cache(**_kwargs: Any) -> list[CheckMessage]:
-    """E007: no django-redis where the cache is asked for; W001: settings that have no effect in the mode there is."""
+    """E007: no django-redis where the cache is asked for; E009: an alias that makes no client.
+
+    W001: settings that have no effect in the mode there is.
+    """
     typed = _typed()
     if typed is None:
         return []
     mode = wiring.cache_mode(typed)
-    if mode != "off" and typed.redis_client is None and not _is_django_redis(typed.cache_alias):
-        missing = typed.cache_alias not in settings.CACHES
-        why = "does not exist" if missing else "is no django-redis alias with a LOCATION"
+    given: Mapping[str, Any] = getattr(settings, "CHAT_MEMORY", None) or {}
+    named = typed.cache is None and "CACHE_ALIAS" in given
+    if typed.redis_client is None and (why := _unfit(typed.cache_alias, mode, named=named)):
         hint = f"Make CACHES[{typed.cache_alias!r}] one, name another as CACHE_ALIAS, or set CACHE to 'off'."
         return [_error(7, f"The cache is {mode}, but CACHES[{typed.cache_alias!r}] {why}.", hint)]
+    if mode != "off" and typed.redis_client is None and (found := _no_client()):
+        return found
     # Where nobody said "off", the same settings may serve a machine whose alias is a django-redis one.
     in_vain = ("REDIS_CLIENT",) if typed.cache is None and mode == "off" else IN_VAIN[mode]
-    given: Mapping[str, Any] = getattr(settings, "CHAT_MEMORY", None) or {}
+    plain = Settings()
     return [
-        _warning(1, f"CHAT_MEMORY[{name!r}] has no effect while the cache is {mode}.", "Remove it, or set CACHE.")
+        _warning(1, f"CHAT_MEMORY[{name!r}] has no effect while the cache is {mode}.", _counts_in(name))
         for name in in_vain
-        if given.get(name)
+        if given.get(name, 0) != 0 and given[name] != getattr(plain, NAMES[name])
     ]
+
+
+def check_client(**_kwargs: Any) -> list[CheckMessage]:
+    """E009: REDIS_CLIENT gives no client that fits. Of a Cluster it asks the nodes, so not at every start."""
+    typed = _typed()
+    wanted = typed is not None and typed.redis_client is not None and wiring.cache_mode(typed) != "off"
+    return _no_client() if wanted else []
 
 
 def check_database(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
@@ -145,6 +148,29 @@ def check_eviction(**_kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+def _wrong(key: Any, value: Any) -> CheckMessage | None:
+    """What is wrong with one setting."""
+    if key not in NAMES:
+        near = get_close_matches(str(key), NAMES, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(NAMES))}."
+        return _error(2, f"CHAT_MEMORY has no setting {str(key)!r}.", hint)
+    try:
+        typed = load({key: value})
+        check_workspace(typed.default_workspace)
+    except msgspec.ValidationError as error:
+        why = str(error).partition(" - at ")[0]
+        return _error(3, f"CHAT_MEMORY[{key!r}] is {value!r}: {why}.", _wanted(key))
+    except ValidationError as error:
+        return _error(5, f"CHAT_MEMORY['DEFAULT_WORKSPACE']: {error.reason}.", "Name a slug, such as 'default'.")
+    return None
+
+
+def _wanted(key: str) -> str:
+    if key == "CACHE":
+        return "Set 'off', 'strict' or 'bounded', or leave it out."
+    return "The reference of settings, docs/reference/settings.md, has the type, the unit and the bounds of each."
+
+
 def _wrong_paths(typed: Settings) -> Iterator[CheckMessage]:
     for name in DOTTED_PATHS:
         path = getattr(typed, NAMES[name])
@@ -155,6 +181,26 @@ def _wrong_paths(typed: Settings) -> Iterator[CheckMessage]:
         if trouble:
             wanted = "an object with add(name, by)" if name == "RECORDER" else "a callable"
             yield _error(6, f"CHAT_MEMORY[{name!r}]: {path!r} {trouble}.", f"Give the dotted path of {wanted}.")
+
+
+def _unfit(alias: str, mode: str, *, named: bool) -> str:
+    """What keeps an alias from being the cache's; "" for nothing."""
+    if alias not in settings.CACHES:
+        return "does not exist" if mode != "off" or named else ""
+    return "" if mode == "off" or _is_django_redis(alias) else "is no django-redis alias with a LOCATION"
+
+
+def _no_client() -> list[CheckMessage]:
+    try:
+        wiring.cache_client()
+    except ImproperlyConfigured as error:
+        return [_error(9, str(error), "What a client is made of is in docs/explanation/cache.md.")]
+    return []
+
+
+def _counts_in(name: str) -> str:
+    modes = " or ".join(repr(mode) for mode in ("strict", "bounded") if name not in IN_VAIN[mode])
+    return f"It counts where CACHE is {modes}; else leave it out."
 
 
 def _trouble(path: str, fits: Callable[[Any], bool]) -> str:

@@ -11,10 +11,13 @@ from typing import Any, Literal
 
 import msgspec
 from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from chat_memory import wiring
 from chat_memory.cache.client import Unavailable
+from chat_memory.cache.keys import PROBE_KEY
+from chat_memory.cache.quiet import Quiet
 from chat_memory.conf import live
 from chat_memory.records import Address
 from chat_memory.storage.base import Adapter
@@ -26,6 +29,8 @@ PATIENCE = 2.0
 """Seconds the database may take to answer."""
 GIVEN_UP = 30.0
 """Seconds until a look that hangs is left to itself and another one tried."""
+UNFIT = ImproperlyConfigured.__name__
+"""The kind of trouble that is nobody's but the settings'."""
 
 
 class DatabaseHealth(msgspec.Struct, frozen=True):
@@ -43,11 +48,11 @@ class DatabaseHealth(msgspec.Struct, frozen=True):
 
 
 class CacheHealth(msgspec.Struct, frozen=True):
-    """Whether Redis answers.
+    """Whether Redis serves.
 
     Attributes:
         mode: off, strict or bounded.
-        ok: it answered, or none is wanted.
+        ok: it answered, ran a script and took what that wrote, or none is wanted.
         latency_ms: a round trip, in milliseconds; None without an answer.
         breaker_open: whether this process leaves Redis alone after failures.
         connections: how many clients Redis has; None where it does not tell.
@@ -98,7 +103,8 @@ def health(using: str | None = None) -> Health:
     """
     database, cache = _database(using), _cache()
     if not database.ok:
-        return Health("unhealthy", f"The database does not answer: {database.error}.", database, cache)
+        why = "The settings do not fit" if database.error == UNFIT else "The database does not answer"
+        return Health("unhealthy", f"{why}: {database.error}.", database, cache)
     if not cache.ok:
         return Health("degraded", f"Works without its cache: {cache.error}.", database, cache)
     both = "Database and cache answer." if cache.mode != "off" else "The database answers; there is no cache."
@@ -144,7 +150,7 @@ class _Look(threading.Thread):
         super().__init__(name="chat_memory.health", daemon=True)
         self._call = call
         self.begun = time.monotonic()
-        self.found = DatabaseHealth(False, error="TimeoutError")
+        self.found = DatabaseHealth(False)
 
     def run(self) -> None:
         """Look."""
@@ -169,6 +175,8 @@ class _Looks:
                 look = self._under_way[alias] = _Look(call)
                 look.start()
         look.join(PATIENCE)
+        if look.is_alive():
+            return DatabaseHealth(False, error=_kind(TimeoutError(f"no answer within {PATIENCE:g} seconds")))
         return look.found
 
 
@@ -189,9 +197,10 @@ def _redis(mode: str) -> CacheHealth:
     begin = time.perf_counter()
     try:
         client.ping()
+        latency = _milliseconds(begin)
+        client.probe(PROBE_KEY)  # one that is read-only, full or without scripts answers, and is of no use
     except Unavailable as error:
         return CacheHealth(mode, False, breaker_open=client.breaker.is_open, error=str(error))
-    latency = _milliseconds(begin)
     try:
         told: dict[str, Any] = client.info()
     except Unavailable:  # it answers, but does not tell of itself
@@ -205,5 +214,10 @@ def _milliseconds(begin: float) -> float:
 
 def _kind(error: Exception) -> str:
     """What may be shown to anybody; the rest goes into the log."""
-    logger.warning("chat_memory is not healthy: %s", type(error).__name__, exc_info=error)
-    return type(error).__name__
+    kind = type(error).__name__
+    if _quiet.tells(kind):
+        logger.warning("chat_memory is not healthy: %s", kind, exc_info=error)
+    return kind
+
+
+_quiet = Quiet()

@@ -26,8 +26,8 @@ NAMES = ("hits", "misses", "bypasses", "fills", "refused_fills", "pushes", "lost
 INTERVAL = 10.0
 """Seconds until what was counted is added to the sums of all processes."""
 
-Sums = Callable[[str, Mapping[str, int]], Mapping[str, int]]
-"""Adds the counts of a batch, by its id once however often it is tried, and gives the sums; raises where it cannot."""
+Sums = Callable[[str, int, Mapping[str, int]], Mapping[str, int]]
+"""Adds the counts of a process' next batch, by its number once however often it is tried; raises where it cannot."""
 
 
 class Recorder(Protocol):
@@ -45,14 +45,17 @@ class _Counts:
         self.flushing = threading.Lock()
         self.counted: Counter[str] = Counter()
         self.flushed: Counter[str] = Counter()
-        self.batch: tuple[str, Counter[str]] | None = None
+        self.process = uuid.uuid4().hex
+        self.number = 0
+        self.batch: Counter[str] | None = None
         self.due = False
 
-    def next_batch(self) -> tuple[str, Counter[str]]:
-        """A batch whose fate is unknown is tried again as it was, so that its id can tell it was added before."""
+    def next_batch(self) -> Counter[str]:
+        """A batch whose fate is unknown is tried again as it was, so that its number can tell it was added before."""
         if self.batch is None:
             with self.lock:
-                self.batch = uuid.uuid4().hex, self.counted - self.flushed
+                self.batch = self.counted - self.flushed
+            self.number += 1
         return self.batch
 
     def is_behind(self) -> bool:
@@ -108,11 +111,11 @@ def flush() -> Mapping[str, int] | None:
         for _ in range(1 if counts.batch is None else 2):
             batch = counts.next_batch()
             try:
-                answer = sums(*batch)
+                answer = sums(counts.process, counts.number, batch)
             except Exception:  # counts are no reason to fail, and the cache complains for itself
                 logger.debug("the counts of this process are kept for later", exc_info=True)
                 return None
-            counts.flushed.update(batch[1])
+            counts.flushed.update(batch)
             counts.batch = None
         return answer
 

@@ -70,13 +70,13 @@ def cache_client() -> CacheClient:
     """The connection to the cache's Redis.
 
     Raises:
-        ImproperlyConfigured: CACHE_ALIAS names no alias with a LOCATION.
+        ImproperlyConfigured: neither CACHE_ALIAS nor REDIS_CLIENT gives a client that fits.
     """
     now = live.now()
     return connect(now.cache_alias, now.redis_client)
 
 
-def sums(batch: str, counts: Mapping[str, int]) -> Mapping[str, int]:
+def sums(process: str, batch: int, counts: Mapping[str, int]) -> Mapping[str, int]:
     """What all processes of this deployment have counted, this batch added: ``chat_memory.metrics`` asks for it.
 
     Raises:
@@ -86,7 +86,8 @@ def sums(batch: str, counts: Mapping[str, int]) -> Mapping[str, int]:
     now = live.now()
     if cache_mode(now) == "off":
         raise Unavailable("the cache is off")
-    return add_up(cache_client(), sums_key(namespace(django_settings.SECRET_KEY, _prefix(now))), batch, counts)
+    key = sums_key(namespace(django_settings.SECRET_KEY, _prefix(now)))
+    return add_up(cache_client(), key, process, batch, counts)
 
 
 def _prefix(now: Settings) -> str:

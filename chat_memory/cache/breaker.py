@@ -48,11 +48,14 @@ class Breaker:
         """Whether calls are refused, or about to be probed."""
         return self._failures >= FAILURES
 
-    def succeeded(self) -> None:
-        """Redis answered."""
-        if self._failures:
-            with self._lock:
-                self._failures, self._probing, self._pause, self._until = 0, False, SHORTEST, 0.0
+    def succeeded(self) -> bool:
+        """Redis answered; whether that closed the breaker just now."""
+        if not self._failures:
+            return False
+        with self._lock:
+            closed = self.is_open
+            self._failures, self._probing, self._pause, self._until = 0, False, SHORTEST, 0.0
+            return closed
 
     def failed(self) -> bool:
         """Redis did not answer; whether that opened the breaker just now."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, cached_property
@@ -19,6 +18,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
+    MaxConnectionsError,
     NoScriptError,
     RedisClusterException,
     RedisError,
@@ -30,6 +30,7 @@ from redis.retry import Retry
 from chat_memory import metrics
 from chat_memory.cache.breaker import Breaker
 from chat_memory.cache.question import ask
+from chat_memory.cache.quiet import Quiet
 
 Result = TypeVar("Result")
 
@@ -39,9 +40,7 @@ TIMEOUT = 0.05
 """Seconds a connect, a send or an answer may take: a database that has answered must not wait for its cache."""
 LEASE_MS = 300
 """How long whoever missed may take to read the database and fill, in milliseconds."""
-QUIET = 60.0
-"""Seconds in which one kind of trouble is logged once."""
-SCRIPTS = ("lease", "fill", "push", "count")
+SCRIPTS = ("lease", "fill", "push", "count", "probe")
 LAYOUT = 1
 """Which layout the entries have; raised with every change of it. An older release leaves newer entries alone."""
 
@@ -56,7 +55,7 @@ class CacheClient:
     def __init__(self, make: Callable[[], Redis]) -> None:
         self._make = make
         self.breaker = Breaker()
-        self._quiet_until: dict[str, float] = {}
+        self._quiet = Quiet()
         self._scripts = {name: _script(name) for name in SCRIPTS}
 
     @cached_property
@@ -128,6 +127,14 @@ class CacheClient:
         """
         self._guarded(lambda: self.redis.ping())  # noqa: PLW0108  # the client itself may be yet to be made
 
+    def probe(self, key: str) -> None:
+        """Try what the cache does, run a script and write, under a key that nobody uses.
+
+        Raises:
+            Unavailable: as ``run``.
+        """
+        self.run("probe", key, ())
+
     def info(self) -> dict[str, Any]:
         """What the server tells of itself.
 
@@ -148,9 +155,7 @@ class CacheClient:
 
     def complain(self, trouble: str) -> None:
         """One line per kind of trouble and minute, not one per call; never a key or a value."""
-        now = time.monotonic()
-        if now >= self._quiet_until.get(trouble, 0.0):
-            self._quiet_until[trouble] = now + QUIET
+        if self._quiet.tells(trouble):
             logger.warning("chat_memory works without its cache: %s", trouble)
 
     def _guarded(self, call: Callable[[], Any], *, aloud: bool = True) -> Any:
@@ -164,19 +169,25 @@ class CacheClient:
     def _settled(self, call: Callable[[], Any], *, aloud: bool = True) -> Any:
         """What Redis answers, which is what closes the breaker: sending to one that is frozen succeeds."""
         answer = self._tried(call, aloud=aloud)
-        self.breaker.succeeded()
+        self._has_answered()
         return answer
+
+    def _has_answered(self) -> None:
+        if self.breaker.succeeded():
+            logger.info("chat_memory has its cache again")
 
     def _tried(self, call: Callable[[], Result], *, aloud: bool = True) -> Result:
         try:
             return call()
+        except MaxConnectionsError as error:  # of our own pool, which tells nothing of Redis
+            raise self._unavailable(error, aloud=aloud) from error
         except _NO_ANSWER as error:
             if self.breaker.failed():
                 metrics.add("breaker_openings")
             raise self._unavailable(error, aloud=aloud) from error
         except RedisError as error:
             # It answered, if only to refuse: another type under the key, read-only, out of memory, no EVAL.
-            self.breaker.succeeded()
+            self._has_answered()
             raise self._unavailable(error, aloud=aloud) from error
 
     def _unavailable(self, error: Exception, *, aloud: bool) -> Unavailable:
@@ -194,7 +205,7 @@ def connect(alias: str, factory_path: str | None) -> CacheClient:
     """The client of this process for an alias of CACHES; the same one for the same settings.
 
     Raises:
-        ImproperlyConfigured: there is no such alias, it has no LOCATION, or REDIS_CLIENT returns an unfit client.
+        ImproperlyConfigured: there is no such alias, or it makes no client, or REDIS_CLIENT returns none that fits.
     """
     if factory_path:
         return _from_factory(factory_path)
@@ -207,7 +218,7 @@ def connect(alias: str, factory_path: str | None) -> CacheClient:
 @cache
 def _from_factory(path: str) -> CacheClient:
     make = import_string(path)
-    return _client(lambda: _fit(make(), path))
+    return _client(lambda: _fit(_made(make, f"REDIS_CLIENT: {path}"), path))
 
 
 def _client(make: Callable[[], Redis]) -> CacheClient:
@@ -239,14 +250,32 @@ class _Frozen(dict[str, Any]):
 
 
 @cache
-def _from_alias(_alias: str, configured: _Frozen) -> CacheClient:
+def _from_alias(alias: str, configured: _Frozen) -> CacheClient:
     location = configured["LOCATION"]
     first = location.split(",")[0] if isinstance(location, str) else location[0]
     options = dict(configured.get("OPTIONS", {}))
     default = getattr(django_settings, "DJANGO_REDIS_CONNECTION_FACTORY", "django_redis.pool.ConnectionFactory")
-    # A subclass of whatever factory the alias has: Sentinel and the host's own topologies keep working.
-    factory = type("Impatient", (_Impatient, import_string(options.get("CONNECTION_FACTORY", default))), {})
-    return _client(lambda: factory(options).connect(first))
+
+    def make() -> Any:
+        # A subclass of whatever factory the alias has: Sentinel and the host's own topologies keep working.
+        factory = type("Impatient", (_Impatient, import_string(options.get("CONNECTION_FACTORY", default))), {})
+        return factory(options).connect(first)
+
+    return _client(lambda: _made(make, f"CACHES[{alias!r}]"))
+
+
+def _made(make: Callable[[], Any], where: str) -> Any:
+    """A client as the host's settings make it.
+
+    Raises:
+        ImproperlyConfigured: they make none; the text says where and why.
+    """
+    try:
+        return make()
+    except (*_NO_ANSWER, RedisError):
+        raise
+    except Exception as error:
+        raise ImproperlyConfigured(f"{where} makes no client ({type(error).__name__}: {error})") from error
 
 
 class _Impatient:

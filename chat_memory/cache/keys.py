@@ -6,6 +6,9 @@ from functools import lru_cache
 from hashlib import blake2b
 
 PREFIX = "cm"
+"""What every key begins with, before a colon."""
+PROBE_KEY = f"{PREFIX}:{{probe}}"
+"""The key that holds nothing for longer than a moment."""
 
 
 def namespace(*secrets: str) -> bytes:

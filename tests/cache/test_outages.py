@@ -10,7 +10,7 @@ from redis import Redis
 
 from chat_memory import wiring
 from chat_memory.cache.breaker import FAILURES
-from tests.cache.scene import caching, chat, said, say, statements
+from tests.cache.scene import HIT, caching, chat, said, say, statements
 from tests.servers import Server, start_redis
 from tests.waiting import eventually
 
@@ -126,16 +126,36 @@ def test_frozen_redis_costs_no_answer_and_is_left_alone(
     assert [line.rpartition(": ")[2] for line in logged] == ["TimeoutError"]
 
 
-def test_cache_is_used_again_after_an_outage(mode: str, victim: Server, frozen: Any) -> None:
+def test_cache_is_used_again_after_an_outage(
+    mode: str, victim: Server, frozen: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with Redis.from_url(victim.url) as client, caching(mode, victim.url):
         say("a")
         with frozen(victim):
             for _ in range(FAILURES):
                 said()
         breaker = wiring.cache_client().breaker
-        eventually(lambda: said() and not breaker.is_open)  # at most as long as it stays open the first time
+        with lines(caplog) as logged:
+            eventually(lambda: said() and not breaker.is_open)  # at most as long as it stays open the first time
         said()
         assert client.dbsize() == 1
+    assert logged == ["chat_memory has its cache again"]
+
+
+def test_pool_without_a_connection_left_says_nothing_of_redis(
+    mode: str, shared_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A miss for who came too late; the breaker stays closed, and the others go on."""
+    with caching(mode, shared_server.url, {"CONNECTION_POOL_KWARGS": {"max_connections": 1}}), lines(caplog) as logged:
+        say("a")
+        pool = wiring.cache_client().redis.connection_pool
+        held = pool.get_connection()
+        assert [said() for _ in range(FAILURES + 1)] == [["a"]] * (FAILURES + 1)
+        assert not wiring.cache_client().breaker.is_open
+        pool.release(held)
+        said()
+        assert len(statements(said)) == HIT[mode]
+    assert [line.rpartition(": ")[2] for line in logged] == ["MaxConnectionsError"]
 
 
 def test_refusals_do_not_open_the_breaker(mode: str, victim: Server) -> None:

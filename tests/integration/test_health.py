@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 from django.db import connections, transaction
+from redis import Redis
 
 from chat_memory import Message, conversation, wiring
+from chat_memory.cache.quiet import Quiet
 from chat_memory.health import Health, ahealth, health
 from tests.integration.outages import SLACK, frozen, refusing
 from tests.servers.redis import start_redis
@@ -78,6 +80,26 @@ def test_redis_that_is_gone_degrades(settings) -> None:
         assert conversation("k", "acme").append(Message.user("x")).last_seq == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), "ReadOnlyError"),
+        (("ACL", "SETUSER", "default", "-eval", "-evalsha"), "NoPermissionError"),
+        (("CONFIG", "SET", "maxmemory", "1"), "OutOfMemoryError"),
+    ],
+)
+def test_redis_that_answers_and_does_not_serve_degrades(settings, command: tuple[str, ...], kind: str) -> None:
+    """It says PONG, and no entry comes into it."""
+    with start_redis() as server, Redis.from_url(server.url) as client:
+        settings.CACHES = redis_at(server.url)
+        assert health().status == "healthy"
+        assert client.keys() == []
+        client.execute_command(*command)
+        found = health()
+    assert (found.status, found.message) == ("degraded", f"Works without its cache: {kind}.")
+    assert not found.cache.breaker_open
+
+
 def test_frozen_redis_degrades_and_recovers(settings) -> None:
     with start_redis() as server:
         settings.CACHES = redis_at(server.url)
@@ -99,7 +121,16 @@ def test_redis_that_tells_nothing_of_itself_is_still_there(settings) -> None:
 @pytest.mark.parametrize("given", [{"CACHE": "sometimes"}, {"CACHE": "strict", "CACHE_ALIAS": "missing"}])
 def test_wrong_settings_are_an_answer_too(settings, given: dict[str, Any]) -> None:
     settings.CHAT_MEMORY = given
-    assert health().status in ("degraded", "unhealthy")
+    found = health()
+    assert (found.status, found.message) == ("unhealthy", "The settings do not fit: ImproperlyConfigured.")
+
+
+def test_the_same_trouble_is_one_entry_in_the_log(settings, caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
+    monkeypatch.setattr("chat_memory.health._quiet", Quiet())
+    settings.CHAT_MEMORY = {"CACHE": "sometimes"}
+    for _ in range(3):
+        health()
+    assert [record.getMessage() for record in caplog.records] == ["chat_memory is not healthy: ImproperlyConfigured"]
 
 
 def test_who_asks_at_the_same_moment_gets_the_same_answer() -> None:

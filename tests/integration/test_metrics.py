@@ -101,12 +101,12 @@ def test_a_fork_while_the_parent_flushes_leaves_the_child_able_to_count() -> Non
     """The child gets locks of its own: those it inherits belong to threads it does not have."""
     run(
         "import threading; inside, done = threading.Event(), threading.Event()\n"
-        "def sums(batch, counts): inside.set(); done.wait(); return counts\n"
+        "def sums(process, batch, counts): inside.set(); done.wait(); return counts\n"
         "metrics.sum_up_with(sums); metrics.add('hits', 1)\n"
         "thread = threading.Thread(target=metrics.flush); thread.start(); inside.wait()\n"
         "child = os.fork()\n"
         "if child == 0:\n"
-        "    metrics.sum_up_with(lambda batch, counts: counts); metrics.add('misses', 4)\n"
+        "    metrics.sum_up_with(lambda process, batch, counts: counts); metrics.add('misses', 4)\n"
         "    os._exit(0 if metrics.flush() == {'misses': 4} else 1)\n"
         "failed = os.waitpid(child, 0)[1]; done.set(); thread.join(); sys.exit(failed != 0)"
     )
@@ -158,6 +158,24 @@ def test_a_batch_whose_answer_got_lost_is_added_once(settings) -> None:
         assert counted() == {"hits": 7}
 
 
+def test_a_batch_that_comes_late_is_not_added_again(redis_client: Redis) -> None:
+    """The call that nobody waits for any more, after the next batch too; another process has numbers of its own."""
+    assert wiring.sums("one", 1, {"hits": 1}) == {"hits": 1}
+    assert wiring.sums("one", 2, {"hits": 2}) == {"hits": 3}
+    assert wiring.sums("one", 1, {"hits": 1}) == {"hits": 3}
+    assert wiring.sums("other", 1, {"hits": 4}) == {"hits": 7}
+
+
+def test_a_process_leaves_one_key_however_often_it_flushes(redis_client: Redis) -> None:
+    for _ in range(5):
+        metrics.add("hits")
+        metrics.flush()
+    keys = redis_client.keys("cm:{sums:*")
+    assert len(keys) == 2
+    assert sorted(redis_client.ttl(key) > 0 for key in keys) == [False, True]
+    assert counted() == {"hits": 5}
+
+
 def executed(client: Redis) -> int:
     """How many clients but this one have something that Redis has not looked at."""
     return sum(int(other["qbuf"]) > 0 for other in client.client_list() if other["cmd"] != "client|list")
@@ -198,7 +216,7 @@ def test_nobody_waits_for_a_flush() -> None:
     """An event is counted while another thread waits for Redis."""
     asked, answer = threading.Event(), threading.Event()
 
-    def slow(_batch: str, counts: Mapping[str, int]) -> Mapping[str, int]:
+    def slow(_process: str, _batch: int, counts: Mapping[str, int]) -> Mapping[str, int]:
         asked.set()
         answer.wait(PATIENCE)
         return counts

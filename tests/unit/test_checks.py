@@ -8,6 +8,8 @@ from django.core import checks as django_checks
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.test import override_settings
+from redis import Redis
 
 from chat_memory import checks
 from chat_memory.conf import live
@@ -18,6 +20,8 @@ pytestmark = pytest.mark.once
 LOCMEM = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 BUILT_IN = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}}
 REDIS = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1"}}
+NO_SCHEME = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "not-a-url"}}
+NO_FACTORY = {"default": {**REDIS["default"], "OPTIONS": {"CONNECTION_FACTORY": "no.where"}}}
 NO_LOCATION = {"default": {"BACKEND": "django_redis.cache.RedisCache"}}
 
 
@@ -63,6 +67,18 @@ def test_values_that_would_misbehave(settings, given: dict[str, Any]) -> None:
     assert ids(checks.check_settings()) == ["E003"]
     with pytest.raises(ImproperlyConfigured, match=next(iter(given))):
         live.now()
+
+
+def test_each_wrong_setting_is_told() -> None:
+    """With its value, and with what it may be, in one run."""
+    given = {"CACH": "strict", "CACHE": "strct", "CACHE_TTL": "x", "CACHE_TAIL": 5, "DEFAULT_WORKSPACE": "two words"}
+    with override_settings(CHAT_MEMORY=given):
+        found = checks.check_settings()
+    assert ids(found) == ["E002", "E003", "E003", "E005"]
+    typo, mode, life, _slug = ((message.msg, str(message.hint)) for message in found)
+    assert "'CACHE'" in typo[1]
+    assert ("'strct'" in mode[0], "'off', 'strict' or 'bounded'" in mode[1]) == (True, True)
+    assert ("CACHE_TTL" in life[0], "'x'" in life[0]) == (True, True)
 
 
 @pytest.mark.parametrize("slug", ["", "two words", "ä", "x" * 101])
@@ -111,11 +127,40 @@ def test_recorder_has_its_one_method(settings, path: str, found: list[str]) -> N
         ({"CACHE": "bounded"}, BUILT_IN, ["E007"]),
         ({"CACHE": "bounded", "CACHE_ALIAS": "chat"}, REDIS, ["E007"]),
         ({"CACHE": "strict", "REDIS_CLIENT": "tests.unit.test_checks.a_callable"}, LOCMEM, []),
+        ({"CACHE_ALIAS": "chat"}, REDIS, ["E007"]),
+        ({"CACHE_ALIAS": "chat", "CACHE": "off"}, REDIS, []),
+        ({"CACHE_ALIAS": "default"}, LOCMEM, []),
+        ({}, NO_SCHEME, ["E009"]),
+        ({}, NO_FACTORY, ["E009"]),
+        ({"CACHE": "off"}, NO_SCHEME, []),
     ],
 )
 def test_the_cache_needs_a_django_redis_alias(settings, given: Any, caches: Any, found: list[str]) -> None:
     settings.CHAT_MEMORY, settings.CACHES = given, caches
     assert ids(checks.check_cache()) == found
+
+
+def a_redis() -> Redis:
+    """What REDIS_CLIENT may lead to."""
+    return Redis()
+
+
+def a_mistake() -> Redis:
+    raise KeyError("REDIS_HOST")
+
+
+@pytest.mark.parametrize(
+    ("factory", "found"),
+    [("a_redis", []), ("a_callable", ["E009"]), ("a_mistake", ["E009"]), ("ids", ["E009"])],
+)
+def test_what_the_factory_returns_is_tried_before_production(settings, factory: str, found: list[str]) -> None:
+    settings.CHAT_MEMORY = {"CACHE": "strict", "REDIS_CLIENT": f"{__name__}.{factory}"}
+    messages = checks.check_client()
+    assert ids(messages) == found
+    assert all(factory in message.msg for message in messages)
+    assert checks.check_cache() == []  # at every start nobody is called
+    settings.CHAT_MEMORY = {**settings.CHAT_MEMORY, "CACHE": "off"}
+    assert checks.check_client() == []
 
 
 @pytest.mark.parametrize(
@@ -127,6 +172,8 @@ def test_the_cache_needs_a_django_redis_alias(settings, given: Any, caches: Any,
         ({"CACHE": "bounded", "CACHE_TTL": 0, "CACHE_MAX_AGE": 3}, REDIS, []),
         ({"CACHE": "strict", "CACHE_TTL": None, "CACHE_TAIL": 9}, REDIS, []),
         ({"REDIS_CLIENT": "tests.unit.test_checks.a_callable"}, LOCMEM, ["REDIS_CLIENT"]),
+        ({"CACHE": "bounded", "CACHE_TTL": None}, REDIS, ["CACHE_TTL"]),
+        ({"CACHE": "off", "CACHE_TTL": 3600}, REDIS, []),
         ({"CACHE_TTL": 60}, LOCMEM, []),
     ],
 )
