@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import DatabaseError
 
@@ -38,7 +39,7 @@ class MaintenanceCommand(BaseCommand):
             raise _refusal(f"{error.filename}: {reason}" if error.filename else reason) from error
         except ValidationError as error:
             raise _refusal(_by_option(error, options)) from error
-        except (ChatMemoryError, DatabaseError) as error:
+        except (ChatMemoryError, DatabaseError, ImproperlyConfigured) as error:
             raise _refusal(str(error).strip()) from error
 
     def run(self, **options: Any) -> None:

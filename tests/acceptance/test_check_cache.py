@@ -31,6 +31,16 @@ def test_redis_that_does_not_answer_is_a_refusal(settings) -> None:
             run("check", "--cache")
 
 
+def test_client_that_does_not_fit_is_a_refusal(settings) -> None:
+    settings.CHAT_MEMORY = {"REDIS_CLIENT": f"{__name__}.not_a_client"}
+    with pytest.raises(CommandError, match=r"REDIS_CLIENT: .*not_a_client must return a synchronous redis client"):
+        run("check", "--cache")
+
+
+def not_a_client() -> str:
+    return "redis"
+
+
 @pytest.fixture(params=["strict", "bounded"])
 def cached(request, settings, redis_client: Redis) -> Any:
     """A cached conversation in either mode: its only key, and a way to change what is under it."""
