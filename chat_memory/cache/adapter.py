@@ -282,7 +282,7 @@ class CachedAdapter(PassingAdapter):
         return self._coherence.policy.ttl if at.cache_ttl is msgspec.UNSET else at.cache_ttl
 
     def _key(self, at: Address) -> str:
-        return session_key(self._deployment, at.workspace, at.key, at.branch)
+        return session_key(self._deployment, self._inner.schema, at.workspace, at.key, at.branch)
 
 
 def select(messages: list[Message], span: Span) -> list[Message]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
-from redis import Redis
+from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -29,7 +29,7 @@ from redis.retry import Retry
 
 from chat_memory import metrics
 from chat_memory.cache.breaker import Breaker
-from chat_memory.cache.question import ask
+from chat_memory.cache.question import Asker
 from chat_memory.cache.quiet import Quiet
 
 Result = TypeVar("Result")
@@ -63,6 +63,10 @@ class CacheClient:
         """The client library's own client, made at the first call that needs it: a Cluster's asks its nodes then."""
         return self._make()
 
+    @cached_property
+    def _asker(self) -> Asker:
+        return Asker(self.redis)
+
     def run(self, script: str, key: str, args: Sequence[Any], *others: str, aloud: bool = True) -> Any:
         """Run a script on a key, and on others that lie in its slot; ``aloud``: trouble is worth a line in the log.
 
@@ -95,12 +99,16 @@ class CacheClient:
             Unavailable: as ``run``; where Redis cannot even be asked, before the call.
         """
         self._may_try()
-        question = self._tried(lambda: ask(self.redis, "LRANGE", key, -number, -1))
+        was_open = self.breaker.is_open
+        command = ("LRANGE", key, -number, -1)
+        question = self._tried(lambda: self._asker.ask(command, lambda: self.redis.lrange(*command[1:])))
         try:
             result = call()
-            found: list[bytes] = self._settled(question.answer)
+            found: list[bytes] = self._tried(question.answer)
         finally:
             question.close()
+        if was_open or not self.breaker.is_open:  # an answer from before the trouble does not end it
+            self._has_answered()
         return result, found
 
     def drop(self, key: str) -> None:
@@ -189,6 +197,10 @@ class CacheClient:
             # It answered, if only to refuse: another type under the key, read-only, out of memory, no EVAL.
             self._has_answered()
             raise self._unavailable(error, aloud=aloud) from error
+        except ImproperlyConfigured:
+            raise
+        except Exception as error:  # whatever else a client makes of names and bytes; the call must go on
+            raise self._unavailable(error, aloud=aloud) from error
 
     def _unavailable(self, error: Exception, *, aloud: bool) -> Unavailable:
         # A ResponseError is many things; the first word of what Redis says tells which.
@@ -233,11 +245,14 @@ def _fit(redis: Any, path: str) -> Redis:
     """A client as it must be.
 
     Raises:
-        ImproperlyConfigured: it is none, an asynchronous one, or one that decodes what it reads (FEATURES N14, N15).
+        ImproperlyConfigured: it is none, an asynchronous one, or one that decodes what it reads (FEATURES N14, N15); or
+            it keeps answers in the process, where none of the rules hold.
     """
     is_client = hasattr(redis, "get_encoder") and not inspect.iscoroutinefunction(redis.execute_command)
     if not is_client or redis.get_encoder().decode_responses:
         raise ImproperlyConfigured(f"REDIS_CLIENT: {path} must return a synchronous redis client that gives bytes.")
+    if getattr(redis, "get_cache", lambda: None)() is not None:
+        raise ImproperlyConfigured(f"REDIS_CLIENT: {path} must return a client without a cache of its own.")
     client: Redis = redis
     return client
 
@@ -283,12 +298,18 @@ class _Impatient:
 
     def __init__(self, options: dict[str, Any]) -> None:
         sentinel = {**options.get("SENTINEL_KWARGS", {}), **_timeouts()}
-        pool = {**options.get("CONNECTION_POOL_KWARGS", {}), **_timeouts(), "decode_responses": False}
+        given: dict[str, Any] = options.get("CONNECTION_POOL_KWARGS", {})
+        pool = {name: value for name, value in given.items() if name not in ("cache", "cache_config")}
         super().__init__({**options, "SENTINEL_KWARGS": sentinel, "CONNECTION_POOL_KWARGS": pool})  # type: ignore[call-arg]
 
     def get_or_create_connection_pool(self, params: dict[str, Any]) -> Any:
         """A new pool: django-redis would hand out the host's, which is known by its URL alone."""
-        return self.get_connection_pool(params)  # type: ignore[attr-defined]
+        pool = self.get_connection_pool(params)  # type: ignore[attr-defined]
+        # Now, since what a LOCATION says after its "?" overrides every argument.
+        pool.connection_kwargs.update(_timeouts(), decode_responses=False)
+        if isinstance(pool, BlockingConnectionPool):
+            pool.timeout = TIMEOUT
+        return pool
 
 
 def _timeouts() -> dict[str, Any]:

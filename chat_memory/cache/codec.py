@@ -27,7 +27,7 @@ def decode(entries: Sequence[bytes], last_seq: int) -> list[Message]:
     """
     try:
         messages = _decode(b"[" + b",".join(entries) + b"]")
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of JSON, of a message, or of UTF-8
         raise Damaged(type(error).__name__) from None
     if list(map(_seq, messages)) != list(range(last_seq - len(messages) + 1, last_seq + 1)):
         raise Damaged("a gap")
@@ -38,14 +38,19 @@ def joined(entries: Sequence[bytes], last_seq: int) -> bytes:
     """The entries as one JSON list: of the first the position is read, of the others the ends are looked at.
 
     Raises:
-        Damaged: what was looked at is not what this code wrote.
+        Damaged: what was looked at is not what this code wrote, or it is no UTF-8.
     """
     # Maps and sets, since a test of each entry in turn costs more than the joining.
     if not (set(map(_opening, entries)) <= _OPENINGS and set(map(_closing, entries)) <= _CLOSINGS):
         raise Damaged("no message")
     if entries and not _is_at(entries[0], last_seq - len(entries) + 1):
         raise Damaged("a gap")
-    return b"[" + b",".join(entries) + b"]"
+    body = b"[" + b",".join(entries) + b"]"
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise Damaged("no text") from None
+    return body
 
 
 def _is_at(entry: bytes, seq: int) -> bool:

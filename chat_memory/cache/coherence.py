@@ -39,6 +39,8 @@ Result = TypeVar("Result")
 JITTER = 0.1
 FOR_EVER = "none"
 MAGIC = b"cm1"
+HEAVIEST = 1024 * 1024
+"""Bytes. What is more takes Redis too long to hand over, so the database serves those conversations."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -137,29 +139,31 @@ class Coherence:
             ValueError: it looked like one.
         """
         found = self.client.newest(key, 0)
-        return self._entry(found.pop(), found) if found else None
+        return self._entry(found) if found else None
 
     def _valid(self, key: str, found: list[bytes], newest: int) -> Entry | None:
         """The entry whose elements were found; what looks like one and is none is forgotten."""
         if not found:
             return None
         try:
-            entry = self._entry(found.pop(), found)
+            entry = self._entry(found)
         except ValueError:
             pass
         else:
             if entry is None or entry.is_complete(newest):
+                if sum(map(len, found)) > HEAVIEST:
+                    self.drop(key)
                 return entry
         self.damaged(key)
         return None
 
-    def _entry(self, last: bytes, messages: Sequence[bytes]) -> Entry | None:
-        """The entry whose header the bytes are; None where it is no valid one of ours.
+    def _entry(self, found: Sequence[bytes]) -> Entry | None:
+        """The entry whose elements these are, the header last; None where it is no valid one of ours.
 
         Raises:
             ValueError: it looked like one.
         """
-        fields = last.split(b";")
+        fields, messages = found[-1].split(b";"), found[:-1]
         if len(fields) != 11 or fields[0] != MAGIC or fields[1] != b"V" or fields[2] != self._format.encode():
             return None
         _magic, _state, _format, version, token, session, ident, whole, *_ = fields
@@ -203,7 +207,12 @@ class Coherence:
         state = (0, "", "", "") if header is None else (header.version, *_identity(header), _ident(header))
         whole = whole and len(kept) == len(messages)
         how = (int(whole), self._fill_ttl(ttl), int(insist))
-        outcome = self._run("fill", key, (self._format, lease, *state, *how, *map(to_json, kept)))
+        entries = _light(kept)
+        if entries is None:
+            metrics.add("refused_fills")
+            self.drop(key)
+            return
+        outcome = self._run("fill", key, (self._format, lease, *state, *how, *entries))
         metrics.add("fills" if outcome == b"filled" else "refused_fills")
         if lease and outcome == b"filled":  # its life began with the lease
             self._lives.lasts(key, self.policy.max_age - LEASE_MS / 1000)
@@ -216,7 +225,11 @@ class Coherence:
         before = (session, change.prev_version, change.prev_vtoken or 0)
         after = (header.version, token, _ident(header))
         how = (cap, self._push_ttl(ttl), int(len(added) > cap))
-        outcome = self._run("push", key, (self._format, *before, *after, *how, *map(to_json, added[-cap:])))
+        entries = _light(added[-cap:])
+        if entries is None:
+            self.drop(key)
+            return
+        outcome = self._run("push", key, (self._format, *before, *after, *how, *entries))
         metrics.add("lost_pushes" if outcome is None else "pushes")
         if outcome in (b"absent", b"dropped"):
             self._lives.ended(key)
@@ -251,6 +264,17 @@ class Coherence:
         if self.policy.mode == "bounded":
             return ""
         return FOR_EVER if ttl is None else _jittered(ttl)
+
+
+def _light(messages: Sequence[Message]) -> list[bytes] | None:
+    """The messages as they are cached; None where they are too heavy together."""
+    entries, weight = [], 0
+    for message in messages:
+        entries.append(to_json(message))
+        weight += len(entries[-1])
+        if weight > HEAVIEST:
+            return None
+    return entries
 
 
 def _jittered(ttl: float) -> int:

@@ -17,12 +17,12 @@ def namespace(*secrets: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def session_key(deployment: bytes, workspace: str, key: str, branch: str) -> str:
+def session_key(deployment: bytes, schema: str, workspace: str, key: str, branch: str) -> str:
     """The one key of a session; no user text is in it, and no two sessions share it (FEATURES N12, R13).
 
     The braces make Redis Cluster keep whatever belongs to the session on one node.
     """
-    digest = blake2b(_joined((workspace, key, branch)), digest_size=20, key=deployment).hexdigest()
+    digest = blake2b(_joined((schema, workspace, key, branch)), digest_size=20, key=deployment).hexdigest()
     return f"{PREFIX}:{{{digest}}}"
 
 

@@ -132,6 +132,11 @@ class PassingAdapter(Adapter):
         return self._inner.identity
 
     @property
+    def schema(self) -> str:
+        """See ``Adapter.schema``."""
+        return self._inner.schema
+
+    @property
     def alias(self) -> str | None:
         """See ``Adapter.alias``."""
         return self._inner.alias

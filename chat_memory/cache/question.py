@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
-from redis import Redis
+from redis import BlockingConnectionPool, Redis
 from redis.exceptions import ResponseError
+
+MOST = 16
+"""How many connections are lent at a time: who sends ahead holds one for as long as the database takes."""
 
 
 class Question:
     """A command that was sent, over a connection that is its own until ``close``."""
 
-    def __init__(self, redis: Any, *command: Any) -> None:
+    def __init__(self, redis: Any, command: tuple[Any, ...], returned: Callable[[], object]) -> None:
+        self._returned = returned
         self._pool = redis.connection_pool
         self._connection = self._pool.get_connection()
         self._is_due = True
         try:
-            self._connection.send_command(*command, keys=[command[1]])  # as a client with a cache of its own wants it
+            self._connection.send_command(*command)
         except BaseException:
-            self.close()
+            self._give_back()
             raise
 
     def answer(self) -> Any:
@@ -32,28 +38,55 @@ class Question:
         return found
 
     def close(self) -> None:
-        """Give the connection back; one whose answer nobody took is cut, so that no other question gets it."""
-        if self._is_due:
-            self._connection.disconnect()
-        self._pool.release(self._connection)
+        """Give the connection back."""
+        self._give_back()
+        self._returned()
+
+    def _give_back(self) -> None:
+        """One whose answer nobody took is cut, so that no other question gets it."""
+        try:
+            if self._is_due:
+                self._connection.disconnect()
+        finally:
+            self._pool.release(self._connection)
 
 
 class Unsent:
-    """A command that is sent when its answer is wanted: not every client lends its connections."""
+    """A command that is sent when its answer is wanted."""
 
-    def __init__(self, redis: Any, *command: Any) -> None:
-        self._redis = redis
-        self._command = command
-
-    def answer(self) -> Any:
-        """Ask and wait."""
-        return self._redis.execute_command(*self._command)
+    def __init__(self, answer: Callable[[], Any]) -> None:
+        self.answer = answer
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def ask(redis: Any, *command: Any) -> Question | Unsent:
-    """Send a command whose second word is its key, and do not wait; a Cluster's clients are asked later."""
-    lends = isinstance(redis, Redis) and redis.connection is None
-    return Question(redis, *command) if lends else Unsent(redis, *command)
+class Asker:
+    """Sends ahead where the client has a connection to spare for that; else whoever wants the answer asks."""
+
+    def __init__(self, redis: Any) -> None:
+        self._redis = redis
+        self._spare = threading.Semaphore(_spare(redis))
+
+    def ask(self, command: tuple[Any, ...], call: Callable[[], Any]) -> Question | Unsent:
+        """Send a command and do not wait, or keep the call of the client that does both."""
+        if not self._spare.acquire(blocking=False):
+            return Unsent(call)
+        try:
+            return Question(self._redis, command, self._spare.release)
+        except BaseException:
+            self._spare.release()
+            raise
+
+
+def _spare(redis: Any) -> int:
+    """How many connections of a client may be lent.
+
+    None of a Cluster's, of one that has a single connection, of a pool whose callers wait for each other, or where a
+    host's own class wants to see every command.
+    """
+    plain = isinstance(redis, Redis) and type(redis).execute_command is Redis.execute_command
+    if not plain or redis.connection is not None or isinstance(redis.connection_pool, BlockingConnectionPool):
+        return 0
+    most: int = redis.connection_pool.max_connections
+    return min(MOST, most // 2)

@@ -271,11 +271,15 @@ def _cached_adapter(using: str | None) -> CachedAdapter:
 
 
 def _newest(alias: str, chosen: Mapping[str, Any], sample: int) -> list[Address]:
-    """The sessions changed last, which are those a cache holds."""
+    """The sessions changed last, which are those a cache holds: ``main`` by its name and as what may speak."""
     rows = Session.objects.using(alias).filter(deleted_at__isnull=True, **chosen).order_by("-updated_at", "-pk")
     with across_workspaces():
         names = list(rows.values_list("workspace__slug", "key", "branch")[:sample])
-    return [Address(slug, key, CURRENT if branch == MAIN_BRANCH else branch) for slug, key, branch in names]
+    return [
+        Address(slug, key, each)
+        for slug, key, branch in names
+        for each in ((CURRENT, branch) if branch == MAIN_BRANCH else (branch,))
+    ]
 
 
 def _trouble(adapter: CachedAdapter, at: Address, *, repair: bool) -> str | None:

@@ -348,6 +348,11 @@ class Adapter(MessageStore, SessionStore, BranchStore, SummaryStore):
         return f"{type(self).__name__}:{id(self)}"
 
     @property
+    def schema(self) -> str:
+        """In which of several sets of tables names are looked up now; "" where there is one."""
+        return ""
+
+    @property
     def alias(self) -> str | None:
         """The database alias it works on; None where it has no database."""
         return None

@@ -129,7 +129,7 @@ def to_messages(rows: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[Messa
             _decoded(tool_calls),
             call_ids,
             seq,
-            _as_utc(created_at, zone),
+            utc_of(created_at, zone),
             tokens,
             absent,
         )
@@ -146,7 +146,7 @@ def _decoded(column: Sequence[str | None]) -> Sequence[Any]:
     return [text and _decode(text) for text in column] if any(column) else column
 
 
-def _as_utc(column: Sequence[Any], zone: tzinfo) -> Sequence[datetime]:
+def utc_of(column: Sequence[Any], zone: tzinfo) -> Sequence[datetime]:
     """Times as aware UTC whatever the connection's time zone; SQLite stores text, in that zone without saying so."""
     if getattr(column[0], "tzinfo", None) is UTC:
         return column

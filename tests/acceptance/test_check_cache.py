@@ -63,6 +63,17 @@ class Entry:
         self.client.lset(self.key, -1, b";".join(parts))
 
 
+def test_main_is_looked_at_by_its_name_too(settings, redis_client: Redis) -> None:
+    """A handle on the branch has an entry of its own."""
+    talk()
+    conversation("k", "acme", branch="main").tail(50)
+    (key,) = list(redis_client.scan_iter("cm:{*"))
+    entry: Any = redis_client.lindex(key, 0)
+    redis_client.lset(key, 0, entry.replace(b'"content":"', b'"content":"!'))
+    assert violations("--cache") == [("cache", "k")]
+    assert report("--cache", "--repair")["entries"] == 1
+
+
 def test_sound_entries_are_counted(cached: Entry) -> None:
     found = report("--cache")
     assert (found["entries"], found["faults"]) == (1, [])

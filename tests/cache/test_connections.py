@@ -15,6 +15,7 @@ from django.db import connections
 from django.test import override_settings
 from django_redis import get_redis_connection
 from redis import Redis, RedisCluster
+from redis.cache import CacheConfig
 from redis.exceptions import RedisError
 
 from chat_memory import wiring
@@ -123,6 +124,27 @@ def test_host_s_own_pool_keeps_its_timeouts(shared_server: Server, given: dict[s
         assert ours.connection_pool.connection_kwargs["socket_connect_timeout"] == TIMEOUT
         assert host.connection_pool.connection_kwargs == before
         assert before.get("socket_timeout") != TIMEOUT
+
+
+def test_nothing_in_the_alias_undoes_what_the_cache_needs(client: Redis, shared_server: Server, mode: str) -> None:
+    """The end of an address overrides arguments, and answers kept in the process are nobody's to refuse."""
+    url = f"{shared_server.url}?decode_responses=True&socket_timeout=7&socket_connect_timeout=7&retry_on_timeout=True"
+    options = {"CONNECTION_POOL_KWARGS": {"protocol": 3, "cache_config": CacheConfig()}}
+    with caching(mode, url, options):
+        say("a"), said()
+        assert len(statements(said)) == HIT[mode]
+        redis = wiring.cache_client().redis
+        assert redis.get_cache() is None
+        (connection,) = [redis.connection_pool.get_connection()]
+        assert (connection.socket_timeout, connection.socket_connect_timeout) == (TIMEOUT, TIMEOUT)
+        assert connection.retry.get_retries() == 0
+        redis.connection_pool.release(connection)
+
+
+def test_address_that_is_none_costs_no_answer(mode: str) -> None:
+    with caching(mode, "redis://a..b:6379/0"):
+        say("a")
+        assert said() == ["a"]
 
 
 def test_options_of_the_alias_are_kept(victim: Server) -> None:

@@ -1,13 +1,18 @@
 """What seed caches get wrong and this one must not: a test for each of FEATURES N01-N20 and R14-R16, in both modes."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis.asyncio
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import connections
 from redis import Redis
+from redis.cache import CacheConfig
 
 from chat_memory import Message, ValidationError, conversation
 from tests.cache.interleaving import Play
@@ -23,6 +28,10 @@ def asynchronous_client() -> object:
 
 def decoding_client() -> object:
     return Redis(decode_responses=True)
+
+
+def caching_client() -> object:
+    return Redis(protocol=3, cache_config=CacheConfig())
 
 
 def test_n01_batch_and_single_append_give_the_same_history(cached: str, client: Redis) -> None:
@@ -153,6 +162,18 @@ def test_n12_names_cannot_be_made_to_meet(cached: str, client: Redis) -> None:
     assert len(client.keys()) == len(names)
 
 
+def test_n12_schemas_of_one_database_do_not_meet(cached: str, client: Redis, monkeypatch: Any) -> None:
+    """FEATURES N12: the same names, in the tables of another tenant, as django-tenants switches between them."""
+    say("a")
+    keys = set()
+    for schema in ("one", "two"):
+        monkeypatch.setattr(connections["default"], "schema_name", schema, raising=False)
+        client.flushdb()
+        assert said() == ["a"]
+        keys.add(key_of(client))
+    assert len(keys) == 2
+
+
 async def test_n13_loop_runs_on_while_redis_hangs(victim: Server, frozen) -> None:
     """FEATURES N13: other coroutines get their turns; how soon, the benchmarks measure."""
     with caching("strict", victim.url):
@@ -167,7 +188,7 @@ async def test_n13_loop_runs_on_while_redis_hangs(victim: Server, frozen) -> Non
         assert turns > 20
 
 
-@pytest.mark.parametrize("factory", ["asynchronous_client", "decoding_client"])
+@pytest.mark.parametrize("factory", ["asynchronous_client", "decoding_client", "caching_client"])
 def test_n14_unfit_client_is_refused(shared_server: Server, mode: str, factory: str) -> None:
     """FEATURES N14: before anything is read or written with it."""
     path = f"{__name__}.{factory}"
@@ -206,6 +227,26 @@ def test_n16_longer_read_than_the_cache_holds_asks_the_database_alone(cached: st
     for call in (lambda: chat().tail(51), lambda: chat().tail_json(51)):
         assert len(statements(call)) == 1
         assert commands(client, call) == []
+
+
+MEGABYTE = 1024 * 1024
+
+
+def test_n16_heavy_history_is_left_to_the_database(cached: str, client: Redis) -> None:
+    """FEATURES N16: handing it over would take Redis longer than anybody waits; what is added may make it so."""
+    half = "x" * (MEGABYTE * 6 // 10)
+    warmed(client, "a")
+    say(half)
+    assert said() == ["a", half]
+    assert client.keys("cm:*") == [key_of(client).encode()]
+    say(half)
+    assert said() == ["a", half, half]
+    assert client.keys("cm:*") == []
+    assert (said(), client.keys("cm:*")) == (["a", half, half], [])
+    chat().clear()
+    warmed(client, "b")
+    say(half, half)
+    assert client.keys("cm:*") == []
 
 
 def test_n17_fill_is_one_command_however_long(cached: str, client: Redis) -> None:
@@ -255,6 +296,25 @@ def test_n19_damaged_element_does_not_make_a_history_unreadable(cached: str, cli
     assert said() == ["a", "b", "c"]
     assert said() == ["a", "b", "c"]
     assert damage.encode() not in client.lrange(key, 0, -1)
+
+
+def test_n19_bytes_that_are_no_text(cached: str, client: Any) -> None:
+    """FEATURES N19: of every read a miss, that of bytes too, and a violation that the check repairs."""
+    key = warmed(client, "hello")
+    broken = client.lindex(key, 0).replace(b"hello", b"hel\xcfo")
+    for read in (said, lambda: [message.content for message in chat().messages()], as_json):
+        said()
+        client.lset(key, 0, broken)
+        assert read() == ["hello"]
+        assert not client.exists(key)
+    said()
+    client.lset(key, 0, broken)
+    call_command("chat_memory_check", "--cache", "--repair", verbosity=0)
+    assert not client.exists(key)
+
+
+def as_json() -> list[Any]:
+    return [message["content"] for message in json.loads(chat().tail_json(20))]
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -347,7 +347,7 @@ class Histories(RuleBasedStateMachine):
         return self.number
 
     def redis_key(self, at: str) -> str:
-        return session_key(self.deployment, "default", self.key, at)
+        return session_key(self.deployment, "", "default", self.key, at)
 
 
 def version(chat: Conversation) -> int:

@@ -205,6 +205,19 @@ def test_another_type_under_the_key_loses_nothing(redis_client: Redis) -> None:
     assert counted() == {"hits": 1}
 
 
+def test_a_sum_that_is_no_number_begins_anew(redis_client: Redis) -> None:
+    """What else is in the batch is added once all the same."""
+    metrics.add("fills", 1)
+    metrics.add("hits", 2)
+    assert counted() == {"fills": 1, "hits": 2}
+    (key,) = (key for key in redis_client.scan_iter("cm:{sums:*") if redis_client.type(key) == b"hash")
+    redis_client.hset(key, "hits", "garbage")
+    metrics.add("misses", 1)
+    metrics.add("hits", 4)
+    metrics.add("fills", 1)
+    assert (counted(), counted()) == ({"fills": 2, "hits": 4, "misses": 1},) * 2
+
+
 def test_without_a_cache_there_is_this_process_alone(settings) -> None:
     settings.CHAT_MEMORY = {"CACHE": "off"}
     before = metrics.totals()["hits"]

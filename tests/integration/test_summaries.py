@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, transaction
 from django.test import TestCase
+from django.test.utils import CaptureQueriesContext
 
 from chat_memory import (
     Conversation,
@@ -335,3 +336,16 @@ def test_a_back_end_without_summaries_says_so(redis_client) -> None:
         chat.summaries()
     with pytest.raises(NotSupported):
         chat.summarize(counting, keep=1)
+
+
+def test_a_context_costs_two_statements() -> None:
+    """What was said so far, and the window; however many summaries there are."""
+    chat = conversation("two", "acme")
+    chat.append(*(Message.user(str(number)) for number in range(6)))
+    for keep in (None, 4, 2):
+        if keep is not None:
+            chat.summarize(lambda messages: f"{len(messages)} messages", keep=keep)
+        with CaptureQueriesContext(connection) as queries:
+            shown = conversation("two", "acme").context(turns=9)
+        assert len(queries) == 2
+        assert len(shown) == (6 if keep is None else keep + 1)

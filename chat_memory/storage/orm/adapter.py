@@ -49,7 +49,14 @@ class DjangoAdapter(Adapter):
     def identity(self) -> str:
         """See ``Adapter.identity``."""
         database = connections[self.alias].settings_dict
-        return "\n".join(str(database[name]) for name in ("ENGINE", "HOST", "PORT", "NAME"))
+        options = database.get("OPTIONS", {})
+        names = [database[name] for name in ("ENGINE", "HOST", "PORT", "NAME")]
+        return "\n".join(map(str, [*names, *(options.get(name, "") for name in ("service", "options"))]))
+
+    @property
+    def schema(self) -> str:
+        """See ``Adapter.schema``: PostgreSQL's, where the connection says so, as that of django-tenants does."""
+        return getattr(connections[self.alias], "schema_name", None) or ""
 
     def in_transaction(self) -> bool:
         """See ``Adapter.in_transaction``."""

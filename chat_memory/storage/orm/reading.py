@@ -32,7 +32,7 @@ Statement = Callable[..., str]
 
 def peek(alias: str, at: Address) -> Header | None:
     """The header alone; the contract is ``MessageStore.peek``."""
-    rows = _plain(alias, at, statements.peek, {})
+    rows = plain(alias, at, statements.peek, {})
     if rows is None or (rows and rows[0][-1]):
         rows = _branched(alias, at, views.peek, {})
     if not rows:
@@ -50,7 +50,7 @@ def read(alias: str, at: Address, span: Span) -> Slice:
         "before": _END if span.before is None else span.before,
         "size": size,
     }
-    rows = _plain(alias, at, partial(statements.read, **shape), params)
+    rows = plain(alias, at, partial(statements.read, **shape), params)
     if rows is None or _is_spoken_for(rows):
         longer = partial(views.read, **shape, postgresql=connections[alias].vendor == "postgresql")
         rows = _branched(alias, at, longer, params)
@@ -64,7 +64,7 @@ def window(alias: str, at: Address, budget: Budget) -> Slice:
     """
     name = next(name for name in ("turns", "messages", "tokens") if getattr(budget, name) is not None)
     statement = partial(views.window, budget=name, system=budget.system)
-    rows = _plain(alias, at, statement, {"size": getattr(budget, name)})
+    rows = plain(alias, at, statement, {"size": getattr(budget, name)})
     if rows is None or _is_spoken_for(rows):
         return windowing.read(partial(read, alias, at), budget)
     found = _slice(alias, rows)
@@ -121,7 +121,7 @@ def _is_spoken_for(rows: list[Row]) -> bool:
     return len(rows) == 1 and rows[0][-1].endswith(" 1")
 
 
-def _plain(alias: str, at: Address, statement: Statement, params: dict[str, Any]) -> list[Row] | None:
+def plain(alias: str, at: Address, statement: Statement, params: dict[str, Any]) -> list[Row] | None:
     """The rows of a conversation that its root may speak for; None where a branch is asked for."""
     return _fetch(alias, at, statement, params) if at.means_whole else None
 

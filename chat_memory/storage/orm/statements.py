@@ -1,15 +1,16 @@
-"""Owns the text of the two hot statements, append and read; it must not run them."""
+"""Owns the text of the hot statements, append and what reads ask; it must not run them."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from chat_memory.models import Message, Session, Workspace
+from chat_memory.models import Message, Session, Summary, Workspace
 from chat_memory.storage.mapping import COLUMNS, READ_COLUMNS
 
 SESSION = Session._meta.db_table
 MESSAGE = Message._meta.db_table
 WORKSPACE = Workspace._meta.db_table
+SUMMARY = Summary._meta.db_table
 
 TYPES = dict.fromkeys(COLUMNS, "text") | {"tokens": "int4", "created_at": "timestamptz"}
 PLAIN_COLUMNS = ("client_id", "role", "content", "tokens", "created_at")
@@ -98,6 +99,16 @@ def peek(*, by_id: bool) -> str:
     """The header of a session, both vendors: the one row that tells whether a cached history is still the history."""
     columns = ", ".join(f"s.{column}" for column in HEADER)
     return f"SELECT {columns}, {SPOKEN_FOR} FROM {SESSION} s WHERE {BY_ID if by_id else BY_NAME} AND {ROOT}"
+
+
+@cache
+def summaries(*, by_id: bool) -> str:
+    """What was said of a session so far, oldest first, both vendors; one row of NULL where there is nothing."""
+    columns = ", ".join(f"k.{column}" for column in ("first_seq", "last_seq", "text", "model", "tokens", "created_at"))
+    return f"""
+SELECT {columns}, {SPOKEN_FOR} FROM {SESSION} s LEFT JOIN {SUMMARY} k ON k.workspace_id = s.workspace_id
+  AND k.session_id = s.id AND k.text IS NOT NULL AND k.last_seq > s.base_seq AND k.last_seq <= s.last_seq
+WHERE {BY_ID if by_id else BY_NAME} AND {ROOT} ORDER BY k.last_seq, k.id"""
 
 
 @cache

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from chat_memory.exceptions import TransactionOpen
 from chat_memory.models import Session, Summary as SummaryRow
 from chat_memory.records import Address, Claim, Summary
 from chat_memory.storage.base import CLAIM_LAPSES
+from chat_memory.storage.mapping import utc_of
+from chat_memory.storage.orm import statements
 from chat_memory.storage.orm.lineage import lineage
+from chat_memory.storage.orm.reading import plain
 from chat_memory.storage.orm.rows import find, lock
 from chat_memory.storage.orm.transactions import own_or_callers, retrying
 
 
 def summaries(alias: str, at: Address) -> list[Summary]:
-    """The contract is ``SummaryStore.summaries``."""
-    rows = find(alias, at)
-    return _kept(rows.row) if rows else []
+    """The contract is ``SummaryStore.summaries``; one statement where the root speaks, since every context asks."""
+    found = plain(alias, at, statements.summaries, {})
+    if found is None or (found and found[0][-1]):
+        branch = find(alias, at)
+        return _kept(branch.row) if branch else []
+    rows = [row for row in found if row[0] is not None]
+    moments = utc_of([row[5] for row in rows], connections[alias].timezone or UTC) if rows else []
+    return [
+        Summary(first_seq, last_seq, text, model, tokens, moment)
+        for (first_seq, last_seq, text, model, tokens, *_), moment in zip(rows, moments, strict=True)
+    ]
 
 
 def claim_summary(alias: str, at: Address, keep: int) -> Claim | None:
