@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 import msgspec
 
 from chat_memory.records import Message
 
-_OPENINGS, _CLOSINGS = {b'{"id":'}, set(b"}")
-_opening, _closing = itemgetter(slice(6)), itemgetter(-1)
+_OPENING, _CLOSING = b'{"id":', ord("}")
 _seq = attrgetter("seq")
 _decode = msgspec.json.Decoder(list[Message]).decode
 
@@ -40,14 +39,22 @@ def joined(entries: Sequence[bytes], last_seq: int) -> bytes:
     Raises:
         Damaged: what was looked at is not what this code wrote, or it is no UTF-8.
     """
-    # Maps and sets, since a test of each entry in turn costs more than the joining.
-    if not (set(map(_opening, entries)) <= _OPENINGS and set(map(_closing, entries)) <= _CLOSINGS):
+    if not entries:
+        return b"[]"
+    if [entry for entry in entries if entry[:6] != _OPENING or entry[-1] != _CLOSING]:
         raise Damaged("no message")
-    if entries and not _is_at(entries[0], last_seq - len(entries) + 1):
+    if not _is_at(entries[0], last_seq - len(entries) + 1):
         raise Damaged("a gap")
-    body = b"[" + b",".join(entries) + b"]"
+    parts = list(entries)  # the brackets go to the ends of the list, since each copy of the whole costs
+    parts[0] = b"[" + parts[0]
+    parts[-1] += b"]"
+    return _text(b",".join(parts))
+
+
+def _text(body: bytes) -> bytes:
     try:
-        body.decode()
+        if not body.isascii():
+            body.decode()
     except UnicodeDecodeError:
         raise Damaged("no text") from None
     return body

@@ -23,6 +23,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -163,16 +164,8 @@ class Coherence:
         Raises:
             ValueError: it looked like one.
         """
-        fields, messages = found[-1].split(b";"), found[:-1]
-        if len(fields) != 11 or fields[0] != MAGIC or fields[1] != b"V" or fields[2] != self._format.encode():
-            return None
-        _magic, _state, _format, version, token, session, ident, whole, *_ = fields
-        if not session:
-            return Entry(None, whole == b"1", messages)
-        workspace_id, base_seq, last_seq = map(int, ident.split(b","))
-        session_id = msgspec.convert(session.decode(), UUID)  # a third of what UUID itself takes
-        header = Header(session_id, workspace_id, int(version), int(token), base_seq, last_seq)
-        return Entry(header, whole == b"1", messages)
+        header, format_, whole = _header(found[-1])
+        return Entry(header, whole, found[:-1]) if format_ == self._format else None
 
     def take(self, key: str, least: int, newest: int) -> tuple[Entry | None, str]:
         """bounded: the entry as ``look`` gives it, if its version is ``least`` or more; else the right to fill.
@@ -264,6 +257,26 @@ class Coherence:
         if self.policy.mode == "bounded":
             return ""
         return FOR_EVER if ttl is None else _jittered(ttl)
+
+
+@lru_cache(maxsize=4096)
+def _header(last: bytes) -> tuple[Header | None, str, bool]:
+    """What the last element says: the state, the format, "" for no valid entry, and whether all messages follow.
+
+    Remembered, since a session in use is read many times in one state.
+
+    Raises:
+        ValueError: it looked like a header.
+    """
+    fields = last.split(b";")
+    if len(fields) != 11 or fields[0] != MAGIC or fields[1] != b"V":
+        return None, "", False
+    _magic, _state, format_, version, token, session, ident, whole, *_ = fields
+    header = None
+    if session:
+        workspace_id, base_seq, last_seq = map(int, ident.split(b","))
+        header = Header(UUID(session.decode()), workspace_id, int(version), int(token), base_seq, last_seq)
+    return header, format_.decode(), whole == b"1"
 
 
 def _light(messages: Sequence[Message]) -> list[bytes] | None:

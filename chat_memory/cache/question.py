@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from redis import BlockingConnectionPool, Redis
@@ -66,16 +67,19 @@ class Asker:
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
-        self._spare = threading.Semaphore(_spare(redis))
+        self._spare = deque(range(_spare(redis)))  # whose ends any thread takes from and adds to at once
 
     def ask(self, command: tuple[Any, ...], call: Callable[[], Any]) -> Question | Unsent:
         """Send a command and do not wait, or keep the call of the client that does both."""
-        if not self._spare.acquire(blocking=False):
-            return Unsent(call)
         try:
-            return Question(self._redis, command, self._spare.release)
+            one = self._spare.pop()
+        except IndexError:
+            return Unsent(call)
+        give_back = partial(self._spare.append, one)
+        try:
+            return Question(self._redis, command, give_back)
         except BaseException:
-            self._spare.release()
+            give_back()
             raise
 
 

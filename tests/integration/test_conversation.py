@@ -3,10 +3,11 @@
 import uuid
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils.connection import ConnectionDoesNotExist
@@ -268,6 +269,24 @@ def test_both_cursors_store_and_read_the_same(raw_cursor: bool) -> None:
         receipt = chat.append(*messages)
         assert chat.messages() == list(receipt.messages)
     assert conversation("k").messages() == list(receipt.messages)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_the_drivers_cursor_outlives_what_happens_to_connections() -> None:
+    """A thread keeps one: across long answers, a connection that was closed, and one that the server ended."""
+    with override_settings(CHAT_MEMORY={"CACHE": "off"}):
+        chat = conversation("k")
+        chat.append(*(Message.user(str(number)) for number in range(200)))
+        assert [len(chat.messages()), len(chat.tail(1)), len(chat.messages())] == [200, 1, 200]
+        connection.close()
+        assert len(chat.tail(3)) == 3
+        with psycopg.connect(connection.connection.info.dsn, password=connection.settings_dict["PASSWORD"]) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+        with pytest.raises(OperationalError):
+            chat.tail(3)
+        connection.close()
+        assert len(chat.tail(3)) == 3
 
 
 def test_execute_wrappers_see_every_statement() -> None:
