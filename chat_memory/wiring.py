@@ -10,8 +10,9 @@ from django.conf import settings as django_settings
 from django.utils.module_loading import import_string
 
 from chat_memory.cache import CachedAdapter
-from chat_memory.cache.client import CacheClient, Unavailable, connect
+from chat_memory.cache.client import CacheClient, Unavailable
 from chat_memory.cache.coherence import Coherence, Policy
+from chat_memory.cache.connecting import connect
 from chat_memory.cache.keys import namespace, sums_key
 from chat_memory.cache.sums import add_up
 from chat_memory.conf import Settings, live

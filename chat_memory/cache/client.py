@@ -1,21 +1,16 @@
-"""Owns the connection to Redis: pools, timeouts and what counts as down; it must not know what is cached."""
+"""Owns what is asked of Redis and what counts as down, with a breaker before it; it must not know what is cached."""
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cache, cached_property
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, TypeVar
 
-from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
-from redis import BlockingConnectionPool, Redis
-from redis.backoff import NoBackoff
+from redis import Redis
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
     MaxConnectionsError,
@@ -25,7 +20,6 @@ from redis.exceptions import (
     ResponseError,
     TimeoutError as RedisTimeoutError,
 )
-from redis.retry import Retry
 
 from chat_memory import metrics
 from chat_memory.cache.breaker import Breaker
@@ -36,8 +30,8 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger("chat_memory.cache")
 
-TIMEOUT = 0.05
-"""Seconds a connect, a send or an answer may take: a database that has answered must not wait for its cache."""
+NO_ANSWER = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
+"""What tells that Redis is not there; any other error of the library is an answer, if only a refusal."""
 LEASE_MS = 300
 """How long whoever missed may take to read the database and fill, in milliseconds."""
 SCRIPTS = ("lease", "fill", "push", "count", "probe")
@@ -189,7 +183,7 @@ class CacheClient:
             return call()
         except MaxConnectionsError as error:  # of our own pool, which tells nothing of Redis
             raise self._unavailable(error, aloud=aloud) from error
-        except _NO_ANSWER as error:
+        except NO_ANSWER as error:
             if self.breaker.failed():
                 metrics.add("breaker_openings")
             raise self._unavailable(error, aloud=aloud) from error
@@ -208,112 +202,6 @@ class CacheClient:
         if aloud:
             self.complain(trouble)
         return Unavailable(trouble)
-
-
-_NO_ANSWER = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
-
-
-def connect(alias: str, factory_path: str | None) -> CacheClient:
-    """The client of this process for an alias of CACHES; the same one for the same settings.
-
-    Raises:
-        ImproperlyConfigured: there is no such alias, or it makes no client, or REDIS_CLIENT returns none that fits.
-    """
-    if factory_path:
-        return _from_factory(factory_path)
-    configured = django_settings.CACHES.get(alias)
-    if not configured or not configured.get("LOCATION"):
-        raise ImproperlyConfigured(f"CACHES has no {alias!r} with a LOCATION, which CHAT_MEMORY's cache needs.")
-    return _from_alias(alias, _Frozen(configured))
-
-
-@cache
-def _from_factory(path: str) -> CacheClient:
-    make = import_string(path)
-    return _client(lambda: _fit(_made(make, f"REDIS_CLIENT: {path}"), path))
-
-
-def _client(make: Callable[[], Redis]) -> CacheClient:
-    client = CacheClient(make)
-    # At once, so that wrong settings show. Some clients connect as they are made; a later call then tries again.
-    with suppress(*_NO_ANSWER, RedisError):
-        _ = client.redis
-    return client
-
-
-def _fit(redis: Any, path: str) -> Redis:
-    """A client as it must be.
-
-    Raises:
-        ImproperlyConfigured: it is none, an asynchronous one, or one that decodes what it reads (FEATURES N14, N15); or
-            it keeps answers in the process, where none of the rules hold.
-    """
-    is_client = hasattr(redis, "get_encoder") and not inspect.iscoroutinefunction(redis.execute_command)
-    if not is_client or redis.get_encoder().decode_responses:
-        raise ImproperlyConfigured(f"REDIS_CLIENT: {path} must return a synchronous redis client that gives bytes.")
-    if getattr(redis, "get_cache", lambda: None)() is not None:
-        raise ImproperlyConfigured(f"REDIS_CLIENT: {path} must return a client without a cache of its own.")
-    client: Redis = redis
-    return client
-
-
-class _Frozen(dict[str, Any]):
-    """A configuration as a key of a memo: equal by content."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(self))
-
-
-@cache
-def _from_alias(alias: str, configured: _Frozen) -> CacheClient:
-    location = configured["LOCATION"]
-    first = location.split(",")[0] if isinstance(location, str) else location[0]
-    options = dict(configured.get("OPTIONS", {}))
-    default = getattr(django_settings, "DJANGO_REDIS_CONNECTION_FACTORY", "django_redis.pool.ConnectionFactory")
-
-    def make() -> Any:
-        # A subclass of whatever factory the alias has: Sentinel and the host's own topologies keep working.
-        factory = type("Impatient", (_Impatient, import_string(options.get("CONNECTION_FACTORY", default))), {})
-        return factory(options).connect(first)
-
-    return _client(lambda: _made(make, f"CACHES[{alias!r}]"))
-
-
-def _made(make: Callable[[], Any], where: str) -> Any:
-    """A client as the host's settings make it.
-
-    Raises:
-        ImproperlyConfigured: they make none; the text says where and why.
-    """
-    try:
-        return make()
-    except (*_NO_ANSWER, RedisError):
-        raise
-    except Exception as error:
-        raise ImproperlyConfigured(f"{where} makes no client ({type(error).__name__}: {error})") from error
-
-
-class _Impatient:
-    """A django-redis connection factory with short timeouts, no retries, and pools that nobody else shares."""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        sentinel = {**options.get("SENTINEL_KWARGS", {}), **_timeouts()}
-        given: dict[str, Any] = options.get("CONNECTION_POOL_KWARGS", {})
-        pool = {name: value for name, value in given.items() if name not in ("cache", "cache_config")}
-        super().__init__({**options, "SENTINEL_KWARGS": sentinel, "CONNECTION_POOL_KWARGS": pool})  # type: ignore[call-arg]
-
-    def get_or_create_connection_pool(self, params: dict[str, Any]) -> Any:
-        """A new pool: django-redis would hand out the host's, which is known by its URL alone."""
-        pool = self.get_connection_pool(params)  # type: ignore[attr-defined]
-        # Now, since what a LOCATION says after its "?" overrides every argument.
-        pool.connection_kwargs.update(_timeouts(), decode_responses=False)
-        if isinstance(pool, BlockingConnectionPool):
-            pool.timeout = TIMEOUT
-        return pool
-
-
-def _timeouts() -> dict[str, Any]:
-    return {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, "retry": Retry(NoBackoff(), 0)}
 
 
 @cache

@@ -19,8 +19,8 @@ from redis.cache import CacheConfig
 from redis.exceptions import RedisError
 
 from chat_memory import wiring
-from chat_memory.cache import client as cache_client
-from chat_memory.cache.client import TIMEOUT
+from chat_memory.cache import connecting
+from chat_memory.cache.connecting import TIMEOUT
 from tests.cache.scene import ALIAS, HIT, caching, chat, key_of, said, say, statements
 from tests.servers import Server, start_redis, start_sentinel
 from tests.waiting import PATIENCE, eventually
@@ -77,7 +77,7 @@ def cluster() -> Iterator[Server]:
 def _new_factories() -> Iterator[None]:
     """What a factory made belongs to its server, which goes with the test."""
     yield
-    cache_client._from_factory.cache_clear()
+    connecting._from_factory.cache_clear()
 
 
 def connections_made(client: Redis) -> int:

@@ -10,7 +10,8 @@ from redis import Redis
 
 from chat_memory import Message, conversation, wiring
 from chat_memory.cache.breaker import FAILURES
-from chat_memory.cache.client import TIMEOUT, CacheClient
+from chat_memory.cache.client import CacheClient
+from chat_memory.cache.connecting import TIMEOUT
 from tests.cache.scene import HIT, caching, chat, key_of, said, say, statements
 from tests.cache.test_counts import counted
 from tests.servers import Server

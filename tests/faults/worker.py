@@ -22,7 +22,7 @@ from django.apps import apps
 from django.db import connection, transaction
 
 from chat_memory import Message, NotFound, conversation, metrics
-from chat_memory.cache import client
+from chat_memory.cache import connecting
 from chat_memory.cache.coherence import Coherence
 from chat_memory.history.conversation import Conversation
 
@@ -227,7 +227,7 @@ def write(config: dict[str, Any], notes: list[dict[str, Any]]) -> None:
 def main(config: dict[str, Any]) -> None:
     """Say that we are ready, wait for the start, live."""
     django.setup()
-    client.TIMEOUT = PATIENCE
+    connecting.TIMEOUT = PATIENCE
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     end = float(sys.stdin.readline())
