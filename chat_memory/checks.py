@@ -216,7 +216,7 @@ def _records(found: Any) -> bool:
 
 
 def _is_django_redis(alias: str) -> bool:
-    configured = settings.CACHES.get(alias, {})
+    configured = settings.CACHES.get(alias) or {}
     return str(configured.get("BACKEND", "")).startswith("django_redis.") and bool(configured.get("LOCATION"))
 
 

@@ -33,7 +33,7 @@ def cache_mode(now: Settings) -> str:
     """off, strict or bounded: as CACHE says, else strict where the alias is a django-redis one."""
     if now.cache is not None:
         return now.cache
-    backend = django_settings.CACHES.get(now.cache_alias, {}).get("BACKEND", "")
+    backend = str((django_settings.CACHES.get(now.cache_alias) or {}).get("BACKEND", ""))
     return "strict" if backend.startswith("django_redis.") else "off"
 
 
@@ -92,7 +92,7 @@ def sums(process: str, batch: int, counts: Mapping[str, int]) -> Mapping[str, in
 
 
 def _prefix(now: Settings) -> str:
-    return str(django_settings.CACHES.get(now.cache_alias, {}).get("KEY_PREFIX", ""))
+    return str((django_settings.CACHES.get(now.cache_alias) or {}).get("KEY_PREFIX", ""))
 
 
 def token_counter(default: Callable[[str], int]) -> Callable[[str], int]:

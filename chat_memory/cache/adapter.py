@@ -188,7 +188,7 @@ class CachedAdapter(PassingAdapter):
             header, entry = self._row_and_entry(at, span)
             if header is None:
                 return None, Slice([], None)
-            if not _may_answer(span, header, self._tail):
+            if not _may_answer(span, header, self._tail) or _is_too_heavy(span, header, entry):
                 metrics.add("bypasses")
                 return None, None
             if entry is not None and entry.is_at(header) and _answers(span, entry):
@@ -331,3 +331,8 @@ def _answers(span: Span, entry: Entry) -> bool:
     if _is_newest(span):
         return len(entry.messages) >= (span.last or 0)
     return span.after is not None and entry.last_seq - len(entry.messages) <= span.after
+
+
+def _is_too_heavy(span: Span, header: Header, entry: Entry | None) -> bool:
+    """Whether the entry is right and ends too soon since its messages are heavy: then the next would be no longer."""
+    return entry is not None and entry.is_as_long_as_may_be and entry.is_at(header) and not _answers(span, entry)

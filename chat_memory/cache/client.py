@@ -9,9 +9,9 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, TypeVar
 
-from django.core.exceptions import ImproperlyConfigured
 from redis import Redis
 from redis.exceptions import (
+    AuthenticationError,
     ConnectionError as RedisConnectionError,
     MaxConnectionsError,
     NoScriptError,
@@ -32,6 +32,8 @@ logger = logging.getLogger("chat_memory.cache")
 
 NO_ANSWER = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
 """What tells that Redis is not there; any other error of the library is an answer, if only a refusal."""
+UNKNOWN = "Protocol error"
+"""How Redis begins what it says to who asks at length before any password."""
 LEASE_MS = 300
 """How long whoever missed may take to read the database and fill, in milliseconds."""
 SCRIPTS = ("lease", "fill", "push", "count", "probe")
@@ -83,8 +85,7 @@ class CacheClient:
         Raises:
             Unavailable: as ``run``.
         """
-        found: list[bytes] = self._guarded(lambda: self.redis.lrange(key, -number, -1))
-        return found
+        return _elements(self._guarded(lambda: self.redis.lrange(key, -number, -1)))
 
     def newest_while(self, key: str, number: int, call: Callable[[], Result]) -> tuple[Result, list[bytes]]:
         """What a call returns, and beside it what ``newest`` does: Redis is asked before and heard after.
@@ -98,7 +99,7 @@ class CacheClient:
         question = self._tried(lambda: self._asker.ask(command, lambda: self.redis.lrange(*command[1:])))
         try:
             result = call()
-            found: list[bytes] = self._tried(question.answer)
+            found = _elements(self._tried(question.answer))
         finally:
             question.close()
         if was_open or not self.breaker.is_open:  # an answer from before the trouble does not end it
@@ -183,18 +184,25 @@ class CacheClient:
             return call()
         except MaxConnectionsError as error:  # of our own pool, which tells nothing of Redis
             raise self._unavailable(error, aloud=aloud) from error
-        except NO_ANSWER as error:
-            if self.breaker.failed():
-                metrics.add("breaker_openings")
+        except (RedisError, *NO_ANSWER) as error:
+            raise self._told(error, aloud=aloud) from error
+        except (ValueError, TypeError, AttributeError, LookupError) as error:  # what clients make of names and bytes
             raise self._unavailable(error, aloud=aloud) from error
-        except RedisError as error:
-            # It answered, if only to refuse: another type under the key, read-only, out of memory, no EVAL.
-            self._has_answered()
-            raise self._unavailable(error, aloud=aloud) from error
-        except ImproperlyConfigured:
-            raise
-        except Exception as error:  # whatever else a client makes of names and bytes; the call must go on
-            raise self._unavailable(error, aloud=aloud) from error
+
+    def _told(self, error: Exception, *, aloud: bool) -> Unavailable:
+        """What an error of the library is worth."""
+        if str(error).startswith(UNKNOWN):
+            return self._failed(AuthenticationError(), aloud=aloud)
+        if isinstance(error, NO_ANSWER):
+            return self._failed(error, aloud=aloud)
+        # It answered, if only to refuse: another type under the key, read-only, out of memory, no EVAL.
+        self._has_answered()
+        return self._unavailable(error, aloud=aloud)
+
+    def _failed(self, error: Exception, *, aloud: bool) -> Unavailable:
+        if self.breaker.failed():
+            metrics.add("breaker_openings")
+        return self._unavailable(error, aloud=aloud)
 
     def _unavailable(self, error: Exception, *, aloud: bool) -> Unavailable:
         # A ResponseError is many things; the first word of what Redis says tells which.
@@ -202,6 +210,17 @@ class CacheClient:
         if aloud:
             self.complain(trouble)
         return Unavailable(trouble)
+
+
+def _elements(answer: Any) -> list[bytes]:
+    """A list's elements; an answer of another kind is one to somebody else's question.
+
+    Raises:
+        Unavailable: it is that.
+    """
+    if not isinstance(answer, list):
+        raise Unavailable("another answer")
+    return answer
 
 
 @cache

@@ -41,7 +41,9 @@ JITTER = 0.1
 FOR_EVER = "none"
 MAGIC = b"cm1"
 HEAVIEST = 1024 * 1024
-"""Bytes. What is more takes Redis too long to hand over, so the database serves those conversations."""
+"""Bytes of messages in one entry: what is more takes Redis too long to hand over."""
+LONGEST_HEADER = 512
+"""Bytes."""
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -93,6 +95,16 @@ class Entry(NamedTuple):
         return 0 if self.header is None else self.header.visible
 
     @property
+    def weight(self) -> int:
+        """Bytes of the messages that came."""
+        return sum(map(len, self.messages))
+
+    @property
+    def is_as_long_as_may_be(self) -> bool:
+        """Whether it holds no more since its messages are heavy: who wants more is not to make it again."""
+        return not self.whole and self.weight > HEAVIEST // 2
+
+    @property
     def is_everything(self) -> bool:
         """Whether all messages came, of an entry that may hold more than this process' CACHE_TAIL."""
         return self.whole and len(self.messages) == self.visible
@@ -140,32 +152,36 @@ class Coherence:
             ValueError: it looked like one.
         """
         found = self.client.newest(key, 0)
-        return self._entry(found) if found else None
+        return self._entry(key, found) if found else None
 
     def _valid(self, key: str, found: list[bytes], newest: int) -> Entry | None:
         """The entry whose elements were found; what looks like one and is none is forgotten."""
         if not found:
             return None
         try:
-            entry = self._entry(found)
+            entry = self._entry(key, found)
         except ValueError:
             pass
         else:
             if entry is None or entry.is_complete(newest):
-                if sum(map(len, found)) > HEAVIEST:
+                if entry is not None and entry.weight > HEAVIEST:
                     self.drop(key)
                 return entry
         self.damaged(key)
         return None
 
-    def _entry(self, found: Sequence[bytes]) -> Entry | None:
+    def _entry(self, key: str, found: Sequence[bytes]) -> Entry | None:
         """The entry whose elements these are, the header last; None where it is no valid one of ours.
 
         Raises:
-            ValueError: it looked like one.
+            ValueError: it looked like one, or it is that of another key: the answer to another question.
         """
-        header, format_, whole = _header(found[-1])
-        return Entry(header, whole, found[:-1]) if format_ == self._format else None
+        header, format_, whole, owner = _header(found[-1])
+        if format_ != self._format:
+            return None
+        if owner != key:
+            raise ValueError(owner)
+        return Entry(header, whole, found[:-1])
 
     def take(self, key: str, least: int, newest: int) -> tuple[Entry | None, str]:
         """bounded: the entry as ``look`` gives it, if its version is ``least`` or more; else the right to fill.
@@ -180,9 +196,11 @@ class Coherence:
         if isinstance(answer, bytes):
             self._lives.ended(key)
             return None, lease if answer == b"lease" else ""
-        life, found = answer
-        self._lives.lasts(key, life / 1000)
-        return self._valid(key, found, newest), ""
+        match answer:
+            case [int(life), list(found)]:
+                self._lives.lasts(key, life / 1000)
+                return self._valid(key, found, newest), ""
+        raise Unavailable("another answer")
 
     def fill(
         self,
@@ -196,16 +214,12 @@ class Coherence:
         insist: bool = False,
     ) -> None:
         """Store what the database said; ``header`` None: there is no such session. ``ttl`` in seconds: strict's."""
-        kept = messages[-self.policy.tail :]
-        state = (0, "", "", "") if header is None else (header.version, *_identity(header), _ident(header))
+        kept = _light(messages[-self.policy.tail :])
+        token, session, version = ("", "", 0) if header is None else (*_identity(header), header.version)
+        state = (version, token, session, _ident(header, key))
         whole = whole and len(kept) == len(messages)
         how = (int(whole), self._fill_ttl(ttl), int(insist))
-        entries = _light(kept)
-        if entries is None:
-            metrics.add("refused_fills")
-            self.drop(key)
-            return
-        outcome = self._run("fill", key, (self._format, lease, *state, *how, *entries))
+        outcome = self._run("fill", key, (self._format, lease, *state, *how, *kept))
         metrics.add("fills" if outcome == b"filled" else "refused_fills")
         if lease and outcome == b"filled":  # its life began with the lease
             self._lives.lasts(key, self.policy.max_age - LEASE_MS / 1000)
@@ -216,10 +230,10 @@ class Coherence:
         token, session = _identity(header)
         cap = self.policy.tail
         before = (session, change.prev_version, change.prev_vtoken or 0)
-        after = (header.version, token, _ident(header))
+        after = (header.version, token, _ident(header, key))
         how = (cap, self._push_ttl(ttl), int(len(added) > cap))
         entries = _light(added[-cap:])
-        if entries is None:
+        if len(entries) < min(len(added), cap):  # what is left out would be a gap
             self.drop(key)
             return
         outcome = self._run("push", key, (self._format, *before, *after, *how, *entries))
@@ -259,35 +273,40 @@ class Coherence:
         return FOR_EVER if ttl is None else _jittered(ttl)
 
 
-@lru_cache(maxsize=4096)
-def _header(last: bytes) -> tuple[Header | None, str, bool]:
-    """What the last element says: the state, the format, "" for no valid entry, and whether all messages follow.
-
-    Remembered, since a session in use is read many times in one state.
+def _header(last: bytes) -> tuple[Header | None, str, bool, str]:
+    """What the last element says: the state, the format, "" for no valid entry, whether all follow, and of which key.
 
     Raises:
         ValueError: it looked like a header.
     """
+    return _parsed(last) if type(last) is bytes and len(last) <= LONGEST_HEADER else _NO_HEADER
+
+
+@lru_cache(maxsize=4096)
+def _parsed(last: bytes) -> tuple[Header | None, str, bool, str]:
+    """Remembered, since a session in use is read many times in one state."""
     fields = last.split(b";")
     if len(fields) != 11 or fields[0] != MAGIC or fields[1] != b"V":
-        return None, "", False
+        return _NO_HEADER
     _magic, _state, format_, version, token, session, ident, whole, *_ = fields
+    workspace_id, base_seq, last_seq, owner = ident.split(b",")
     header = None
     if session:
-        workspace_id, base_seq, last_seq = map(int, ident.split(b","))
-        header = Header(UUID(session.decode()), workspace_id, int(version), int(token), base_seq, last_seq)
-    return header, format_.decode(), whole == b"1"
+        numbers = map(int, (workspace_id, version, token, base_seq, last_seq))
+        header = Header(UUID(session.decode()), *numbers)
+    return header, format_.decode(), whole == b"1", owner.decode()
 
 
-def _light(messages: Sequence[Message]) -> list[bytes] | None:
-    """The messages as they are cached; None where they are too heavy together."""
+def _light(messages: Sequence[Message]) -> list[bytes]:
+    """The newest messages as they are cached, as many as are light enough together."""
     entries, weight = [], 0
-    for message in messages:
-        entries.append(to_json(message))
-        weight += len(entries[-1])
+    for message in reversed(messages):
+        entry = to_json(message)
+        weight += len(entry)
         if weight > HEAVIEST:
-            return None
-    return entries
+            break
+        entries.append(entry)
+    return entries[::-1]
 
 
 def _jittered(ttl: float) -> int:
@@ -299,6 +318,9 @@ def _identity(header: Header) -> tuple[str, str]:
     return str(header.vtoken), header.session_id.hex
 
 
-def _ident(header: Header) -> str:
+def _ident(header: Header | None, key: str) -> str:
     """What only clients read back."""
-    return f"{header.workspace_id},{header.base_seq},{header.last_seq}"
+    return f",,,{key}" if header is None else f"{header.workspace_id},{header.base_seq},{header.last_seq},{key}"
+
+
+_NO_HEADER: tuple[None, str, bool, str] = (None, "", False, "")

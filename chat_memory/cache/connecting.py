@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -20,6 +21,10 @@ from chat_memory.cache.client import NO_ANSWER, CacheClient
 
 TIMEOUT = 0.05
 """Seconds a connect, a send or an answer may take: a database that has answered must not wait for its cache."""
+PROTOCOL = 2
+"""Of RESP. With 3 the library's pools do not see that a connection holds an answer which nobody waited for."""
+NOT_OURS = ("cache", "cache_config", "maint_notifications_config")
+"""Arguments of a pool that go with RESP 3, or keep answers in the process."""
 
 
 def connect(alias: str, factory_path: str | None) -> CacheClient:
@@ -39,7 +44,7 @@ def connect(alias: str, factory_path: str | None) -> CacheClient:
 @cache
 def _from_factory(path: str) -> CacheClient:
     make = import_string(path)
-    return _client(lambda: _fit(_made(make, f"REDIS_CLIENT: {path}"), path))
+    return _client(lambda: _made(lambda: _fit(make(), path), f"REDIS_CLIENT: {path}"))
 
 
 def _client(make: Callable[[], Redis]) -> CacheClient:
@@ -57,7 +62,8 @@ def _fit(redis: Any, path: str) -> Redis:
         ImproperlyConfigured: it is none, an asynchronous one, or one that decodes what it reads (FEATURES N14, N15); or
             it keeps answers in the process, where none of the rules hold.
     """
-    is_client = hasattr(redis, "get_encoder") and not inspect.iscoroutinefunction(redis.execute_command)
+    is_client = hasattr(redis, "get_encoder") and not isinstance(redis, (type, Pipeline))
+    is_client = is_client and not inspect.iscoroutinefunction(redis.execute_command)
     if not is_client or redis.get_encoder().decode_responses:
         raise ImproperlyConfigured(f"REDIS_CLIENT: {path} must return a synchronous redis client that gives bytes.")
     if getattr(redis, "get_cache", lambda: None)() is not None:
@@ -75,12 +81,11 @@ class _Frozen(dict[str, Any]):
 
 @cache
 def _from_alias(alias: str, configured: _Frozen) -> CacheClient:
-    location = configured["LOCATION"]
-    first = location.split(",")[0] if isinstance(location, str) else location[0]
-    options = dict(configured.get("OPTIONS", {}))
     default = getattr(django_settings, "DJANGO_REDIS_CONNECTION_FACTORY", "django_redis.pool.ConnectionFactory")
 
     def make() -> Any:
+        location, options = configured["LOCATION"], dict(configured.get("OPTIONS", {}))
+        first = location.split(",")[0] if isinstance(location, str) else location[0]
         # A subclass of whatever factory the alias has: Sentinel and the host's own topologies keep working.
         factory = type("Impatient", (_Impatient, import_string(options.get("CONNECTION_FACTORY", default))), {})
         return factory(options).connect(first)
@@ -96,7 +101,7 @@ def _made(make: Callable[[], Any], where: str) -> Any:
     """
     try:
         return make()
-    except (*NO_ANSWER, RedisError):
+    except (ImproperlyConfigured, *NO_ANSWER, RedisError):
         raise
     except Exception as error:
         raise ImproperlyConfigured(f"{where} makes no client ({type(error).__name__}: {error})") from error
@@ -108,7 +113,7 @@ class _Impatient:
     def __init__(self, options: dict[str, Any]) -> None:
         sentinel = {**options.get("SENTINEL_KWARGS", {}), **_timeouts()}
         given: dict[str, Any] = options.get("CONNECTION_POOL_KWARGS", {})
-        pool = {name: value for name, value in given.items() if name not in ("cache", "cache_config")}
+        pool = {name: value for name, value in given.items() if name not in NOT_OURS} | {"protocol": PROTOCOL}
         super().__init__({**options, "SENTINEL_KWARGS": sentinel, "CONNECTION_POOL_KWARGS": pool})  # type: ignore[call-arg]
 
     def get_or_create_connection_pool(self, params: dict[str, Any]) -> Any:
@@ -118,6 +123,7 @@ class _Impatient:
         pool.connection_kwargs.update(_timeouts(), decode_responses=False)
         if isinstance(pool, BlockingConnectionPool):
             pool.timeout = TIMEOUT
+        pool.connection_class(**pool.connection_kwargs)  # which connects to nothing, and tells of what it does not know
         return pool
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from redis import BlockingConnectionPool, Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 MOST = 16
 """How many connections are lent at a time: who sends ahead holds one for as long as the database takes."""
@@ -40,8 +42,10 @@ class Question:
 
     def close(self) -> None:
         """Give the connection back."""
-        self._give_back()
-        self._returned()
+        try:
+            self._give_back()
+        finally:
+            self._returned()
 
     def _give_back(self) -> None:
         """One whose answer nobody took is cut, so that no other question gets it."""
@@ -49,7 +53,8 @@ class Question:
             if self._is_due:
                 self._connection.disconnect()
         finally:
-            self._pool.release(self._connection)
+            with suppress(RedisError, OSError):  # the caller has the answer
+                self._pool.release(self._connection)
 
 
 class Unsent:
@@ -67,10 +72,17 @@ class Asker:
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
-        self._spare = deque(range(_spare(redis)))  # whose ends any thread takes from and adds to at once
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """All there are: what a parent had lent as it forked comes back to it alone."""
+        self._process = os.getpid()
+        self._spare = deque(range(_spare(self._redis)))  # whose ends any thread takes from and adds to at once
 
     def ask(self, command: tuple[Any, ...], call: Callable[[], Any]) -> Question | Unsent:
         """Send a command and do not wait, or keep the call of the client that does both."""
+        if self._process != os.getpid():
+            self._start_over()
         try:
             one = self._spare.pop()
         except IndexError:
@@ -89,8 +101,10 @@ def _spare(redis: Any) -> int:
     None of a Cluster's, of one that has a single connection, of a pool whose callers wait for each other, or where a
     host's own class wants to see every command.
     """
-    plain = isinstance(redis, Redis) and type(redis).execute_command is Redis.execute_command
+    plain = isinstance(redis, Redis) and all(
+        getattr(type(redis), name) is getattr(Redis, name) and name not in vars(redis)
+        for name in ("execute_command", "parse_response", "lrange")
+    )
     if not plain or redis.connection is not None or isinstance(redis.connection_pool, BlockingConnectionPool):
         return 0
-    most: int = redis.connection_pool.max_connections
-    return min(MOST, most // 2)
+    return min(MOST, getattr(redis.connection_pool, "max_connections", 0) // 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from chat_memory.cache.client import CacheClient
 
@@ -19,4 +20,8 @@ def add_up(client: CacheClient, key: str, process: str, batch: int, counts: Mapp
     args = [part for name, count in counts.items() for part in (name, count)]
     # Not aloud: nobody's call suffers, and the Redis of a process that ends may have ended before it.
     answer = client.run("count", key, (REMEMBERED, batch, *args), f"{key}:{process}", aloud=False)
-    return {name.decode(): int(count) for name, count in zip(answer[::2], answer[1::2], strict=True)}
+    found = {}
+    for name, count in zip(answer[::2], answer[1::2], strict=True):
+        with suppress(ValueError):  # what else somebody put there
+            found[name.decode()] = int(count)
+    return found

@@ -30,6 +30,21 @@ class Prefixed(Redis):
         return super().execute_command(*words[:place], f"host:{words[place]}", *words[place + 1 :], **options)
 
 
+class TimeIsUp(Exception):
+    """What a task queue raises in the middle of whatever runs."""
+
+
+class Interrupted(Redis):
+    """One in whose commands that happens."""
+
+    def execute_command(self, *_words: Any, **_options: Any) -> Any:
+        raise TimeIsUp
+
+
+def interrupted() -> Redis:
+    return Interrupted(port=PLACES[-1])
+
+
 def prefixed() -> Redis:
     return Prefixed(port=PLACES[-1], socket_timeout=TIMEOUT)
 
@@ -94,6 +109,14 @@ def test_class_of_the_host_sees_every_command(shared_server: Server, client: Red
         say("a"), said()
         assert key_of(client).startswith("host:cm:")
         assert len(statements(said)) == HIT[mode]
+
+
+def test_time_limit_of_the_host_is_no_trouble_of_redis(shared_server: Server, mode: str) -> None:
+    PLACES.append(shared_server.port)
+    say("a")
+    given = caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.interrupted")
+    with given, pytest.raises(TimeIsUp):
+        said()
 
 
 def test_answer_from_before_the_trouble_does_not_end_it(shared_server: Server) -> None:

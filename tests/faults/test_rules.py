@@ -251,6 +251,22 @@ def test_retry_of_a_part_adds_the_rest_alone(mode: str, counted: list[str]) -> N
     assert counted == ["hits"]
 
 
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("mode", CACHED, indirect=True)
+def test_entry_of_another_conversation_is_nobody_s(mode: str, read: str, redis_client: Redis) -> None:
+    """FEATURES N12: the answer to another's question, as from a connection that somebody left with one in it."""
+    conversation("other", "elsewhere").append(Message.user("a secret"))
+    conversation("other", "elsewhere").tail(20)
+    (theirs,) = redis_client.keys("cm:{*")
+    secret: Any = redis_client.dump(theirs)
+    say("a")
+    assert texts() == "a"
+    (ours,) = set(redis_client.keys("cm:{*")) - {theirs}
+    redis_client.restore(ours, 60_000, secret, replace=True)
+    assert [message.content for message in READS[read](conversation("k"), 0)] == ["a"]
+    assert texts() == "a"
+
+
 PARTS = {"first": Span(first=1), "after": Span(after=1), "before": Span(before=3), "page": Span(before=3, last=1)}
 
 

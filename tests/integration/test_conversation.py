@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils.connection import ConnectionDoesNotExist
@@ -287,6 +287,41 @@ def test_the_drivers_cursor_outlives_what_happens_to_connections() -> None:
             chat.tail(3)
         connection.close()
         assert len(chat.tail(3)) == 3
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_back_end_that_prepares_its_cursors_is_asked_for_one(monkeypatch: Any) -> None:
+    """As that of django-tenants, which sets the tenant's schema there: past it reads would be another tenant's."""
+    made: list[object] = []
+
+    class Tenants(type(connections["default"])):  # type: ignore[misc]
+        def _cursor(self, name: Any = None) -> Any:
+            made.append(name)
+            return super()._cursor(name)
+
+    with override_settings(CHAT_MEMORY={"CACHE": "off"}):
+        chat = conversation("k")
+        monkeypatch.setattr(connections["default"], "__class__", Tenants)
+        for call in (lambda: chat.append(Message.user("x")), lambda: chat.tail(5), lambda: chat.context(turns=1)):
+            made.clear()
+            call()
+            assert made
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_connection_that_died_between_two_requests_is_replaced(monkeypatch: Any) -> None:
+    """With CONN_HEALTH_CHECKS, as by any other statement of Django."""
+    with override_settings(CHAT_MEMORY={"CACHE": "off"}):
+        chat = conversation("k")
+        chat.append(Message.user("x"))
+        with psycopg.connect(connection.connection.info.dsn, password=connection.settings_dict["PASSWORD"]) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+        monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
+        monkeypatch.setattr(connections["default"], "health_check_enabled", True)
+        monkeypatch.setattr(connections["default"], "health_check_done", False)
+        assert len(chat.tail(3)) == 1
 
 
 def test_execute_wrappers_see_every_statement() -> None:

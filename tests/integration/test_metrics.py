@@ -218,6 +218,16 @@ def test_a_sum_that_is_no_number_begins_anew(redis_client: Redis) -> None:
     assert (counted(), counted()) == ({"fills": 2, "hits": 4, "misses": 1},) * 2
 
 
+@pytest.mark.parametrize("field", [{"foo": "bar"}, {"pushes": "1.5"}, {b"\xff": "1"}], ids=str)
+def test_a_foreign_field_stops_no_sum(redis_client: Redis, field: Any) -> None:
+    metrics.add("hits", 2)
+    assert counted() == {"hits": 2}
+    (key,) = (key for key in redis_client.scan_iter("cm:{sums:*") if redis_client.type(key) == b"hash")
+    redis_client.hset(key, mapping=field)
+    metrics.add("hits", 3)
+    assert counted() == {"hits": 5}
+
+
 def test_without_a_cache_there_is_this_process_alone(settings) -> None:
     settings.CHAT_MEMORY = {"CACHE": "off"}
     before = metrics.totals()["hits"]

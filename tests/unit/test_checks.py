@@ -20,8 +20,15 @@ pytestmark = pytest.mark.once
 LOCMEM = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 BUILT_IN = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}}
 REDIS = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1"}}
-NO_SCHEME = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "not-a-url"}}
-NO_FACTORY = {"default": {**REDIS["default"], "OPTIONS": {"CONNECTION_FACTORY": "no.where"}}}
+
+
+def redis_with(**given: Any) -> dict[str, Any]:
+    """CACHES with other values in its alias."""
+    return {"default": {**REDIS["default"], **given}}
+
+
+NO_SCHEME = redis_with(LOCATION="not-a-url")
+NO_FACTORY = redis_with(OPTIONS={"CONNECTION_FACTORY": "no.where"})
 NO_LOCATION = {"default": {"BACKEND": "django_redis.cache.RedisCache"}}
 
 
@@ -132,6 +139,10 @@ def test_recorder_has_its_one_method(settings, path: str, found: list[str]) -> N
         ({"CACHE_ALIAS": "default"}, LOCMEM, []),
         ({}, NO_SCHEME, ["E009"]),
         ({}, NO_FACTORY, ["E009"]),
+        ({}, redis_with(LOCATION=5), ["E009"]),
+        ({}, redis_with(LOCATION={"url": "redis://127.0.0.1:1"}), ["E009"]),
+        ({}, redis_with(OPTIONS={"CONNECTION_POOL_KWARGS": {"nonsense": 1}}), ["E009"]),
+        ({"CACHE": "strict"}, {"default": None}, ["E007"]),
         ({"CACHE": "off"}, NO_SCHEME, []),
     ],
 )
@@ -145,13 +156,28 @@ def a_redis() -> Redis:
     return Redis()
 
 
+def a_pipeline() -> object:
+    return Redis().pipeline()
+
+
+def a_class() -> object:
+    return Redis
+
+
 def a_mistake() -> Redis:
     raise KeyError("REDIS_HOST")
 
 
 @pytest.mark.parametrize(
     ("factory", "found"),
-    [("a_redis", []), ("a_callable", ["E009"]), ("a_mistake", ["E009"]), ("ids", ["E009"])],
+    [
+        ("a_redis", []),
+        ("a_callable", ["E009"]),
+        ("a_class", ["E009"]),
+        ("a_pipeline", ["E009"]),
+        ("a_mistake", ["E009"]),
+        ("ids", ["E009"]),
+    ],
 )
 def test_what_the_factory_returns_is_tried_before_production(settings, factory: str, found: list[str]) -> None:
     settings.CHAT_MEMORY = {"CACHE": "strict", "REDIS_CLIENT": f"{__name__}.{factory}"}

@@ -18,25 +18,39 @@ try:
 except ImportError:  # a host on SQLite alone needs no driver
     psycopg = None  # type: ignore[assignment]
 
-FEW = 100
-"""Rows that a thread may keep in memory beyond its call."""
+CURSORS = ("cursor", "_cursor", "create_cursor", "make_cursor", "_prepare_cursor", "ensure_connection")
+"""What a back end overrides that has something to do before a statement, or wants to see it."""
 
 
-def fetch(connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Run a statement with ``%(name)b`` placeholders and return its rows.
+def fetch(
+    connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any], *, brief: bool = False
+) -> list[tuple[Any, ...]]:
+    """Run a statement with ``%(name)b`` placeholders and return its rows; ``brief``: small, and so is the answer.
 
     On PostgreSQL it goes over psycopg's own cursor, in binary and prepared as the alias' ``prepare_threshold`` says:
     that halves a short call, since Django's cursor binds on the client. Whoever watches (query log, assertNumQueries,
-    execute wrappers) or sets RAW_CURSOR to False gets Django's cursor.
+    execute wrappers), has a back end that makes cursors of its own, as one that sets a tenant's schema first, or sets
+    RAW_CURSOR to False gets Django's cursor.
     """
-    if connection.vendor == "postgresql" and not (
+    wrapper: Any = type(connection)
+    if _makes_plain_cursors(wrapper) and not (
         connection.execute_wrappers or connection.queries_logged or not settings.raw_cursor
     ):
-        return _fetch_raw(connection, sql, params)
+        return _fetch_raw(connection, sql, params, brief=brief)
     with connection.cursor() as cursor:
         cursor.execute(_text_placeholders(sql), params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
+
+
+@cache
+def _makes_plain_cursors(wrapper: Any) -> bool:
+    """Whether a connection is PostgreSQL's and does no more for a cursor than Django does."""
+    if wrapper.vendor != "postgresql":
+        return False
+    from django.db.backends.postgresql.base import DatabaseWrapper  # noqa: PLC0415  # it needs the driver
+
+    return all(getattr(wrapper, name) is getattr(DatabaseWrapper, name) for name in CURSORS)
 
 
 def uuid_value(connection: BaseDatabaseWrapper, ident: UUID) -> Any:
@@ -49,38 +63,43 @@ def as_uuid(stored: UUID | str) -> UUID:
     return stored if isinstance(stored, UUID) else UUID(stored)
 
 
-def _fetch_raw(connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    # No more than these two of what Django's cursor looks at: the connection is this thread's, since `connections` gave
-    # it, and errors are translated as they come. A short call takes a third longer with all of it.
+def _fetch_raw(
+    connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any], *, brief: bool
+) -> list[tuple[Any, ...]]:
+    # What Django's cursor looks at, but for whose thread it is: `connections` gives each its own. Errors are translated
+    # as they come. A short call takes a third longer with all of it.
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     if connection.needs_rollback:
         connection.validate_no_broken_transaction()
-    cursor = _cursor(connection.connection)
+    cursor = _kept.of(connection.connection) if brief else psycopg.Cursor(connection.connection)
     try:
         cursor.execute(sql, _typed(params), binary=True)
         rows = cursor.fetchall()
     except psycopg.Error:
         with connection.wrap_database_errors:
             raise
-    if len(rows) > FEW:
-        cursor.close()  # else it would hold on to them until its next statement
+    if not brief:
+        cursor.close()
     return rows
 
 
 class _Kept(threading.local):
-    """The cursor a thread used last: a new one for each short statement costs a tenth of it."""
+    """The cursor of a thread's brief statements, as a new one for each takes a tenth of their time.
+
+    Of brief ones alone: it holds on to the values and the rows of its last.
+    """
 
     cursor: psycopg.Cursor[Any] | None = None
 
+    def of(self, connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+        cursor = self.cursor
+        if cursor is None or cursor.connection is not connection or cursor.closed:
+            cursor = self.cursor = psycopg.Cursor(connection)
+        return cursor
+
 
 _kept = _Kept()
-
-
-def _cursor(connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
-    cursor = _kept.cursor
-    if cursor is None or cursor.connection is not connection or cursor.closed:
-        cursor = _kept.cursor = psycopg.Cursor(connection)
-    return cursor
 
 
 def _typed(params: Mapping[str, Any]) -> dict[str, Any]:

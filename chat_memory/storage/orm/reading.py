@@ -32,7 +32,7 @@ Statement = Callable[..., str]
 
 def peek(alias: str, at: Address) -> Header | None:
     """The header alone; the contract is ``MessageStore.peek``."""
-    rows = plain(alias, at, statements.peek, {})
+    rows = plain(alias, at, statements.peek, {}, brief=True)
     if rows is None or (rows and rows[0][-1]):
         rows = _branched(alias, at, views.peek, {})
     if not rows:
@@ -121,9 +121,11 @@ def _is_spoken_for(rows: list[Row]) -> bool:
     return len(rows) == 1 and rows[0][-1].endswith(" 1")
 
 
-def plain(alias: str, at: Address, statement: Statement, params: dict[str, Any]) -> list[Row] | None:
+def plain(
+    alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False
+) -> list[Row] | None:
     """The rows of a conversation that its root may speak for; None where a branch is asked for."""
-    return _fetch(alias, at, statement, params) if at.means_whole else None
+    return _fetch(alias, at, statement, params, brief=brief) if at.means_whole else None
 
 
 def _branched(alias: str, at: Address, statement: Statement, params: dict[str, Any]) -> list[Row]:
@@ -133,13 +135,13 @@ def _branched(alias: str, at: Address, statement: Statement, params: dict[str, A
     return _fetch(alias, at, partial(statement, follows=at.branch == CURRENT), params)
 
 
-def _fetch(alias: str, at: Address, statement: Statement, params: dict[str, Any]) -> list[Row]:
+def _fetch(alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False) -> list[Row]:
     """The rows of a session by the ids a handle remembers; where nothing is under them any more, by its names."""
     connection = connections[alias]
     if at.session_id is not None:
         known = params | {"session_id": uuid_value(connection, at.session_id), "workspace_id": at.workspace_id}
-        rows = fetch(connection, statement(by_id=True), known)
+        rows = fetch(connection, statement(by_id=True), known, brief=brief)
         if rows or at.pinned:
             return rows
     named = params | {"workspace": at.workspace, "key": at.key, "branch": at.branch or MAIN_BRANCH}
-    return fetch(connection, statement(by_id=False), named)
+    return fetch(connection, statement(by_id=False), named, brief=brief)

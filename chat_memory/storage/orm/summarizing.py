@@ -98,7 +98,10 @@ def _kept(row: Session) -> list[Summary]:
     line = lineage(row)
     rows = SummaryRow.objects.using(row._state.db).filter(**line.where, last_seq__gt=row.base_seq, text__isnull=False)
     return [
-        Summary(found.first_seq, found.last_seq, found.text or "", found.model, found.tokens, found.created_at)
-        for found in rows.order_by("last_seq", "id")
-        if line.reaches(found.session_id, found.last_seq)
+        _summary(found) for found in rows.order_by("last_seq", "id") if line.reaches(found.session_id, found.last_seq)
     ]
+
+
+def _summary(row: SummaryRow) -> Summary:
+    moment = row.created_at.astimezone(UTC)
+    return Summary(row.first_seq, row.last_seq, row.text or "", row.model, row.tokens, moment)
