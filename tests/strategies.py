@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from chat_memory import Message
+from chat_memory.history.validation import EARLIEST, LATEST
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
@@ -20,7 +21,8 @@ common = {
     "name": st.none() | texts,
     "metadata": st.none() | objects,
     "id": st.none() | keys,
-    "created_at": st.none() | st.datetimes(timezones=st.just(UTC)),
+    "created_at": st.none()
+    | st.datetimes(EARLIEST.replace(tzinfo=None), LATEST.replace(tzinfo=None), timezones=st.just(UTC)),
     "tokens": st.none() | st.integers(0, 2**31 - 1),
 }
 spoken = st.builds(
