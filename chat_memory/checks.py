@@ -187,7 +187,7 @@ def _unfit(alias: str, mode: str, *, named: bool) -> str:
     """What keeps an alias from being the cache's; "" for nothing."""
     if alias not in settings.CACHES:
         return "does not exist" if mode != "off" or named else ""
-    return "" if mode == "off" or _is_django_redis(alias) else "is no django-redis alias with a LOCATION"
+    return "" if mode == "off" or _has_address(alias) else "is no django-redis alias with a LOCATION"
 
 
 def _no_client() -> list[CheckMessage]:
@@ -215,9 +215,8 @@ def _records(found: Any) -> bool:
     return callable(getattr(found, "add", None))
 
 
-def _is_django_redis(alias: str) -> bool:
-    configured = settings.CACHES.get(alias) or {}
-    return str(configured.get("BACKEND", "")).startswith("django_redis.") and bool(configured.get("LOCATION"))
+def _has_address(alias: str) -> bool:
+    return wiring.is_django_redis(alias) and bool(settings.CACHES[alias].get("LOCATION"))
 
 
 def _typed() -> Settings | None:

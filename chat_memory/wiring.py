@@ -33,8 +33,16 @@ def cache_mode(now: Settings) -> str:
     """off, strict or bounded: as CACHE says, else strict where the alias is a django-redis one."""
     if now.cache is not None:
         return now.cache
-    backend = str((django_settings.CACHES.get(now.cache_alias) or {}).get("BACKEND", ""))
-    return "strict" if backend.startswith("django_redis.") else "off"
+    return "strict" if is_django_redis(now.cache_alias) else "off"
+
+
+def is_django_redis(alias: str) -> bool:
+    """Whether an alias of CACHES has a back end of django-redis."""
+    return str(_alias(alias).get("BACKEND", "")).startswith("django_redis.")
+
+
+def _alias(name: str) -> Mapping[str, Any]:
+    return django_settings.CACHES.get(name) or {}
 
 
 class _Composition:
@@ -92,7 +100,7 @@ def sums(process: str, batch: int, counts: Mapping[str, int]) -> Mapping[str, in
 
 
 def _prefix(now: Settings) -> str:
-    return str((django_settings.CACHES.get(now.cache_alias) or {}).get("KEY_PREFIX", ""))
+    return str(_alias(now.cache_alias).get("KEY_PREFIX", ""))
 
 
 def token_counter(default: Callable[[str], int]) -> Callable[[str], int]:

@@ -335,4 +335,4 @@ def _answers(span: Span, entry: Entry) -> bool:
 
 def _is_too_heavy(span: Span, header: Header, entry: Entry | None) -> bool:
     """Whether the entry is right and ends too soon since its messages are heavy: then the next would be no longer."""
-    return entry is not None and entry.is_as_long_as_may_be and entry.is_at(header) and not _answers(span, entry)
+    return entry is not None and not _answers(span, entry) and entry.is_at(header) and entry.is_as_long_as_may_be

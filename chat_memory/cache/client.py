@@ -163,19 +163,16 @@ class CacheClient:
 
     def _guarded(self, call: Callable[[], Any], *, aloud: bool = True) -> Any:
         self._may_try()
-        return self._settled(call, aloud=aloud)
+        answer = self._tried(call, aloud=aloud)
+        self._has_answered()
+        return answer
 
     def _may_try(self) -> None:
         if not self.breaker.allows():
             raise Unavailable("the breaker is open")
 
-    def _settled(self, call: Callable[[], Any], *, aloud: bool = True) -> Any:
-        """What Redis answers, which is what closes the breaker: sending to one that is frozen succeeds."""
-        answer = self._tried(call, aloud=aloud)
-        self._has_answered()
-        return answer
-
     def _has_answered(self) -> None:
+        """Which closes the breaker; that something could be sent does not, for a frozen server takes it too."""
         if self.breaker.succeeded():
             logger.info("chat_memory has its cache again")
 
