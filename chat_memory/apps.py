@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
-
-if TYPE_CHECKING:
-    from chat_memory.history.conversation import Conversation
-    from chat_memory.models import Session
 
 
 class ChatMemoryConfig(AppConfig):
@@ -20,16 +14,22 @@ class ChatMemoryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks; connect what lower rooms only announce."""
+        """Register the system checks, and connect each room to what it listens to."""
         from chat_memory import checks, metrics, signals, wiring
-        from chat_memory.history.automatic import summarise_when_due
+        from chat_memory.history.announcing import announce
+        from chat_memory.history.automatic import summarise_when_due, watch
         from chat_memory.history.conversation import of_session
+        from chat_memory.models import Revision, Session, Summary
+        from chat_memory.storage.changed import changed
+        from chat_memory.storage.orm import removal
 
         checks.register()
-        metrics.sum_up_with(wiring.sums)
+        metrics.sum_up_with(wiring.shared_counters)
+        # The cache first: what hears of a change after it may read the conversation.
+        for receiver in (wiring.bring_to_cache, announce, watch):
+            changed.connect(receiver, weak=False)
         signals.summary_due.connect(summarise_when_due)
-        self._of_session = of_session
-
-    def conversation_of(self, session: Session) -> Conversation:
-        """The conversation of a session row (the models may not import it)."""
-        return self._of_session(session)
+        removal.connect()
+        removal.dependent(Revision, by="message")
+        removal.dependent(Summary, by="session")
+        Session.history = of_session  # type: ignore[method-assign,assignment]  # the models may not import it

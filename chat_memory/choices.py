@@ -1,4 +1,4 @@
-"""Owns the closed vocabularies stored in columns; it must not hold behaviour."""
+"""Owns the fixed sets of values stored in columns, and the names of branches with a meaning."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from django.utils.translation import gettext_lazy as _
 MAIN_BRANCH = "main"
 """The branch every conversation begins with."""
 CURRENT = ""
-"""In an address: whichever branch speaks for the conversation now; no branch can have this name."""
+"""In an Address: whichever branch is current at the time of the call; no branch can have this name."""
 
 
 class Role(TextChoices):
-    """Who speaks in a message (FEATURES S0.23)."""
+    """Who wrote a message."""
 
     SYSTEM = "system", _("system")
     USER = "user", _("user")
@@ -22,7 +22,7 @@ class Role(TextChoices):
 
 
 class State(TextChoices):
-    """How far a message has come; everything stored in one call is complete."""
+    """Whether a message is complete, still being written, or broken off."""
 
     COMPLETE = "complete", _("complete")
     STREAMING = "streaming", _("streaming")
@@ -30,9 +30,10 @@ class State(TextChoices):
 
 
 class MemberRole(TextChoices):
-    """What a member of a workspace may do through the API.
+    """What a member of a workspace may do through the API and in the admin.
 
-    member: reads and writes own sessions; reader: reads all; writer: reads and writes all; admin: all and deletes.
+    member: read, write and delete own sessions; reader: read all sessions; writer: read and write all sessions, delete
+    own ones; admin: read, write and delete all sessions.
     """
 
     MEMBER = "member", _("member")
@@ -42,3 +43,4 @@ class MemberRole(TextChoices):
 
 
 ROLES = frozenset(Role.values)
+STATES = frozenset(State.values)

@@ -1,9 +1,10 @@
-"""Owns every error the package raises on purpose; it must not know where they are raised."""
+"""Owns every error that the package raises on purpose."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 
 class ChatMemoryError(Exception):
@@ -11,10 +12,11 @@ class ChatMemoryError(Exception):
 
 
 class ValidationError(ChatMemoryError, ValueError):
-    """The input cannot be stored as it is: nothing was written.
+    """The input is invalid; nothing was written.
 
     Attributes:
-        field: which part of the input is wrong, as a path such as ``messages[2].content``; "" when the whole is.
+        field: the part of the input that is wrong, as a path such as ``messages[2].content``; "" for the whole input.
+        reason: what is wrong with it, without the path.
     """
 
     def __init__(self, message: str, *, field: str = "") -> None:
@@ -25,44 +27,103 @@ class ValidationError(ChatMemoryError, ValueError):
     def __reduce__(self) -> Any:
         return partial(type(self), field=self.field), (self.reason,)
 
+    def under(self, path: str) -> Self:
+        """The same error with ``path`` in front of its field: ``content`` becomes ``messages[2].content``."""
+        return type(self)(self.reason, field=f"{path}.{self.field}" if self.field else path)
+
 
 class TooLarge(ValidationError):
-    """The input is over a size limit of the settings (MAX_CONTENT_BYTES, MAX_METADATA_BYTES, MAX_BATCH)."""
+    """The input exceeds a size limit of the settings: MAX_CONTENT_BYTES, MAX_METADATA_BYTES or MAX_BATCH."""
 
 
 class NotFound(ChatMemoryError, LookupError):
-    """What the call names does not exist."""
+    """The workspace, session, branch or message that the call names does not exist."""
 
 
 class WorkspaceNotFound(NotFound):
-    """No workspace has this slug, and this call may not create one."""
+    """No workspace has this slug, and this call may not create one.
+
+    Attributes:
+        workspace: the slug.
+    """
+
+    def __init__(self, workspace: str, *, may_be_made: bool = True) -> None:
+        why = "" if may_be_made else ", and CREATE_WORKSPACES is False"
+        super().__init__(f"there is no workspace {workspace!r}{why}")
+        self.workspace = workspace
+        self._may_be_made = may_be_made
+
+    def __reduce__(self) -> Any:
+        return partial(type(self), may_be_made=self._may_be_made), (self.workspace,)
 
 
 class SessionNotFound(NotFound):
-    """No session has this key in the workspace."""
+    """No session has this key in the workspace.
+
+    Attributes:
+        key: the session's key.
+        workspace: the slug of the workspace.
+    """
+
+    def __init__(self, key: str, workspace: str) -> None:
+        super().__init__(f"there is no conversation {key!r} in workspace {workspace!r}")
+        self.key = key
+        self.workspace = workspace
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.key, self.workspace)
 
 
 class BranchNotFound(NotFound):
-    """The session has no branch of this name."""
+    """The session has no branch of this name.
+
+    Attributes:
+        key: the session's key.
+        branch: the requested name.
+    """
+
+    def __init__(self, key: str, branch: str) -> None:
+        super().__init__(f"conversation {key!r} has no branch {branch!r}")
+        self.key = key
+        self.branch = branch
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.key, self.branch)
 
 
 class MessageNotFound(NotFound):
-    """The conversation shows no message of this id, or at this position."""
+    """The conversation has no visible message with this id, or at this position.
+
+    Attributes:
+        key: the session's key.
+        seq: the requested position; None where an id was requested.
+        message_id: the requested id; None where a position was requested.
+    """
+
+    def __init__(self, key: str, *, seq: int | None = None, message_id: object = None) -> None:
+        where = f"at position {seq}" if seq is not None else f"with id {_quoted(message_id)}"
+        super().__init__(f"conversation {key!r} has no visible message {where}")
+        self.key = key
+        self.seq = seq
+        self.message_id = message_id
+
+    def __reduce__(self) -> Any:
+        return partial(type(self), seq=self.seq, message_id=self.message_id), (self.key,)
 
 
 class Conflict(ChatMemoryError):
-    """What is stored contradicts what the call asks for: nothing was written."""
+    """The call contradicts what is stored; nothing was written."""
 
 
 class MessageConflict(Conflict):
-    """A message with this id is stored already, with other content.
+    """A message with this id is already stored, with different content.
 
     Attributes:
-        message_id: the id both messages claim.
+        message_id: the id of both messages.
     """
 
     def __init__(self, message_id: str) -> None:
-        super().__init__(f"message id {message_id!r} is stored already with other content")
+        super().__init__(f"message id {message_id!r} is already stored with different content")
         self.message_id = message_id
 
     def __reduce__(self) -> Any:
@@ -70,19 +131,45 @@ class MessageConflict(Conflict):
 
 
 class BranchExists(Conflict):
-    """The conversation has a branch of this name already."""
+    """The conversation already has a branch of this name.
+
+    Attributes:
+        key: the session's key.
+        branch: the name of the branch.
+    """
+
+    def __init__(self, key: str, branch: str) -> None:
+        super().__init__(f"conversation {key!r} already has a branch {branch!r}")
+        self.key = key
+        self.branch = branch
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.key, self.branch)
 
 
 class BranchInUse(Conflict):
-    """Other branches share messages of this one, so it cannot go before they do."""
+    """The branch cannot be deleted, since other branches share its messages; delete those first.
+
+    Attributes:
+        branch: the name of the branch.
+        others: the names of the branches that share its messages.
+    """
+
+    def __init__(self, branch: str, others: Sequence[str]) -> None:
+        super().__init__(f"branch {branch!r} is in use: its messages are shared by {', '.join(map(repr, others))}")
+        self.branch = branch
+        self.others = tuple(others)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.branch, self.others)
 
 
 class VersionConflict(Conflict):
-    """The session has changed since the version the caller saw.
+    """The session is not at the version that the call requires; nothing was written.
 
     Attributes:
-        expected: the version given as ``if_version``.
-        actual: the version stored now; 0 when there is no session yet.
+        expected: the version passed as ``if_version``.
+        actual: the version that is stored; 0 where there is no session yet.
     """
 
     def __init__(self, expected: int, actual: int) -> None:
@@ -95,15 +182,34 @@ class VersionConflict(Conflict):
 
 
 class TransactionOpen(ChatMemoryError):
-    """The call waits for a model, which no database transaction should be held open for."""
+    """summarize() was called inside a transaction; it may wait seconds for a language model."""
 
 
 class NotSupported(ChatMemoryError):
-    """The adapter behind this conversation lacks what the call needs."""
+    """The conversation's adapter lacks the part that the call needs.
+
+    Attributes:
+        adapter: the name of the adapter.
+        part: the name of the part; "" where the adapter has the part, but the part cannot do this.
+    """
+
+    def __init__(self, adapter: str, part: str, lack: str) -> None:
+        super().__init__(f"{adapter} {lack}" + (f": it lacks the part {part!r}" if part else ""))
+        self.adapter = adapter
+        self.part = part
+        self._lack = lack
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.adapter, self.part, self._lack)
 
 
 class StorageUnavailable(ChatMemoryError):
-    """The only store did not answer, so whether the call took effect is unknown.
+    """The only store did not answer, so it is unknown whether the call took effect.
 
-    Repeating it is safe where its messages carry ids of the caller's.
+    Repeating an append is safe if the caller set the ids of its messages.
     """
+
+
+def _quoted(value: object) -> str:
+    """A value for an error's text: shortened, and without calling ``repr`` of an untrusted object."""
+    return ascii(value[:40]) if isinstance(value, str) else f"of type {type(value).__name__}"

@@ -17,10 +17,10 @@ from django.db import connections
 from chat_memory import wiring
 from chat_memory.cache.client import Unavailable
 from chat_memory.cache.keys import PROBE_KEY
-from chat_memory.cache.quiet import Quiet
 from chat_memory.conf import live
+from chat_memory.log_limit import LogLimit
 from chat_memory.records import Address
-from chat_memory.storage.base import Adapter
+from chat_memory.storage.contract import Adapter
 
 logger = logging.getLogger("chat_memory.health")
 
@@ -30,7 +30,7 @@ PATIENCE = 2.0
 GIVEN_UP = 30.0
 """Seconds until a look that hangs is left to itself and another one tried."""
 UNFIT = ImproperlyConfigured.__name__
-"""The kind of trouble that is nobody's but the settings'."""
+"""The kind of trouble that means: the settings are wrong, no server is down."""
 
 
 class DatabaseHealth(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ class CacheHealth(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What works (FEATURES S1.17).
+    """What works.
 
     Attributes:
         status: healthy; degraded: the cache is down, so everything works and is slower; unhealthy: nothing works.
@@ -86,7 +86,7 @@ class Health(msgspec.Struct, frozen=True):
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The numbers of a provider's health check (FEATURES J33): connections, bytes, milliseconds."""
+        """The numbers that a provider's health check shows: connections, bytes, milliseconds."""
         times = [part.latency_ms for part in (self.database, self.cache) if part.latency_ms is not None]
         return {
             "active_connections": self.cache.connections,
@@ -131,7 +131,7 @@ def _database(using: str | None) -> DatabaseHealth:
 def _look(adapter: Adapter) -> float:
     """Milliseconds it takes to learn, by the way that reads go, that there is no session of a name none can have."""
     begin = time.perf_counter()
-    adapter.peek(Address("health", ""))
+    adapter.messages.peek(Address("health", ""))
     return _milliseconds(begin)
 
 
@@ -215,9 +215,9 @@ def _milliseconds(begin: float) -> float:
 def _kind(error: Exception) -> str:
     """What may be shown to anybody; the rest goes into the log."""
     kind = type(error).__name__
-    if _quiet.tells(kind):
+    if _log_limit.allows(kind):
         logger.warning("chat_memory is not healthy: %s", kind, exc_info=error)
     return kind
 
 
-_quiet = Quiet()
+_log_limit = LogLimit()

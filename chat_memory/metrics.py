@@ -1,4 +1,4 @@
-"""Owns what is counted about the cache, in this process and over all; it must not know where the sums are kept."""
+"""Owns the counters of the cache, of this process and of all; it must not know where the sums of all are stored."""
 
 from __future__ import annotations
 
@@ -22,23 +22,34 @@ from chat_memory.conf import live
 logger = logging.getLogger("chat_memory.metrics")
 
 NAMES = ("hits", "misses", "bypasses", "fills", "refused_fills", "pushes", "lost_pushes", "breaker_openings")
-"""Everything that is counted."""
+"""The names of all counters."""
 INTERVAL = 10.0
-"""Seconds until what was counted is added to the sums of all processes."""
+"""Seconds after which new counts are added to the sums of all processes."""
 
-Sums = Callable[[str, int, Mapping[str, int]], Mapping[str, int]]
-"""Adds the counts of a process' next batch, by its number once however often it is tried; raises where it cannot."""
+
+class Counters(Protocol):
+    """The store of the sums of all processes; implemented in ``chat_memory.cache.counters``."""
+
+    def add(self, process: str, batch: int, counts: Mapping[str, int]) -> Mapping[str, int]:
+        """Add a process' next batch of counts and return the sums; a repeated batch number is added only once."""
+
+
+Shared = Callable[[], Counters]
+"""Returns the store of the sums for the present settings; raises where there is none."""
 
 
 class Recorder(Protocol):
-    """What the host may name as ``CHAT_MEMORY["RECORDER"]``, to send the counts to Prometheus or OpenTelemetry."""
+    """The object that ``CHAT_MEMORY["RECORDER"]`` may name, to forward counts to Prometheus or OpenTelemetry."""
 
     def add(self, name: str, by: int) -> None:
-        """Called as it happens, in the thread that serves; an error is logged and goes no further."""
+        """Called for each event at once, in the thread of the read or write; an error is logged and not raised."""
 
 
 class _Counts:
-    """What one process has counted, and how much of that is in the sums already."""
+    """The counts of one process, and the part of them that has been added to the sums.
+
+    ``batch`` holds the counts that are being added under the batch number ``number``; None between two flushes.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -51,7 +62,7 @@ class _Counts:
         self.due = False
 
     def next_batch(self) -> Counter[str]:
-        """A batch whose fate is unknown is tried again as it was, so that its number can tell it was added before."""
+        """The counts to add now; a batch that may or may not have been added is repeated under its old number."""
         if self.batch is None:
             with self.lock:
                 self.batch = self.counted - self.flushed
@@ -59,20 +70,20 @@ class _Counts:
         return self.batch
 
     def is_behind(self) -> bool:
-        """Whether something is in the sums not yet, or not for sure."""
+        """Whether some counts are not yet, or not certainly, added to the sums."""
         return self.counted != self.flushed
 
 
 class _Process:
-    """The counts of this process and where the sums are kept, if anywhere."""
+    """The counts of this process, and the store of the sums; None where there is none."""
 
     def __init__(self) -> None:
         self.counts = _Counts()
-        self.sums: Sums | None = None
-        self.complained: set[str] = set()
+        self.shared: Shared | None = None
+        self.logged_kinds: set[str] = set()
 
     def start_over(self) -> None:
-        """A forked child counts from zero, with locks of its own: what was counted before is the parent's to flush."""
+        """Reset in a forked child: it needs its own locks, and the parent flushes what was counted before the fork."""
         self.counts = _Counts()
 
 
@@ -82,59 +93,59 @@ if hasattr(os, "register_at_fork"):
 
 
 def add(name: str, by: int = 1) -> None:
-    """Count an event; never raises."""
+    """Add ``by`` to a counter; never raises."""
     counts = _process.counts
     with counts.lock:
         counts.counted[name] += by
-        wake = not counts.due and _process.sums is not None
+        wake = not counts.due and _process.shared is not None
         counts.due = counts.due or wake
     if wake:
         _flush_later(counts)
     _record(name, by)
 
 
-def sum_up_with(sums: Sums | None) -> None:
-    """Say who keeps the sums of all processes; None: nobody."""
-    _process.sums = sums
+def sum_up_with(shared: Shared | None) -> None:
+    """Set the store of the sums of all processes; None: counts stay in this process."""
+    _process.shared = shared
 
 
 def flush() -> Mapping[str, int] | None:
-    """Add what this process has counted to the sums, and give them; None where they cannot be reached.
+    """Add this process' new counts to the sums of all processes, and return the sums.
 
-    What could not be added stays counted, for the next time.
+    Returns None where there is no store or it cannot be reached; the counts are then added by the next flush.
     """
-    counts, sums = _process.counts, _process.sums
-    if sums is None:
+    counts, shared = _process.counts, _process.shared
+    if shared is None:
         return None
     with counts.flushing:
-        answer: Mapping[str, int] | None = None
+        sums: Mapping[str, int] | None = None
         for _ in range(1 if counts.batch is None else 2):
             batch = counts.next_batch()
             try:
-                answer = sums(counts.process, counts.number, batch)
-            except Exception:  # counts are no reason to fail, and the cache complains for itself
-                logger.debug("the counts of this process are kept for later", exc_info=True)
+                sums = shared().add(counts.process, counts.number, batch)
+            except Exception:  # metrics must not fail a caller, and the cache logs its own errors
+                logger.debug("the counts of this process could not be added; the next flush adds them", exc_info=True)
                 return None
             counts.flushed.update(batch)
             counts.batch = None
-        return answer
+        return sums
 
 
 def totals() -> dict[str, int]:
-    """How often each of NAMES has happened, over all processes; where Redis does not answer, in this one alone."""
+    """The value of each counter in NAMES, over all processes; of this process alone where Redis does not answer."""
     sums = flush()
-    found = _process.counts.counted if sums is None else sums
-    return {name: found.get(name, 0) for name in NAMES}
+    counts = _process.counts.counted if sums is None else sums
+    return {name: counts.get(name, 0) for name in NAMES}
 
 
 def hit_rate() -> float:
-    """The share of reads the cache answered among those it was asked for; 0.0 when nothing was read (FEATURES S2.26).
+    """The share of cache reads that were hits, from 0.0 to 1.0; 0.0 before the first read.
 
-    Bypasses, which go to the database without asking, do not count.
+    Bypasses, which go to the database without asking the cache, do not count.
     """
-    found = totals()
-    asked = found["hits"] + found["misses"]
-    return found["hits"] / asked if asked else 0.0
+    counts = totals()
+    reads = counts["hits"] + counts["misses"]
+    return counts["hits"] / reads if reads else 0.0
 
 
 async def atotals() -> dict[str, int]:
@@ -148,18 +159,18 @@ async def ahit_rate() -> float:
 
 
 def _flush_later(counts: _Counts) -> None:
-    """A thread that sleeps and flushes once: an idle process has none, and no reader waits for Redis."""
+    """Start a thread that flushes once after INTERVAL: an idle process has no thread, and no read waits for Redis."""
     timer = threading.Timer(INTERVAL, _flush_when_due, (counts,))
     timer.daemon = True
     try:
         timer.start()
-    except RuntimeError:  # no more threads, or the interpreter is about to end: then the flush at exit has it all
+    except RuntimeError:  # too many threads, or the interpreter is exiting; the flush at exit then adds the counts
         counts.due = False
 
 
 def _flush_when_due(counts: _Counts) -> None:
     counts.due = False
-    if flush() is None and counts.is_behind() and _process.sums is not None and not counts.due:
+    if flush() is None and counts.is_behind() and _process.shared is not None and not counts.due:
         counts.due = True
         _flush_later(counts)
 
@@ -177,23 +188,23 @@ def _record(name: str, by: int) -> None:
             recorder.add(name, by)
     except Exception as error:
         kind = type(error).__name__
-        if kind not in _process.complained:  # one line per kind, not one per read
-            _process.complained.add(kind)
+        if kind not in _process.logged_kinds:  # log each kind of error once, not on every read
+            _process.logged_kinds.add(kind)
             logger.exception("the RECORDER of CHAT_MEMORY failed")
 
 
 @cache
 def _recorder() -> Recorder | None:
-    """The host's recorder, looked up once, since every event asks for it; a class is made an object."""
+    """The host's recorder, imported once, since every event needs it; a class is instantiated."""
     path = live.now().recorder
     if path is None:
         return None
-    found: Any = import_string(path)
-    recorder: Recorder = found() if isinstance(found, type) else found
+    imported: Any = import_string(path)
+    recorder: Recorder = imported() if isinstance(imported, type) else imported
     return recorder
 
 
 @receiver(setting_changed)
-def _look_up_again(*, setting: str, **_said: Any) -> None:
+def _forget_recorder(*, setting: str, **_kwargs: Any) -> None:
     if setting == "CHAT_MEMORY":
         _recorder.cache_clear()

@@ -7,17 +7,20 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 import msgspec
-from asgiref.sync import sync_to_async
 
 from chat_memory import wiring
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import ValidationError
-from chat_memory.history.bounds import whole
 from chat_memory.history.naming import address
-from chat_memory.history.stamping import limits
-from chat_memory.history.validation import check_session_fields, check_time, plain
+from chat_memory.history.twins import function_twin
 from chat_memory.records import SessionRecord, as_utc
-from chat_memory.storage.base import Adapter
+from chat_memory.rules.json_values import shown
+from chat_memory.rules.limits import limits
+from chat_memory.rules.names import plain
+from chat_memory.rules.numbers import whole_number
+from chat_memory.rules.session import check_session_fields
+from chat_memory.rules.times import check_aware_time
+from chat_memory.storage.contract import Adapter
 from chat_memory.storage.listing import Cursor, Filter, Usage
 
 LARGEST_PAGE = 1000
@@ -26,13 +29,15 @@ LARGEST_PAGE = 1000
 class Conditions(TypedDict, total=False):
     """Which conversations are wanted: those that meet every condition given; None is no condition.
 
-    user: whose they are: a saved user, or the user's key in another system as text.
+    user: whose they are: a saved user, who owns them, or the user's key in another system as text. A conversation with
+        an equal user key is not therefore a user's: the writer of a conversation chooses its user key.
     key: the one of this key.
     tags: a list; those that have all of these.
     title: those whose title contains this text, upper or lower case alike.
-    since: an aware datetime; those that changed last then or later.
-    until: an aware datetime; those that changed last before.
-    archived: True: those put aside; False: the others, which are active.
+    since: an aware datetime; those whose newest message is of then or later; one without messages counts from when
+        it was made.
+    until: an aware datetime; those whose newest message is from before.
+    archived: True: those put aside; False: the others.
     pinned: True: those that are pinned; False: the others.
     """
 
@@ -47,7 +52,7 @@ class Conditions(TypedDict, total=False):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some conversations, last changed first; ``next`` is the ``before`` of the page after it, None on the last."""
+    """Some conversations, last active first; ``next`` is the ``before`` of the page after it, None on the last."""
 
     sessions: list[SessionRecord]
     next: str | None
@@ -62,10 +67,10 @@ def find_sessions(
     adapter: Adapter | None = None,
     **wanted: Unpack[Conditions],
 ) -> Page:
-    """A page of the conversations of a workspace, last changed first, with their counts: one query.
+    """A page of the conversations of a workspace, last active first, with their counts: one query.
 
-    A conversation that changes while somebody turns the pages moves to the front; none is shown twice, and none that
-    stays as it is is skipped.
+    The order is by ``active_at``, the time of the newest message. A conversation that gets a message while the pages
+    are turned moves to the front; none is shown twice, and none that stays in its place is skipped.
 
     Args:
         workspace: the slug; None: DEFAULT_WORKSPACE. An unknown one has no conversations.
@@ -78,13 +83,16 @@ def find_sessions(
     Raises:
         ValidationError: an argument is not usable; the text says which.
     """
-    if not 1 <= whole(size, "size") <= LARGEST_PAGE:
-        raise ValidationError(f"must be a whole number from 1 to {LARGEST_PAGE}", field="size")
+    if not 1 <= whole_number(size, "size") <= LARGEST_PAGE:
+        raise ValidationError(f"must be a whole number from 1 to {LARGEST_PAGE}, not {shown(size)}", field="size")
     place = None if before is None else Cursor.parse(before)
     slug, conditions = _understood(workspace, **wanted)
-    found = _adapter(using, adapter).find(slug, conditions, before=place, size=size + 1)
-    page = found[:size]
-    return Page(page, str(Cursor.of(page[-1])) if len(found) > size else None)
+    records = _adapter(using, adapter).sessions.find(slug, conditions, before=place, size=size + 1)
+    page = records[:size]
+    return Page(page, str(Cursor.of(page[-1])) if len(records) > size else None)
+
+
+afind_sessions = function_twin(find_sessions)
 
 
 def count_sessions(
@@ -94,9 +102,12 @@ def count_sessions(
     adapter: Adapter | None = None,
     **wanted: Unpack[Conditions],
 ) -> int:
-    """How many conversations a workspace has (FEATURES S0.22); the arguments are those of ``find_sessions``."""
+    """How many conversations a workspace has; the arguments are those of ``find_sessions``."""
     slug, conditions = _understood(workspace, **wanted)
-    return _adapter(using, adapter).count(slug, conditions)
+    return _adapter(using, adapter).sessions.count(slug, conditions)
+
+
+acount_sessions = function_twin(count_sessions)
 
 
 def usage(
@@ -111,43 +122,10 @@ def usage(
     Every stored message counts once, whichever branches show it; the arguments are those of ``find_sessions``.
     """
     slug, conditions = _understood(workspace, **wanted)
-    return _adapter(using, adapter).usage(slug, conditions)
+    return _adapter(using, adapter).sessions.usage(slug, conditions)
 
 
-async def afind_sessions(
-    workspace: str | None = None,
-    *,
-    before: str | None = None,
-    size: int = 50,
-    using: str | None = None,
-    adapter: Adapter | None = None,
-    **wanted: Unpack[Conditions],
-) -> Page:
-    """Async twin of ``find_sessions``."""
-    find = sync_to_async(find_sessions)
-    return await find(workspace, before=before, size=size, using=using, adapter=adapter, **wanted)
-
-
-async def acount_sessions(
-    workspace: str | None = None,
-    *,
-    using: str | None = None,
-    adapter: Adapter | None = None,
-    **wanted: Unpack[Conditions],
-) -> int:
-    """Async twin of ``count_sessions``."""
-    return await sync_to_async(count_sessions)(workspace, using=using, adapter=adapter, **wanted)
-
-
-async def ausage(
-    workspace: str | None = None,
-    *,
-    using: str | None = None,
-    adapter: Adapter | None = None,
-    **wanted: Unpack[Conditions],
-) -> Usage:
-    """Async twin of ``usage``."""
-    return await sync_to_async(usage)(workspace, using=using, adapter=adapter, **wanted)
+ausage = function_twin(usage)
 
 
 def _adapter(using: str | None, adapter: Adapter | None) -> Adapter:
@@ -173,12 +151,14 @@ def _understood(
     """
     at = address("any" if key is None else key, workspace, user, MAIN_BRANCH)
     if user is not None and not at.user_key:
-        # What was written without a user would be shown to every visitor.
-        raise ValidationError("is anonymous: nobody's conversations are not theirs", field="user")
+        # Else every visitor would be shown what was written without a user.
+        raise ValidationError("is anonymous, and an anonymous user owns no conversations", field="user")
     described = {"tags": list(tags) if isinstance(tags, tuple) else tags, "title": title, "pinned": pinned}
     fields = check_session_fields({name: value for name, value in described.items() if value is not None}, limits())
     return at.workspace, Filter(
-        user_key=at.user_key or None,
+        # The owner counts, where it is known: whoever makes a session may give it the user key of another.
+        user_id=at.user_id,
+        user_key=None if at.user_id is not None else at.user_key or None,
         key=plain(key),
         tags=tuple(fields.get("tags", ())),
         title=fields.get("title"),
@@ -189,13 +169,10 @@ def _understood(
     )
 
 
-def _moment(given: object, field: str) -> datetime | None:
-    if given is None:
-        return None
-    if not isinstance(given, datetime) or given.tzinfo is None:
-        raise ValidationError("must be an aware datetime", field=field)
-    check_time(given, field)
-    return as_utc(given)
+def _moment(moment: datetime | None, field: str) -> datetime | None:
+    if moment is not None:
+        check_aware_time(moment, field)
+    return as_utc(moment)
 
 
 def _flag(given: object, field: str) -> bool | None:

@@ -1,9 +1,10 @@
-"""Owns the signals that tell of committed changes; it must not send any.
+"""Owns the public signals of committed changes; ``history.announcing`` sends them.
 
-Each is sent once per committed change, never for a rollback or a replay, by ``Signal.send_robust``: what a receiver
-raises is logged under ``django.dispatch`` and breaks nothing. ``sender`` is the class ``Conversation``. All carry
-``workspace``, ``key``, ``branch`` (the one that changed) and ``using`` (the database alias; None where the back end has
-none). None carries content: a receiver reads what it needs.
+Each is sent once per committed change, whoever made it (a conversation, an import, the admin, a cleanup), and never for
+a rollback or a replay. They are sent by ``Signal.send_robust``: an error in a receiver is logged under
+``django.dispatch`` and has no other effect. ``sender`` is the class ``Conversation``. Every signal carries
+``workspace`` (the slug), ``key``, ``branch`` (the branch that changed) and ``using`` (the database alias; None where
+the back end has none). No signal carries message content; a receiver reads what it needs.
 """
 
 from __future__ import annotations
@@ -11,26 +12,27 @@ from __future__ import annotations
 from django.dispatch import Signal
 
 session_created = Signal(use_caching=True)
-"""A session was made, by ``open`` or by its first append. Also: ``version``."""
+"""A session was created, by ``open``, its first append, a fork or an import. Also carries ``version``."""
 messages_appended = Signal(use_caching=True)
-"""Messages were stored. Also: ``count`` (those that were new), ``last_seq`` and ``version``."""
+"""Messages were stored. Also carries ``count`` (the number of new messages), ``last_seq`` and ``version``."""
 session_updated = Signal(use_caching=True)
-"""Fields of a session were set. Also: ``fields`` (their names) and ``version``."""
+"""Fields of a session were set. Also carries ``fields`` (their names) and ``version``."""
 session_cleared = Signal(use_caching=True)
-"""All messages so far were hidden. Also: ``version``."""
+"""All messages so far were hidden. Also carries ``version``."""
 session_deleted = Signal(use_caching=True)
-"""A session was removed for good, its branches with it; or one branch alone, if ``branch`` is not ``main``."""
+"""A session was deleted for good with all its branches; or, if ``branch`` is not ``main``, only that branch was."""
 branch_forked = Signal(use_caching=True)
-"""A branch was made: ``branch``. Also: ``parent``, whose messages it shares, and ``fork_seq``, up to which position."""
+"""``branch`` was created. Also carries ``parent`` and ``fork_seq``: it shares messages of ``parent`` up to there."""
 branch_switched = Signal(use_caching=True)
-"""Another branch speaks for the conversation: ``branch``. Also: ``version``."""
+"""``branch`` became the current branch. Also carries ``version``."""
 message_edited = Signal(use_caching=True)
-"""A message got other content, on every branch that shares it. Also: ``seq`` and ``version``."""
+"""The content of a message was changed, on every branch that shares it. Also carries ``seq`` and ``version``."""
 summary_due = Signal(use_caching=True)
-"""An append brought SUMMARIZE_AT messages or more that no summary covers.
+"""After an append, at least SUMMARIZE_AT messages have no summary.
 
-Also: ``unsummarised``, how many, and ``conversation``, a handle to summarise by. Sent again with each append until one
-does. Where SUMMARIZER is set a receiver of ours does it at once, in the thread of the append.
+Also carries ``unsummarised`` (their number) and ``conversation`` (a handle to call ``summarize`` on). It is sent again
+after each append until a summary is stored. If SUMMARIZER is set, the package's own receiver summarises at once, in the
+thread of the append.
 """
 summary_kept = Signal(use_caching=True)
-"""A summary was made. Also: ``first_seq`` and ``last_seq``, what it covers."""
+"""A summary was stored. Also carries ``first_seq`` and ``last_seq``, the range of messages it covers."""

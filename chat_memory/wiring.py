@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -11,12 +11,15 @@ from django.utils.module_loading import import_string
 
 from chat_memory.cache import CachedAdapter
 from chat_memory.cache.client import CacheClient, Unavailable
-from chat_memory.cache.coherence import Coherence, Policy
+from chat_memory.cache.coherence import Coherence
 from chat_memory.cache.connecting import connect
+from chat_memory.cache.counters import SharedCounters
 from chat_memory.cache.keys import namespace, sums_key
-from chat_memory.cache.sums import add_up
+from chat_memory.cache.listening import relay
+from chat_memory.cache.policy import CachePolicy
 from chat_memory.conf import Settings, live
-from chat_memory.storage.base import Adapter
+from chat_memory.storage.changed import Changed
+from chat_memory.storage.contract import Adapter
 
 DJANGO_ADAPTER = "chat_memory.storage.orm.DjangoAdapter"
 
@@ -24,9 +27,17 @@ DJANGO_ADAPTER = "chat_memory.storage.orm.DjangoAdapter"
 def adapter(using: str | None = None) -> Adapter:
     """The adapter over Django's models on a database alias, behind the cache the settings ask for.
 
-    ``using`` None: where the router writes sessions.
+    ``using`` None: where the router writes sessions at this moment. The same alias has the same adapter, so that one
+    change is brought to the cache once.
     """
     return _composition.adapter(using)
+
+
+def bring_to_cache(*, sender: Any, event: Changed, **_signal: Any) -> None:
+    """Receive ``storage.changed.changed`` as the first: nobody else who hears of a change reads an older entry."""
+    if event.using is not None:
+        _composition.adapter(event.using)  # else a process that only writes would have no cache that hears
+    relay(sender, event)
 
 
 def cache_mode(now: Settings) -> str:
@@ -38,41 +49,7 @@ def cache_mode(now: Settings) -> str:
 
 def is_django_redis(alias: str) -> bool:
     """Whether an alias of CACHES has a back end of django-redis."""
-    return str(_alias(alias).get("BACKEND", "")).startswith("django_redis.")
-
-
-def _alias(name: str) -> Mapping[str, Any]:
-    return django_settings.CACHES.get(name) or {}
-
-
-class _Composition:
-    """The adapters made for the settings last seen; new settings, new adapters."""
-
-    def __init__(self) -> None:
-        self._seen: tuple[Any, Any] = (None, None)
-        self._made: dict[str | None, Adapter] = {}
-
-    def adapter(self, using: str | None) -> Adapter:
-        seen = (live.now(), django_settings.CACHES)
-        if seen[0] is not self._seen[0] or seen[1] is not self._seen[1]:
-            self._seen, self._made = seen, {}
-        made = self._made
-        if using not in made:
-            made[using] = _composed(using, seen[0])
-        return made[using]
-
-
-_composition = _Composition()
-
-
-def _composed(using: str | None, now: Settings) -> Adapter:
-    inner: Adapter = import_string(DJANGO_ADAPTER)(using)
-    mode = cache_mode(now)
-    if mode == "off":
-        return inner
-    policy = Policy(mode, now.cache_tail, now.cache_ttl, now.cache_max_age)  # type: ignore[arg-type]  # "off" is gone
-    deployment = namespace(django_settings.SECRET_KEY, inner.identity, _prefix(now))
-    return CachedAdapter(inner, Coherence(cache_client(), policy), deployment)
+    return str(_cache_settings(alias).get("BACKEND", "")).startswith("django_redis.")
 
 
 def cache_client() -> CacheClient:
@@ -85,36 +62,69 @@ def cache_client() -> CacheClient:
     return connect(now.cache_alias, now.redis_client)
 
 
-def sums(process: str, batch: int, counts: Mapping[str, int]) -> Mapping[str, int]:
-    """What all processes of this deployment have counted, this batch added: ``chat_memory.metrics`` asks for it.
+def shared_counters() -> SharedCounters:
+    """What all processes of this deployment count together, for ``chat_memory.metrics``.
 
     Raises:
-        Unavailable: there is no cache, or it does not answer.
+        Unavailable: there is no cache.
         ImproperlyConfigured: as ``cache_client``.
     """
     now = live.now()
     if cache_mode(now) == "off":
         raise Unavailable("the cache is off")
-    key = sums_key(namespace(django_settings.SECRET_KEY, _prefix(now)))
-    return add_up(cache_client(), key, process, batch, counts)
+    return SharedCounters(cache_client(), sums_key(namespace(django_settings.SECRET_KEY, _prefix(now))))
 
 
-def _prefix(now: Settings) -> str:
-    return str(_alias(now.cache_alias).get("KEY_PREFIX", ""))
+class _Composition:
+    """The adapters made for the settings last seen, by alias; new settings, new adapters."""
+
+    def __init__(self) -> None:
+        self._state: tuple[Any, Any, dict[str | None, Adapter]] = (None, None, {})
+
+    def adapter(self, using: str | None) -> Adapter:
+        alias = using or _wherever_sessions_go().alias
+        made = self._current()
+        found = made.get(alias)
+        # Of two threads that compose at once the adapter of one is kept, and nobody holds the other's.
+        return made.setdefault(alias, _composed(alias)) if found is None else found
+
+    def _current(self) -> dict[str | None, Adapter]:
+        now, caches = live.now(), django_settings.CACHES
+        seen, seen_caches, made = self._state
+        if now is not seen or caches is not seen_caches:
+            made = {}
+            self._state = (now, caches, made)
+        return made
 
 
-def token_counter(default: Callable[[str], int]) -> Callable[[str], int]:
-    """The host's TOKEN_COUNTER, or the default."""
-    path = live.now().token_counter
-    return _load(path) if path else default
+_composition = _Composition()
 
 
-def summarizer() -> Callable[..., Any] | None:
-    """The host's SUMMARIZER; None where there is none."""
-    path = live.now().summarizer
-    return _load(path) if path else None
+def _composed(alias: str | None) -> Adapter:
+    inner, now = _django_adapter(alias), live.now()
+    mode = cache_mode(now)
+    if mode == "off":
+        return inner
+    policy = CachePolicy(mode, now.cache_tail, now.cache_ttl, now.cache_max_age)  # type: ignore[arg-type]  # not "off"
+    deployment = namespace(django_settings.SECRET_KEY, inner.identity, _prefix(now))
+    return CachedAdapter(inner, Coherence(cache_client(), policy), deployment)
+
+
+def _django_adapter(using: str | None = None) -> Adapter:
+    """By its dotted path, since whoever imports this module must not import models."""
+    made: Adapter = import_string(DJANGO_ADAPTER)(using)
+    return made
 
 
 @cache
-def _load(path: str) -> Any:
-    return import_string(path)
+def _wherever_sessions_go() -> Adapter:
+    """The adapter whose alias is what the router says at the moment; it serves nobody."""
+    return _django_adapter()
+
+
+def _prefix(now: Settings) -> str:
+    return str(_cache_settings(now.cache_alias).get("KEY_PREFIX", ""))
+
+
+def _cache_settings(alias: str) -> Mapping[str, Any]:
+    return django_settings.CACHES.get(alias) or {}

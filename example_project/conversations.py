@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import textwrap
 import uuid
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TITLE_WIDTH = 60
 ANSWERS = uuid.UUID("0f6f3a52-8d5b-4f0e-9b52-6a1f6f2f8a11")
 
 
@@ -27,9 +25,9 @@ def workspaces_of(user: User) -> QuerySet[Workspace]:
 
 
 def sessions_of(user: User, workspace: Workspace) -> QuerySet[Session]:
-    """The user's own conversations in a workspace, last used first."""
-    mine = Session.objects.filter(workspace=workspace, user=user, parent=None, deleted_at=None)
-    return mine.select_related("workspace").order_by("-updated_at", "-id")
+    """The user's own conversations in a workspace, last active first."""
+    mine = Session.objects.roots().filter(workspace=workspace, user=user)
+    return mine.select_related("workspace", "head").order_by("-active_at", "-id")
 
 
 def new_chat(user: User, workspace: Workspace, chat_id: uuid.UUID) -> Conversation:
@@ -42,11 +40,9 @@ def say(chat: Conversation, message_id: uuid.UUID, text: str) -> None:
 
     Raises:
         ChatMemoryError: the message cannot be stored.
-        EndpointError: there is no answer; the user's message is stored all the same (FEATURES E08).
+        EndpointError: there is no answer; the user's message is stored all the same.
     """
-    receipt = chat.append(Message.user(text, id=str(message_id)))
-    if receipt.first_seq == 1 and not receipt.replayed:
-        chat.update(title=textwrap.shorten(text, TITLE_WIDTH, placeholder=" …") or text[:TITLE_WIDTH])
+    chat.append(Message.user(text, id=str(message_id)))
     answer_last(chat)
 
 
@@ -69,5 +65,5 @@ def answer_last(chat: Conversation) -> None:
 
 
 def waits(history: list[Message]) -> bool:
-    """Whether the user has the last word."""
+    """Whether the last message is the user's, so that an answer is missing."""
     return bool(history) and history[-1].role == "user"

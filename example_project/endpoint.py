@@ -44,7 +44,7 @@ def complete(history: Sequence[Message]) -> str:
 
 
 def newest_turns(history: Sequence[Message]) -> list[Message]:
-    """The newest messages from the beginning of a turn on, so that no tool result lacks its call (FEATURES E16)."""
+    """The newest messages from the beginning of a turn on, so that no tool result lacks its call."""
     starts = [index for index, message in enumerate(history) if message.role == "user"]
     border = len(history) - NEWEST
     start = next((index for index in starts if index >= border), starts[-1] if starts else 0)

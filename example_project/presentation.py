@@ -10,6 +10,10 @@ from typing import Any
 
 from chat_memory import Message
 
+LONGEST_INDENTED = 5_000
+"""Longer JSON is shown as it came: indentation multiplies the length of what is nested deeply."""
+MOST_CALLS = 50
+"""How many tool calls of one message are shown."""
 WHO = {"system": "Instructions", "user": "You", "assistant": "Assistant", "tool": "Tool", "function": "Tool"}
 
 
@@ -67,13 +71,16 @@ def _parts(message: Message) -> list[Mapping[str, Any]]:
 
 
 def _calls(message: Message) -> Iterator[Call]:
-    for call in message.tool_calls or []:
+    calls = message.tool_calls or []
+    for call in calls[:MOST_CALLS]:
         # Providers differ in their form; one that is unknown is shown as it came.
         function = call.get("function")
         if isinstance(function, Mapping):
             yield Call(str(function.get("name", "call")), _indented(function.get("arguments", "")))
         else:
             yield Call("call", _indented(call))
+    if len(calls) > MOST_CALLS:
+        yield Call("more", f"{len(calls) - MOST_CALLS} more calls")
 
 
 def _pictures(message: Message) -> Iterator[str]:
@@ -85,10 +92,12 @@ def _pictures(message: Message) -> Iterator[str]:
 
 
 def _indented(value: Any) -> str:
-    """JSON with line breaks; what is no JSON, or is nested too deeply for Python, stays as it is."""
+    """JSON with line breaks; what is long, is no JSON or is nested too deeply for Python stays as it is."""
     try:
-        parsed = json.loads(value) if isinstance(value, str) else value
-        indented = json.dumps(parsed, indent=2, ensure_ascii=False)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if len(text) > LONGEST_INDENTED:
+            return text
+        indented = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return str(value)
     # JSON can escape half a character, which a page cannot hold.

@@ -1,7 +1,9 @@
-"""What every test gets: an empty Redis database, an event loop for coroutines, a hypothesis profile."""
+"""What every test gets: an empty Redis database or none at all, an event loop for coroutines, a hypothesis profile."""
 
 import inspect
+import socket
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -10,7 +12,12 @@ from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from chat_memory import metrics
+from tests.patience import impatient, patient_cache  # noqa: F401  # fixtures of every test
+from tests.servers.plugin import is_serverless
 from tests.tenancy import _within_one_workspace, tenancy_watch  # noqa: F401  # fixtures of every test
+
+SERVED = frozenset({"db", "transactional_db", "redis_client"})
+"""The fixtures that give a test a server."""
 
 # No deadlines: the machines of a test run are shared, and a slow example is not a wrong one.
 hypothesis_settings.register_profile("suite", deadline=None, max_examples=50, print_blob=True)
@@ -42,6 +49,24 @@ def _no_counts_flushed_in_the_background() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _servers_as_the_folder_says(request: pytest.FixtureRequest) -> None:
+    """A test of a folder that needs no server reaches none; every other one leaves Redis empty."""
+    request.getfixturevalue("_no_server" if is_serverless(request.path) else "_redis_left_empty")
+
+
+@pytest.fixture
+def _no_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails a test that wants a server; without this it would pass only where there happens to be one."""
+    if request.node.get_closest_marker("django_db") or SERVED.intersection(request.fixturenames):
+        pytest.fail("this test uses a database or Redis: it belongs into tests/integration")
+    monkeypatch.setattr(socket.socket, "connect", _refuse_connection)
+
+
+@pytest.fixture
 def _redis_left_empty(redis_client: Redis) -> Iterator[None]:
     yield
     redis_client.flushdb()
+
+
+def _refuse_connection(_socket: socket.socket, address: object) -> NoReturn:
+    pytest.fail(f"this test connects to {address}: it belongs into tests/integration")

@@ -26,7 +26,7 @@ def numbered(said: Sequence[Message]) -> list[Message]:
 
 
 ids = st.sampled_from(CALLS)
-spoken = st.one_of(
+one_message = st.one_of(
     st.just(Message.user("u")),
     st.just(Message.system("s")),
     st.just(Message.assistant("a")),
@@ -34,11 +34,11 @@ spoken = st.one_of(
     st.builds(lambda call: Message.tool("r", tool_call_id=call), ids),
     st.just(Message("function", "f", name="clock")),
 )
-histories = st.lists(spoken, max_size=40).map(numbered)
+histories = st.lists(one_message, max_size=40).map(numbered)
 """Parallel calls, ids called again, late results, results without any call, system messages anywhere."""
 
 
-def said(messages: Sequence[Message]) -> list[Message]:
+def without_system(messages: Sequence[Message]) -> list[Message]:
     return [message for message in messages if message.role != "system"]
 
 

@@ -67,7 +67,7 @@ MESSAGES |= {
     "content of a number": (Message.user(3), "content"),  # type: ignore[arg-type]
     "content of bytes": (Message.user(b"x"), "content"),  # type: ignore[arg-type]
     "content of an object": (Message.user({"type": "text"}), "content"),  # type: ignore[arg-type]
-    "parts of text": (Message.user(["x"]), "content"),
+    "parts of text": (Message.user(["x"]), "content[0]"),
     "parts too deep": (Message.user([{"a": deep(100_000)}]), "content"),
     "content too large": (Message.user("x" * (1024 * 1024 + 1)), "content"),
     "content too large in bytes": (Message.user("é" * (512 * 1024 + 1)), "content"),
@@ -77,7 +77,7 @@ MESSAGES |= {
     "assistant with no calls": (Message.assistant(None, tool_calls=[]), "content"),
     "tool without content": (Message.tool(None), "content"),
     "user with calls": (Message.user("x", tool_calls=[{}]), "tool_calls"),
-    "calls of text": (Message.assistant("x", tool_calls=["x"]), "tool_calls"),
+    "calls of text": (Message.assistant("x", tool_calls=["x"]), "tool_calls[0]"),
     "calls of an object": (Message.assistant("x", tool_calls={"id": "c"}), "tool_calls"),
     "calls too deep": (Message.assistant("x", tool_calls=[{"a": deep(100_000)}]), "tool_calls"),
     "metadata of a list": (Message.user("x", metadata=[]), "metadata"),
@@ -93,7 +93,7 @@ MESSAGES |= {
     "name of a number": (Message.user("x", name=7), "name"),
     "call id too long": (Message.tool("x", tool_call_id="c" * 256), "tool_call_id"),
     "call id with a surrogate": (Message.tool("x", tool_call_id=SURROGATE), "tool_call_id"),
-    "tokens below nought": (Message.user("x", tokens=-1), "tokens"),
+    "tokens below 0": (Message.user("x", tokens=-1), "tokens"),
     "tokens beyond a column": (Message.user("x", tokens=2**31), "tokens"),
     "tokens of truth": (Message.user("x", tokens=True), "tokens"),
     "tokens of a fraction": (Message.user("x", tokens=1.5), "tokens"),

@@ -4,6 +4,7 @@ from example_project.settings import *
 
 DEBUG = False
 SECRET_KEY = "not-a-secret-and-used-by-tests-only"
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.toy_notes"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from chat_memory import Message
-from chat_memory.history.validation import EARLIEST, LATEST
+from chat_memory.rules.times import EARLIEST, LATEST
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
@@ -25,7 +25,7 @@ common = {
     | st.datetimes(EARLIEST.replace(tzinfo=None), LATEST.replace(tzinfo=None), timezones=st.just(UTC)),
     "tokens": st.none() | st.integers(0, 2**31 - 1),
 }
-spoken = st.builds(
+with_content = st.builds(
     Message,
     st.sampled_from(["system", "user", "assistant", "tool", "function"]),
     texts | st.lists(objects, max_size=3),
@@ -46,4 +46,4 @@ without_content = st.builds(
     content_absent=st.just(True),
     **common,
 )
-messages = spoken | calling | without_content
+messages = with_content | calling | without_content

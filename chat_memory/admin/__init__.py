@@ -1,7 +1,8 @@
-"""Owns the registration of the admin pages; it must not hold a page of its own."""
+"""Owns the admin; importing this package registers its pages with Django."""
 
-from chat_memory.admin.messages import MessageAdmin
-from chat_memory.admin.sessions import SessionAdmin
-from chat_memory.admin.workspaces import WorkspaceAdmin, WorkspaceMemberAdmin
+from chat_memory.admin.pages.members import WorkspaceMemberAdmin
+from chat_memory.admin.pages.messages import MessageAdmin
+from chat_memory.admin.pages.sessions import SessionAdmin
+from chat_memory.admin.pages.workspaces import WorkspaceAdmin
 
 __all__ = ["MessageAdmin", "SessionAdmin", "WorkspaceAdmin", "WorkspaceMemberAdmin"]

@@ -1,4 +1,4 @@
-"""Owns the filters of the lists, each with a bounded number of choices; it must not decide what a user may see."""
+"""Owns the filters of the admin's lists, each with a bounded number of choices."""
 
 from __future__ import annotations
 
@@ -11,50 +11,51 @@ from django.http import HttpRequest
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from chat_memory.admin.rows import rows
 from chat_memory.admin.scope import scope_of
 from chat_memory.models import Session, Workspace
 from chat_memory.models.workspace import SLUG_PATTERN
 
 
 class WorkspaceFilter(admin.SimpleListFilter):
-    """By workspace, named by slug; the first hundred of the user's are offered, every one can be in the address."""
+    """Filters by workspace slug: offers the first ``offered`` of the user's workspaces, accepts any slug in the URL."""
 
     title = _("workspace")
     parameter_name = "workspace"
     offered = 100
 
     def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
-        """The user's workspaces."""
-        workspaces = Workspace.objects.filter(scope_of(request).workspaces()).order_by("slug")
+        """The choices: the user's workspaces in the order of their slugs."""
+        workspaces = rows(Workspace).filter(scope_of(request).workspaces()).order_by("slug")
         return [(workspace.slug, str(workspace)) for workspace in workspaces[: self.offered]]
 
     def has_output(self) -> bool:
-        """Whether there is a choice to make, or one was made."""
+        """Whether to show the filter: there is more than one choice, or one is selected."""
         return len(self.lookup_choices) > 1 or self.value() is not None
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows of that workspace."""
+        """The rows of the selected workspace; none where the slug is unknown."""
         slug = self.value()
         if slug is None:
             return queryset
-        found = Workspace.objects.filter(slug=slug) if re.match(SLUG_PATTERN, slug) else Workspace.objects.none()
-        return queryset.filter(self.predicate(list(found.values_list("pk", flat=True))))
+        workspaces = rows(Workspace).filter(slug=slug) if re.match(SLUG_PATTERN, slug) else rows(Workspace).none()
+        return queryset.filter(self.predicate(list(workspaces.values_list("pk", flat=True))))
 
     def predicate(self, ids: list[int]) -> Q:
-        """The rows of those workspaces."""
+        """The condition for rows of the workspaces with these ids."""
         return Q(workspace_id__in=ids)
 
 
 class SessionWorkspaceFilter(WorkspaceFilter):
-    """The same for messages."""
+    """The workspace filter for messages."""
 
     def predicate(self, ids: list[int]) -> Q:
-        """Asked through the sessions too: their index knows the workspace, that of messages does not."""
-        return Q(workspace_id__in=ids, session__in=Session.objects.filter(workspace_id__in=ids))
+        """Includes a subquery on sessions: their index starts with the workspace, that of messages does not."""
+        return Q(workspace_id__in=ids, session__in=rows(Session).filter(workspace_id__in=ids))
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By what has happened to a session."""
+    """Filters sessions by status."""
 
     title = _("status")
     parameter_name = "status"
@@ -63,20 +64,18 @@ class StatusFilter(admin.SimpleListFilter):
         "pinned": _("pinned"),
         "archived": _("archived"),
         "expired": _("expired"),
-        "deleted": _("deleted"),
     }
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, Any]]:
-        """The names above."""
+        """The choices, from ``choices_by_name``."""
         return list(self.choices_by_name.items())
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The sessions in that state; active is neither archived nor deleted."""
+        """The sessions with the selected status; active means neither archived nor deleted."""
         predicates = {
             "active": Q(archived_at=None, deleted_at=None),
             "pinned": Q(pinned=True),
             "archived": Q(archived_at__isnull=False),
             "expired": Q(expires_at__lte=now()),
-            "deleted": Q(deleted_at__isnull=False),
         }
         return queryset.filter(predicates.get(self.value() or "", Q()))

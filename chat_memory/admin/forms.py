@@ -1,8 +1,7 @@
-"""Owns the form fields and forms of the admin: they turn the package's errors into form errors, and write nothing."""
+"""Owns the admin's forms and form fields: they show the package's validation errors; they must not write."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,12 @@ from django import forms
 from django.forms.fields import InvalidJSONInput
 from django.utils.translation import gettext_lazy as _
 
+from chat_memory.admin.json_text import pretty_value
+from chat_memory.admin.rows import rows
 from chat_memory.exceptions import ValidationError
-from chat_memory.history.stamping import limits
-from chat_memory.history.validation import check_metadata, check_session_fields
 from chat_memory.models import Session, Workspace
+from chat_memory.rules.limits import limits
+from chat_memory.rules.session import check_metadata, check_session_fields
 
 if TYPE_CHECKING:
     SessionModelForm = forms.ModelForm[Session]
@@ -23,14 +24,14 @@ else:
 
 
 class MetadataField(forms.JSONField):
-    """A JSON object, shown indented; what Python's parser refuses for its depth or size is an error, not a crash."""
+    """A JSON object, shown indented; JSON too deep or with numbers too long for Python is a form error, not a crash."""
 
     def __init__(self, **kwargs: Any) -> None:
         look = {"rows": 8, "cols": 60, "class": "vLargeTextField cm-code", "spellcheck": "false"}
         super().__init__(required=False, widget=forms.Textarea(attrs=look), **kwargs)
 
     def to_python(self, value: Any) -> Any:
-        """The parsed value; empty text is an empty object."""
+        """The parsed value; empty text gives an empty object."""
         if value in self.empty_values:
             return {}
         try:
@@ -39,21 +40,21 @@ class MetadataField(forms.JSONField):
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid", params={"value": "…"}) from None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether it is another value; one that cannot even be compared is."""
+        """Whether the value differs from the initial one; a value that cannot be compared counts as changed."""
         try:
             return super().has_changed(initial, data)
         except (RecursionError, forms.ValidationError):
             return True
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """What was typed, to the letter, so that it can be corrected."""
+        """The submitted text, unchanged, so that the user can correct it."""
         return initial if self.disabled or data is None else InvalidJSONInput(data)
 
     def prepare_value(self, value: Any) -> Any:
-        """Indented text, other scripts readable."""
+        """The value as indented JSON text with readable non-ASCII characters."""
         if isinstance(value, InvalidJSONInput):
             return value
-        return json.dumps(value, ensure_ascii=False, indent=2)
+        return pretty_value(value)
 
 
 class TagsField(forms.CharField):
@@ -63,16 +64,16 @@ class TagsField(forms.CharField):
         super().__init__(required=False, widget=forms.Textarea(attrs={"rows": 3, "cols": 60}), **kwargs)
 
     def to_python(self, value: Any) -> Any:
-        """The lines that are not blank."""
+        """The tags: every line that is not blank, without surrounding spaces."""
         return [tag for line in (super().to_python(value) or "").split("\n") if (tag := line.strip())]
 
     def prepare_value(self, value: Any) -> Any:
-        """The tags as lines; what was typed stays as it is."""
+        """The tags as lines; submitted text stays unchanged."""
         return "\n".join(map(str, value)) if isinstance(value, list) else value
 
 
 class SessionForm(SessionModelForm):
-    """What of a session may be edited; the conversation's own rules judge it."""
+    """The editable fields of a session, checked by the rules that ``Conversation.update`` also applies."""
 
     tags = TagsField(label=_("Tags"), help_text=_("One per line."))
     metadata = MetadataField(label=_("Metadata"), help_text=_("A JSON object."))
@@ -82,11 +83,11 @@ class SessionForm(SessionModelForm):
         fields = ("title", "tags", "metadata", "pinned", "archived_at", "expires_at")
 
     def changes(self) -> dict[str, Any]:
-        """The fields that differ from what was shown, as ``Conversation.update`` takes them."""
+        """The fields whose values were changed, as keyword arguments for ``Conversation.update``."""
         return {name: self.cleaned_data[name] for name in self.changed_data if name in self.cleaned_data}
 
     def clean(self) -> dict[str, Any]:
-        """Check each changed field by itself, so that every error shows at once."""
+        """Check each changed field by itself, so that all errors are shown at once."""
         super().clean()
         for name, value in self.changes().items():
             try:
@@ -97,7 +98,7 @@ class SessionForm(SessionModelForm):
 
 
 class WorkspaceForm(WorkspaceModelForm):
-    """A workspace; its metadata keeps to the limits that hold for every metadata."""
+    """The fields of a workspace; its metadata has the same limits as that of sessions and messages."""
 
     metadata = MetadataField(label=_("Metadata"), help_text=_("A JSON object."))
 
@@ -106,7 +107,7 @@ class WorkspaceForm(WorkspaceModelForm):
         fields = ("slug", "name", "metadata")
 
     def clean(self) -> dict[str, Any]:
-        """Check the metadata, and by Django whether the slug is free."""
+        """Check the metadata against the limits."""
         super().clean()
         if "metadata" in self.cleaned_data:
             try:
@@ -115,8 +116,14 @@ class WorkspaceForm(WorkspaceModelForm):
                 _report(self, error)
         return self.cleaned_data
 
+    def validate_unique(self) -> None:
+        """Check that the slug is free, on the database that is written to; Django would check a read replica."""
+        slug = self.cleaned_data.get("slug")
+        if slug is not None and rows(Workspace).filter(slug=slug).exclude(pk=self.instance.pk).exists():
+            self.add_error("slug", self.instance.unique_error_message(Workspace, ("slug",)))
+
 
 def _report(form: forms.BaseForm, error: ValidationError) -> None:
-    """Show the error at the field it names; its path says which element."""
+    """Add the error to the form field it names, or to the form as a whole."""
     name = re.split(r"[.\[]", error.field)[0]
     form.add_error(name if name in form.fields else None, str(error))

@@ -1,4 +1,4 @@
-"""Owns what a staff user sees and may do: membership roles as predicates; it must not know any page."""
+"""Owns what a staff user may see and do by workspace role; Django's permissions are checked in addition."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import msgspec
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 
+from chat_memory.admin.rows import rows
 from chat_memory.choices import MemberRole
-from chat_memory.models import Session, WorkspaceMember
+from chat_memory.models import Session, Workspace, WorkspaceMember
 
 READS_ALL = frozenset({MemberRole.READER.value, MemberRole.WRITER.value, MemberRole.ADMIN.value})
 WRITES_ALL = frozenset({MemberRole.WRITER.value, MemberRole.ADMIN.value})
@@ -18,12 +19,12 @@ _ON_REQUEST = "_chat_memory_scope"
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What the roles of one user allow; Django's model permissions are asked beside it.
+    """What one user's workspace roles allow; a page checks Django's model permissions too.
 
     Attributes:
-        everything: True for a superuser, whom no role narrows.
-        user_id: whose sessions are the user's own.
-        roles: the user's role by workspace id.
+        everything: True for a superuser, whose access does not depend on roles.
+        user_id: the user's primary key.
+        roles: the user's role in each workspace, by workspace id.
     """
 
     everything: bool
@@ -31,47 +32,51 @@ class Scope(msgspec.Struct, frozen=True):
     roles: Mapping[int, str]
 
     def workspaces(self) -> Q:
-        """The workspaces the user is a member of."""
+        """The condition for workspaces the user is a member of."""
         return Q() if self.everything else Q(pk__in=list(self.roles))
 
     def members(self) -> Q:
-        """The memberships in those workspaces."""
+        """The condition for memberships in those workspaces."""
         return Q() if self.everything else Q(workspace_id__in=list(self.roles))
 
     def sessions(self) -> Q:
-        """All sessions where the role reads all, the user's own elsewhere."""
+        """The condition for visible sessions: all sessions if the role is in READS_ALL, else the user's own."""
         if self.everything:
             return Q()
         own = Q(workspace_id__in=list(self.roles), user_id=self.user_id)
         return Q(workspace_id__in=self._workspaces_as(READS_ALL)) | own
 
     def branches(self) -> Q:
-        """The branches of the user's own sessions, which do not name the user themselves; lists do without them."""
-        same = {"workspace_id": OuterRef("workspace_id"), "key": OuterRef("key")}
-        own = Session.objects.filter(**same, parent__isnull=True, user_id=self.user_id)
+        """The condition for branches of the user's own sessions; a branch row has no user, so ``sessions`` omits it."""
+        same_key = {"workspace_id": OuterRef("workspace_id"), "key": OuterRef("key")}
+        own = rows(Session).filter(**same_key, parent__isnull=True, user_id=self.user_id)
         return Q(Exists(own), workspace_id__in=list(self.roles), parent__isnull=False)
 
     def messages(self) -> Q:
-        """The messages of all these; asked through the sessions, whose indexes know the workspace."""
+        """The condition for messages of visible sessions and branches; a subquery uses the indexes of sessions."""
         if self.everything:
             return Q()
-        sessions = Session.objects.filter(self.sessions() | self.branches())
+        sessions = rows(Session).filter(self.sessions() | self.branches())
         return Q(workspace_id__in=list(self.roles), session__in=sessions)
 
     def writes(self, session: Session) -> bool:
-        """Whether the user may change this session: a member the own ones, a reader none."""
+        """Whether the user may change this session: a writer or admin any, a member only own ones, a reader none."""
         return self.everything or self.roles.get(session.workspace_id) in WRITES_ALL or self._writes_own(session)
 
     def deletes(self, session: Session) -> bool:
-        """Whether the user may delete this session: an admin every one, whoever may write the own ones."""
+        """Whether the user may delete this session: an admin any, a writer or member only own sessions."""
         return self.administers(session.workspace_id) or self._writes_own(session)
 
     def administers(self, workspace_id: int | None) -> bool:
-        """Whether the user may change the workspace itself and say who belongs to it."""
+        """Whether the user may change the workspace itself and its memberships."""
         return self.everything or (workspace_id is not None and self.roles.get(workspace_id) == MemberRole.ADMIN.value)
 
+    def administers_or_makes(self, workspace: Workspace | None) -> bool:
+        """Whether the user administers the workspace of a form, or creates it: its creator becomes its admin."""
+        return workspace is None or workspace._state.adding or self.administers(workspace.pk)
+
     def administered(self) -> Q:
-        """The workspaces for which ``administers`` holds."""
+        """The condition for workspaces the user administers."""
         return Q() if self.everything else Q(pk__in=self._workspaces_as({MemberRole.ADMIN.value}))
 
     def _writes_own(self, session: Session) -> bool:
@@ -82,17 +87,23 @@ class Scope(msgspec.Struct, frozen=True):
         return [workspace_id for workspace_id, role in self.roles.items() if role in roles]
 
 
+def may_read_messages(request: HttpRequest) -> bool:
+    """Whether Django's model permissions let the user view or change messages."""
+    user: Any = request.user
+    return any(user.has_perm(f"chat_memory.{action}_message") for action in ("view", "change"))
+
+
 def scope_of(request: HttpRequest) -> Scope:
-    """The scope of the request's user, read once per request."""
-    found: Scope | None = getattr(request, _ON_REQUEST, None)
-    if found is None:
-        found = _load(request.user)
-        setattr(request, _ON_REQUEST, found)
-    return found
+    """The scope of the request's user, loaded once per request."""
+    scope: Scope | None = getattr(request, _ON_REQUEST, None)
+    if scope is None:
+        scope = _load(request.user)
+        setattr(request, _ON_REQUEST, scope)
+    return scope
 
 
 def _load(user: Any) -> Scope:
     if user.is_active and user.is_superuser:
         return Scope(True, user.pk, {})
-    memberships = WorkspaceMember.objects.filter(user_id=user.pk).order_by()
+    memberships = rows(WorkspaceMember).filter(user_id=user.pk).order_by()
     return Scope(False, user.pk, dict(memberships.values_list("workspace_id", "role")))

@@ -1,1 +1,4 @@
-"""Owns the HTTP door, a DRF API over workspaces, sessions and messages; it must not hold rules of storage."""
+"""Owns the HTTP API, DRF views over workspaces, sessions and messages; it must not hold storage rules.
+
+Its modules import in one direction: ``urls`` -> ``resources`` -> ``lookup``, ``shapes``, ``access`` -> ``http``.
+"""

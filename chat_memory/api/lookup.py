@@ -1,167 +1,133 @@
-"""Owns how a request finds its workspace and session among those of the user; it must not decide what may be done."""
+"""Owns how a request finds its workspace and session among those its user may see."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import connections, router
+from django.db import router
 from django.db.models import F, QuerySet
-from rest_framework.request import Request
 
 from chat_memory import wiring
 from chat_memory.api.access import Member
-from chat_memory.api.problems import bad_request
+from chat_memory.api.http.preconditions import etag, expected_version
+from chat_memory.api.http.problems import bad_request
+from chat_memory.api.http.request import ChatRequest
 from chat_memory.choices import CURRENT
 from chat_memory.exceptions import NotFound, ValidationError
 from chat_memory.history.conversation import Conversation
-from chat_memory.history.naming import check_branch
-from chat_memory.history.validation import check_workspace
-from chat_memory.models import Session, Workspace, WorkspaceMember
+from chat_memory.models import Session, Workspace
 from chat_memory.records import Address, Header
-from chat_memory.storage.orm.cursor import fetch
+from chat_memory.rules.names import check_branch, check_workspace
+from chat_memory.storage.orm.access import SessionForMember, find_for_member
 
 _MEMBERSHIP = ("role", "may_send_system", "may_send_tool")
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A session the user may see, as far as its address and its state go.
+class FoundSession(msgspec.Struct, frozen=True):
+    """A session the user may see, as it was stored when the request looked it up.
 
     Attributes:
-        root: the state of its first row, which holds its title and the like.
-        shown: the state of the row whose messages are meant, the root's own or that of a branch.
-        branch: the branch that was asked for; CURRENT where none was.
+        workspace: the workspace's slug.
+        branch: the requested branch; CURRENT where the request names none.
+        member: the user's role and grants.
+        session: the stored rows: the session and the branch that is shown.
     """
 
     workspace: str
-    key: str
     branch: str
-    user_key: str
-    root: Header
-    shown: Header
-    own: bool
+    member: Member
+    session: SessionForMember
 
     @property
     def id(self) -> UUID:
-        """What the API calls it by, whichever branch is meant."""
-        return self.root.session_id
-
-    def history(self) -> Conversation:
-        """The conversation of that session, and of no other made meanwhile under its key."""
-        return Conversation(self._address, wiring.adapter())
-
-    def locate(self, message_id: str) -> int | None:
-        """The position of a message by its id."""
-        return wiring.adapter().locate(self._address, message_id)
+        """The session's id in the API; it is the same for every branch."""
+        return self.session.root.session_id
 
     @property
-    def _address(self) -> Address:
-        meant = self.root if self.branch == CURRENT else self.shown
+    def version(self) -> int:
+        """The version of the branch that is shown."""
+        return self.session.shown.version
+
+    @property
+    def address(self) -> Address:
+        """The address of exactly this session: a later session with the same key is not reached by it."""
+        row = self.session.root if self.branch == CURRENT else self.session.shown
         return Address(
             self.workspace,
-            self.key,
+            self.session.key,
             self.branch,
-            user_key=self.user_key,
-            workspace_id=meant.workspace_id,
-            session_id=meant.session_id,
+            user_key=self.session.user_key,
+            workspace_id=row.workspace_id,
+            session_id=row.session_id,
             pinned=True,
         )
 
+    def history(self) -> Conversation:
+        """The session's conversation, for reading and writing."""
+        return Conversation(self.address, wiring.adapter())
+
+    def tag(self, header: Header | None = None) -> str:
+        """The entity tag of the session, as it was looked up or as a later read returned it in ``header``.
+
+        The tag of a branch also covers the root, which holds the title and the other fields. If the root changes
+        between the lookup and the read, the tag is older than the body: the client reads once more than necessary,
+        and no change is hidden.
+        """
+        header = header or self.session.shown
+        return etag(header) if header.session_id == self.id else etag(self.session.root, header)
+
+    def expected_version(self, request: ChatRequest) -> int | None:
+        """The version that the request's If-Match requires for a write; None where any version is accepted."""
+        return expected_version(request, self.tag(), self.version)
+
 
 def database() -> str:
-    """The alias the conversations live on: a replica could answer 304 for what has changed already."""
+    """The database alias that sessions are written to; a lagging replica could answer 304 for a changed session."""
     return router.db_for_write(Session)
 
 
-def workspaces(request: Request) -> QuerySet[Workspace]:
-    """The user's workspaces, each with the membership."""
-    mine = Workspace.objects.using(database()).filter(members__user_id=_user_id(request))
-    return mine.annotate(**{name: F(f"members__{name}") for name in _MEMBERSHIP})
+def workspaces(request: ChatRequest) -> QuerySet[Workspace]:
+    """The workspaces the user is a member of, each row annotated with the role and grants."""
+    users_workspaces = Workspace.objects.using(database()).filter(members__user_id=request.user_id)
+    return users_workspaces.annotate(**{name: F(f"members__{name}") for name in _MEMBERSHIP})
 
 
-def find_workspace(request: Request, slug: str) -> tuple[Workspace, Member]:
-    """A workspace of the user, and what the user is in it: one query.
+def find_workspace(request: ChatRequest, slug: str) -> tuple[Workspace, Member]:
+    """A workspace by its slug, and the user's membership of it: one query.
 
     Raises:
-        NotFound: there is none of this slug, or the user is no member.
+        NotFound: no workspace has this slug, or the user is not a member of it.
     """
     workspace = workspaces(request).filter(slug=_slug(slug)).first()
     if workspace is None:
         raise NotFound
-    return workspace, Member(_user_id(request), *(getattr(workspace, name) for name in _MEMBERSHIP))
+    return workspace, Member(request.user_id, *(getattr(workspace, name) for name in _MEMBERSHIP))
 
 
-def branch_of(request: Request) -> str:
-    """The ``branch`` asked for; CURRENT, whichever speaks, where the request names none.
+def find_session(request: ChatRequest, slug: str, session_id: str, branch: str | None = None) -> FoundSession:
+    """A session the user may see, on the requested branch; None means the current one. One query.
 
     Raises:
-        Refusal: 400, no branch can have this name.
+        NotFound: the workspace, session or branch does not exist, the user may not see it, or ``session_id`` is not
+            an id; the error is the same for all of these.
+        Refusal: 400, the text cannot be the name of a branch.
     """
-    name = request.query_params.get("branch")
+    named = CURRENT if branch is None else _branch(branch)
+    session = find_for_member(database(), _uuid(session_id), request.user_id, _slug(slug), named)
+    if session is None:
+        raise NotFound
+    member = Member(request.user_id, session.role, session.may_send_system, session.may_send_tool)
+    if not member.sees(own=session.own):
+        raise NotFound
+    return FoundSession(slug, named, member, session)
+
+
+def _branch(name: str) -> str:
     try:
-        return CURRENT if name is None else check_branch(name)
+        return check_branch(name)
     except ValidationError as error:
         raise bad_request(error.reason, "branch") from None
-
-
-def find_session(request: Request, slug: str, session_id: str, branch: str = CURRENT) -> tuple[Found, Member]:
-    """A session the user may see, and what the user is in its workspace: one query.
-
-    Raises:
-        NotFound: no workspace, session, branch or membership, somebody else's, or no id at all: always the same.
-    """
-    connection = connections[database()]
-    params = {
-        "session_id": _field("id").get_db_prep_value(_uuid(session_id), connection),
-        "user_id": _field("user").get_db_prep_value(_user_id(request), connection),
-        "workspace": _slug(slug),
-        "branch": branch,
-    }
-    rows = fetch(connection, _statement(named=branch != CURRENT), params)
-    if not rows:
-        raise NotFound
-    key, user_key, workspace_id, version, vtoken, shown_id, *shown, own, role, may_send_system, may_send_tool = rows[0]
-    root = Header(_uuid(session_id), workspace_id, version, vtoken)
-    meant = Header(UUID(str(shown_id)), workspace_id, *shown)
-    found = Found(slug, key, branch, user_key, root, meant, bool(own))
-    member = Member(_user_id(request), role, bool(may_send_system), bool(may_send_tool))
-    if not member.sees(own=found.own):
-        raise NotFound
-    return found, member
-
-
-def visible_sessions(member: Member, workspace: Workspace) -> QuerySet[Session]:
-    """The conversations of a workspace that the member may see."""
-    sessions = Session.objects.using(database()).filter(
-        workspace_id=workspace.pk, parent__isnull=True, deleted_at__isnull=True
-    )
-    sessions = sessions.select_related("head")
-    return sessions if member.sees_all else sessions.filter(user_id=member.user_id)
-
-
-@cache
-def _statement(*, named: bool) -> str:
-    """What every request on a session begins with. By hand, since the ORM takes several times as long to say it."""
-    session, workspace, member = (model._meta.db_table for model in (Session, Workspace, WorkspaceMember))
-    shown = "b.key = s.key AND b.branch = %(branch)b" if named else "b.id = COALESCE(s.head_id, s.id)"
-    return f"""
-SELECT s.key, s.user_key, s.workspace_id, s.version, s.vtoken, b.id, b.version, b.vtoken, s.user_id = %(user_id)b,
-  {", ".join(f"m.{column}" for column in _MEMBERSHIP)}
-FROM {session} s JOIN {workspace} w ON w.id = s.workspace_id JOIN {member} m ON m.workspace_id = w.id
-  JOIN {session} b ON b.workspace_id = s.workspace_id AND {shown} AND b.deleted_at IS NULL
-WHERE s.id = %(session_id)b AND w.slug = %(workspace)b AND m.user_id = %(user_id)b
-  AND s.parent_id IS NULL AND s.deleted_at IS NULL"""  # noqa: S608  # the names of our own tables
-
-
-def _field(name: str) -> Any:
-    return Session._meta.get_field(name)
-
-
-def _user_id(request: Request) -> Any:
-    """The primary key of the user, who is logged in and so has one; its type is the host's."""
-    return request.user.pk
 
 
 def _slug(text: str) -> str:
@@ -173,11 +139,11 @@ def _slug(text: str) -> str:
 
 
 def _uuid(text: str) -> UUID:
-    """An id in its usual form; UUID() alone reads many others, braces and underscores among them."""
+    """A session id in the canonical form; UUID() alone would accept braces, underscores and more."""
     try:
-        found = UUID(text)
+        session_id = UUID(text)
     except ValueError:
         raise NotFound from None
-    if str(found) != text.lower():
+    if str(session_id) != text.lower():
         raise NotFound
-    return found
+    return session_id

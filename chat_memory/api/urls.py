@@ -1,4 +1,4 @@
-"""Owns the addresses of the API, for ``include("chat_memory.api.urls")``; ids are text here and parsed in the views."""
+"""Owns the addresses of the API, for ``include("chat_memory.api.urls")``; the views parse the ids in them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from django.db import connections, transaction
 from django.http import HttpResponseBase
 from django.urls import path
 
-from chat_memory.api.branches import BranchViewSet
-from chat_memory.api.context import ContextViewSet
-from chat_memory.api.messages import MessageViewSet
-from chat_memory.api.sessions import SessionViewSet
-from chat_memory.api.unknown import METHODS, UnknownViewSet
-from chat_memory.api.views import ChatMemoryViewSet
-from chat_memory.api.workspaces import RootViewSet, WorkspaceViewSet
+from chat_memory.api.resources.branches import BranchViewSet
+from chat_memory.api.resources.context import ContextViewSet
+from chat_memory.api.resources.messages import MessageViewSet
+from chat_memory.api.resources.sessions import SessionViewSet
+from chat_memory.api.resources.unknown import METHODS, UnknownViewSet
+from chat_memory.api.resources.views import ChatMemoryViewSet
+from chat_memory.api.resources.workspaces import RootViewSet, WorkspaceViewSet
 
 app_name = "chat_memory"
 
 
 def _view(viewset: type[ChatMemoryViewSet], **actions: str) -> Callable[..., HttpResponseBase]:
-    """A view outside every ATOMIC_REQUESTS: inside a transaction each append would take the slow path."""
+    """A view exempt from ATOMIC_REQUESTS: inside a transaction each append would take the slow path."""
     view: Callable[..., HttpResponseBase] = viewset.as_view(dict(actions))
-    for alias in connections:  # whichever of them the router names
+    for alias in connections:  # the router may choose any of them
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
 
@@ -40,6 +40,6 @@ urlpatterns = [
     path(f"{SESSION}context/", _view(ContextViewSet, get="list"), name="context"),
     path(f"{SESSION}branches/", _view(BranchViewSet, get="list"), name="branches"),
     path(f"{SESSION}fork/", _view(BranchViewSet, post="create"), name="fork"),
-    # A host may have addresses of its own under the same prefix, so not everything unknown is ours.
+    # Only below "workspaces/": the host may have its own addresses under the API's prefix.
     path("workspaces/<path:rest>", _view(UnknownViewSet, **dict.fromkeys(METHODS, "refuse")), name="unknown"),
 ]

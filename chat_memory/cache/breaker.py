@@ -14,7 +14,7 @@ LONGEST = 5.0
 SHORTEST = LONGEST / 10
 """The longest it stays open the first time, in seconds."""
 PROBE = 1.0
-"""Seconds until a probe that never told how it ended, since its thread died or the process forked, is given up."""
+"""Seconds until a probe is given up that never reported how it ended, since its thread died or the process forked."""
 
 
 class Breaker:

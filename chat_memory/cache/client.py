@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property
-from hashlib import sha1
-from importlib.resources import files
+from functools import cached_property
 from typing import Any, TypeVar
 
 from redis import Redis
@@ -23,22 +21,18 @@ from redis.exceptions import (
 
 from chat_memory import metrics
 from chat_memory.cache.breaker import Breaker
-from chat_memory.cache.question import Asker
-from chat_memory.cache.quiet import Quiet
+from chat_memory.cache.lua import SCRIPTS, script
+from chat_memory.cache.sent_ahead import AheadSender
+from chat_memory.log_limit import LogLimit
 
 Result = TypeVar("Result")
 
 logger = logging.getLogger("chat_memory.cache")
 
 NO_ANSWER = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
-"""What tells that Redis is not there; any other error of the library is an answer, if only a refusal."""
-UNKNOWN = "Protocol error"
-"""How Redis begins what it says to who asks at length before any password."""
-LEASE_MS = 300
-"""How long whoever missed may take to read the database and fill, in milliseconds."""
-SCRIPTS = ("lease", "fill", "push", "count", "probe")
-LAYOUT = 1
-"""Which layout the entries have; raised with every change of it. An older release leaves newer entries alone."""
+"""The errors of a Redis that is not there; any other error of the library is an answer, if only a refusal."""
+UNAUTHENTICATED = "Protocol error"
+"""Prefix of Redis' reply to a long command on an unauthenticated connection: a missing password, no protocol fault."""
 
 
 class Unavailable(Exception):
@@ -51,8 +45,8 @@ class CacheClient:
     def __init__(self, make: Callable[[], Redis]) -> None:
         self._make = make
         self.breaker = Breaker()
-        self._quiet = Quiet()
-        self._scripts = {name: _script(name) for name in SCRIPTS}
+        self._log_limit = LogLimit()
+        self._scripts = {name: script(name) for name in SCRIPTS}
 
     @cached_property
     def redis(self) -> Redis:
@@ -60,16 +54,16 @@ class CacheClient:
         return self._make()
 
     @cached_property
-    def _asker(self) -> Asker:
-        return Asker(self.redis)
+    def _ahead(self) -> AheadSender:
+        return AheadSender(self.redis)
 
-    def run(self, script: str, key: str, args: Sequence[Any], *others: str, aloud: bool = True) -> Any:
+    def run(self, name: str, key: str, args: Sequence[Any], *others: str, aloud: bool = True) -> Any:
         """Run a script on a key, and on others that lie in its slot; ``aloud``: trouble is worth a line in the log.
 
         Raises:
             Unavailable: Redis is down, slow, refuses, or holds another type under the key.
         """
-        sha, source = self._scripts[script]
+        sha, source = self._scripts[name]
 
         def call() -> Any:
             try:
@@ -88,7 +82,7 @@ class CacheClient:
         return _elements(self._guarded(lambda: self.redis.lrange(key, -number, -1)))
 
     def newest_while(self, key: str, number: int, call: Callable[[], Result]) -> tuple[Result, list[bytes]]:
-        """What a call returns, and beside it what ``newest`` does: Redis is asked before and heard after.
+        """What a call returns, and beside it what ``newest`` does: Redis is asked before it and heard after it.
 
         Raises:
             Unavailable: as ``run``; where Redis cannot even be asked, before the call.
@@ -96,23 +90,23 @@ class CacheClient:
         self._may_try()
         was_open = self.breaker.is_open
         command = ("LRANGE", key, -number, -1)
-        question = self._tried(lambda: self._asker.ask(command, lambda: self.redis.lrange(*command[1:])))
+        sent = self._tried(lambda: self._ahead.send(command, lambda: self.redis.lrange(*command[1:])))
         try:
             result = call()
-            found = _elements(self._tried(question.answer))
+            elements = _elements(self._tried(sent.answer))
         finally:
-            question.close()
+            sent.close()
         if was_open or not self.breaker.is_open:  # an answer from before the trouble does not end it
             self._has_answered()
-        return result, found
+        return result, elements
 
-    def drop(self, key: str) -> None:
-        """Remove a key, whatever it holds.
+    def drop(self, *keys: str) -> None:
+        """Remove keys, whatever they hold.
 
         Raises:
             Unavailable: as ``run``.
         """
-        self._guarded(lambda: self.redis.delete(key))
+        self._guarded(lambda: self.redis.delete(*keys))
 
     def life(self, key: str) -> int:
         """Milliseconds until a key goes; -1: it has no end, -2: there is none.
@@ -144,8 +138,8 @@ class CacheClient:
         Raises:
             Unavailable: as ``run``, or it may not be asked.
         """
-        found: dict[str, Any] = self._guarded(lambda: self.redis.info())  # noqa: PLW0108
-        return found
+        answer: dict[str, Any] = self._guarded(lambda: self.redis.info())  # noqa: PLW0108
+        return answer
 
     def configured(self, pattern: str) -> dict[str, str]:
         """The server's own settings whose names match.
@@ -153,12 +147,12 @@ class CacheClient:
         Raises:
             Unavailable: as ``run``, or it may not be asked.
         """
-        found: dict[str, str] = self._guarded(lambda: self.redis.config_get(pattern))
-        return found
+        answer: dict[str, str] = self._guarded(lambda: self.redis.config_get(pattern))
+        return answer
 
     def complain(self, trouble: str) -> None:
         """One line per kind of trouble and minute, not one per call; never a key or a value."""
-        if self._quiet.tells(trouble):
+        if self._log_limit.allows(trouble):
             logger.warning("chat_memory works without its cache: %s", trouble)
 
     def _guarded(self, call: Callable[[], Any], *, aloud: bool = True) -> Any:
@@ -172,7 +166,7 @@ class CacheClient:
             raise Unavailable("the breaker is open")
 
     def _has_answered(self) -> None:
-        """Which closes the breaker; that something could be sent does not, for a frozen server takes it too."""
+        """Close the breaker: only an answer does, since a frozen server takes commands too."""
         if self.breaker.succeeded():
             logger.info("chat_memory has its cache again")
 
@@ -182,13 +176,13 @@ class CacheClient:
         except MaxConnectionsError as error:  # of our own pool, which tells nothing of Redis
             raise self._unavailable(error, aloud=aloud) from error
         except (RedisError, *NO_ANSWER) as error:
-            raise self._told(error, aloud=aloud) from error
+            raise self._judged(error, aloud=aloud) from error
         except (ValueError, TypeError, AttributeError, LookupError) as error:  # what clients make of names and bytes
             raise self._unavailable(error, aloud=aloud) from error
 
-    def _told(self, error: Exception, *, aloud: bool) -> Unavailable:
-        """What an error of the library is worth."""
-        if str(error).startswith(UNKNOWN):
+    def _judged(self, error: Exception, *, aloud: bool) -> Unavailable:
+        """An error of the library as ours, once the breaker has been told whether Redis is there."""
+        if str(error).startswith(UNAUTHENTICATED):
             return self._failed(AuthenticationError(), aloud=aloud)
         if isinstance(error, NO_ANSWER):
             return self._failed(error, aloud=aloud)
@@ -202,6 +196,7 @@ class CacheClient:
         return self._unavailable(error, aloud=aloud)
 
     def _unavailable(self, error: Exception, *, aloud: bool) -> Unavailable:
+        _forget_frames(error)
         # A ResponseError is many things; the first word of what Redis says tells which.
         trouble = str(error).partition(" ")[0] if type(error) is ResponseError else type(error).__name__
         if aloud:
@@ -209,8 +204,20 @@ class CacheClient:
         return Unavailable(trouble)
 
 
+def _forget_frames(error: BaseException) -> None:
+    """Take the traceback from an error and from those behind it.
+
+    The client library has frames that hold the error itself. Its traceback would keep them, and with them the messages
+    of every caller, until the garbage collector comes.
+    """
+    behind: BaseException | None = error
+    while behind is not None:
+        behind.__traceback__ = None
+        behind = behind.__cause__ or behind.__context__
+
+
 def _elements(answer: Any) -> list[bytes]:
-    """A list's elements; an answer of another kind is one to somebody else's question.
+    """A list's elements; an answer of another kind is one to another question.
 
     Raises:
         Unavailable: it is that.
@@ -218,12 +225,3 @@ def _elements(answer: Any) -> list[bytes]:
     if not isinstance(answer, list):
         raise Unavailable("another answer")
     return answer
-
-
-@cache
-def _script(name: str) -> tuple[str, str]:
-    """A script's digest and its text, after the constants and the part all scripts share."""
-    scripts = files("chat_memory.cache") / "scripts"
-    constants = f"local LAYOUT, LEASE_MS = {LAYOUT}, {LEASE_MS}\n"
-    source = constants + (scripts / "header.lua").read_text() + (scripts / f"{name}.lua").read_text()
-    return sha1(source.encode(), usedforsecurity=False).hexdigest(), source

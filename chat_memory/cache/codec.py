@@ -1,4 +1,4 @@
-"""Owns how cached bytes become messages again; ``storage.mapping.to_json`` wrote them. It must not do I/O."""
+"""Owns how cached bytes become messages again; ``storage.mapping.to_json`` wrote them. It does no I/O."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def decode(entries: Sequence[bytes], last_seq: int) -> list[Message]:
     """The messages of cached entries, the last of which is at ``last_seq``.
 
     Raises:
-        Damaged: an entry is no message, or one is missing (FEATURES N19, R07).
+        Damaged: one of them is no message, or one is missing.
     """
     try:
         messages = _decode(b"[" + b",".join(entries) + b"]")
-    except (ValueError, RecursionError) as error:  # of JSON, of a message, or of UTF-8
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:  # of JSON, of a message, or of UTF-8
         raise Damaged(type(error).__name__) from None
     if list(map(_seq, messages)) != list(range(last_seq - len(messages) + 1, last_seq + 1)):
         raise Damaged("a gap")
@@ -34,7 +34,7 @@ def decode(entries: Sequence[bytes], last_seq: int) -> list[Message]:
 
 
 def joined(entries: Sequence[bytes], last_seq: int) -> bytes:
-    """The entries as one JSON list: of the first the position is read, of the others the ends are looked at.
+    """The entries as one JSON list; only the position of the first and the ends of the others are looked at.
 
     Raises:
         Damaged: what was looked at is not what this code wrote, or it is no UTF-8.
@@ -61,5 +61,5 @@ def _text(body: bytes) -> bytes:
 
 
 def _is_at(entry: bytes, seq: int) -> bool:
-    """Whether an entry says so itself; within a text these bytes have backslashes, so the first are the member."""
+    """Whether an entry names this position: quotes within a text have backslashes, so the first match is the member."""
     return entry.startswith(b',"seq":%d,' % seq, entry.find(b',"seq":'))

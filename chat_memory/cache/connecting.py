@@ -23,7 +23,7 @@ TIMEOUT = 0.05
 """Seconds a connect, a send or an answer may take: a database that has answered must not wait for its cache."""
 PROTOCOL = 2
 """Of RESP. With 3 the library's pools do not see that a connection holds an answer which nobody waited for."""
-NOT_OURS = ("cache", "cache_config", "maint_notifications_config")
+LEFT_OUT = ("cache", "cache_config", "maint_notifications_config")
 """Arguments of a pool that go with RESP 3, or keep answers in the process."""
 
 
@@ -56,11 +56,11 @@ def _client(make: Callable[[], Redis]) -> CacheClient:
 
 
 def _fit(redis: Any, path: str) -> Redis:
-    """A client as it must be.
+    """A client that the cache can work with.
 
     Raises:
-        ImproperlyConfigured: it is none, an asynchronous one, or one that decodes what it reads (FEATURES N14, N15); or
-            it keeps answers in the process, where none of the rules hold.
+        ImproperlyConfigured: it is no client, it is an asynchronous one, or it decodes what it reads; or it keeps
+            answers in the process, where none of the rules hold.
     """
     is_client = hasattr(redis, "get_encoder") and not isinstance(redis, (type, Pipeline))
     is_client = is_client and not inspect.iscoroutinefunction(redis.execute_command)
@@ -108,22 +108,23 @@ def _made(make: Callable[[], Any], where: str) -> Any:
 
 
 class _Impatient:
-    """A django-redis connection factory with short timeouts, no retries, and pools that nobody else shares."""
+    """A django-redis connection factory with short timeouts, no retries, and pools of its own."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         sentinel = {**options.get("SENTINEL_KWARGS", {}), **_timeouts()}
         given: dict[str, Any] = options.get("CONNECTION_POOL_KWARGS", {})
-        pool = {name: value for name, value in given.items() if name not in NOT_OURS} | {"protocol": PROTOCOL}
+        pool = {name: value for name, value in given.items() if name not in LEFT_OUT} | {"protocol": PROTOCOL}
         super().__init__({**options, "SENTINEL_KWARGS": sentinel, "CONNECTION_POOL_KWARGS": pool})  # type: ignore[call-arg]
 
     def get_or_create_connection_pool(self, params: dict[str, Any]) -> Any:
         """A new pool: django-redis would hand out the host's, which is known by its URL alone."""
         pool = self.get_connection_pool(params)  # type: ignore[attr-defined]
-        # Now, since what a LOCATION says after its "?" overrides every argument.
+        # Only now, since what a LOCATION says after its "?" overrides every argument.
         pool.connection_kwargs.update(_timeouts(), decode_responses=False)
         if isinstance(pool, BlockingConnectionPool):
             pool.timeout = TIMEOUT
-        pool.connection_class(**pool.connection_kwargs)  # which connects to nothing, and tells of what it does not know
+        # No I/O: builds one connection, so that unknown keyword arguments fail here.
+        pool.connection_class(**pool.connection_kwargs)
         return pool
 
 

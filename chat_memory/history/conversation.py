@@ -8,18 +8,21 @@ from typing import Any
 import msgspec
 from asgiref.sync import sync_to_async
 
-from chat_memory.exceptions import ValidationError
-from chat_memory.history.bounds import whole
+from chat_memory import wiring
+from chat_memory.exceptions import ValidationError, VersionConflict
 from chat_memory.history.branches import Branches
-from chat_memory.history.handle import on_settings
 from chat_memory.history.naming import SessionRow, address, address_of
-from chat_memory.history.stamping import limits, stamped
+from chat_memory.history.stamping import stamped
 from chat_memory.history.summaries import Summaries
-from chat_memory.history.validation import check_session_fields
+from chat_memory.history.twins import function_twin, twin
 from chat_memory.history.windows import Windows
-from chat_memory.records import Message, Receipt, SessionRecord
-from chat_memory.signals import session_cleared, session_created, session_deleted, session_updated
-from chat_memory.storage.base import Adapter
+from chat_memory.records import Address, Message, Receipt, SessionRecord
+from chat_memory.rules.json_values import shown
+from chat_memory.rules.limits import limits
+from chat_memory.rules.numbers import whole_number
+from chat_memory.rules.session import check_session_fields
+from chat_memory.storage.contract import Adapter
+from chat_memory.storage.titles import first_title
 
 
 class Conversation(Windows, Summaries, Branches):
@@ -28,6 +31,13 @@ class Conversation(Windows, Summaries, Branches):
     Reads of an unknown conversation give nothing; the first append makes it. Every method ``x`` that does I/O has an
     async twin ``ax`` of the same signature, one thread hop each.
     """
+
+    def __reduce__(self) -> Any:
+        # An adapter may hold a connection: one of the settings is looked up again where the handle is unpickled.
+        place = self.place
+        if place.settings_alias is None:
+            return type(self), (place.address, place.adapter)
+        return on_settings, (place.address, *place.settings_alias)
 
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Store the messages, adjacent and in this order, exactly once.
@@ -47,11 +57,24 @@ class Conversation(Windows, Summaries, Branches):
             BranchNotFound: there is no such branch.
         """
         if if_version is not None:
-            if_version = whole(if_version, "if_version")
+            if_version = whole_number(if_version, "if_version")
         if not messages:
             return self._unchanged(if_version)
-        commit = self._adapter.append(self._address, stamped(messages), if_version=if_version)
-        return self._receipt(commit)
+        place, ready = self.place, stamped(messages)
+        commit = place.adapter.messages.append(
+            place.address, ready, title=first_title(ready) or None, if_version=if_version
+        )
+        return place.receipt(commit)
+
+    aappend = twin(append)
+
+    def _unchanged(self, if_version: int | None) -> Receipt:
+        """The receipt of an append of nothing."""
+        record = self.session()
+        version = record.version if record else 0
+        if if_version is not None and if_version != version:
+            raise VersionConflict(if_version, version)
+        return Receipt(None, None, version, False, ())
 
     def open(self, **fields: Any) -> SessionRecord:
         """The session, made with these fields where there is none; a session that exists is left as it is.
@@ -67,12 +90,17 @@ class Conversation(Windows, Summaries, Branches):
         record, _made = self.get_or_create(**fields)
         return record
 
+    async def aopen(self, **fields: Any) -> SessionRecord:
+        """Async twin of ``open``."""
+        return await sync_to_async(self.open)(**fields)
+
     def get_or_create(self, **fields: Any) -> tuple[SessionRecord, bool]:
         """As ``open``, with whether this call made the session."""
-        record, made = self._adapter.open(self._address, check_session_fields(fields, limits()))
-        if made:
-            self._announce(session_created, version=record.version)
-        return record, made
+        return self.place.adapter.sessions.open(self.place.address, check_session_fields(fields, limits()))
+
+    async def aget_or_create(self, **fields: Any) -> tuple[SessionRecord, bool]:
+        """Async twin of ``get_or_create``."""
+        return await sync_to_async(self.get_or_create)(**fields)
 
     def update(self, **fields: Any) -> SessionRecord:
         """Set title, tags, metadata, pinned, archived_at or expires_at.
@@ -81,18 +109,20 @@ class Conversation(Windows, Summaries, Branches):
             ValidationError: a field cannot be stored.
             SessionNotFound: there is no such session.
         """
-        record = self._adapter.update(self._address, check_session_fields(fields, limits()))
-        self._announce(session_updated, fields=tuple(fields), version=record.version)
-        return record
+        return self.place.adapter.sessions.update(self.place.address, check_session_fields(fields, limits()))
+
+    async def aupdate(self, **fields: Any) -> SessionRecord:
+        """Async twin of ``update``."""
+        return await sync_to_async(self.update)(**fields)
 
     def clear(self) -> None:
-        """Hide all messages from every reader; positions go on from where they were (FEATURES N32).
+        """Hide all messages from every reader; positions go on from where they were.
 
         Other branches go on showing what they share.
         """
-        change = self._adapter.clear(self._address)
-        if change is not None:
-            self._announce(session_cleared, version=change.header.version)
+        self.place.adapter.messages.clear(self.place.address)
+
+    aclear = twin(clear)
 
     def delete(self) -> bool:
         """Remove the conversation with all its branches for good; False where there was none.
@@ -102,37 +132,9 @@ class Conversation(Windows, Summaries, Branches):
         Raises:
             BranchInUse: other branches share messages of this one.
         """
-        deleted = self._adapter.delete(self._address)
-        if deleted:
-            self._announce(session_deleted, branch=self.branch)
-        return deleted
+        return self.place.adapter.sessions.delete(self.place.address)
 
-    async def aappend(self, *messages: Message, if_version: int | None = None) -> Receipt:
-        """Async twin of ``append``."""
-        return await sync_to_async(self.append)(*messages, if_version=if_version)
-
-    async def aopen(self, **fields: Any) -> SessionRecord:
-        """Async twin of ``open``."""
-        return await sync_to_async(self.open)(**fields)
-
-    async def aget_or_create(self, **fields: Any) -> tuple[SessionRecord, bool]:
-        """Async twin of ``get_or_create``."""
-        return await sync_to_async(self.get_or_create)(**fields)
-
-    async def aupdate(self, **fields: Any) -> SessionRecord:
-        """Async twin of ``update``."""
-        return await sync_to_async(self.update)(**fields)
-
-    async def aclear(self) -> None:
-        """Async twin of ``clear``."""
-        return await sync_to_async(self.clear)()
-
-    async def adelete(self) -> bool:
-        """Async twin of ``delete``."""
-        return await sync_to_async(self.delete)()
-
-
-Conversation._sender = Conversation  # of its subclasses, too
+    adelete = twin(delete)
 
 
 def conversation(
@@ -152,7 +154,7 @@ def conversation(
         workspace: the tenant's slug; None: DEFAULT_WORKSPACE.
         user: whose conversation it is where this call makes it or nobody owns it yet: a user object, or the user's
             key in another system as text.
-        branch: which branch of the conversation; None: the one that speaks for it, whichever ``switch`` made that.
+        branch: which branch of the conversation; None: the current one, which ``switch`` changes.
         using: the database alias; None: where the router writes sessions.
         adapter: another back end than Django's models, such as ``chat_memory.storage.memory.MemoryAdapter()``.
         cache_ttl: how many seconds the cache in mode strict keeps the conversation after a fill or an append through
@@ -162,7 +164,12 @@ def conversation(
         ValidationError: a name or ``cache_ttl`` is not usable; the text says which.
     """
     at = address(key, workspace, user, branch, cache_ttl)
-    return on_settings(Conversation, at, using) if adapter is None else Conversation(at, adapter)
+    return on_settings(at, using) if adapter is None else Conversation(at, adapter)
+
+
+def on_settings(at: Address, using: str | None) -> Conversation:
+    """The conversation at an address, on the adapter that the settings name."""
+    return Conversation(at, wiring.adapter(using), (using,))
 
 
 def of_session(session: SessionRow) -> Conversation:
@@ -171,7 +178,7 @@ def of_session(session: SessionRow) -> Conversation:
     It is of that row alone: once the session is deleted it reads as empty, and an append raises SessionNotFound.
     """
     using: str | None = getattr(getattr(session, "_state", None), "db", None)
-    return on_settings(Conversation, address_of(session), using)
+    return on_settings(address_of(session), using)
 
 
 def append_many(batches: Mapping[Conversation, Iterable[Message]]) -> dict[Conversation, Receipt]:
@@ -182,37 +189,50 @@ def append_many(batches: Mapping[Conversation, Iterable[Message]]) -> dict[Conve
         NotSupported: the back end cannot change several sessions at once.
         ChatMemoryError: as ``Conversation.append``.
     """
-    given = {chat: _listed(messages) for chat, messages in _pairs(batches)}
-    chats = [chat for chat, messages in given.items() if messages]
-    receipts = {chat: chat.append() for chat, messages in given.items() if not messages}
+    ready = {chat: _ready(chat, messages) for chat, messages in _pairs(batches)}
+    chats = [chat for chat, messages in ready.items() if messages]
+    receipts = {chat: chat.append() for chat, messages in ready.items() if not messages}
     if chats:
-        commits = _shared_adapter(chats).append_many([(chat._address, stamped(given[chat])) for chat in chats])
-        receipts |= {chat: chat._receipt(commit) for chat, commit in zip(chats, commits, strict=True)}
-    return {chat: receipts[chat] for chat in given}
+        adapter_batches = [(chat.place.address, ready[chat], first_title(ready[chat]) or None) for chat in chats]
+        commits = _shared_adapter(chats).messages.append_many(adapter_batches)
+        receipts |= {chat: chat.place.receipt(commit) for chat, commit in zip(chats, commits, strict=True)}
+    return {chat: receipts[chat] for chat in ready}
 
 
-async def aappend_many(batches: Mapping[Conversation, Iterable[Message]]) -> dict[Conversation, Receipt]:
-    """Async twin of ``append_many``."""
-    return await sync_to_async(append_many)(batches)
+aappend_many = function_twin(append_many)
 
 
 def _pairs(batches: object) -> Iterable[tuple[Conversation, Any]]:
-    if not isinstance(batches, Mapping) or not all(isinstance(chat, Conversation) for chat in batches):
-        raise ValidationError("append_many takes a mapping of conversations to messages")
+    if not isinstance(batches, Mapping):
+        kind = type(batches).__name__
+        raise ValidationError(f"must be a mapping of conversations to messages, not {kind}", field="batches")
+    for chat in batches:
+        if not isinstance(chat, Conversation):
+            raise ValidationError(f"must have conversations as keys, not {shown(chat)}", field="batches")
     return batches.items()
 
 
-def _listed(messages: object) -> list[Message]:
-    if isinstance(messages, (str, bytes, Message)) or not isinstance(messages, Iterable):
-        raise ValidationError(f"must be some messages, not {type(messages).__name__}", field="messages")
-    return list(messages)
+def _ready(chat: Conversation, messages: object) -> list[Message]:
+    """The messages for one of several conversations, validated and complete.
+
+    Raises:
+        ValidationError: they cannot be stored; the text says which conversation they were for.
+    """
+    try:
+        if isinstance(messages, (str, bytes, Message)) or not isinstance(messages, Iterable):
+            raise ValidationError(f"must be some messages, not {type(messages).__name__}", field="messages")  # noqa: TRY301
+        return stamped(list(messages))
+    except ValidationError as error:
+        raise error.under(f"batches[{chat!a}]") from None
 
 
 def _shared_adapter(chats: Sequence[Conversation]) -> Adapter:
-    adapter = chats[0]._adapter
-    if any(chat._adapter.identity != adapter.identity for chat in chats):
-        raise ValidationError("append_many takes conversations of one back end")
-    names = {(chat.workspace, chat.key, chat.branch) for chat in chats}
-    if len(names) != len(chats):
-        raise ValidationError("append_many takes each conversation once")
+    adapter, seen = chats[0].place.adapter, set()
+    for chat in chats:
+        if chat.place.adapter.identity != adapter.identity:
+            raise ValidationError(f"takes conversations of one back end, and {chat!a} has another", field="batches")
+        name = (chat.workspace, chat.key, chat.branch)
+        if name in seen:
+            raise ValidationError(f"takes each conversation once, and has {chat!a} twice", field="batches")
+        seen.add(name)
     return adapter

@@ -1,99 +1,92 @@
-"""Owns what every part of a conversation shares: its address, its adapter, what it tells; it must not read or write."""
+"""Owns what the parts of a conversation share: where it is, and what an adapter's answers teach of that."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Self
 
 import msgspec
-from django.dispatch import Signal
 
-from chat_memory import wiring
 from chat_memory.choices import CURRENT, MAIN_BRANCH
-from chat_memory.history import automatic
-from chat_memory.history.announcing import announce
 from chat_memory.records import Address, Commit, Header, Receipt
-from chat_memory.signals import messages_appended, session_created, summary_due
-from chat_memory.storage.base import Adapter
+from chat_memory.storage.contract import Adapter
+
+
+class Place:
+    """Where a conversation is: one address on one back end. All that is made from a conversation shares it.
+
+    Attributes:
+        address: the names, and the ids that earlier answers have given for them.
+        adapter: the back end; ``adapter.messages``, ``adapter.part(BranchStore)`` and so on do the work.
+        settings_alias: in a tuple, the database alias with which the adapter was taken from the settings; None where
+            the caller brought an adapter.
+    """
+
+    __slots__ = ("adapter", "address", "settings_alias")
+
+    def __init__(self, address: Address, adapter: Adapter, settings_alias: tuple[str | None] | None = None) -> None:
+        self.address = address
+        self.adapter = adapter
+        self.settings_alias = settings_alias
+
+    def on(self, branch: str) -> Address:
+        """The address of one branch of the conversation, by its name."""
+        return msgspec.structs.replace(self.address, branch=branch, session_id=None, pinned=False)
+
+    def remember(self, header: Header | None) -> None:
+        """Keep the ids of an answer, so that the next call need not look the names up."""
+        at = self.address
+        if header is not None and not at.pinned and header.session_id != at.session_id:
+            self.address = msgspec.structs.replace(at, session_id=header.session_id, workspace_id=header.workspace_id)
+
+    def receipt(self, commit: Commit) -> Receipt:
+        """What a caller of append is told of a commit, whose ids are remembered."""
+        self.remember(commit.header)
+        first_seq, last_seq = _ends(commit)
+        return Receipt(first_seq, last_seq, commit.header.version, commit.change is None, commit.messages)
 
 
 class Handle:
-    """A conversation by its names, on one back end."""
+    """A conversation by its names: the base of the sections of ``Conversation``, of which there will be no further one.
 
-    _sender: ClassVar[type]
-    """Who sends the signals."""
+    What a conversation learns to do next is an object made from it, in a module of its own, over one part of the
+    adapter. Such an object, like each section, needs no more than ``place``, whose attributes and methods are the
+    whole contract inside ``history``.
 
-    def __init__(self, address: Address, adapter: Adapter, using: tuple[str | None] | None = None) -> None:
-        self._address = address
-        self._adapter = adapter
-        self._using = using
+    Attributes:
+        place: where the conversation is.
+    """
+
+    def __init__(self, address: Address, adapter: Adapter, settings_alias: tuple[str | None] | None = None) -> None:
+        self.place = Place(address, adapter, settings_alias)
 
     def __repr__(self) -> str:
-        at = self._address
+        at = self.place.address
         return f"<Conversation {at.workspace}/{at.key}" + (f"@{at.branch}>" if at.branch != CURRENT else ">")
-
-    def __reduce__(self) -> Any:
-        # An adapter of the settings is found again where the handle arrives; it may hold a connection here.
-        if self._using is None:
-            return type(self), (self._address, self._adapter)
-        return on_settings, (type(self), self._address, *self._using)
 
     @property
     def workspace(self) -> str:
         """The workspace's slug."""
-        return self._address.workspace
+        return self.place.address.workspace
 
     @property
     def key(self) -> str:
         """The session's key."""
-        return self._address.key
+        return self.place.address.key
 
     @property
     def branch(self) -> str:
-        """The branch this handle was given; ``main`` where none was: it then follows ``switch``."""
-        return self._address.branch or MAIN_BRANCH
+        """The branch that this handle is bound to; ``main`` where it follows the current one."""
+        return self.place.address.branch or MAIN_BRANCH
 
     def _on(self, branch: str) -> Self:
         """The same conversation by one of its branches."""
-        at = msgspec.structs.replace(self._address, branch=branch, session_id=None, pinned=False)
-        return type(self)(at, self._adapter, self._using)
-
-    def _announce(self, signal: Signal, *, branch: str = "", **said: Any) -> None:
-        """Tell of a committed change of this branch, or of the one that is named."""
-        if signal.has_listeners(self._sender):
-            at = msgspec.structs.replace(self._address, branch=branch or self._speaker())
-            announce(signal, self._sender, self._adapter, at, **said)
-
-    def _speaker(self) -> str:
-        """The name of the branch that calls of this handle reach now."""
-        if self._address.branch != CURRENT:
-            return self._address.branch
-        record = self._adapter.get(self._address)
-        return record.branch if record else MAIN_BRANCH
-
-    def _receipt(self, commit: Commit) -> Receipt:
-        self._remember(commit.header)
-        header, change = commit.header, commit.change
-        if change is not None:
-            if change.prev_version == 0:  # no session is at version 0 but one that this very append made
-                self._announce(session_created, branch=MAIN_BRANCH, version=header.version)
-            self._announce(messages_appended, count=change.added, last_seq=header.last_seq, version=header.version)
-            automatic.watch(header, self._adapter, self._address, self._tell_due)
-        positions = [message.seq for message in commit.messages if message.seq is not None]
-        return Receipt(min(positions), max(positions), commit.header.version, commit.change is None, commit.messages)
-
-    def _tell_due(self, unsummarised: int) -> None:
-        self._announce(summary_due, conversation=self, unsummarised=unsummarised)
-
-    def _remember(self, header: Header | None) -> None:
-        if header is not None and not self._address.pinned and header.session_id != self._address.session_id:
-            self._address = msgspec.structs.replace(
-                self._address, session_id=header.session_id, workspace_id=header.workspace_id
-            )
+        return type(self)(self.place.on(branch), self.place.adapter, self.place.settings_alias)
 
 
-Kind = TypeVar("Kind", bound=Handle)
-
-
-def on_settings(kind: type[Kind], at: Address, using: str | None) -> Kind:
-    """A handle on the adapter the settings name."""
-    return kind(at, wiring.adapter(using), (using,))
+def _ends(commit: Commit) -> tuple[int | None, int | None]:
+    """The smallest and the largest position of a commit's messages; replays among them may stand in any order."""
+    messages = commit.messages
+    if commit.change is not None and commit.change.added == len(messages):
+        return messages[0].seq, messages[-1].seq
+    positions = [message.seq for message in messages if message.seq is not None]
+    return min(positions), max(positions)

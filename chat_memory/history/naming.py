@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -10,8 +11,13 @@ from django.contrib.auth import get_user_model
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.conf import live
 from chat_memory.exceptions import ValidationError
-from chat_memory.history.validation import BRANCH_LENGTH, check_cache_ttl, check_key, check_workspace, plain
 from chat_memory.records import Address
+from chat_memory.rules.json_values import shown
+from chat_memory.rules.names import check_branch, check_key, check_workspace, plain
+from chat_memory.rules.numbers import check_cache_ttl
+
+_REMEMBERED = 1024
+"""Of how many pairs of names it is remembered that they are usable."""
 
 
 class SessionRow(Protocol):
@@ -41,29 +47,34 @@ def address(
         ValidationError: a name or ``cache_ttl`` is not usable; the text says which.
     """
     slug = live.now().default_workspace if workspace is None else workspace
-    check_workspace(slug)
-    check_key(key)
+    if type(slug) is str and type(key) is str:
+        _check_names(slug, key)
+    else:
+        check_workspace(slug)
+        check_key(key)
+        slug, key = plain(slug), plain(key)
     if cache_ttl is not msgspec.UNSET:
         check_cache_ttl(cache_ttl)
-    user_id, user_key = _owner(user)
+    user_id, user_key = (None, "") if user is None else _owner(user)
     named = CURRENT if branch is None else check_branch(branch)
-    return Address(plain(slug), plain(key), named, user_id, user_key, cache_ttl=cache_ttl)
+    return Address(slug, key, named, user_id, user_key, cache_ttl=cache_ttl)
 
 
-def check_branch(name: object) -> str:
-    """A branch name is text of 1..100 characters without control characters and surrogates.
+@lru_cache(_REMEMBERED)
+def _check_names(slug: str, key: str) -> None:
+    """Both names, which a process uses again and again; what is refused is not remembered.
 
     Raises:
-        ValidationError: it is not.
+        ValidationError: one is not usable.
     """
-    check_key(name, "branch", BRANCH_LENGTH)
-    return str(plain(name))
+    check_workspace(slug)
+    check_key(key)
 
 
 def address_of(session: SessionRow) -> Address:
     """The address of one session row, and of no later session of the same name.
 
-    The first row of a conversation stands for the whole: whichever of its branches speaks.
+    The row of ``main`` stands for the conversation, and so for the branch that is current when it is called.
     """
     return Address(
         session.workspace.slug,
@@ -82,12 +93,12 @@ def _owner(user: Any) -> tuple[Any, str]:
     Raises:
         ValidationError: it is neither a stored user of this project nor text.
     """
-    if user is None or getattr(user, "is_anonymous", False) is True:
+    if getattr(user, "is_anonymous", False) is True:
         return None, ""
     if isinstance(user, str):
         check_key(user, "user")
         return None, plain(user)
     stored = isinstance(user, get_user_model()) and getattr(user, "pk", None) is not None and not user._state.adding
     if not stored:
-        raise ValidationError("must be a saved user or text", field="user")
+        raise ValidationError(f"must be a saved user or text, not {shown(user)}", field="user")
     return user.pk, str(user.pk)

@@ -1,4 +1,4 @@
-"""Owns what any chat history does, as a type for code that takes whatever has it; it must not implement any of it."""
+"""Owns what any chat history does, as a type for code that takes whatever has it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,36 @@ from chat_memory.records import Message, Receipt
 class ChatHistory(Protocol):
     """A history of messages; ``Conversation`` is one, and so is what a host writes with these methods.
 
-    Code that is typed by it takes either. ``isinstance`` looks at the names of the methods alone.
+    Code that is typed by it takes either. ``isinstance`` looks at the names of the methods alone. ``min_version``: no
+    state before this version; a history that is never behind may ignore it.
     """
 
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Store the messages, adjacent and in this order, exactly once."""
 
-    def tail(self, n: int) -> list[Message]:
+    def tail(self, n: int, *, min_version: int = 0) -> list[Message]:
         """The newest ``n`` messages, oldest first."""
 
-    def head(self, n: int) -> list[Message]:
+    def head(self, n: int, *, min_version: int = 0) -> list[Message]:
         """The oldest ``n`` messages, oldest first."""
 
-    def messages(self) -> list[Message]:
+    def messages(self, *, min_version: int = 0) -> list[Message]:
         """All messages, oldest first."""
 
-    def since(self, seq: int) -> list[Message]:
+    def since(self, seq: int, *, min_version: int = 0) -> list[Message]:
         """The messages after position ``seq``, oldest first."""
 
     def count(self) -> int:
         """How many messages there are."""
 
     def window(
-        self, *, turns: int | None = None, messages: int | None = None, tokens: int | None = None, system: bool = True
+        self,
+        *,
+        turns: int | None = None,
+        messages: int | None = None,
+        tokens: int | None = None,
+        system: bool = True,
+        min_version: int = 0,
     ) -> list[Message]:
         """The newest whole turns within a budget, and the system messages."""
 
@@ -43,23 +50,29 @@ class ChatHistory(Protocol):
     async def aappend(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Async twin of ``append``."""
 
-    async def atail(self, n: int) -> list[Message]:
+    async def atail(self, n: int, *, min_version: int = 0) -> list[Message]:
         """Async twin of ``tail``."""
 
-    async def ahead(self, n: int) -> list[Message]:
+    async def ahead(self, n: int, *, min_version: int = 0) -> list[Message]:
         """Async twin of ``head``."""
 
-    async def amessages(self) -> list[Message]:
+    async def amessages(self, *, min_version: int = 0) -> list[Message]:
         """Async twin of ``messages``."""
 
-    async def asince(self, seq: int) -> list[Message]:
+    async def asince(self, seq: int, *, min_version: int = 0) -> list[Message]:
         """Async twin of ``since``."""
 
     async def acount(self) -> int:
         """Async twin of ``count``."""
 
     async def awindow(
-        self, *, turns: int | None = None, messages: int | None = None, tokens: int | None = None, system: bool = True
+        self,
+        *,
+        turns: int | None = None,
+        messages: int | None = None,
+        tokens: int | None = None,
+        system: bool = True,
+        min_version: int = 0,
     ) -> list[Message]:
         """Async twin of ``window``."""
 

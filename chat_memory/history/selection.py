@@ -1,4 +1,4 @@
-"""Owns where a history may be cut so that a model takes what is left, as pure functions; it must not read.
+"""Owns where a history may be cut so that a provider accepts what is left, as pure functions; it must not read.
 
 A provider refuses a tool result whose call it was not shown. A message in the role tool or function that names a
 ``tool_call_id`` answers the nearest call of that id before it; one that names none answers nothing.
@@ -21,10 +21,10 @@ Link = tuple[int, int]
 
 
 def pair_safe(window: Sequence[Message]) -> list[Message]:
-    """The system messages of a window, and the longest of its endings that begins with a turn and parts no pair."""
-    said = _said(window)
-    parted = _parted(_links(said), len(said))
-    return _from(window, said, next(cut for cut in _borders(said) if not parted[cut]))
+    """The system messages of a window, and its longest ending that begins with a turn and separates no pair."""
+    dialogue = _dialogue(window)
+    separations = _separations(_links(dialogue), len(dialogue))
+    return _from(window, dialogue, next(cut for cut in _borders(dialogue) if not separations[cut]))
 
 
 def uncovered(window: Sequence[Message], last_seq: int) -> list[Message]:
@@ -32,10 +32,11 @@ def uncovered(window: Sequence[Message], last_seq: int) -> list[Message]:
 
     A covered turn stays where a later one answers its calls.
     """
-    said = _said(window)
-    parted = _parted(_links(said), len(said))
-    covered = sum(_seq(message) <= last_seq for message in said)
-    return _from(window, said, max((cut for cut in _borders(said) if cut <= covered and not parted[cut]), default=0))
+    dialogue = _dialogue(window)
+    separations = _separations(_links(dialogue), len(dialogue))
+    covered = sum(_seq(message) <= last_seq for message in dialogue)
+    cuts = [cut for cut in _borders(dialogue) if cut <= covered and not separations[cut]]
+    return _from(window, dialogue, max(cuts, default=0))
 
 
 def with_summary(window: Sequence[Message], summary: Summary) -> list[Message]:
@@ -55,9 +56,9 @@ def orphaned(messages: Sequence[Message]) -> bool:
 
 
 def last_kept(messages: Sequence[Message], at: int) -> int | None:
-    """Up to which position a history stays where the message at ``at`` is to be said anew; None: there is none.
+    """The last position to keep where the message at ``at`` is to be written again; None: there is no such message.
 
-    All before it stay, and so does a user's message there, which is to be answered anew. Where that would part a call
+    All before it is kept, and so is a user's message there, which gets a new answer. Where that would separate a call
     from one of its results, only what is before the call.
 
     Args:
@@ -68,9 +69,9 @@ def last_kept(messages: Sequence[Message], at: int) -> int | None:
     if index is None:
         return None
     links = [link for link in _links(messages) if UNKNOWN not in link]
-    parted = _parted(links, len(messages))
+    separations = _separations(links, len(messages))
     cut = index + (messages[index].role == Role.USER.value)
-    while parted[cut]:
+    while separations[cut]:
         cut -= 1
     return _seq(messages[0]) - 1 + cut
 
@@ -87,8 +88,8 @@ def _links(messages: Sequence[Message]) -> list[Link]:
     return links
 
 
-def _parted(links: Iterable[Link], size: int) -> list[int]:
-    """For a cut before each of so many messages, and one after the last: how many results it takes from their calls."""
+def _separations(links: Iterable[Link], size: int) -> list[int]:
+    """For a cut before each of so many messages, and one after the last: how many pairs it separates."""
     change = [0] * (size + 1)
     for call, result in links:
         change[call + 1] += 1
@@ -96,17 +97,17 @@ def _parted(links: Iterable[Link], size: int) -> list[int]:
     return list(accumulate(change))
 
 
-def _borders(said: Sequence[Message]) -> list[int]:
+def _borders(dialogue: Sequence[Message]) -> list[int]:
     """Where a window may begin: at each turn, or after everything."""
-    return [*(n for n, message in enumerate(said) if message.role == Role.USER.value), len(said)]
+    return [*(n for n, message in enumerate(dialogue) if message.role == Role.USER.value), len(dialogue)]
 
 
-def _from(window: Sequence[Message], said: Sequence[Message], cut: int) -> list[Message]:
-    kept = {_seq(message) for message in said[cut:]}
+def _from(window: Sequence[Message], dialogue: Sequence[Message], cut: int) -> list[Message]:
+    kept = {_seq(message) for message in dialogue[cut:]}
     return [message for message in window if _is_system(message) or _seq(message) in kept]
 
 
-def _said(messages: Sequence[Message]) -> list[Message]:
+def _dialogue(messages: Sequence[Message]) -> list[Message]:
     return [message for message in messages if not _is_system(message)]
 
 

@@ -1,58 +1,69 @@
-"""Owns what a message gets before it is stored: the check, an id, a time, a token count; it must not store it."""
+"""Owns what a message gets before it is stored: the check, an id, a time, a token count."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
-from chat_memory import wiring
+from chat_memory import host_callables
 from chat_memory.conf import live
 from chat_memory.history.tokens import TokenCounter, count_tokens, estimate
-from chat_memory.history.validation import MAX_TOKENS, Limits, check_batch, check_message, plain
-from chat_memory.records import Content, Message, as_utc, uuid7
+from chat_memory.records import Content, Message, as_utc, uuid7_texts
+from chat_memory.rules.limits import limits
+from chat_memory.rules.message import MAX_TOKENS, check_batch, check_message
+from chat_memory.rules.names import plain
 
 
 def stamped(messages: Sequence[Message]) -> list[Message]:
     """The messages validated and complete: with an id made before the first attempt, a time and a token count."""
-    check_batch(messages, limits())
+    settings = live.now()
+    check_batch(messages, limits(settings))
     now = datetime.now(UTC)
-    counter = wiring.token_counter(estimate)
+    counter = (host_callables.token_counter() if settings.token_counter else None) or estimate
+    nameless = [message.id for message in messages].count(None)
+    made = iter(uuid7_texts(nameless) if nameless else ())
     return [
-        msgspec.structs.replace(
-            message,
-            role=plain(message.role),
-            content=_plain(message.content),
-            name=plain(message.name),
-            tool_call_id=plain(message.tool_call_id),
-            id=plain(message.id) or str(uuid7()),
-            created_at=as_utc(message.created_at) or now,
-            tokens=_tokens(message, counter) if message.tokens is None else message.tokens,
+        Message(
+            role if type(role := message.role) is str else plain(role),
+            content if type(content := message.content) is str else _plain(content),
+            None if message.name is None else _plain(message.name),
+            message.metadata,
+            next(made) if message.id is None else _plain(message.id),
+            message.tool_calls,
+            None if message.tool_call_id is None else _plain(message.tool_call_id),
+            message.seq,
+            now if message.created_at is None else as_utc(message.created_at),
+            _tokens(message, counter) if message.tokens is None else message.tokens,
+            message.content_absent,
+            state if type(state := message.state) is str else plain(state),
         )
         for message in messages
     ]
 
 
 def restated(message: Message, content: Content) -> Message:
-    """A stored message with other content, validated, its tokens counted anew.
+    """A stored message with other content, validated, its tokens counted again.
 
     Raises:
         ValidationError: a message in this role cannot have this content.
     """
-    said = msgspec.structs.replace(message, content=_plain(content), content_absent=False, tokens=None)
-    check_message(said, limits())
-    return msgspec.structs.replace(said, tokens=counted(said))
+    changed = msgspec.structs.replace(message, content=_plain(content), content_absent=False, tokens=None)
+    check_message(changed, limits())
+    return msgspec.structs.replace(changed, tokens=counted(changed))
 
 
 def counted(message: Message) -> int:
     """How many tokens a message counts for, by the host's TOKEN_COUNTER or the estimate."""
-    return _tokens(message, wiring.token_counter(estimate))
+    return _tokens(message, host_callables.token_counter() or estimate)
 
 
-def _plain(content: Content) -> Content:
-    return plain(content) if isinstance(content, str) else content
+def _plain(value: Any) -> Any:
+    """The value, of which text is plain ``str``; most is, and costs no further call."""
+    return plain(value) if isinstance(value, str) and type(value) is not str else value
 
 
 def _tokens(message: Message, counter: TokenCounter) -> int:
@@ -63,11 +74,5 @@ def _tokens(message: Message, counter: TokenCounter) -> int:
     """
     number = count_tokens(message, counter)
     if type(number) is not int or not 0 <= number < MAX_TOKENS:
-        raise ImproperlyConfigured(f"CHAT_MEMORY's TOKEN_COUNTER gave no number from 0 to {MAX_TOKENS}.")
+        raise ImproperlyConfigured(f"CHAT_MEMORY's TOKEN_COUNTER gave no number from 0 to {MAX_TOKENS - 1}.")
     return number
-
-
-def limits() -> Limits:
-    """The size limits as the settings give them now, for whoever checks before it writes."""
-    now = live.now()
-    return Limits(now.max_content_bytes, now.max_metadata_bytes, now.max_metadata_depth, now.max_batch)

@@ -11,21 +11,24 @@ from typing import Any
 import msgspec
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 
-from chat_memory import wiring
+from chat_memory import host_callables
 from chat_memory.exceptions import ValidationError
-from chat_memory.history.bounds import whole
 from chat_memory.history.handle import Handle
 from chat_memory.history.selection import summary_message
-from chat_memory.history.stamping import counted, limits
-from chat_memory.history.validation import check_message, check_model
-from chat_memory.records import Address, Claim, Message, Span, Summary
-from chat_memory.signals import summary_kept
+from chat_memory.history.stamping import counted
+from chat_memory.history.twins import twin
+from chat_memory.records import Claim, Message, Span, Summary
+from chat_memory.rules.limits import limits
+from chat_memory.rules.message import check_message
+from chat_memory.rules.names import check_model
+from chat_memory.rules.numbers import whole_number
+from chat_memory.storage.contract import SummaryStore
 
 Summarizer = Callable[[list[Message]], str | Awaitable[str]]
 
 
 class Work(msgspec.Struct, frozen=True):
-    """A summary to be made: by whom, by which right, of what."""
+    """A summary to be made: the summarizer, the claim it is made under, and the messages it is made of."""
 
     summarizer: Summarizer
     claim: Claim
@@ -34,7 +37,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Summaries(Handle):
-    """Summaries are records of their own: what they cover stays as it is (FEATURES S0.35, N45, E04)."""
+    """Summaries are records of their own: what they cover stays as it is."""
 
     def summaries(self) -> list[Summary]:
         """Those made so far of what the conversation shows, oldest first; each goes on from the one before it.
@@ -42,7 +45,9 @@ class Summaries(Handle):
         Raises:
             NotSupported: the back end keeps no summaries.
         """
-        return self._adapter.summaries(self._address)
+        return self.place.adapter.part(SummaryStore).all(self.place.address)
+
+    asummaries = twin(summaries)
 
     def summarize(self, summarizer: Summarizer | None = None, *, keep: int, model: str = "") -> Summary | None:
         """Have all but the newest ``keep`` messages summarised; ``context`` then shows the summary in their place.
@@ -54,10 +59,10 @@ class Summaries(Handle):
             summarizer: takes the messages that no summary covers yet, with the last summary before them as a system
                 message, and gives a text; sync or async. None: the setting SUMMARIZER.
             keep: how many of the newest messages not to cover.
-            model: who summarises, kept beside the text.
+            model: the name of the language model, kept beside the text.
 
         Returns:
-            The summary; None where there is nothing new to cover, or somebody else is at it.
+            The summary; None where there is nothing new to cover, or another caller is making it.
 
         Raises:
             ValidationError: an argument is not usable, or the summarizer gave no text.
@@ -72,15 +77,11 @@ class Summaries(Handle):
         if work is None:
             return None
         try:
-            said = await _said(work)
-            return await sync_to_async(self._keep)(work, said)
+            text = await _text(work)
+            return await sync_to_async(self._keep)(work, text)
         except BaseException:
-            await sync_to_async(self._release)(work)
+            await sync_to_async(self._release)(work.claim)
             raise
-
-    async def asummaries(self) -> list[Summary]:
-        """Async twin of ``summaries``."""
-        return await sync_to_async(self.summaries)()
 
     def _summarize_due(self, threshold: int) -> None:
         """Have SUMMARIZER cover all but half of so many messages, unless another worker has just done it."""
@@ -91,71 +92,68 @@ class Summaries(Handle):
         if work is None:
             return None
         with self._released_on_failure(work):
-            said = work.summarizer(work.messages)
-            return self._keep(work, async_to_sync(_awaited)(said) if isawaitable(said) else said)
+            text = work.summarizer(work.messages)
+            return self._keep(work, async_to_sync(_awaited)(text) if isawaitable(text) else text)
 
     def _work(self, summarizer: Summarizer | None, keep: int, model: str, at_least: int = 1) -> Work | None:
-        """What is to be done, the right to it taken; None where there are not so many messages to cover."""
+        """What is to be done, the right to it taken; None where there are fewer messages to cover."""
         summarizer = _usable(summarizer)
         check_model(model)
-        claim = self._adapter.claim_summary(self._address, whole(keep, "keep"))
+        claim = self.place.adapter.part(SummaryStore).claim(self.place.address, whole_number(keep, "keep"))
         if claim is None:
             return None
         try:
             messages = self._uncovered(claim)
         except BaseException:
-            self._adapter.release_summary(self._claimed(claim), claim)
+            self._release(claim)
             raise
         if len(messages) < at_least:
-            self._adapter.release_summary(self._address, claim)
+            self._release(claim)
             return None
         before = [summary_message(claim.previous)] if claim.previous else []
         return Work(summarizer, claim, [*before, *messages], model)
 
     def _uncovered(self, claim: Claim) -> Sequence[Message]:
         after = claim.previous.last_seq if claim.previous else claim.first_seq - 1
-        return self._adapter.read(self._claimed(claim), Span(after=after, before=claim.last_seq + 1)).messages
-
-    def _claimed(self, claim: Claim) -> Address:
-        """The branch that a claim is on: while a model works, another one may come to speak for the conversation."""
-        return self._on(claim.branch)._address
+        span = Span(after=after, before=claim.last_seq + 1)
+        return self.place.adapter.messages.read(self.place.on(claim.branch), span).messages
 
     def _keep(self, work: Work, text: object) -> Summary | None:
-        """Keep what the summarizer said; None where it is too late for it."""
+        """Keep the summarizer's text; None where it is too late for it."""
         if not isinstance(text, str) or not text.strip():
-            raise ValidationError("must give a text that says something", field="summarizer")
+            got = "empty text" if isinstance(text, str) else type(text).__name__
+            raise ValidationError(f"must give a text that says something, not {got}", field="summarizer")
         claim = work.claim
         summary = Summary(claim.first_seq, claim.last_seq, str.__str__(text), work.model, 0, datetime.now(UTC))
-        shown = summary_message(summary)
-        check_message(shown, limits())
-        summary = msgspec.structs.replace(summary, tokens=counted(shown))
-        if not self._adapter.keep_summary(self._claimed(claim), claim, summary):
-            return None
-        self._announce(summary_kept, branch=claim.branch, first_seq=summary.first_seq, last_seq=summary.last_seq)
-        return summary
+        message = summary_message(summary)
+        check_message(message, limits())
+        summary = msgspec.structs.replace(summary, tokens=counted(message))
+        # On the claim's branch: while a model works, another branch may become the current one.
+        is_kept = self.place.adapter.part(SummaryStore).keep(self.place.on(claim.branch), claim, summary)
+        return summary if is_kept else None
 
     @contextmanager
     def _released_on_failure(self, work: Work) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            self._release(work)
+            self._release(work.claim)
             raise
 
-    def _release(self, work: Work) -> None:
-        self._adapter.release_summary(self._claimed(work.claim), work.claim)
+    def _release(self, claim: Claim) -> None:
+        self.place.adapter.part(SummaryStore).release(self.place.on(claim.branch), claim)
 
 
-async def _said(work: Work) -> Any:
-    """What the summarizer says; one that is not async has a thread of its own, for the shared one is the database's."""
+async def _text(work: Work) -> Any:
+    """What the summarizer gives; one that is not async has a thread of its own: the shared one is the database's."""
     if iscoroutinefunction(work.summarizer):
         return await work.summarizer(work.messages)
-    said = await sync_to_async(work.summarizer, thread_sensitive=False)(work.messages)
-    return await said if isawaitable(said) else said
+    text = await sync_to_async(work.summarizer, thread_sensitive=False)(work.messages)
+    return await text if isawaitable(text) else text
 
 
-async def _awaited(said: Awaitable[str]) -> str:
-    return await said
+async def _awaited(text: Awaitable[str]) -> str:
+    return await text
 
 
 def _usable(summarizer: Summarizer | None) -> Summarizer:
@@ -164,9 +162,9 @@ def _usable(summarizer: Summarizer | None) -> Summarizer:
     Raises:
         ValidationError: there is none, or it cannot be called.
     """
-    found = wiring.summarizer() if summarizer is None else summarizer
-    if found is None:
+    usable = host_callables.summarizer() if summarizer is None else summarizer
+    if usable is None:
         raise ValidationError("is not given, and the setting SUMMARIZER names none", field="summarizer")
-    if not callable(found):
-        raise ValidationError(f"must be callable, not {type(found).__name__}", field="summarizer")
-    return found
+    if not callable(usable):
+        raise ValidationError(f"must be callable, not {type(usable).__name__}", field="summarizer")
+    return usable

@@ -17,17 +17,23 @@ BYTES_PER_TOKEN = 4
 
 def estimate(text: str) -> int:
     """Tokens of a text without a tokenizer: a quarter of its UTF-8 bytes, rounded up."""
-    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+    size = len(text) if text.isascii() else len(text.encode())
+    return -(-size // BYTES_PER_TOKEN)
 
 
 def count_tokens(message: Message, counter: TokenCounter = estimate) -> int:
     """Tokens of everything of a message a model sees: content, name and tool calls."""
     content = message.content
-    total = PER_MESSAGE + (counter(content) if isinstance(content, str) else 0)
-    if isinstance(content, list):
-        total += counter(msgspec.json.encode(content).decode())
+    if isinstance(content, str):
+        total = PER_MESSAGE + counter(content)
+    else:
+        total = PER_MESSAGE + (0 if content is None else counter(_as_json(content)))
     if message.name:
         total += counter(message.name)
     if message.tool_calls:
-        total += counter(msgspec.json.encode(message.tool_calls).decode())
+        total += counter(_as_json(message.tool_calls))
     return total
+
+
+def _as_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

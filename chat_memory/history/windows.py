@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import msgspec
-from asgiref.sync import sync_to_async
 
 from chat_memory.history import selection
-from chat_memory.history.bounds import budget
 from chat_memory.history.handle import Handle
+from chat_memory.history.twins import twin
 from chat_memory.records import Budget, Message, Slice, Span, Summary
+from chat_memory.rules.numbers import budget
 
 
 class Windows(Handle):
-    """Views of the end of a conversation, which stays whole (FEATURES E01, N36)."""
+    """Views of the end of a conversation, which stays whole."""
 
     def window(
         self,
@@ -43,6 +43,8 @@ class Windows(Handle):
         wanted = budget(turns, messages, tokens, system=system, min_version=min_version)
         return self._window(wanted).messages if wanted else []
 
+    awindow = twin(window)
+
     def context(
         self,
         *,
@@ -63,56 +65,38 @@ class Windows(Handle):
         wanted = budget(turns, messages, tokens, system=system, min_version=min_version)
         if wanted is None:
             return []
-        summary = self._newest_summary(wanted)
+        summary = self._newest_summary()
         if summary is None:
             return self._window(wanted).messages
-        found = self._window(_beside(wanted, summary))
-        header = found.header
+        window = self._window(_beside(wanted, summary))
+        if not window.messages and not self._has_room(wanted, summary):
+            return self._window(wanted).messages
+        header = window.header
         if header is None or not header.base_seq < summary.first_seq <= summary.last_seq <= header.last_seq:
-            return found.messages  # cleared, or on another branch, since the summary was read
-        return selection.with_summary(selection.uncovered(found.messages, summary.last_seq), summary)
+            return window.messages  # cleared, or on another branch, since the summary was read
+        return selection.with_summary(selection.uncovered(window.messages, summary.last_seq), summary)
 
-    async def awindow(
-        self,
-        *,
-        turns: int | None = None,
-        messages: int | None = None,
-        tokens: int | None = None,
-        system: bool = True,
-        min_version: int = 0,
-    ) -> list[Message]:
-        """Async twin of ``window``."""
-        return await sync_to_async(self.window)(
-            turns=turns, messages=messages, tokens=tokens, system=system, min_version=min_version
-        )
-
-    async def acontext(
-        self,
-        *,
-        turns: int | None = None,
-        messages: int | None = None,
-        tokens: int | None = None,
-        system: bool = True,
-        min_version: int = 0,
-    ) -> list[Message]:
-        """Async twin of ``context``."""
-        return await sync_to_async(self.context)(
-            turns=turns, messages=messages, tokens=tokens, system=system, min_version=min_version
-        )
+    acontext = twin(context)
 
     def _window(self, wanted: Budget) -> Slice:
-        found = self._adapter.window(self._address, wanted)
-        self._remember(found.header)
-        return Slice(selection.pair_safe(found.messages), found.header)
+        place = self.place
+        answer = place.adapter.messages.window(place.address, wanted)
+        place.remember(answer.header)
+        return Slice(selection.pair_safe(answer.messages), answer.header)
 
-    def _newest_summary(self, wanted: Budget) -> Summary | None:
-        """The summary that a budget has room for beside the system messages."""
-        kept = self._adapter.summaries(self._address) if self._adapter.can_summarize else []
-        if not kept or wanted.tokens is None:
-            return kept[-1] if kept else None
-        opening = self._adapter.read(self._address, Span(system=True)).messages if wanted.system else []
-        spent = sum(message.tokens or 0 for message in opening) + kept[-1].tokens
-        return kept[-1] if spent <= wanted.tokens else None
+    def _newest_summary(self) -> Summary | None:
+        adapter = self.place.adapter
+        summaries = adapter.summaries.all(self.place.address) if adapter.summaries else []
+        return summaries[-1] if summaries else None
+
+    def _has_room(self, wanted: Budget, summary: Summary) -> bool:
+        """Whether a budget has room for a summary beside the system messages; asked where a window came out empty."""
+        if wanted.tokens is None:
+            return True
+        opening: list[Message] = []
+        if wanted.system:
+            opening = self.place.adapter.messages.read(self.place.address, Span(system=True)).messages
+        return sum(message.tokens or 0 for message in opening) + summary.tokens <= wanted.tokens
 
 
 def _beside(wanted: Budget, summary: Summary) -> Budget:

@@ -1,4 +1,4 @@
-"""Owns the comparison of what is stored with what must hold, and its repair; it must not touch messages."""
+"""Owns the comparison of what is stored with what must hold, and the repair of counters; messages stay as they are."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from chat_memory.exceptions import ChatMemoryError, ValidationError
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.models import Message, Session
 from chat_memory.records import Address
-from chat_memory.storage.orm.rows import new_token
-from chat_memory.storage.orm.transactions import retrying
+from chat_memory.rules.json_values import shown
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.orm.emission import changed_row
+from chat_memory.storage.orm.rows import move
+from chat_memory.storage.orm.transactions import owns_transaction, retrying
 from chat_memory.storage.tenancy import across_workspaces
 
 BATCH_SIZE = 500
@@ -37,7 +40,7 @@ class Violation(msgspec.Struct, frozen=True):
         branch: of the session.
         what: base_seq, last_seq, positions, duplicates, message_count, last_turn, workspace, orphans or cache.
         detail: what is wrong with it, in words.
-        repaired: whether it is no more.
+        repaired: whether it has been put right.
     """
 
     workspace: str
@@ -56,7 +59,7 @@ class Report(msgspec.Struct, frozen=True):
         messages: how many they have.
         entries: cached entries that were compared with the rows.
         violations: how many there were.
-        repaired: how many of those are no more.
+        repaired: how many of those have been put right.
         faults: the first thousand.
     """
 
@@ -71,8 +74,8 @@ class Report(msgspec.Struct, frozen=True):
 class Measured(msgspec.Struct, frozen=True):
     """A session row beside its messages, from one statement, so that no writer comes between.
 
-    ``count`` and ``positions`` are of the messages readers see, those after ``floor``; the other numbers are of all,
-    those included that ``clear()`` hides.
+    ``count`` and ``positions`` are of the messages readers see, those after ``floor``; the other numbers are of all
+    messages, also of those that ``clear()`` hides.
     """
 
     id: UUID
@@ -141,7 +144,7 @@ def check(
     Args:
         workspace: this one only.
         cache: look into Redis too.
-        sample: how many cached sessions, those changed last, from 1 to 100,000.
+        sample: how many cached sessions, those last active, from 1 to 100,000.
         repair: whether to mend what can be mended.
         using: the database alias; None: where the router writes sessions.
         on_batch: called after each batch with the number of sessions looked at so far.
@@ -156,21 +159,21 @@ def check(
     chosen = {} if workspace is None else {"workspace_id": workspace_id(alias, workspace)}
     adapter = _cached_adapter(using) if cache else None
     if type(sample) is not int or not 1 <= sample <= MAX_SAMPLE:
-        raise ValidationError(f"must be a whole number from 1 to {MAX_SAMPLE}", field="sample")
+        raise ValidationError(f"must be a whole number from 1 to {MAX_SAMPLE}, not {shown(sample)}", field="sample")
     tally = _Tally(on_violation)
     for rows in _batches(alias, chosen):
         for row in rows:
             tally.sessions += 1
             tally.messages += row.count
-            tally.found(_of_rows(alias, row, repair=repair))
+            tally.add(_of_rows(alias, row, repair=repair))
         on_batch(tally.sessions)
-    tally.found(_orphans(alias, chosen))
+    tally.add(_orphans(alias, chosen))
     if adapter is not None:
         for at in _newest(alias, chosen, sample):
             trouble = _trouble(adapter, at, repair=repair)
             tally.entries += trouble is not None
             if trouble:
-                tally.found([Violation(at.workspace, at.key, at.branch, "cache", trouble, repaired=repair)])
+                tally.add([Violation(at.workspace, at.key, at.branch, "cache", trouble, repaired=repair)])
     return tally.report()
 
 
@@ -183,7 +186,7 @@ class _Tally:
         self._kept: list[Violation] = []
         self._on_violation = on_violation
 
-    def found(self, violations: Iterable[Violation]) -> None:
+    def add(self, violations: Iterable[Violation]) -> None:
         for violation in violations:
             self._violations += 1
             self._repaired += violation.repaired
@@ -205,7 +208,7 @@ def _batches(alias: str, chosen: Mapping[str, Any]) -> Iterator[list[Measured]]:
 
 
 def _ids(sessions: QuerySet[Session]) -> list[UUID]:
-    # Not around the generator above: what its caller asks the database between two batches is none of ours.
+    # Not around the generator above: what its caller asks the database between two batches is no business of ours.
     with across_workspaces():
         return list(sessions.values_list("pk", flat=True)[:BATCH_SIZE])
 
@@ -232,23 +235,26 @@ def _of_rows(alias: str, row: Measured, *, repair: bool) -> list[Violation]:
     faults = dict(row.faults())
     if not faults:
         return []
-    left = _recounted(alias, row) if repair else faults
+    left = _recount(alias, row) if repair else faults
     names = row.workspace__slug, row.key, row.branch
     return [Violation(*names, what, detail, repaired=what not in left) for what, detail in faults.items()]
 
 
-def _recounted(alias: str, row: Measured) -> Container[str]:
+def _recount(alias: str, measured: Measured) -> Container[str]:
     """Set the counters right under the session's lock; what is still wrong then."""
+    nested = not owns_transaction(alias)
 
     def write() -> Container[str]:
         with across_workspaces(), transaction.atomic(using=alias):
-            session = Session.objects.using(alias).filter(pk=row.id, workspace_id=row.workspace_id)
-            session.update(version=F("version"))  # a write locks the row on every database
-            measured = _measured(alias, [row.id])
-            right = measured[0].counters() if measured else {}
-            if right:
-                session.update(**right, version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=new_token())
-            return {what for again in _measured(alias, [row.id]) for what, _detail in again.faults()}
+            rows = Session.objects.using(alias).filter(pk=measured.id, workspace_id=measured.workspace_id)
+            rows.update(version=F("version"))  # a write locks the row on every database
+            row, again = rows.first(), _measured(alias, [measured.id])
+            right = again[0].counters() if again else {}
+            if row is not None and right:
+                at = Address(measured.workspace__slug, row.key, row.branch)
+                header = move(row, **right, updated_at=row.updated_at)
+                changed_row(alias, Kind.UPDATED, at, row, header, nested=nested, fields=tuple(right))
+            return {what for left in _measured(alias, [measured.id]) for what, _detail in left.faults()}
 
     return retrying(alias, write)
 
@@ -258,8 +264,8 @@ def _orphans(alias: str, chosen: Mapping[str, Any]) -> Iterator[Violation]:
     session = Session.objects.using(alias).filter(pk=OuterRef("session_id"))
     lost = Message.objects.using(alias).filter(~Exists(session), **chosen).order_by()
     with across_workspaces():
-        found = list(lost.values_list("session_id", "workspace__slug").annotate(Count("pk"))[:KEPT_VIOLATIONS])
-    for session_id, slug, count in found:
+        sessions = list(lost.values_list("session_id", "workspace__slug").annotate(Count("pk"))[:KEPT_VIOLATIONS])
+    for session_id, slug, count in sessions:
         yield Violation(slug or "", str(session_id), "", "orphans", f"{count} messages of a session that is gone")
 
 
@@ -271,8 +277,8 @@ def _cached_adapter(using: str | None) -> CachedAdapter:
 
 
 def _newest(alias: str, chosen: Mapping[str, Any], sample: int) -> list[Address]:
-    """The sessions changed last, which are those a cache holds: ``main`` by its name and as what may speak."""
-    rows = Session.objects.using(alias).filter(deleted_at__isnull=True, **chosen).order_by("-updated_at", "-pk")
+    """The sessions last active, which a cache most likely holds: ``main`` by its name, and as the current branch."""
+    rows = Session.objects.using(alias).filter(deleted_at__isnull=True, **chosen).order_by("-listed_at", "-pk")
     with across_workspaces():
         names = list(rows.values_list("workspace__slug", "key", "branch")[:sample])
     return [
@@ -289,9 +295,9 @@ def _trouble(adapter: CachedAdapter, at: Address, *, repair: bool) -> str | None
         ChatMemoryError: Redis does not answer.
     """
     try:
-        found = adapter.audit(at)
-        if found and repair:
+        trouble = adapter.audit(at)
+        if trouble and repair:
             adapter.forget(at)
     except Unavailable as error:
         raise ChatMemoryError(f"Redis does not answer: {error}") from error
-    return found
+    return trouble

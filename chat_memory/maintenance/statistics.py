@@ -16,7 +16,7 @@ from chat_memory.storage.tenancy import across_workspaces
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What is stored (FEATURES S1.15).
+    """What is stored.
 
     Attributes:
         workspaces: how many there are; 1 where one is asked for.
@@ -45,11 +45,11 @@ def collect(workspace: str | None = None, *, using: str | None = None) -> Report
     alias = database(using)
     chosen: dict[str, Any] = {} if workspace is None else {"workspace_id": workspace_id(alias, workspace)}
     with across_workspaces():
-        roots = Session.objects.using(alias).filter(parent__isnull=True, deleted_at__isnull=True, **chosen)
-        found = roots.aggregate(sessions=Count("pk"), oldest=Min("created_at"), newest=Max("updated_at"))
+        roots = Session.objects.using(alias).roots().filter(**chosen)
+        totals = roots.aggregate(sessions=Count("pk"), oldest=Min("created_at"), newest=Max("updated_at"))
         roles = dict.fromkeys(Role.values, 0) | _roles(alias, chosen)
         workspaces = Workspace.objects.using(alias).count() if workspace is None else 1
-    return Report(workspaces, found["sessions"], sum(roles.values()), roles, found["oldest"], found["newest"])
+    return Report(workspaces, totals["sessions"], sum(roles.values()), roles, totals["oldest"], totals["newest"])
 
 
 def _roles(alias: str, chosen: Mapping[str, Any]) -> dict[str, int]:

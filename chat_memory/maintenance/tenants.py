@@ -1,12 +1,12 @@
-"""Owns finding the workspace an operator names; it must not make one."""
+"""Owns finding the database and the workspace that an operator names; an unknown workspace is never made."""
 
 from __future__ import annotations
 
 from django.db import router
 
 from chat_memory.exceptions import WorkspaceNotFound
-from chat_memory.history.validation import check_workspace
 from chat_memory.models import Session, Workspace
+from chat_memory.rules.names import check_workspace
 
 
 def database(using: str | None) -> str:
@@ -22,7 +22,7 @@ def workspace_id(alias: str, slug: str) -> int:
         WorkspaceNotFound: there is no such workspace.
     """
     check_workspace(slug)
-    found = Workspace.objects.using(alias).filter(slug=slug).values_list("pk", flat=True).first()
-    if found is None:
-        raise WorkspaceNotFound(f"there is no workspace {slug!r}")
-    return found
+    ident = Workspace.objects.using(alias).filter(slug=slug).values_list("pk", flat=True).first()
+    if ident is None:
+        raise WorkspaceNotFound(slug)
+    return ident

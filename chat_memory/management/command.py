@@ -1,4 +1,4 @@
-"""Owns what the commands share: refusals in one line, progress on a terminal, the result as text or JSON; no rules."""
+"""Owns what the commands share: refusals in one line, progress on a terminal, the result as text or JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chat_memory.exceptions import ChatMemoryError, ValidationError
 
 TEXT, JSON = "text", "json"
 BROKEN_PIPE = 141
-"""The exit status of a program that nobody reads from any more: 128 and SIGPIPE."""
+"""The exit status of a program whose reader went away: 128 and the number of SIGPIPE."""
 _BAR = 30
 _SECONDS_BETWEEN = 0.1
 
@@ -80,7 +80,7 @@ def _by_option(error: ValidationError, options: dict[str, Any]) -> str:
 
 
 class Progress:
-    """A line on a terminal that is drawn over and over; silent where nobody looks."""
+    """A line that is drawn again and again on a terminal; where the stream is none, nothing is drawn."""
 
     def __init__(self, stream: OutputWrapper, unit: str, total: int | None) -> None:
         self._stream = stream

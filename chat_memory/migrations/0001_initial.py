@@ -1,4 +1,8 @@
-"""Every table with every column the design names, so that nothing later needs a backfill."""
+"""Every table with every column the design names, so that nothing later needs a backfill.
+
+The order of columns is that of the models, foreign keys included: it decides how much padding a row has, and how much
+of a row an update writes to the log.
+"""
 
 import chat_memory.records
 import django.core.validators
@@ -55,60 +59,79 @@ class Migration(migrations.Migration):
                         verbose_name="id",
                     ),
                 ),
-                ("key", models.CharField(max_length=255, verbose_name="key")),
-                ("branch", models.CharField(default="main", max_length=100, verbose_name="branch")),
-                ("fork_seq", models.BigIntegerField(blank=True, null=True, verbose_name="forked at")),
                 (
-                    "user_key",
-                    models.CharField(
-                        blank=True,
-                        default="",
-                        help_text="Kept when the user goes.",
-                        max_length=255,
-                        verbose_name="user key",
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sessions",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
-                ("title", models.CharField(blank=True, default="", max_length=200, verbose_name="title")),
-                ("tags", models.JSONField(blank=True, default=list, verbose_name="tags")),
-                ("metadata", models.JSONField(blank=True, default=dict, verbose_name="metadata")),
                 ("last_seq", models.BigIntegerField(default=0, editable=False, verbose_name="last position")),
-                ("base_seq", models.BigIntegerField(default=0, editable=False, verbose_name="cleared up to")),
                 ("last_turn", models.BigIntegerField(default=0, editable=False, verbose_name="turns")),
                 ("message_count", models.BigIntegerField(default=0, editable=False, verbose_name="messages")),
                 ("version", models.BigIntegerField(default=0, editable=False, verbose_name="version")),
                 ("vtoken", models.BigIntegerField(default=0, editable=False, verbose_name="version token")),
                 (
                     "prev_vtoken",
-                    models.BigIntegerField(editable=False, null=True, verbose_name="previous version token"),
+                    models.BigIntegerField(default=0, editable=False, verbose_name="previous version token"),
                 ),
-                ("pinned", models.BooleanField(default=False, verbose_name="pinned")),
-                ("cleared_at", models.DateTimeField(editable=False, null=True, verbose_name="cleared at")),
-                ("archived_at", models.DateTimeField(blank=True, null=True, verbose_name="archived at")),
-                ("deleted_at", models.DateTimeField(blank=True, null=True, verbose_name="deleted at")),
-                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires at")),
-                ("created_at", models.DateTimeField(verbose_name="created at")),
                 ("updated_at", models.DateTimeField(verbose_name="updated at")),
                 (
-                    "head",
-                    models.ForeignKey(
-                        blank=True,
-                        help_text="The branch that speaks for the conversation; empty: this one.",
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to="chat_memory.session",
-                        verbose_name="head",
+                    "active_at",
+                    models.DateTimeField(
+                        help_text="When the newest message was written; without messages, when the session was created.",
+                        verbose_name="last active",
                     ),
                 ),
+                (
+                    "listed_at",
+                    models.DateTimeField(
+                        editable=False,
+                        help_text="An indexed copy of the last activity, which may lag.",
+                        verbose_name="listed at",
+                    ),
+                ),
+                ("base_seq", models.BigIntegerField(default=0, editable=False, verbose_name="cleared up to")),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                ("pinned", models.BooleanField(default=False, verbose_name="pinned")),
+                (
+                    "title_made",
+                    models.BooleanField(
+                        default=False,
+                        editable=False,
+                        help_text="Whether the title was made from the first user message.",
+                        verbose_name="title made",
+                    ),
+                ),
+                ("key", models.CharField(max_length=255, verbose_name="key")),
+                ("branch", models.CharField(default="main", max_length=100, verbose_name="branch")),
                 (
                     "parent",
                     models.ForeignKey(
                         blank=True,
+                        db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="branches",
                         to="chat_memory.session",
                         verbose_name="parent",
+                    ),
+                ),
+                ("fork_seq", models.BigIntegerField(blank=True, null=True, verbose_name="forked at")),
+                (
+                    "head",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        help_text="The current branch of the conversation; empty if it is this one.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="chat_memory.session",
+                        verbose_name="head",
                     ),
                 ),
                 (
@@ -124,27 +147,117 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "workspace",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="sessions",
-                        to="chat_memory.workspace",
-                        verbose_name="workspace",
+                    "user_key",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Kept when the user is deleted.",
+                        max_length=255,
+                        verbose_name="user key",
                     ),
                 ),
+                ("title", models.CharField(blank=True, default="", max_length=200, verbose_name="title")),
+                ("tags", models.JSONField(blank=True, default=list, verbose_name="tags")),
+                ("metadata", models.JSONField(blank=True, default=dict, verbose_name="metadata")),
+                ("cleared_at", models.DateTimeField(editable=False, null=True, verbose_name="cleared at")),
+                ("archived_at", models.DateTimeField(blank=True, null=True, verbose_name="archived at")),
+                ("deleted_at", models.DateTimeField(blank=True, null=True, verbose_name="deleted at")),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires at")),
             ],
             options={
                 "verbose_name": "session",
                 "verbose_name_plural": "sessions",
+                "constraints": [
+                    models.UniqueConstraint(fields=("workspace", "key", "branch"), name="chat_memory_session_key"),
+                    models.UniqueConstraint(fields=("workspace", "id"), name="chat_memory_session_tenant"),
+                ],
+                "indexes": [
+                    models.Index(fields=["workspace", "-listed_at", "-id"], name="chat_memory_by_workspace"),
+                    models.Index(
+                        condition=models.Q(("user__isnull", False)),
+                        fields=["user", "-listed_at"],
+                        name="chat_memory_by_user",
+                    ),
+                    models.Index(
+                        condition=models.Q(("user_key", ""), _negated=True),
+                        fields=["user_key", "-listed_at"],
+                        name="chat_memory_by_user_key",
+                    ),
+                    models.Index(
+                        condition=models.Q(("parent__isnull", False)), fields=["parent"], name="chat_memory_by_parent"
+                    ),
+                    models.Index(
+                        condition=models.Q(("head__isnull", False)), fields=["head"], name="chat_memory_by_head"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Revision",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="revisions",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                ("seq", models.BigIntegerField(verbose_name="position")),
+                ("content", models.TextField(null=True, verbose_name="content")),
+                ("parts", models.TextField(null=True, verbose_name="content parts")),
+                ("edited_at", models.DateTimeField(verbose_name="edited at")),
+            ],
+            options={
+                "verbose_name": "revision",
+                "verbose_name_plural": "revisions",
+                "indexes": [
+                    models.Index(fields=["session", "seq"], name="chat_memory_revision_of"),
+                ],
             },
         ),
         migrations.CreateModel(
             name="Message",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
                 ("seq", models.BigIntegerField(verbose_name="position")),
-                ("client_id", models.CharField(max_length=128, verbose_name="message id")),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                ("turn", models.IntegerField(default=0, verbose_name="turn")),
+                ("tokens", models.IntegerField(blank=True, null=True, verbose_name="tokens")),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="messages",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
                 (
                     "role",
                     models.CharField(
@@ -159,14 +272,6 @@ class Migration(migrations.Migration):
                         verbose_name="role",
                     ),
                 ),
-                ("content", models.TextField(blank=True, null=True, verbose_name="content")),
-                ("parts", models.TextField(blank=True, null=True, verbose_name="content parts")),
-                ("name", models.CharField(blank=True, max_length=255, null=True, verbose_name="name")),
-                ("tool_calls", models.TextField(blank=True, null=True, verbose_name="tool calls")),
-                ("tool_call_id", models.CharField(blank=True, max_length=255, null=True, verbose_name="tool call id")),
-                ("metadata", models.TextField(blank=True, null=True, verbose_name="metadata")),
-                ("turn", models.BigIntegerField(default=0, verbose_name="turn")),
-                ("tokens", models.IntegerField(blank=True, null=True, verbose_name="tokens")),
                 (
                     "state",
                     models.CharField(
@@ -176,38 +281,55 @@ class Migration(migrations.Migration):
                         verbose_name="state",
                     ),
                 ),
-                ("created_at", models.DateTimeField(verbose_name="created at")),
-                (
-                    "session",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="messages",
-                        to="chat_memory.session",
-                        verbose_name="session",
-                    ),
-                ),
-                (
-                    "workspace",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="+",
-                        to="chat_memory.workspace",
-                        verbose_name="workspace",
-                    ),
-                ),
+                ("client_id", models.CharField(max_length=128, verbose_name="message id")),
+                ("content", models.TextField(blank=True, null=True, verbose_name="content")),
+                ("parts", models.TextField(blank=True, null=True, verbose_name="content parts")),
+                ("name", models.CharField(blank=True, max_length=255, null=True, verbose_name="name")),
+                ("tool_calls", models.TextField(blank=True, null=True, verbose_name="tool calls")),
+                ("tool_call_id", models.CharField(blank=True, max_length=255, null=True, verbose_name="tool call id")),
+                ("metadata", models.TextField(blank=True, null=True, verbose_name="metadata")),
             ],
             options={
                 "verbose_name": "message",
                 "verbose_name_plural": "messages",
+                "constraints": [
+                    models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_message_seq"),
+                    models.UniqueConstraint(fields=("session", "client_id"), name="chat_memory_message_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("role__in", ["system", "user", "assistant", "tool", "function"])),
+                        name="chat_memory_message_role",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("role", "system")), fields=["session", "seq"], name="chat_memory_system"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
             name="WorkspaceMember",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="members",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="chat_memory_memberships",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
                 (
                     "role",
                     models.CharField(
@@ -234,13 +356,31 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
+            ],
+            options={
+                "verbose_name": "workspace member",
+                "verbose_name_plural": "workspace members",
+                "ordering": ("workspace", "user"),
+                "constraints": [
+                    models.UniqueConstraint(fields=("workspace", "user"), name="chat_memory_member_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("role__in", ["member", "reader", "writer", "admin"])),
+                        name="chat_memory_member_role",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Summary",
+            fields=[
                 (
-                    "user",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="chat_memory_memberships",
-                        to=settings.AUTH_USER_MODEL,
-                        verbose_name="user",
+                    "id",
+                    models.UUIDField(
+                        default=chat_memory.records.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="id",
                     ),
                 ),
                 (
@@ -248,62 +388,39 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_index=False,
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="members",
+                        related_name="+",
                         to="chat_memory.workspace",
                         verbose_name="workspace",
                     ),
                 ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="summaries",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                ("first_seq", models.BigIntegerField(verbose_name="first position")),
+                ("last_seq", models.BigIntegerField(verbose_name="last position")),
+                ("text", models.TextField(null=True, verbose_name="text")),
+                ("model", models.CharField(blank=True, default="", max_length=255, verbose_name="model")),
+                ("tokens", models.IntegerField(default=0, verbose_name="tokens")),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
             ],
             options={
-                "verbose_name": "workspace member",
-                "verbose_name_plural": "workspace members",
-                "ordering": ("workspace", "user"),
+                "verbose_name": "summary",
+                "verbose_name_plural": "summaries",
+                "indexes": [models.Index(fields=["session", "last_seq"], name="chat_memory_summary_range")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("text__isnull", True)),
+                        fields=("session",),
+                        name="chat_memory_summary_claim",
+                    )
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="session",
-            index=models.Index(fields=["workspace", "-updated_at", "-id"], name="chat_memory_by_workspace"),
-        ),
-        migrations.AddIndex(
-            model_name="session",
-            index=models.Index(fields=["user", "-updated_at"], name="chat_memory_by_user"),
-        ),
-        migrations.AddIndex(
-            model_name="session",
-            index=models.Index(fields=["user_key", "-updated_at"], name="chat_memory_by_user_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="session",
-            constraint=models.UniqueConstraint(fields=("workspace", "key", "branch"), name="chat_memory_session_key"),
-        ),
-        migrations.AddConstraint(
-            model_name="session",
-            constraint=models.UniqueConstraint(fields=("workspace", "id"), name="chat_memory_session_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="message",
-            constraint=models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_message_seq"),
-        ),
-        migrations.AddConstraint(
-            model_name="message",
-            constraint=models.UniqueConstraint(fields=("session", "client_id"), name="chat_memory_message_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="message",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("role__in", ["system", "user", "assistant", "tool", "function"])),
-                name="chat_memory_message_role",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="workspacemember",
-            constraint=models.UniqueConstraint(fields=("workspace", "user"), name="chat_memory_member_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="workspacemember",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("role__in", ["member", "reader", "writer", "admin"])),
-                name="chat_memory_member_role",
-            ),
         ),
     ]

@@ -1,4 +1,4 @@
-"""What only PostgreSQL has: the tenant's foreign key and the index over time. 0001 must be committed before it."""
+"""What only PostgreSQL has: the tenant's foreign key, the index over time and the room in pages. 0001 must be committed before it."""
 
 from django.db import migrations
 
@@ -47,9 +47,25 @@ def drop_time(apps, schema_editor):
         schema_editor.execute("DROP INDEX chat_memory_message_time")
 
 
+def leave_room(apps, schema_editor):
+    """Room in each page of sessions, so that an append's new version of a row lies beside the old one (heap-only)."""
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("ALTER TABLE chat_memory_session SET (fillfactor = 70)")
+
+
+def take_room(apps, schema_editor):
+    """The way back."""
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("ALTER TABLE chat_memory_session RESET (fillfactor)")
+
+
 class Migration(migrations.Migration):
     """Database only: the models stay as they are."""
 
     dependencies = [("chat_memory", "0001_initial")]
 
-    operations = [migrations.RunPython(bind_tenant, release_tenant), migrations.RunPython(index_time, drop_time)]
+    operations = [
+        migrations.RunPython(bind_tenant, release_tenant),
+        migrations.RunPython(index_time, drop_time),
+        migrations.RunPython(leave_room, take_room),
+    ]

@@ -1,7 +1,7 @@
-"""Owns the tables: one file per model with its QuerySet; it must not reach into any room above."""
+"""Owns the tables, one module per model with its QuerySet; it must not import from layers above."""
 
-from chat_memory.models.audit import Revision
 from chat_memory.models.message import Message
+from chat_memory.models.revision import Revision
 from chat_memory.models.session import Session
 from chat_memory.models.summary import Summary
 from chat_memory.models.workspace import Workspace, WorkspaceMember

@@ -1,8 +1,6 @@
-"""Owns the message row, append-only text as it came; ``storage.mapping`` alone turns it into a record and back."""
+"""Owns the message row; only ``storage.mapping`` converts between rows and records."""
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext, gettext_lazy as _
@@ -12,27 +10,16 @@ from chat_memory.models.session import Session
 from chat_memory.models.workspace import Workspace
 
 
-class MessageQuerySet(models.QuerySet["Message"]):
-    """Messages."""
-
-    def visible(self) -> MessageQuerySet:
-        """Those that ``clear()`` has not hidden."""
-        return self.filter(seq__gt=models.F("session__base_seq"))
-
-    def in_order(self) -> MessageQuerySet:
-        """By position: order is ``seq``, never a clock."""
-        return self.order_by("session", "seq")
-
-
 class Message(models.Model):
-    """One message. JSON (``parts``, ``tool_calls``, ``metadata``) is text exactly as given, since jsonb rewrites it.
+    """One message. JSON (``parts``, ``tool_calls``, ``metadata``) is stored as text, since jsonb would rewrite it.
 
-    ``content`` is the text people read and search; where the content is not text, ``parts`` holds it as JSON
-    (``null`` included), and where both are NULL the source had no content at all.
+    ``content`` holds a content that is text. Any other content, null included, is in ``parts`` as JSON. Where both
+    columns are NULL, the message came without the key ``content``.
     """
 
+    # Columns of fixed length come first: PostgreSQL would pad them between columns of varying length.
     id = models.BigAutoField(_("id"), primary_key=True)
-    # The tenant foreign key of migration 0001 covers both columns on PostgreSQL.
+    # No constraint of its own: on PostgreSQL migration 0002 adds a composite foreign key (workspace, session).
     workspace = models.ForeignKey(
         Workspace,
         on_delete=models.CASCADE,
@@ -41,24 +28,22 @@ class Message(models.Model):
         db_constraint=False,
         verbose_name=_("workspace"),
     )
+    seq = models.BigIntegerField(_("position"))
+    created_at = models.DateTimeField(_("created at"))
+    turn = models.IntegerField(_("turn"), default=0)
+    tokens = models.IntegerField(_("tokens"), null=True, blank=True)
     session = models.ForeignKey(
         Session, on_delete=models.CASCADE, related_name="messages", db_index=False, verbose_name=_("session")
     )
-    seq = models.BigIntegerField(_("position"))
-    client_id = models.CharField(_("message id"), max_length=128)
     role = models.CharField(_("role"), max_length=10, choices=Role.choices)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.COMPLETE)
+    client_id = models.CharField(_("message id"), max_length=128)
     content = models.TextField(_("content"), null=True, blank=True)  # noqa: DJ001  # NULL, "" and absent differ
     parts = models.TextField(_("content parts"), null=True, blank=True)  # noqa: DJ001
     name = models.CharField(_("name"), max_length=255, null=True, blank=True)  # noqa: DJ001
     tool_calls = models.TextField(_("tool calls"), null=True, blank=True)  # noqa: DJ001
     tool_call_id = models.CharField(_("tool call id"), max_length=255, null=True, blank=True)  # noqa: DJ001
     metadata = models.TextField(_("metadata"), null=True, blank=True)  # noqa: DJ001
-    turn = models.BigIntegerField(_("turn"), default=0)
-    tokens = models.IntegerField(_("tokens"), null=True, blank=True)
-    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.COMPLETE)
-    created_at = models.DateTimeField(_("created at"))
-
-    objects: ClassVar[models.Manager[Message]] = MessageQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("message")
@@ -68,7 +53,7 @@ class Message(models.Model):
             models.UniqueConstraint(fields=("session", "client_id"), name="chat_memory_message_once"),
             models.CheckConstraint(condition=models.Q(role__in=Role.values), name="chat_memory_message_role"),
         )
-        # A window takes the system messages along wherever they are; they are few.
+        # A window includes all system messages, wherever they are; the partial index finds the few there are.
         indexes = (
             models.Index(fields=("session", "seq"), condition=models.Q(role="system"), name="chat_memory_system"),
         )

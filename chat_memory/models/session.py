@@ -1,10 +1,9 @@
-"""Owns the session row: a conversation or a branch of one, with its counters; messages refer to it."""
+"""Owns the session row: a conversation, or one of its branches, with its counters."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from django.apps import apps
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -18,32 +17,58 @@ if TYPE_CHECKING:
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
-    """Sessions; counts and listings speak of roots, since a branch is part of its conversation."""
+    """The queries of sessions."""
 
     def roots(self) -> SessionQuerySet:
-        """Conversations, without their branches."""
-        return self.filter(parent__isnull=True)
-
-    def newest_first(self) -> SessionQuerySet:
-        """By last change, ties by id: a total order, so that keyset pages neither skip nor repeat."""
-        return self.order_by("-updated_at", "-id")
+        """The conversations, without rows of branches and without rows marked as deleted."""
+        return self.filter(parent__isnull=True, deleted_at__isnull=True)
 
 
 class Session(models.Model):
-    """A conversation, or one branch of it (``parent`` set, sharing messages 1..``fork_seq``).
+    """A conversation, or one branch of it: then ``parent`` is set, and messages 1..``fork_seq`` are shared.
 
-    Written by ``chat_memory.storage`` alone: whatever changes what a read returns moves ``version`` and ``vtoken``
-    in the same transaction.
+    Only ``chat_memory.storage`` writes these rows: a change of what reads return must change ``version`` and ``vtoken``
+    in the same transaction. The columns that an append changes are adjacent, and come before those of varying length:
+    PostgreSQL logs an update from the first changed byte to the last.
     """
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(
         Workspace, on_delete=models.CASCADE, related_name="sessions", db_index=False, verbose_name=_("workspace")
     )
+    last_seq = models.BigIntegerField(_("last position"), default=0, editable=False)
+    last_turn = models.BigIntegerField(_("turns"), default=0, editable=False)
+    message_count = models.BigIntegerField(_("messages"), default=0, editable=False)
+    version = models.BigIntegerField(_("version"), default=0, editable=False)
+    vtoken = models.BigIntegerField(_("version token"), default=0, editable=False)
+    prev_vtoken = models.BigIntegerField(_("previous version token"), default=0, editable=False)
+    updated_at = models.DateTimeField(_("updated at"))
+    active_at = models.DateTimeField(
+        _("last active"),
+        help_text=_("When the newest message was written; without messages, when the session was created."),
+    )
+    listed_at = models.DateTimeField(
+        _("listed at"), editable=False, help_text=_("An indexed copy of the last activity, which may lag.")
+    )
+    base_seq = models.BigIntegerField(_("cleared up to"), default=0, editable=False)
+    created_at = models.DateTimeField(_("created at"))
+    pinned = models.BooleanField(_("pinned"), default=False)
+    title_made = models.BooleanField(
+        _("title made"),
+        default=False,
+        editable=False,
+        help_text=_("Whether the title was made from the first user message."),
+    )
     key = models.CharField(_("key"), max_length=255)
     branch = models.CharField(_("branch"), max_length=100, default=MAIN_BRANCH)
     parent = models.ForeignKey(
-        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="branches", verbose_name=_("parent")
+        "self",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="branches",
+        verbose_name=_("parent"),
     )
     fork_seq = models.BigIntegerField(_("forked at"), null=True, blank=True)
     head = models.ForeignKey(
@@ -51,9 +76,10 @@ class Session(models.Model):
         on_delete=models.SET_NULL,
         null=True,
         blank=True,
+        db_index=False,
         related_name="+",
         verbose_name=_("head"),
-        help_text=_("The branch that speaks for the conversation; empty: this one."),
+        help_text=_("The current branch of the conversation; empty if it is this one."),
     )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -65,25 +91,15 @@ class Session(models.Model):
         verbose_name=_("user"),
     )
     user_key = models.CharField(
-        _("user key"), max_length=255, blank=True, default="", help_text=_("Kept when the user goes.")
+        _("user key"), max_length=255, blank=True, default="", help_text=_("Kept when the user is deleted.")
     )
     title = models.CharField(_("title"), max_length=200, blank=True, default="")
     tags = models.JSONField(_("tags"), blank=True, default=list)
     metadata = models.JSONField(_("metadata"), blank=True, default=dict)
-    last_seq = models.BigIntegerField(_("last position"), default=0, editable=False)
-    base_seq = models.BigIntegerField(_("cleared up to"), default=0, editable=False)
-    last_turn = models.BigIntegerField(_("turns"), default=0, editable=False)
-    message_count = models.BigIntegerField(_("messages"), default=0, editable=False)
-    version = models.BigIntegerField(_("version"), default=0, editable=False)
-    vtoken = models.BigIntegerField(_("version token"), default=0, editable=False)
-    prev_vtoken = models.BigIntegerField(_("previous version token"), null=True, editable=False)
-    pinned = models.BooleanField(_("pinned"), default=False)
     cleared_at = models.DateTimeField(_("cleared at"), null=True, editable=False)
     archived_at = models.DateTimeField(_("archived at"), null=True, blank=True)
     deleted_at = models.DateTimeField(_("deleted at"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
-    created_at = models.DateTimeField(_("created at"))
-    updated_at = models.DateTimeField(_("updated at"))
 
     objects: ClassVar[models.Manager[Session]] = SessionQuerySet.as_manager()
 
@@ -94,17 +110,27 @@ class Session(models.Model):
             models.UniqueConstraint(fields=("workspace", "key", "branch"), name="chat_memory_session_key"),
             models.UniqueConstraint(fields=("workspace", "id"), name="chat_memory_session_tenant"),
         )
+        # No index has a column that every append changes; listed_at changes at most once per ACTIVITY_GRAIN.
         indexes = (
-            models.Index(fields=("workspace", "-updated_at", "-id"), name="chat_memory_by_workspace"),
-            models.Index(fields=("user", "-updated_at"), name="chat_memory_by_user"),
-            models.Index(fields=("user_key", "-updated_at"), name="chat_memory_by_user_key"),
+            models.Index(fields=("workspace", "-listed_at", "-id"), name="chat_memory_by_workspace"),
+            models.Index(
+                fields=("user", "-listed_at"), condition=models.Q(user__isnull=False), name="chat_memory_by_user"
+            ),
+            models.Index(
+                fields=("user_key", "-listed_at"), condition=~models.Q(user_key=""), name="chat_memory_by_user_key"
+            ),
+            models.Index(fields=("parent",), condition=models.Q(parent__isnull=False), name="chat_memory_by_parent"),
+            models.Index(fields=("head",), condition=models.Q(head__isnull=False), name="chat_memory_by_head"),
         )
 
     def __str__(self) -> str:
         return self.title or self.key
 
+    @property
+    def current(self) -> Session:
+        """The row of the conversation's current branch."""
+        return self.head or self
+
     def history(self) -> Conversation:
-        """The conversation this row stands for, the same object ``chat_memory.conversation()`` gives."""
-        config: Any = apps.get_app_config("chat_memory")
-        conversation: Conversation = config.conversation_of(self)
-        return conversation
+        """The conversation of exactly this row, not of a later session with the same key."""
+        raise NotImplementedError  # AppConfig.ready() sets history.of_session here: models import nothing above them

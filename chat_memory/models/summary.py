@@ -1,8 +1,6 @@
-"""Owns the summary row: what was said of a range of messages, or the claim of who is about to say it."""
+"""Owns the summary row: the summary of a range of messages, or the claim of a caller who is making one."""
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext, gettext_lazy as _
@@ -12,16 +10,8 @@ from chat_memory.models.workspace import Workspace
 from chat_memory.records import uuid7
 
 
-class SummaryQuerySet(models.QuerySet["Summary"]):
-    """Summaries and claims."""
-
-    def kept(self) -> SummaryQuerySet:
-        """Those that say something, in the order of what they cover."""
-        return self.filter(text__isnull=False).order_by("last_seq", "id")
-
-
 class Summary(models.Model):
-    """What a summarizer said of the messages up to ``last_seq``, which stay; without ``text`` it is a claim."""
+    """A summary of the messages up to ``last_seq``, which stay stored; a row without ``text`` is a claim."""
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(
@@ -32,12 +22,10 @@ class Summary(models.Model):
     )
     first_seq = models.BigIntegerField(_("first position"))
     last_seq = models.BigIntegerField(_("last position"))
-    text = models.TextField(_("text"), null=True)  # noqa: DJ001  # NULL: claimed, not yet said
+    text = models.TextField(_("text"), null=True)  # noqa: DJ001  # NULL: claimed, not yet written
     model = models.CharField(_("model"), max_length=255, blank=True, default="")
     tokens = models.IntegerField(_("tokens"), default=0)
     created_at = models.DateTimeField(_("created at"))
-
-    objects: ClassVar[models.Manager[Summary]] = SummaryQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("summary")
@@ -47,7 +35,7 @@ class Summary(models.Model):
                 fields=("session",), condition=models.Q(text__isnull=True), name="chat_memory_summary_claim"
             ),
         )
-        indexes = (models.Index(fields=("workspace", "session", "last_seq"), name="chat_memory_summary_range"),)
+        indexes = (models.Index(fields=("session", "last_seq"), name="chat_memory_summary_range"),)
 
     def __str__(self) -> str:
         return gettext("Summary of {first} to {last}").format(first=self.first_seq, last=self.last_seq)

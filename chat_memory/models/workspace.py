@@ -1,8 +1,6 @@
-"""Owns the tenant and who belongs to it; it must not know what a conversation holds."""
+"""Owns the workspace, which is the tenant, and its members."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.core.validators import RegexValidator
@@ -11,24 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from chat_memory.choices import MemberRole
 
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-
 SLUG_PATTERN = r"\A[A-Za-z0-9._-]{1,100}\Z"
 
 
-class WorkspaceQuerySet(models.QuerySet["Workspace"]):
-    """Workspaces."""
-
-    def of_member(self, user: AbstractBaseUser | AnonymousUser) -> WorkspaceQuerySet:
-        """Those the user is a member of; nobody anonymous is a member of any."""
-        if not user.is_authenticated:
-            return self.none()
-        return self.filter(members__user_id=user.pk)
-
-
 class Workspace(models.Model):
-    """A tenant: sessions of two workspaces never meet. Only ``slug`` is needed to make one."""
+    """A tenant: no query mixes the sessions of two workspaces. Only ``slug`` is required to create one."""
 
     slug = models.CharField(
         _("slug"),
@@ -40,8 +25,6 @@ class Workspace(models.Model):
     metadata = models.JSONField(_("metadata"), blank=True, default=dict)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
-    objects: ClassVar[models.Manager[Workspace]] = WorkspaceQuerySet.as_manager()
-
     class Meta:
         verbose_name = _("workspace")
         verbose_name_plural = _("workspaces")
@@ -52,7 +35,7 @@ class Workspace(models.Model):
 
 
 class WorkspaceMember(models.Model):
-    """What a user may do in a workspace through the API."""
+    """A user's role in a workspace, for the API and the admin, and the grants for the API."""
 
     workspace = models.ForeignKey(
         Workspace, on_delete=models.CASCADE, related_name="members", db_index=False, verbose_name=_("workspace")

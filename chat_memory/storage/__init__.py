@@ -1,1 +1,1 @@
-"""Owns where conversations are kept: one contract (``base``), one adapter per module; it must not hold policy."""
+"""Owns the storage of conversations: one contract, and one package per back end; it must not hold policy."""

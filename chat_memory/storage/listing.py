@@ -1,4 +1,4 @@
-"""Owns which conversations a listing takes, in what order, and what they add up to; it must not know where they are."""
+"""Owns the filter, the order and the paging of lists of conversations, and their usage totals."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +16,7 @@ from chat_memory.exceptions import ValidationError
 from chat_memory.records import Message, SessionRecord
 
 COST = "cost"
-"""Under which name a message's metadata carries what it cost, where the application stores that."""
+"""The key in a message's metadata under which the application may store what the message cost."""
 _PAGE = 500
 _MILLION = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,17 +25,18 @@ _CURSOR = re.compile(r"(-?[0-9]{1,18})\.([0-9a-f]{32})", re.ASCII)
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Which conversations of a workspace are wanted: those that meet every condition that is given.
+    """Conditions on the conversations of a workspace; one must meet all that are set. None: no condition.
 
     Attributes:
-        user_key: whose they are; "": those of nobody.
-        key: the one of this key.
-        tags: those that have all of these.
-        title: those whose title contains this text, upper or lower case alike.
-        since: those that changed last at this moment or after it.
-        until: those that changed last before this moment.
-        archived: whether they are put aside.
-        pinned: whether they are pinned.
+        user_key: conversations of this owner; "": conversations without an owner.
+        user_id: conversations of the owner with this primary key; finds nothing where a back end stores only user keys.
+        key: the conversation with this key.
+        tags: conversations that have all these tags.
+        title: conversations whose title contains this text, ignoring case.
+        since: conversations whose ``active_at`` is this time or later.
+        until: conversations whose ``active_at`` is before this time.
+        archived: True: archived conversations; False: the others.
+        pinned: True: pinned conversations; False: the others.
     """
 
     user_key: str | None = None
@@ -45,75 +47,77 @@ class Filter(msgspec.Struct, frozen=True):
     until: datetime | None = None
     archived: bool | None = None
     pinned: bool | None = None
+    user_id: Any = None
 
     def takes(self, record: SessionRecord) -> bool:
-        """Whether a conversation is wanted."""
+        """Whether a conversation meets all conditions."""
         conditions = (
             self.user_key in (None, record.user_key),
+            self.user_id in (None, record.user_id),
             self.key in (None, record.key),
             set(self.tags) <= set(record.tags),
             self.title is None or re.search(pattern(self.title), record.title) is not None,
-            self.since is None or record.updated_at >= self.since,
-            self.until is None or record.updated_at < self.until,
+            self.since is None or record.active_at >= self.since,
+            self.until is None or record.active_at < self.until,
             self.archived in (None, record.archived_at is not None),
             self.pinned in (None, record.pinned),
         )
         return all(conditions)
 
     def start(self, before: Cursor | None) -> Cursor | None:
-        """The place after which what is wanted begins, where the listing is to go on after ``before``."""
+        """The place where a list that begins behind ``before`` can start: ``until`` may allow to skip further."""
         if self.until is None:
             return before
         latest = Cursor(self.until, UUID(int=0))
         return latest if before is None else min(before, latest)
 
 
-EVERY = Filter()
+NO_FILTER = Filter()
 
 
 def pattern(text: str) -> str:
-    """The regular expression for text that contains this one, upper or lower case alike."""
+    """A regular expression that matches text containing ``text``, ignoring case."""
     return f"(?i){re.escape(text)}"
 
 
 class Cursor(msgspec.Struct, frozen=True, order=True):
-    """A place in a listing, which is by last change, newest first, and by id where two changed at the same moment."""
+    """A place in a list of conversations, which is ordered by ``active_at`` and then id, both descending."""
 
-    updated_at: datetime
+    active_at: datetime
     id: UUID
 
     @classmethod
     def of(cls, record: SessionRecord) -> Cursor:
         """The place of a conversation."""
-        return cls(record.updated_at, record.id)
+        return cls(record.active_at, record.id)
 
     def __str__(self) -> str:
-        return f"{(self.updated_at - _EPOCH) // _MICROSECOND}.{self.id.hex}"
+        return f"{microseconds(self.active_at)}.{self.id.hex}"
 
     @classmethod
     def parse(cls, text: object) -> Cursor:
-        """The place that a cursor's text stands for.
+        """The place that a cursor's text, as ``str(cursor)`` writes it, stands for.
 
         Raises:
-            ValidationError: it is no such text.
+            ValidationError: the text is not a cursor.
         """
-        found = _CURSOR.fullmatch(text) if isinstance(text, str) else None
+        match = _CURSOR.fullmatch(text) if isinstance(text, str) else None
         try:
-            if found is not None:
-                return cls(_EPOCH + int(found[1]) * _MICROSECOND, UUID(found[2]))
+            if match is not None:
+                return cls(moment_at(int(match[1])), UUID(match[2]))
         except OverflowError:
             pass
-        raise ValidationError("must come from a page's next", field="before")
+        raise ValidationError("must be a cursor that a page returned as next", field="before")
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What conversations hold: every stored message once, however many branches show it and whether one still does.
+    """Totals over conversations: each stored message counts once, even if several branches share it or it is hidden.
 
     Attributes:
-        sessions: how many conversations.
-        messages: how many messages.
-        input_tokens: those of all messages but the assistant's.
-        output_tokens: those of the assistant's messages.
+        sessions: the number of conversations.
+        messages: the number of messages.
+        input_tokens: the tokens of all messages except the assistant's.
+        output_tokens: the tokens of the assistant's messages.
         recorded_cost: the sum of the numbers that the application stored as ``metadata["cost"]`` of messages.
     """
 
@@ -125,11 +129,11 @@ class Usage(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, messages: Iterable[Message]) -> Usage:
-        """That of one conversation with these messages."""
+        """The usage of one conversation with these messages."""
         stored = list(messages)
-        said = [message.tokens or 0 for message in stored if message.role == Role.ASSISTANT.value]
         tokens = sum(message.tokens or 0 for message in stored)
-        return cls(1, len(stored), tokens - sum(said), sum(said), sum(map(_cost, stored), Decimal(0)))
+        output = sum(message.tokens or 0 for message in stored if message.role == Role.ASSISTANT.value)
+        return cls(1, len(stored), tokens - output, output, sum(map(_cost, stored), Decimal(0)))
 
     def __add__(self, other: Usage) -> Usage:
         pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
@@ -141,20 +145,34 @@ class Usage(msgspec.Struct, frozen=True):
         return self.input_tokens + self.output_tokens
 
     def cost(self, input_price: Decimal | float | str, output_price: Decimal | float | str) -> Decimal:
-        """What these tokens cost once, at prices per million tokens.
+        """The cost of these tokens if each is sent once; prices are per million tokens, in any currency.
 
-        A model is sent the history anew with each call, so what a provider bills for input is more than this: store
-        the bill of each answer as ``metadata["cost"]`` where the sum must be exact, and read ``recorded_cost``.
+        A provider bills more for input, since each call to a model sends the history again. For exact sums, store the
+        cost of each answer as ``metadata["cost"]`` and read ``recorded_cost``.
 
         Raises:
-            ValidationError: a price is no number from 0.
+            ValidationError: a price is not a number, or is negative.
         """
         spent = self.input_tokens * _price(input_price, "input_price")
         return (spent + self.output_tokens * _price(output_price, "output_price")) / _MILLION
 
 
+def microseconds(moment: datetime) -> int:
+    """A time as microseconds since 1970 (UTC), a whole number; negative before."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment_at(number: int) -> datetime:
+    """The time that is so many microseconds after 1970 (UTC).
+
+    Raises:
+        OverflowError: the time is outside the range of datetime.
+    """
+    return _EPOCH + number * _MICROSECOND
+
+
 def every(find: Callable[..., list[SessionRecord]], workspace: str, wanted: Filter) -> Iterator[SessionRecord]:
-    """All conversations that are wanted, page by page."""
+    """All conversations that meet the filter, last active first; ``find`` is called for one page at a time."""
     before = None
     while page := find(workspace, wanted, before=before, size=_PAGE):
         yield from page
@@ -162,13 +180,13 @@ def every(find: Callable[..., list[SessionRecord]], workspace: str, wanted: Filt
 
 
 def _cost(message: Message) -> Decimal:
-    given = (message.metadata or {}).get(COST)
-    return Decimal(str(given)) if isinstance(given, int | float) and not isinstance(given, bool) else Decimal(0)
+    cost = (message.metadata or {}).get(COST)
+    return Decimal(str(cost)) if isinstance(cost, int | float) and not isinstance(cost, bool) else Decimal(0)
 
 
-def _price(given: object, field: str) -> Decimal:
+def _price(value: object, field: str) -> Decimal:
     try:
-        price = Decimal(str(given))
+        price = Decimal(str(value))
     except ArithmeticError:
         price = Decimal("NaN")
     if not price.is_finite() or price < 0:

@@ -1,24 +1,28 @@
-"""Owns how a message becomes columns and columns a message again; it must not run a query."""
+"""Owns the conversion of messages to columns and to JSON, and of columns to messages; it must not run a query."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate, repeat
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
 from chat_memory.choices import Role
 from chat_memory.exceptions import MessageConflict
+from chat_memory.fields import IDENTITY
 from chat_memory.records import Content, Message
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
+_new_tuple = tuple.__new__
+_USER = Role.USER.value
 
 
 class Row(NamedTuple):
-    """The columns of a message that come from the message itself, in the order every statement uses."""
+    """The columns of a message whose values come from the message itself; names and order are MESSAGE_COLUMNS."""
 
     client_id: str
     role: str
@@ -30,10 +34,11 @@ class Row(NamedTuple):
     metadata: str | None
     tokens: int | None
     created_at: datetime
+    state: str
 
     @property
-    def has_text_alone(self) -> bool:
-        """Whether the columns most messages leave empty are empty here too."""
+    def is_plain(self) -> bool:
+        """Whether all columns outside PLAIN_COLUMNS are None."""
         return (
             self.parts is None
             and self.name is None
@@ -43,12 +48,29 @@ class Row(NamedTuple):
         )
 
 
+class Columns(NamedTuple):
+    """The rows of several messages, column by column; ``is_plain``: every row is plain."""
+
+    client_id: list[str]
+    role: list[str]
+    content: list[str | None]
+    parts: list[str | None]
+    name: list[str | None]
+    tool_calls: list[str | None]
+    tool_call_id: list[str | None]
+    metadata: list[str | None]
+    tokens: list[int | None]
+    created_at: list[datetime]
+    state: list[str]
+    is_plain: bool
+
+
 COLUMNS = Row._fields
 READ_COLUMNS = ("seq", *COLUMNS)
 
 
-class _Wire(msgspec.Struct, frozen=True):
-    """A message as the API shows it: every member is always there, but for the mark of an absent content."""
+class MessageJson(msgspec.Struct, frozen=True, gc=False):
+    """A message in the API's JSON: every member is always present, except ``content_absent``."""
 
     id: str | None
     seq: int | None
@@ -60,19 +82,20 @@ class _Wire(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] | None
     tokens: int | None
     created_at: datetime | None
+    state: str
     content_absent: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-JSON_MEMBERS = _Wire.__struct_fields__
+JSON_MEMBERS = MessageJson.__struct_fields__
 
 
-def to_json(said: Message | Sequence[Message]) -> bytes:
-    """One message, or a list of them, as the JSON the API speaks; ``Message`` decodes it again."""
-    return _encode(_wire(said) if isinstance(said, Message) else [_wire(message) for message in said])
+def to_json(messages: Message | Sequence[Message]) -> bytes:
+    """One message, or a list of messages, as the API's JSON; msgspec decodes it to ``Message`` again."""
+    return _encode(_wire(messages) if isinstance(messages, Message) else [_wire(message) for message in messages])
 
 
-def _wire(message: Message) -> _Wire:
-    return _Wire(
+def _wire(message: Message) -> MessageJson:
+    return MessageJson(
         message.id,
         message.seq,
         message.role,
@@ -83,38 +106,83 @@ def _wire(message: Message) -> _Wire:
         message.metadata,
         message.tokens,
         message.created_at,
+        message.state,
         message.content_absent or msgspec.UNSET,
     )
 
 
 def to_row(message: Message) -> Row:
     """The columns of a validated message that has an id and a time."""
-    content = message.content
-    text = content if isinstance(content, str) else None
-    has_parts = text is None and not message.content_absent
-    return Row(
-        message.id or "",
-        message.role,
-        text,
-        _encode(content).decode() if has_parts else None,
-        message.name,
-        json_text(message.tool_calls),
-        message.tool_call_id,
-        json_text(message.metadata),
-        message.tokens,
-        message.created_at or datetime.now(UTC),
+    content, tool_calls, metadata = message.content, message.tool_calls, message.metadata
+    text, parts = (content, None) if type(content) is str else _content_columns(message)
+    # Row(...) would take twice as long: the constructor of a NamedTuple is written in Python.
+    return _new_tuple(
+        Row,
+        (
+            message.id or "",
+            message.role,
+            text,
+            parts,
+            message.name,
+            None if tool_calls is None else _encode(tool_calls).decode(),
+            message.tool_call_id,
+            None if metadata is None else _encode(metadata).decode(),
+            message.tokens,
+            message.created_at or datetime.now(UTC),
+            message.state,
+        ),
     )
 
 
-def to_messages(rows: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[Message]:
-    """The messages of stored rows, whose first columns are READ_COLUMNS, in the order of the rows.
+def to_columns(messages: Sequence[Message]) -> Columns:
+    """The columns of one or more validated messages with ids and times; the values are those of ``to_row``."""
+    content: list[Any] = [message.content for message in messages]
+    parts: list[str | None] = [None] * len(content)
+    if {*map(type, content)} != {str}:
+        content, parts = map(list, zip(*map(_content_columns, messages), strict=True))
+    others = (
+        parts,
+        [message.name for message in messages],
+        _json_column([message.tool_calls for message in messages]),
+        [message.tool_call_id for message in messages],
+        _json_column([message.metadata for message in messages]),
+    )
+    return Columns(
+        [message.id or "" for message in messages],
+        [message.role for message in messages],
+        content,
+        *others,
+        [message.tokens for message in messages],
+        [message.created_at or datetime.now(UTC) for message in messages],
+        [message.state for message in messages],
+        all(column.count(None) == len(column) for column in others),
+    )
 
-    ``zone`` is what times that do not say are in, as SQLite's.
-    Column by column rather than row by row: a history of text alone then costs no Python per message.
+
+def _content_columns(message: Message) -> tuple[str | None, str | None]:
+    """The columns ``content`` and ``parts``: text, or JSON for other content; neither where content is absent."""
+    content = message.content
+    if isinstance(content, str):
+        return content, None
+    return None, None if message.content_absent else _encode(content).decode()
+
+
+def _json_column(values: list[Any]) -> list[str | None]:
+    """JSON values as text, in the given order of keys; None stays None."""
+    if values.count(None) == len(values):
+        return values
+    return [None if value is None else _encode(value).decode() for value in values]
+
+
+def to_messages(rows: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[Message]:
+    """The messages of stored rows, in the order of the rows; the first columns must be READ_COLUMNS.
+
+    ``zone`` is the time zone of naive times, which SQLite returns. The conversion works column by column: for plain
+    text messages it then runs no Python code per message.
     """
     if not rows:
         return []
-    seq, ids, role, content, parts, name, tool_calls, call_ids, metadata, tokens, created_at, *_ = zip(
+    seq, ids, role, content, parts, name, tool_calls, call_ids, metadata, tokens, created_at, state, *_ = zip(
         *rows, strict=True
     )
     contents, absent = _contents(content, parts) if None in content else (content, repeat(False))
@@ -132,11 +200,13 @@ def to_messages(rows: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[Messa
             utc_of(created_at, zone),
             tokens,
             absent,
+            state,
         )
     )
 
 
 def _contents(texts: Sequence[str | None], parts: Sequence[str | None]) -> tuple[list[Content], list[bool]]:
+    """The contents stored in two columns, and whether each is absent."""
     decoded = _decoded(parts)
     contents = [other if text is None else text for text, other in zip(texts, decoded, strict=True)]
     return contents, [text is None and other is None for text, other in zip(texts, parts, strict=True)]
@@ -147,7 +217,7 @@ def _decoded(column: Sequence[str | None]) -> Sequence[Any]:
 
 
 def utc_of(column: Sequence[Any], zone: tzinfo) -> Sequence[datetime]:
-    """Times as aware UTC whatever the connection's time zone; SQLite stores text, in that zone without saying so."""
+    """A column of times as aware UTC; naive times, and the text that SQLite stores, are in ``zone``."""
     if getattr(column[0], "tzinfo", None) is UTC:
         return column
     moments = [datetime.fromisoformat(moment) if isinstance(moment, str) else moment for moment in column]
@@ -156,39 +226,28 @@ def utc_of(column: Sequence[Any], zone: tzinfo) -> Sequence[datetime]:
 
 
 def content_of(text: str | None, parts: str | None) -> Content:
-    """The content that two columns hold."""
+    """The content stored in the columns ``content`` and ``parts`` of one row."""
     return _contents([text], [parts])[0][0]
 
 
-def json_text(value: Any) -> str | None:
-    """A JSON value as text, key order kept; None stays None."""
-    return None if value is None else _encode(value).decode()
-
-
 def turns(messages: Sequence[Message]) -> list[int]:
-    """For each message how many turns of this call have begun with it: a turn begins with a user's message."""
-    return list(accumulate(int(message.role == Role.USER.value) for message in messages))
+    """For each message, the number of turns begun so far in this call; a turn begins with a user message."""
+    return list(accumulate([message.role == _USER for message in messages], initial=0))[1:]
 
 
-def check_replay(stored: Message, given: Message) -> None:
-    """Compare what the caller may have sent twice; order of keys and the time of the attempt do not matter.
+def check_replay(stored: Message, repeated: Message) -> None:
+    """Check that a message with a stored id is a retry: all fields in IDENTITY are equal, in any order of keys.
 
     Raises:
-        MessageConflict: same id, other content.
+        MessageConflict: the stored message differs.
     """
-    if identity(stored) != identity(given):
-        raise MessageConflict(given.id or "")
+    if identity(stored) != identity(repeated):
+        raise MessageConflict(repeated.id or "")
+
+
+_identity_of = attrgetter(*IDENTITY, "content_absent")
 
 
 def identity(message: Message) -> bytes:
-    """What of a message must be equal in a retry: neither the order of keys nor the time of the attempt."""
-    fields = (
-        message.role,
-        message.content,
-        message.content_absent,
-        message.name,
-        message.metadata,
-        message.tool_calls,
-        message.tool_call_id,
-    )
-    return _encode(fields, order="sorted")
+    """The fields that a retry of a message must repeat, as JSON with sorted keys."""
+    return _encode(_identity_of(message), order="sorted")

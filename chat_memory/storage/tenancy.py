@@ -1,4 +1,4 @@
-"""Owns the one way to work across workspaces, so that a test can forbid every other; it must not run queries."""
+"""Owns the only permission to query across workspaces, so that a test can forbid all other such queries."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _spanning: ContextVar[bool] = ContextVar("chat_memory_spanning_workspaces", defa
 
 @contextmanager
 def across_workspaces() -> Iterator[None]:
-    """Within it a statement may do without a workspace predicate: retention, erasure, statistics, the admin."""
-    before = _spanning.set(True)
+    """Allow statements without a workspace predicate in the block: retention, erasure, statistics, the admin."""
+    token = _spanning.set(True)
     try:
         yield
     finally:
-        _spanning.reset(before)
+        _spanning.reset(token)
 
 
 def spans_workspaces() -> bool:
-    """Whether the calling code is inside ``across_workspaces``."""
+    """Whether the calling code runs inside ``across_workspaces``."""
     return _spanning.get()

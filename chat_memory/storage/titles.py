@@ -1,4 +1,4 @@
-"""Owns the title that a conversation has until somebody sets one: how its first user began; it must not store it."""
+"""Owns the automatic title of a conversation: the beginning of its first user message."""
 
 from __future__ import annotations
 
@@ -9,31 +9,41 @@ from chat_memory.choices import Role
 from chat_memory.records import Message
 
 LONGEST = 80
+"""Characters of an automatic title."""
 _LOOKED_AT = 400
+_USER = Role.USER.value
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def title_of(message: Message) -> str:
-    """The beginning of what a message says, on one line, cut at a word with "…"; "" where it holds no text."""
-    # Every append of a user's asks for this, so only what is rare is searched for.
-    text = " ".join(_text(message).lstrip()[:_LOOKED_AT].split())
-    if not text.isprintable():
-        text = " ".join(_CONTROL.sub(" ", text).split())
+    """The beginning of a message's text, on one line, cut after a word with "…"; "" where there is no text."""
+    text = _text(message)[: LONGEST + 1]
+    # A fast path for most texts, since every append of a user message computes a title.
+    if not text.isprintable() or "  " in text or text.strip(" ") != text:
+        text = _on_one_line(_text(message))
     if len(text) <= LONGEST:
         return text
-    kept = text[: LONGEST - 1]
-    whole_words = kept if text[LONGEST - 1] == " " else kept.rpartition(" ")[0]
-    return f"{(whole_words or kept).rstrip()}…"
+    beginning = text[: LONGEST - 1]
+    whole_words = beginning if text[LONGEST - 1] == " " else beginning.rpartition(" ")[0]
+    return f"{(whole_words or beginning).rstrip()}…"
 
 
 def first_title(messages: Sequence[Message]) -> str:
-    """That of the first message of a user; "" where there is none."""
-    said = next((message for message in messages if message.role == Role.USER.value), None)
-    return "" if said is None else title_of(said)
+    """The title made from the first user message; "" where there is none."""
+    for message in messages:
+        if message.role == _USER:
+            return title_of(message)
+    return ""
+
+
+def _on_one_line(text: str) -> str:
+    """The beginning of a text on one line: without control characters, white space collapsed to single spaces."""
+    line = " ".join(text.lstrip()[:_LOOKED_AT].split())
+    return line if line.isprintable() else " ".join(_CONTROL.sub(" ", line).split())
 
 
 def _text(message: Message) -> str:
-    """Its content, or the first text among its parts."""
+    """The content if it is text, else the first text among its parts."""
     if isinstance(message.content, str):
         return message.content
     texts = (part.get("text") for part in message.content or () if isinstance(part, dict))

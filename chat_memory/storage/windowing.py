@@ -1,4 +1,4 @@
-"""Owns which of the newest messages a budget takes, by arithmetic over a list; it must not know where they are kept."""
+"""Owns which of the newest messages fit into a budget, computed over a list of messages from any store."""
 
 from __future__ import annotations
 
@@ -9,55 +9,62 @@ from chat_memory.choices import Role
 from chat_memory.records import Budget, Message, Slice, Span
 
 FIRST_LOOK = 64
-"""How many messages a window reads at first; each further look is four times as wide."""
+"""The number of messages a window reads first; each further read takes four times as many."""
+_SYSTEM, _USER = Role.SYSTEM.value, Role.USER.value
 
 
-def read(look: Callable[[Span], Slice], budget: Budget) -> Slice:
-    """The window of a conversation of which spans can be read: two reads, repeated until they saw the same state."""
+def read(read_span: Callable[[Span], Slice], budget: Budget) -> Slice:
+    """The window of a conversation, from reads of spans.
+
+    System messages and the newest messages are read separately, and again if the state changed between the reads.
+    """
     while True:
-        system = look(Span(system=True)) if budget.system else None
-        found = _newest(look, budget, system.messages if system else [])
-        if system is None or system.header == found.header:
-            return found
+        system = read_span(Span(system=True)) if budget.system else None
+        newest = _newest(read_span, budget, system.messages if system else [])
+        if system is None or system.header == newest.header:
+            return newest
 
 
-def _newest(look: Callable[[Span], Slice], budget: Budget, system: Sequence[Message]) -> Slice:
+def _newest(read_span: Callable[[Span], Slice], budget: Budget, system: Sequence[Message]) -> Slice:
     size = FIRST_LOOK
     while True:
-        found = look(Span(last=size))
-        taken = newest_turns(found.messages, budget, system, whole=len(found.messages) < size)
-        if taken is not None:
-            return Slice(taken, found.header)
+        newest = read_span(Span(last=size))
+        window = newest_turns(newest.messages, budget, system, has_all=len(newest.messages) < size)
+        if window is not None:
+            return Slice(window, newest.header)
         size *= 4
 
 
 def newest_turns(
-    messages: Sequence[Message], budget: Budget, system: Sequence[Message] | None = None, *, whole: bool
+    messages: Sequence[Message], budget: Budget, system: Sequence[Message] | None = None, *, has_all: bool
 ) -> list[Message] | None:
-    """The newest whole turns within a budget; None where it takes older messages to know.
+    """The newest whole turns within a budget; None where older messages are needed to decide.
 
     Args:
-        messages: the newest of the conversation, oldest first.
-        budget: what to take.
-        system: all system messages of the conversation, if the budget asks for them; None: those of ``messages``.
-        whole: whether ``messages`` are all there are.
+        messages: the newest messages of the conversation, oldest first.
+        budget: the size of the window.
+        system: all system messages of the conversation, if the budget wants them; None: those among ``messages``.
+        has_all: whether ``messages`` are all messages of the conversation.
     """
     if system is None:
-        system = [message for message in messages if budget.system and message.role == Role.SYSTEM.value]
+        system = [message for message in messages if budget.system and message.role == _SYSTEM]
+    others = [message for message in messages if message.role != _SYSTEM]
     room = None if budget.tokens is None else budget.tokens - sum(message.tokens or 0 for message in system)
     if room is not None and room < 0:
         return []
-    said = [message for message in messages if message.role != Role.SYSTEM.value]
+    size = _size(others, budget, room, has_all=has_all)
+    return None if size is None else sorted([*system, *others[len(others) - size :]], key=attrgetter("seq"))
+
+
+def _size(messages: Sequence[Message], budget: Budget, room: int | None, *, has_all: bool) -> int | None:
+    """The number of newest messages that form the turns that fit; ``room`` is the number of tokens they may have."""
     taken = turns = tokens = 0
-    for size, message in enumerate(reversed(said), 1):
+    for size, message in enumerate(reversed(messages), 1):
         tokens += message.tokens or 0
         if (budget.messages is not None and size > budget.messages) or (room is not None and tokens > room):
-            break
-        if message.role == Role.USER.value:
+            return taken
+        if message.role == _USER:
             taken, turns = size, turns + 1
             if turns == budget.turns:
-                break
-    else:
-        if not whole:
-            return None
-    return sorted([*system, *said[len(said) - taken :]], key=attrgetter("seq"))
+                return taken
+    return taken if has_all else None

@@ -13,9 +13,9 @@ from factory.django import DjangoModelFactory
 
 from chat_memory import models
 from chat_memory.choices import MemberRole, Role
+from chat_memory.fields import SETTABLE
 from chat_memory.history.conversation import conversation
 from chat_memory.records import Message
-from chat_memory.storage.base import SESSION_FIELDS
 from chat_memory.storage.mapping import to_row
 
 _RECORD_FIELDS = frozenset(Message.__struct_fields__) - {"seq"}
@@ -72,10 +72,10 @@ class SessionFactory(DjangoModelFactory[models.Session]):
         chat = conversation(
             key, workspace.slug, user=owner or columns.pop("user_key", None) or None, using=workspace._state.db
         )
-        record = chat.open(**{name: columns.pop(name) for name in SESSION_FIELDS & columns.keys()})
+        record = chat.open(**{name: columns.pop(name) for name in SETTABLE if name in columns})
         rows = model_class.objects.using(workspace._state.db).filter(pk=record.id, workspace_id=workspace.pk)
         if columns:
-            rows.update(**columns)
+            rows.update(**_times(columns) | columns)
         return rows.get()
 
 
@@ -108,6 +108,12 @@ class MessageFactory(DjangoModelFactory[models.Message]):
         session = columns.pop("session")
         row = to_row(_record(columns))
         return model_class(session=session, workspace=session.workspace, **(row._asdict() | columns))
+
+
+def _times(columns: dict[str, Any]) -> dict[str, Any]:
+    """The times that follow from those given: a session without messages was last active when it was made."""
+    active_at = columns.get("active_at", columns.get("created_at"))
+    return {} if active_at is None else {"active_at": active_at, "listed_at": active_at}
 
 
 def _record(columns: dict[str, Any]) -> Message:

@@ -40,7 +40,7 @@ def signed_in(somebody: User) -> Client:
     return client
 
 
-def talk(key: str, workspace: str = "acme", size: int = 2, **names: Any) -> Session:
+def stored_session(key: str, workspace: str = "acme", size: int = 2, **names: Any) -> Session:
     """A stored conversation of that many short messages."""
     chat = conversation(key, workspace, **names)
     chat.append(*(Message.user(f"{key} says {number}") for number in range(1, size + 1)))

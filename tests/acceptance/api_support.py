@@ -66,3 +66,8 @@ def stored(key: str = "k", workspace: str = "acme", user: Any = None, messages: 
     if messages:
         chat.append(*(Message.user(str(number)) for number in range(1, messages + 1)))
     return Session.objects.get(workspace__slug=workspace, key=key)
+
+
+def listed_keys(page: Any) -> list[str]:
+    """The keys of the sessions on a page of a list."""
+    return [session["key"] for session in page["results"]]

@@ -23,11 +23,11 @@ def talk(key: str = "k", *, turns: int = 2, workspace: str = "acme") -> Any:
     return chat
 
 
-def rows(key: str = "k") -> Any:
+def session_rows(key: str = "k") -> Any:
     return Session.objects.filter(key=key, workspace__slug="acme")
 
 
-def messages(key: str = "k") -> Any:
+def message_rows(key: str = "k") -> Any:
     return MessageRow.objects.filter(session__key=key, workspace__slug="acme")
 
 

@@ -7,9 +7,9 @@ from django.utils.formats import date_format
 from django.utils.timezone import get_current_timezone, localtime
 
 from chat_memory import Message, conversation
-from chat_memory.history.validation import EARLIEST, LATEST
 from chat_memory.models import Session, Workspace
-from tests.acceptance.admin_world import first_message, page, talk
+from chat_memory.rules.times import EARLIEST, LATEST
+from tests.acceptance.admin_world import first_message, page, stored_session
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ def test_slug_that_exists_is_an_error_at_its_field(admin_client) -> None:
 
 def test_form_of_a_session_is_judged_by_its_model_too(admin_client, monkeypatch) -> None:
     """What a host adds to the model's own rules holds here as in every form of Django's."""
-    session = talk("k")
+    session = stored_session("k")
     shown = {"title": "x", "tags": "", "metadata": "{}"} | dict.fromkeys(
         ("archived_at_0", "archived_at_1", "expires_at_0", "expires_at_1"), ""
     )
@@ -85,7 +85,7 @@ def test_form_shown_and_sent_back_leaves_every_storable_time_as_it_is(zone: str,
     ],
 )
 def test_filter_that_no_database_can_answer_is_no_traceback(model: str, query: str, admin_client) -> None:
-    talk("k")
+    stored_session("k")
     response = admin_client.get(f"{page(f'{model}_changelist')}?{query}", follow=True)
     assert response.status_code == 200
 
@@ -100,6 +100,6 @@ def test_suggestions_for_what_no_database_can_store_are_no_traceback(admin_clien
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_filter_that_is_no_regular_expression_is_no_traceback(admin_client) -> None:
-    talk("k")
+    stored_session("k")
     response = admin_client.get(page("message_changelist") + "?content__regex=(", follow=True)
     assert response.status_code == 200

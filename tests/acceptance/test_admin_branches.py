@@ -1,4 +1,4 @@
-"""Branches, former texts and summaries in the admin: shown as they speak, escaped, read-only, to whom they belong."""
+"""Branches, former texts and summaries in the admin: shown as readers see them, escaped, read-only, by role."""
 
 import json
 import re
@@ -8,14 +8,14 @@ import pytest
 
 from chat_memory import Message, conversation
 from chat_memory.models import Message as MessageRow, Session, Summary, Workspace
-from tests.acceptance.admin_world import keys_listed, member, page, signed_in, staff, talk
+from tests.acceptance.admin_world import keys_listed, member, page, signed_in, staff, stored_session
 
 pytestmark = pytest.mark.django_db
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>' onmouseover='x"
 
 
-def texts(response: Any) -> list[str]:
+def transcript_texts(response: Any) -> list[str]:
     """What the messages of a transcript say now, in its order; only plain text is used here."""
     assert response.status_code == 200
     articles = re.findall(r'<article .*?<div class="cm-text" dir="auto">(.*?)</div>', response.text, re.DOTALL)
@@ -23,13 +23,13 @@ def texts(response: Any) -> list[str]:
     return articles
 
 
-def branch(name: str) -> Session:
+def branch_row(name: str) -> Session:
     return Session.objects.get(branch=name)
 
 
-def forked(at: int | None = 2, **names: Any) -> Session:
+def session_with_draft(at: int | None = 2, **names: Any) -> Session:
     """A conversation of three messages, and a branch "draft" with one of its own."""
-    session = talk("k", size=3, **names)
+    session = stored_session("k", size=3, **names)
     conversation("k", "acme").fork("draft", at)
     conversation("k", "acme", branch="draft").append(Message.user("drafted"))
     return session
@@ -42,85 +42,85 @@ def links(response: Any) -> dict[str, str]:
 
 
 def test_a_branch_is_read_with_what_it_shares(admin_client) -> None:
-    session = forked()
-    response = admin_client.get(page("session_transcript", branch("draft")))
-    assert texts(response) == ["k says 1", "k says 2", "drafted"]
+    session = session_with_draft()
+    response = admin_client.get(page("session_transcript", branch_row("draft")))
+    assert transcript_texts(response) == ["k says 1", "k says 2", "drafted"]
     assert links(response) == {"main": page("session_transcript", session)}
     assert '<strong aria-current="page" dir="auto">draft</strong>' in response.text
     assert '<dd dir="auto">draft</dd>' in response.text
     main = admin_client.get(page("session_transcript", session))
-    assert texts(main) == ["k says 1", "k says 2", "k says 3"]
-    assert links(main) == {"draft": page("session_transcript", branch("draft"))}
+    assert transcript_texts(main) == ["k says 1", "k says 2", "k says 3"]
+    assert links(main) == {"draft": page("session_transcript", branch_row("draft"))}
 
 
-def test_a_conversation_shows_the_branch_that_speaks(admin_client) -> None:
+def test_a_conversation_shows_its_current_branch(admin_client) -> None:
     """The first branch stays within reach by an address of its own."""
-    session = forked()
+    session = session_with_draft()
     conversation("k", "acme").update(title="Of the whole", tags=["tagged"], metadata={"of": "all"})
     conversation("k", "acme").switch("draft")
     response = admin_client.get(page("session_transcript", session))
-    assert texts(response) == ["k says 1", "k says 2", "drafted"]
-    assert re.search(r'aria-current="page" dir="auto">draft</strong> <span[^>]*>[^<]*speaks for', response.text)
+    assert transcript_texts(response) == ["k says 1", "k says 2", "drafted"]
+    assert re.search(r'aria-current="page" dir="auto">draft</strong> <span[^>]*>[^<]*, current<', response.text)
     assert links(response) == {"main": page("session_main", session)}
     main = admin_client.get(links(response)["main"])
-    assert texts(main) == ["k says 1", "k says 2", "k says 3"]
-    assert links(main) == {"draft": page("session_transcript", branch("draft"))}
-    for shown in (response, main, admin_client.get(page("session_transcript", branch("draft")))):
+    assert transcript_texts(main) == ["k says 1", "k says 2", "k says 3"]
+    assert links(main) == {"draft": page("session_transcript", branch_row("draft"))}
+    for shown in (response, main, admin_client.get(page("session_transcript", branch_row("draft")))):
         for text in ("Of the whole", "tagged", "&quot;of&quot;: &quot;all&quot;"):
             assert text in shown.text
 
 
 def test_a_conversation_of_one_branch_lists_none(admin_client) -> None:
-    assert "cm-branches" not in admin_client.get(page("session_transcript", talk("k"))).text
+    assert "cm-branches" not in admin_client.get(page("session_transcript", stored_session("k"))).text
 
 
-@pytest.mark.parametrize("speaks", ["main", "deeper"])
-def test_a_cleared_branch_hides_what_it_shares_and_others_do_not(speaks: str, admin_client) -> None:
-    session = forked()
+@pytest.mark.parametrize("current", ["main", "deeper"])
+def test_a_cleared_branch_hides_what_it_shares_and_others_do_not(current: str, admin_client) -> None:
+    session = session_with_draft()
     conversation("k", "acme", branch="draft").fork("deeper")
-    conversation("k", "acme").switch(speaks)
+    conversation("k", "acme").switch(current)
     chat = conversation("k", "acme", branch="deeper")
     chat.append(Message.user("before"))
     chat.clear()
     chat.append(Message.user("afresh"))
-    afresh = admin_client.get(page("session_transcript", branch("deeper")))
-    assert texts(afresh) == ["afresh"]
+    afresh = admin_client.get(page("session_transcript", branch_row("deeper")))
+    assert transcript_texts(afresh) == ["afresh"]
     assert 'rel="prev"' not in afresh.text
-    assert texts(admin_client.get(page("session_transcript", branch("draft"))))[-1] == "drafted"
-    assert texts(admin_client.get(page("session_main", session))) == ["k says 1", "k says 2", "k says 3"]
+    assert transcript_texts(admin_client.get(page("session_transcript", branch_row("draft"))))[-1] == "drafted"
+    assert transcript_texts(admin_client.get(page("session_main", session))) == ["k says 1", "k says 2", "k says 3"]
 
 
 def test_pages_go_through_a_branch_of_a_branch_by_position(admin_client) -> None:
     """Every position once, where a page begins in one row and ends in another too."""
-    talk("k", size=120)
+    stored_session("k", size=120)
     for number, (parent, at) in enumerate([(None, 110), ("b0", 130), ("b1", 130), ("b2", 150)]):
         conversation("k", "acme", branch=parent).fork(f"b{number}", at)
         said = (Message.user(f"b{number} says {position}") for position in range(at + 1, at + 61))
         conversation("k", "acme", branch=f"b{number}").append(*said)
     expected = [message.content for message in conversation("k", "acme", branch="b3").messages()]
     assert len(expected) == 210
-    address = page("session_transcript", branch("b3"))
+    address = page("session_transcript", branch_row("b3"))
     newest = admin_client.get(address)
     assert "Messages 111 to 210 of 210" in newest.text
     middle, first = (admin_client.get(f"{address}?before={seq}") for seq in (111, 11))
-    assert texts(first) + texts(middle) + texts(newest) == expected
-    assert texts(admin_client.get(f"{address}?after=0")) == expected[:100]
-    assert texts(admin_client.get(f"{address}?after=200")) == expected[200:]
-    assert texts(admin_client.get(f"{address}?at=130")) == expected[79:179]
+    assert transcript_texts(first) + transcript_texts(middle) + transcript_texts(newest) == expected
+    assert transcript_texts(admin_client.get(f"{address}?after=0")) == expected[:100]
+    assert transcript_texts(admin_client.get(f"{address}?after=200")) == expected[200:]
+    assert transcript_texts(admin_client.get(f"{address}?at=130")) == expected[79:179]
     for response, older, newer in ((first, False, True), (middle, True, True), (newest, True, False)):
         assert ('rel="prev"' in response.text, 'rel="next"' in response.text) == (older, newer)
 
 
 def test_queries_do_not_grow_with_branches_edits_and_summaries(admin_client, django_assert_num_queries) -> None:
-    root = page("session_transcript", forked())
+    root = page("session_transcript", session_with_draft())
     for depth in range(12):
         deeper(depth, "draft" if depth == 0 else f"deep-{depth - 1}")
-        address = page("session_transcript", branch(f"deep-{depth}"))
-        with django_assert_num_queries(7):
-            assert texts(admin_client.get(address))[-1] == f"at depth {depth}"
+        address = page("session_transcript", branch_row(f"deep-{depth}"))
+        with django_assert_num_queries(8):
+            assert transcript_texts(admin_client.get(address))[-1] == f"at depth {depth}"
     conversation("k", "acme").switch("deep-11")
-    with django_assert_num_queries(7):
-        assert len(texts(admin_client.get(root))) == 15
+    with django_assert_num_queries(8):
+        assert len(transcript_texts(admin_client.get(root))) == 15
 
 
 def deeper(depth: int, parent: str) -> None:
@@ -129,15 +129,13 @@ def deeper(depth: int, parent: str) -> None:
     chat = conversation("k", "acme", branch=f"deep-{depth}")
     chat.append(Message.user(f"at depth {depth}"))
     chat.edit(depth + 1, f"edited at {depth}")
-    summarised(branch(f"deep-{depth}"), depth + 1)
+    summarised(branch_row(f"deep-{depth}"), depth + 1)
 
 
-def test_queries_do_not_grow_with_conversations_that_a_branch_speaks_for(
-    admin_client, django_assert_num_queries
-) -> None:
+def test_queries_do_not_grow_with_conversations_on_another_branch(admin_client, django_assert_num_queries) -> None:
     for size in (1, 5):
         for number in range(size):
-            chat = conversation(talk(f"{size}-{number}").key, "acme")
+            chat = conversation(stored_session(f"{size}-{number}").key, "acme")
             chat.fork("b")
             chat.switch("b")
         with django_assert_num_queries(5):
@@ -146,11 +144,11 @@ def test_queries_do_not_grow_with_conversations_that_a_branch_speaks_for(
 
 @pytest.mark.parametrize("main", [True, False])
 def test_a_lineage_may_be_very_deep(main: bool, admin_client) -> None:
-    """A conversation whose every answer was given anew has a branch for each."""
-    root, parent, rows = forked(at=0), branch("draft"), []
+    """A conversation in which each answer was regenerated has a branch for each."""
+    root, parent, rows = session_with_draft(at=0), branch_row("draft"), []
     for seq in range(2, 1203):
         names = {"workspace": root.workspace, "key": "k", "branch": f"b{seq}", "parent": parent, "fork_seq": seq - 1}
-        times = {"created_at": root.created_at, "updated_at": root.updated_at}
+        times = dict.fromkeys(("created_at", "updated_at", "active_at", "listed_at"), root.created_at)
         parent = Session(**names, **times, last_seq=seq, message_count=seq)
         rows.append(parent)
     Session.objects.bulk_create(rows)
@@ -160,8 +158,8 @@ def test_a_lineage_may_be_very_deep(main: bool, admin_client) -> None:
         for row in rows
     )
     response = admin_client.get(page("session_main" if main else "session_transcript", root if main else parent))
-    assert texts(response)[-1] == ("k says 3" if main else "said 1202")
-    assert main or len(texts(response)) == 100
+    assert transcript_texts(response)[-1] == ("k says 3" if main else "said 1202")
+    assert main or len(transcript_texts(response)) == 100
 
 
 def summarised(session: Session, last: int, text: str = "in short", model: str = "") -> None:
@@ -169,9 +167,9 @@ def summarised(session: Session, last: int, text: str = "in short", model: str =
     Summary.objects.create(workspace=session.workspace, session=session, first_seq=1, last_seq=last, **said)
 
 
-def test_long_lists_of_branches_are_cut_and_keep_what_speaks(admin_client, monkeypatch) -> None:
-    monkeypatch.setattr("chat_memory.admin.sessions.LISTED", 4)
-    session = talk("k")
+def test_long_lists_of_branches_are_cut_and_keep_the_current_one(admin_client, monkeypatch) -> None:
+    monkeypatch.setattr("chat_memory.admin.pages.transcript.LISTED", 4)
+    session = stored_session("k")
     for number in range(9):
         conversation("k", "acme").fork(f"b{number}")
     conversation("k", "acme").switch("b2")
@@ -182,14 +180,15 @@ def test_long_lists_of_branches_are_cut_and_keep_what_speaks(admin_client, monke
 
 
 def test_former_texts_are_shown_with_their_message(admin_client) -> None:
-    session = forked()
+    session = session_with_draft()
     chat = conversation("k", "acme", branch="draft")
     for text in ("second", "third"):
         chat.edit(1, text)
     chat.edit(3, [{"type": "text", "text": "parts"}, {"type": "odd", "n": 1}])
     chat.edit(3, "text again")
     shared, own = (
-        admin_client.get(page("session_transcript", row)).text.split("<article ") for row in (session, branch("draft"))
+        admin_client.get(page("session_transcript", row)).text.split("<article ")
+        for row in (session, branch_row("draft"))
     )
     for articles in (shared, own):
         first = articles[1]
@@ -205,7 +204,7 @@ def test_former_texts_are_shown_with_their_message(admin_client) -> None:
 
 
 def test_long_former_text_is_cut_and_whole_on_the_page_of_its_message(admin_client) -> None:
-    session = talk("k", size=1)
+    session = stored_session("k", size=1)
     chat = conversation("k", "acme")
     chat.edit(1, "x" * 30_000 + "the end")
     chat.edit(1, "short")
@@ -217,12 +216,12 @@ def test_long_former_text_is_cut_and_whole_on_the_page_of_its_message(admin_clie
 
 @pytest.mark.django_db(transaction=True)
 def test_summaries_are_listed_with_what_they_cover(admin_client) -> None:
-    session = forked(at=3)
+    session = session_with_draft(at=3)
     chat = conversation("k", "acme")
     chat.summarize(lambda messages: "in short 2", keep=2, model="little-model")
     chat.summarize(lambda messages: "in short 1", keep=1, model="little-model")
     conversation("k", "acme", branch="draft").summarize(lambda messages: "of the draft", keep=0)
-    main, draft = (admin_client.get(page("session_transcript", row)).text for row in (session, branch("draft")))
+    main, draft = (admin_client.get(page("session_transcript", row)).text for row in (session, branch_row("draft")))
     assert re.findall(r">(in short \d|of the draft)</div>", main) == ["in short 1", "in short 2"]
     assert re.findall(r">(in short \d|of the draft)</div>", draft) == ["of the draft", "in short 1", "in short 2"]
     assert "Messages 1 to 2 " in main
@@ -232,19 +231,19 @@ def test_summaries_are_listed_with_what_they_cover(admin_client) -> None:
 
 
 def test_claims_and_summaries_of_what_is_not_shown_are_not_listed(admin_client) -> None:
-    session = forked(at=1)
+    session = session_with_draft(at=1)
     summarised(session, 2, "beyond the fork")
     Summary.objects.create(
         workspace=session.workspace, session=session, first_seq=1, last_seq=1, created_at=session.created_at
     )
-    assert "cm-summaries" not in admin_client.get(page("session_transcript", branch("draft"))).text
+    assert "cm-summaries" not in admin_client.get(page("session_transcript", branch_row("draft"))).text
     assert admin_client.get(page("session_transcript", session)).text.count("cm-json") == 1
 
 
 @pytest.fixture
 def hostile() -> list[Session]:
-    """Names, former texts and summaries that try to become markup; another branch speaks."""
-    session = talk("k", size=2)
+    """Names, former texts and summaries that try to become markup, on a branch that is current."""
+    session = stored_session("k", size=2)
     chat = conversation("k", "acme")
     chat.fork(HOSTILE)
     chat.edit(1, HOSTILE)
@@ -253,7 +252,7 @@ def hostile() -> list[Session]:
     summarised(session, 2, HOSTILE, HOSTILE)
     conversation("k", "acme", branch=HOSTILE).append(Message.user(json.dumps([HOSTILE])))
     chat.switch(HOSTILE)
-    return [session, branch(HOSTILE)]
+    return [session, branch_row(HOSTILE)]
 
 
 def test_everything_is_escaped_and_nothing_is_inline(hostile: list[Session], admin_client) -> None:
@@ -273,8 +272,8 @@ def test_everything_is_escaped_and_nothing_is_inline(hostile: list[Session], adm
 
 def test_a_branch_is_read_and_left_alone(admin_client) -> None:
     """Its title and the like are the conversation's, and it goes with it."""
-    forked()
-    row = branch("draft")
+    session_with_draft()
+    row = branch_row("draft")
     form = {"title": "forged", "tags": "x", "metadata": '{"a": 1}'}
     shown = admin_client.get(page("session_change", row))
     assert shown.status_code == 200
@@ -287,8 +286,8 @@ def test_a_branch_is_read_and_left_alone(admin_client) -> None:
     assert Session.objects.filter(branch="draft").exists()
 
 
-def test_an_edit_of_a_conversation_that_a_branch_speaks_for_moves_what_speaks(admin_client) -> None:
-    session = forked()
+def test_an_edit_of_a_conversation_moves_its_current_branch(admin_client) -> None:
+    session = session_with_draft()
     conversation("k", "acme").switch("draft")
     before = conversation("k", "acme").session()
     form = {"title": "New", "tags": "", "metadata": "{}"}
@@ -302,7 +301,7 @@ def test_an_edit_of_a_conversation_that_a_branch_speaks_for_moves_what_speaks(ad
 
 def test_deletion_takes_the_branches(admin_client) -> None:
     """The question before it counts every message once, whichever branches show it."""
-    session, other = forked(), talk("other", size=2)
+    session, other = session_with_draft(), stored_session("other", size=2)
     conversation("k", "acme", branch="draft").fork("deeper")
     conversation("k", "acme").switch("draft")
     shown = admin_client.get(page("session_delete", session)).text
@@ -316,9 +315,9 @@ def test_deletion_takes_the_branches(admin_client) -> None:
     assert not MessageRow.objects.exists()
 
 
-def test_lists_speak_of_conversations_and_count_what_speaks(admin_client) -> None:
-    forked()
-    talk("long", size=4)
+def test_lists_hold_conversations_and_count_their_current_branch(admin_client) -> None:
+    session_with_draft()
+    stored_session("long", size=4)
     chat = conversation("k", "acme")
     chat.switch("draft")
     chat.append(*(Message.user(str(number)) for number in range(4)))
@@ -332,15 +331,18 @@ def test_lists_speak_of_conversations_and_count_what_speaks(admin_client) -> Non
 
 
 def test_a_message_leads_to_its_own_branch(admin_client) -> None:
-    """Whichever branch speaks: elsewhere its position is another message's."""
-    session = forked()
+    """Whichever branch is current: elsewhere its position is another message's."""
+    session = session_with_draft()
     conversation("k", "acme").switch("draft")
-    for row, name, text in ((session, "session_main", "k says 3"), (branch("draft"), "session_transcript", "drafted")):
+    for row, name, text in (
+        (session, "session_main", "k says 3"),
+        (branch_row("draft"), "session_transcript", "drafted"),
+    ):
         message = MessageRow.objects.get(session=row, seq=3)
         address = f"{page(name, row)}?at=3#m3"
         assert f'href="{address}"' in admin_client.get(page("message_change", message)).text
         assert f'href="{address}"' in admin_client.get(page("message_changelist")).text
-        assert texts(admin_client.get(address))[-1] == text
+        assert transcript_texts(admin_client.get(address))[-1] == text
     assert "branch draft, message 3" in admin_client.get(page("message_changelist")).text
 
 
@@ -361,7 +363,9 @@ def worlds() -> dict[str, Session]:
 
 
 @pytest.mark.parametrize(("role", "seen"), [("member", {"acme k"}), ("reader", {"acme k", "acme theirs"})])
-def test_branches_are_shown_to_whom_the_conversation_is(role: str, seen: set[str], worlds: dict[str, Session]) -> None:
+def test_branches_are_shown_to_all_who_may_see_the_conversation(
+    role: str, seen: set[str], worlds: dict[str, Session]
+) -> None:
     me = worlds["acme k"].workspace.members.get()
     me.role = role
     me.save()
@@ -372,7 +376,7 @@ def test_branches_are_shown_to_whom_the_conversation_is(role: str, seen: set[str
             assert (response.status_code == 200) is (name in seen), address
             assert name in seen or "drafted" not in response.text
     own = client.get(page("session_transcript", worlds["acme k"]))
-    assert texts(own) == ["acme k shared", "acme k drafted"]
+    assert transcript_texts(own) == ["acme k shared", "acme k drafted"]
     listed = client.get(page("message_changelist")).context["cl"].result_list
     assert {str(message.content) for message in MessageRow.objects.filter(pk__in=[each.pk for each in listed])} == {
         f"{name} {said}" for name in seen for said in ("shared", "drafted")

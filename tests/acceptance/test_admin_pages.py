@@ -10,7 +10,7 @@ from django.db import connection
 
 from chat_memory.models import Session, Workspace, WorkspaceMember
 from chat_memory.storage.tenancy import spans_workspaces
-from tests.acceptance.admin_world import first_message, member, page, signed_in, staff, talk, user
+from tests.acceptance.admin_world import first_message, member, page, signed_in, staff, stored_session, user
 
 pytestmark = pytest.mark.django_db
 
@@ -33,8 +33,8 @@ ADD_PAGES = {"workspace_add": 200, "workspacemember_add": 200, "session_add": 40
 
 
 @pytest.fixture
-def session() -> Session:
-    session = talk("first", size=5)
+def first_session() -> Session:
+    session = stored_session("first", size=5)
     WorkspaceMember.objects.create(workspace=session.workspace, user=user("somebody"))
     return session
 
@@ -49,8 +49,8 @@ def people() -> dict[str, User]:
 
 @pytest.mark.parametrize("name", READ_PAGES)
 @pytest.mark.parametrize(("who", "status"), [("superuser", 200), ("staff", 200), ("nobody", 302)])
-def test_pages_answer_by_role(name: str, who: str, status: int, session: Session) -> None:
-    response = signed_in(people()[who]).get(page(name, READ_PAGES[name](session)))
+def test_pages_answer_by_role(name: str, who: str, status: int, first_session: Session) -> None:
+    response = signed_in(people()[who]).get(page(name, READ_PAGES[name](first_session)))
     assert response.status_code == status
     assert status == 200 or response.headers["Location"].startswith("/admin/login/")
 
@@ -61,27 +61,27 @@ def test_sessions_and_messages_are_not_added_by_hand(name: str, status: int, adm
 
 
 @pytest.mark.parametrize("name", READ_PAGES)
-def test_staff_without_permissions_sees_nothing(name: str, session: Session) -> None:
+def test_staff_without_permissions_sees_nothing(name: str, first_session: Session) -> None:
     somebody = staff("without", actions=())
-    WorkspaceMember.objects.create(workspace=session.workspace, user=somebody, role="admin")
-    assert signed_in(somebody).get(page(name, READ_PAGES[name](session))).status_code == 403
+    WorkspaceMember.objects.create(workspace=first_session.workspace, user=somebody, role="admin")
+    assert signed_in(somebody).get(page(name, READ_PAGES[name](first_session))).status_code == 403
 
 
-def test_the_text_of_messages_takes_the_permission_for_messages(session: Session) -> None:
+def test_the_text_of_messages_takes_the_permission_for_messages(first_session: Session) -> None:
     somebody = staff("sessions-only", models=("session",))
-    WorkspaceMember.objects.create(workspace=session.workspace, user=somebody, role="admin")
+    WorkspaceMember.objects.create(workspace=first_session.workspace, user=somebody, role="admin")
     client = signed_in(somebody)
-    assert client.get(page("session_transcript", session)).status_code == 403
-    for name, row in (("session_changelist", None), ("session_change", session)):
+    assert client.get(page("session_transcript", first_session)).status_code == 403
+    for name, row in (("session_changelist", None), ("session_change", first_session)):
         response = client.get(page(name, row))
         assert response.status_code == 200
         assert "/transcript/" not in response.text
 
 
 @pytest.mark.parametrize("name", READ_PAGES)
-def test_pages_hold_no_inline_script_or_style(name: str, session: Session, admin_client) -> None:
+def test_pages_hold_no_inline_script_or_style(name: str, first_session: Session, admin_client) -> None:
     """Such a page works under a Content-Security-Policy of ``default-src 'self'``."""
-    html = admin_client.get(page(name, READ_PAGES[name](session))).text
+    html = admin_client.get(page(name, READ_PAGES[name](first_session))).text
     scripts = re.findall(r"<script(?![^>]*(?:\bsrc=|type=\"application/json\"))[^>]*>", html)
     assert scripts == []
     assert "<style" not in html
@@ -90,7 +90,7 @@ def test_pages_hold_no_inline_script_or_style(name: str, session: Session, admin
 
 @pytest.mark.parametrize("name", READ_PAGES)
 @pytest.mark.parametrize("who", ["superuser", "staff"])
-def test_every_query_over_sessions_and_messages_is_inside_the_named_door(name: str, who: str, session: Session) -> None:
+def test_every_query_is_inside_the_named_door(name: str, who: str, first_session: Session) -> None:
     """DESIGN section 4, tenancy: work across workspaces runs inside one named context manager."""
     outside: list[str] = []
 
@@ -100,7 +100,7 @@ def test_every_query_over_sessions_and_messages_is_inside_the_named_door(name: s
         return execute(sql, params, many, context)
 
     client = signed_in(people()[who])
-    address = page(name, READ_PAGES[name](session))
+    address = page(name, READ_PAGES[name](first_session))
     with connection.execute_wrapper(watch):
         assert client.get(address).status_code == 200
     assert outside == []
@@ -116,14 +116,14 @@ def test_queries_do_not_grow_with_the_rows(
 ) -> None:
     """Staff costs three more: the user's permissions, the groups' and the memberships."""
     owners = [user(f"owner-{number}") for number in range(12)]
-    sessions = [talk(f"talk-{number}", size=12, user=owner) for number, owner in enumerate(owners)]
+    sessions = [stored_session(f"talk-{number}", size=12, user=owner) for number, owner in enumerate(owners)]
     client = signed_in(people()[who])
     with django_assert_max_num_queries(most + more):
         client.get(page(name, sessions[0] if name == "session_transcript" else None))
 
 
 def test_lists_never_count_a_table(admin_client, django_assert_max_num_queries) -> None:
-    talk("long", size=300)
+    stored_session("long", size=300)
     for name in ("session_changelist", "message_changelist"):
         with django_assert_max_num_queries(6) as queries:
             assert admin_client.get(page(name) + "?p=2").status_code in {200, 302}
@@ -132,7 +132,7 @@ def test_lists_never_count_a_table(admin_client, django_assert_max_num_queries) 
 
 def test_lists_name_what_a_row_is_about(admin_client) -> None:
     """Few columns, so that none is cut off: title, key and status are one, conversation and workspace another."""
-    session = talk("support-42", size=2)
+    session = stored_session("support-42", size=2)
     session.history().update(title="Rye <bread>", pinned=True)
     row = admin_client.get(page("session_changelist")).text.split("<tbody>")[1]
     for text in ("Rye &lt;bread&gt;", ">support-42<", ">pinned<", "2 messages", "acme"):
@@ -147,7 +147,7 @@ def test_lists_name_what_a_row_is_about(admin_client) -> None:
 
 def test_sessions_are_sorted_by_key(admin_client) -> None:
     for key in ("b", "a", "c"):
-        talk(key)
+        stored_session(key)
     listed = [
         session.key for session in admin_client.get(page("session_changelist") + "?o=1").context["cl"].result_list
     ]
@@ -155,27 +155,28 @@ def test_sessions_are_sorted_by_key(admin_client) -> None:
 
 
 def test_message_is_named_by_its_place_and_its_state_is_explained(admin_client) -> None:
-    message = first_message(talk("support-42"))
+    message = first_message(stored_session("support-42"))
     text = admin_client.get(page("message_change", message)).text
     assert "<h2>support-42 says 1, message 1</h2>" in text
     assert "Message 1 (user)" in text
-    assert "A turn is a user message and all that follows" in text
-    for state in ("complete", "streaming", "failed"):
-        assert state in text
+    assert "A turn is a user message and everything after it" in text
+    assert "complete for every message that is stored in one call" in text
+    for state in ("streaming", "failed"):  # no message comes into them yet
+        assert state not in text
 
 
 def test_a_list_says_that_it_is_cut(admin_client, monkeypatch) -> None:
     monkeypatch.setattr("chat_memory.admin.base.NearPaginator.ceiling", 60)
-    talk("long", size=61)
+    stored_session("long", size=61)
     text = admin_client.get(page("message_changelist")).text
     assert "Only the first 60 are listed" in text
     assert "Only the first" not in admin_client.get(page("session_changelist")).text
 
 
 def test_search_in_messages_looks_at_the_newest_alone(admin_client, monkeypatch) -> None:
-    monkeypatch.setattr("chat_memory.admin.messages.SEARCHED", 10)
-    talk("old", size=3)
-    talk("new", size=10)
+    monkeypatch.setattr("chat_memory.admin.pages.messages.SEARCHED", 10)
+    stored_session("old", size=3)
+    stored_session("new", size=10)
     assert admin_client.get(page("message_changelist") + "?q=new+says+10").context["cl"].result_count == 1
     assert admin_client.get(page("message_changelist") + "?q=old").context["cl"].result_count == 0
     old = Session.objects.get(key="old")

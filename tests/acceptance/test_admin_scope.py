@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from chat_memory.models import Session, Workspace, WorkspaceMember
-from tests.acceptance.admin_world import first_message, keys_listed, member, page, signed_in, staff, talk
+from tests.acceptance.admin_world import first_message, keys_listed, member, page, signed_in, staff, stored_session
 
 pytestmark = pytest.mark.django_db
 
@@ -17,16 +17,16 @@ def _conversations() -> None:
     """One workspace with the own and a foreign conversation of each role, and one of strangers."""
     Workspace.objects.create(slug="acme")
     for role in ROLES:
-        talk(f"own-{role}", user=member("acme", role))
-    talk("anybodys", user="somebody else")
-    talk("secret", "globex")
+        stored_session(f"own-{role}", user=member("acme", role))
+    stored_session("anybodys", user="somebody else")
+    stored_session("secret", "globex")
 
 
 def client_as(role: str):
     return signed_in(WorkspaceMember.objects.get(workspace__slug="acme", role=role).user)
 
 
-def session(key: str) -> Session:
+def session_of(key: str) -> Session:
     return Session.objects.get(key=key)
 
 
@@ -50,17 +50,17 @@ def test_lists_show_what_the_role_reads(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("name", ["session_change", "session_delete", "session_history", "session_transcript"])
 def test_a_session_out_of_sight_is_not_there(role: str, name: str) -> None:
-    response = client_as(role).get(page(name, session("secret")))
+    response = client_as(role).get(page(name, session_of("secret")))
     assert response.status_code in {302, 403, 404}
     assert "secret says" not in response.text
     if role == "member":
-        assert client_as(role).get(page(name, session("anybodys"))).status_code in {302, 403, 404}
+        assert client_as(role).get(page(name, session_of("anybodys"))).status_code in {302, 403, 404}
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_message_and_a_workspace_out_of_sight_are_not_there(role: str) -> None:
     client = client_as(role)
-    assert client.get(page("message_change", first_message(session("secret")))).status_code == 302
+    assert client.get(page("message_change", first_message(session_of("secret")))).status_code == 302
     globex = Workspace.objects.get(slug="globex")
     for name in ("workspace_change", "workspace_delete", "workspace_history"):
         assert client.get(page(name, globex)).status_code in {302, 403}
@@ -69,7 +69,7 @@ def test_a_message_and_a_workspace_out_of_sight_are_not_there(role: str) -> None
 @pytest.mark.parametrize("role", ROLES)
 def test_only_roles_that_write_may_edit(role: str) -> None:
     for key, allowed in ((f"own-{role}", role != "reader"), ("anybodys", role in WRITERS), ("secret", False)):
-        row = session(key)
+        row = session_of(key)
         client_as(role).post(page("session_change", row), {"title": "New", "tags": "", "metadata": "{}"})
         row.refresh_from_db()
         assert (row.title == "New") is allowed, key
@@ -78,7 +78,7 @@ def test_only_roles_that_write_may_edit(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_an_admin_deletes_all_and_who_writes_the_own_ones(role: str) -> None:
     for key, allowed in ((f"own-{role}", role != "reader"), ("anybodys", role in ADMINS), ("secret", False)):
-        client_as(role).post(page("session_delete", session(key)), {"post": "yes"})
+        client_as(role).post(page("session_delete", session_of(key)), {"post": "yes"})
         assert Session.objects.filter(key=key).exists() is not allowed, key
 
 
@@ -127,7 +127,7 @@ def test_memberships_of_several_workspaces_add_up() -> None:
 
 def test_own_sessions_are_out_of_sight_without_a_membership() -> None:
     somebody = staff("left")
-    talk("old-own", user=somebody)
+    stored_session("old-own", user=somebody)
     assert keys_listed(signed_in(somebody)) == set()
 
 

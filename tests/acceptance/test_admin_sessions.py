@@ -8,8 +8,9 @@ from django.contrib.admin import site
 from django.contrib.auth.models import User
 
 from chat_memory import Message, conversation
+from chat_memory.history.conversation import of_session
 from chat_memory.models import Message as MessageRow, Session, Workspace, WorkspaceMember
-from tests.acceptance.admin_world import page, talk, user
+from tests.acceptance.admin_world import page, stored_session, user
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +30,7 @@ def save(client, session: Session, **fields: str):
 
 
 def test_an_edit_moves_the_version(admin_client) -> None:
-    session = talk("edited")
+    session = stored_session("edited")
     response = save(
         admin_client,
         session,
@@ -52,7 +53,7 @@ def test_an_edit_moves_the_version(admin_client) -> None:
 
 
 def test_saving_what_was_shown_changes_nothing(admin_client) -> None:
-    session = talk("same")
+    session = stored_session("same")
     session.history().update(title="T", tags=["a b", "c"], metadata={"k": {"n": None}})
     before = Session.objects.get(pk=session.pk)
     form = admin_client.get(page("session_change", session)).context["adminform"].form
@@ -63,7 +64,7 @@ def test_saving_what_was_shown_changes_nothing(admin_client) -> None:
 
 def test_only_what_differs_is_written(admin_client) -> None:
     """Two people on one form do not undo each other's fields."""
-    session = talk("both")
+    session = stored_session("both")
     session.history().update(title="by the other")
     assert save(admin_client, session, title="by the other", tags="mine").status_code == 302
     after = Session.objects.get(pk=session.pk)
@@ -71,7 +72,7 @@ def test_only_what_differs_is_written(admin_client) -> None:
 
 
 def test_what_a_session_is_cannot_be_edited(admin_client) -> None:
-    session = talk("fixed")
+    session = stored_session("fixed")
     other = Workspace.objects.create(slug="other")
     forged = {"key": "new", "workspace": str(other.pk), "last_seq": "0", "version": "9", "user_key": "x", "branch": "b"}
     save(admin_client, session, title="New", **forged)
@@ -105,7 +106,7 @@ def test_what_a_session_is_cannot_be_edited(admin_client) -> None:
     ],
 )
 def test_bad_input_is_a_form_error(field: str, value: str, admin_client) -> None:
-    session = talk("kept")
+    session = stored_session("kept")
     response = save(admin_client, session, **{field: value})
     assert response.status_code == 200
     assert field.removesuffix("_0") in response.context["adminform"].form.errors
@@ -113,26 +114,25 @@ def test_bad_input_is_a_form_error(field: str, value: str, admin_client) -> None
 
 
 def test_every_error_shows_at_once_and_nothing_is_written(admin_client) -> None:
-    session = talk("kept")
+    session = stored_session("kept")
     response = save(admin_client, session, title="Fine", tags="x" * 101, metadata="[1]")
     assert set(response.context["adminform"].form.errors) == {"tags", "metadata"}
     assert Session.objects.get(pk=session.pk).title == "kept says 1"
 
 
 def test_a_session_deleted_meanwhile_is_not_found(admin_client, monkeypatch) -> None:
-    session = talk("racing")
-    check = Session.history
+    session = stored_session("racing")
 
-    def gone(self: Session):
-        Session.objects.filter(pk=self.pk).delete()
-        return check(self)
+    def gone(row: Session):
+        Session.objects.filter(pk=row.pk).delete()
+        return of_session(row)
 
-    monkeypatch.setattr(Session, "history", gone)
+    monkeypatch.setattr("chat_memory.admin.pages.sessions.of_session", gone)
     assert save(admin_client, session, title="Late").status_code == 404
 
 
 def test_deletion_takes_the_messages(admin_client) -> None:
-    session, other = talk("deleted", size=5), talk("left")
+    session, other = stored_session("deleted", size=5), stored_session("left")
     shown = admin_client.get(page("session_delete", session))
     assert "5 messages" in shown.text
     assert admin_client.post(page("session_delete", session), {"post": "yes"}).status_code == 302
@@ -141,8 +141,8 @@ def test_deletion_takes_the_messages(admin_client) -> None:
 
 
 def test_bulk_deletion_takes_the_messages(admin_client) -> None:
-    doomed = [talk(f"deleted-{number}", size=3) for number in range(3)]
-    left = talk("left")
+    doomed = [stored_session(f"deleted-{number}", size=3) for number in range(3)]
+    left = stored_session("left")
     form = {"action": "delete_selected", "_selected_action": [str(session.pk) for session in doomed]}
     assert "9" in admin_client.post(page("session_changelist"), form).text
     assert admin_client.post(page("session_changelist"), form | {"post": "yes"}).status_code == 302
@@ -151,7 +151,7 @@ def test_bulk_deletion_takes_the_messages(admin_client) -> None:
 
 
 def test_the_question_before_a_deletion_reads_no_messages(admin_client, django_assert_max_num_queries) -> None:
-    session = talk("long", size=200)
+    session = stored_session("long", size=200)
     with django_assert_max_num_queries(6) as queries:
         assert admin_client.get(page("session_delete", session)).status_code == 200
     assert not [query for query in queries if 'FROM "chat_memory_message"' in query["sql"]]
@@ -164,7 +164,7 @@ def test_nothing_is_added_by_a_forged_post(name: str, admin_client) -> None:
 
 @pytest.mark.parametrize("name", ["message_change", "message_delete"])
 def test_a_message_is_neither_changed_nor_deleted(name: str, admin_client) -> None:
-    talk("kept", size=1)
+    stored_session("kept", size=1)
     message = MessageRow.objects.get()
     assert admin_client.post(page(name, message), {"content": "forged", "post": "yes"}).status_code == 403
     form = {"action": "delete_selected", "_selected_action": [str(message.pk)], "post": "yes"}
@@ -173,7 +173,7 @@ def test_a_message_is_neither_changed_nor_deleted(name: str, admin_client) -> No
 
 
 def test_a_workspace_goes_with_everything_in_it(admin_client) -> None:
-    doomed, left = talk("a", "doomed", size=4), talk("b", "left")
+    doomed, left = stored_session("a", "doomed", size=4), stored_session("b", "left")
     WorkspaceMember.objects.create(workspace=doomed.workspace, user=user("somebody"))
     assert "doomed" in admin_client.get(page("workspace_delete", doomed.workspace)).text
     assert admin_client.post(page("workspace_delete", doomed.workspace), {"post": "yes"}).status_code == 302
@@ -185,9 +185,9 @@ def test_a_workspace_goes_with_everything_in_it(admin_client) -> None:
 
 
 def test_what_is_deleted_softly_is_shown_and_left_alone(admin_client) -> None:
-    session = talk("hidden")
+    session = stored_session("hidden")
     Session.objects.filter(pk=session.pk).update(deleted_at=session.updated_at)
-    assert "hidden" in admin_client.get(page("session_changelist") + "?status=deleted").text
+    assert "hidden" in admin_client.get(page("session_changelist")).text
     assert "hidden says 1" in admin_client.get(page("session_transcript", session)).text
     assert save(admin_client, session, title="New").status_code == 403
     assert admin_client.post(page("session_delete", session), {"post": "yes"}).status_code == 403
@@ -242,17 +242,32 @@ def test_a_workspace_with_bad_fields_is_a_form_error(field: str, value: str, adm
     ],
 )
 def test_sessions_are_found(query: str, found: set[str], admin_client) -> None:
-    talk("key-a")
-    archived = talk("key-b").history().append(Message.user("more")).messages[0].created_at
+    stored_session("key-a")
+    archived = stored_session("key-b").history().append(Message.user("more")).messages[0].created_at
     conversation("key-b", "acme").update(title="Lost parcel", archived_at=archived)
-    talk("key-c", "globex", user="customer-7").history().update(pinned=True)
+    stored_session("key-c", "globex", user="customer-7").history().update(pinned=True)
     rows = admin_client.get(page("session_changelist") + query).context["cl"].result_list
     assert {session.key for session in rows} == found
 
 
 def test_the_newest_session_comes_first(admin_client) -> None:
     for key in ("first", "second", "third"):
-        talk(key)
+        stored_session(key)
     conversation("first", "acme").append(Message.user("again"))
     rows = admin_client.get(page("session_changelist")).context["cl"].result_list
     assert [session.key for session in rows] == ["first", "third", "second"]
+
+
+@pytest.mark.parametrize(
+    ("query", "listed"), [("?o=3", ["second", "third", "first"]), ("?o=-3", ["first", "third", "second"])]
+)
+def test_last_activity_orders_exactly_and_other_changes_do_not(query: str, listed: list[str], admin_client) -> None:
+    """All of them were active within ACTIVITY_GRAIN, so that the indexed copy alone would not tell."""
+    for key in ("first", "second", "third"):
+        stored_session(key)
+    conversation("first", "acme").append(Message.user("again"))
+    conversation("second", "acme").update(title="New", pinned=True)
+    conversation("third", "acme").clear()
+    response = admin_client.get(page("session_changelist") + query)
+    assert [session.key for session in response.context["cl"].result_list] == listed
+    assert "Last active" in response.text

@@ -11,40 +11,40 @@ import pytest
 
 from chat_memory import Message, conversation
 from chat_memory.models import Message as MessageRow, Session
-from tests.acceptance.admin_world import page, talk
+from tests.acceptance.admin_world import page, stored_session
 
 pytestmark = pytest.mark.django_db
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>' onmouseover='x"
 
 
-def stored(*messages: Message, key: str = "talk", **names) -> Session:
+def session_with(*messages: Message, key: str = "talk", **names) -> Session:
     conversation(key, "acme", **names).append(*messages)
     return Session.objects.get(key=key)
 
 
-def positions(response) -> list[int]:
+def positions_on_page(response) -> list[int]:
     """The positions a page shows, in its order."""
     return [int(seq) for seq in re.findall(r'<article [^>]*id="m(\d+)"', response.text)]
 
 
-def call(name: str, arguments: str, call_id: str = "call_1") -> dict:
+def tool_call(name: str, arguments: str, call_id: str = "call_1") -> dict:
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def test_a_conversation_is_readable(admin_client) -> None:
-    session = stored(
+    session = session_with(
         Message.system("Be kind.", created_at=datetime(2026, 3, 1, 9, tzinfo=UTC)),
         Message.user(
             "Weather?", name="Ana", metadata={"channel": "web"}, created_at=datetime(2026, 3, 2, 9, tzinfo=UTC)
         ),
-        Message.assistant(tool_calls=[call("forecast", '{"city":"K\\u00f6ln","days":1.50}')]),
+        Message.assistant(tool_calls=[tool_call("forecast", '{"city":"K\\u00f6ln","days":1.50}')]),
         Message.tool('{"sky":"clear"}', tool_call_id="call_1"),
         Message.assistant("Clear & dry."),
         user="customer-9",
     )
     response = admin_client.get(page("session_transcript", session))
-    assert positions(response) == [1, 2, 3, 4, 5]
+    assert positions_on_page(response) == [1, 2, 3, 4, 5]
     for text in ("system", "Be kind.", "Ana", "customer-9", "forecast", "Clear &amp; dry.", "March 1, 2026"):
         assert text in response.text
     assert "&quot;city&quot;: &quot;Köln&quot;,\n  &quot;days&quot;: 1.50" in response.text
@@ -57,9 +57,9 @@ def test_a_conversation_is_readable(admin_client) -> None:
 
 
 def test_everything_is_escaped(admin_client) -> None:
-    session = stored(
+    session = session_with(
         Message.user(HOSTILE, name=HOSTILE, metadata={HOSTILE: HOSTILE}, id=HOSTILE),
-        Message.assistant(HOSTILE, tool_calls=[call(HOSTILE, HOSTILE, HOSTILE), {HOSTILE: HOSTILE}]),
+        Message.assistant(HOSTILE, tool_calls=[tool_call(HOSTILE, HOSTILE, HOSTILE), {HOSTILE: HOSTILE}]),
         Message.tool(json.dumps([HOSTILE]), tool_call_id=HOSTILE, name=HOSTILE),
         Message.user([{"type": HOSTILE, "text": HOSTILE}, {"type": "text", "text": HOSTILE}]),
         key=HOSTILE,
@@ -92,7 +92,7 @@ def test_everything_is_escaped(admin_client) -> None:
     ],
 )
 def test_images_are_named_and_never_fetched(address: str, shown: str, admin_client) -> None:
-    session = stored(Message.user([{"type": "image_url", "image_url": {"url": address}}]))
+    session = session_with(Message.user([{"type": "image_url", "image_url": {"url": address}}]))
     text = admin_client.get(page("session_transcript", session)).text
     assert shown in text
     assert "<img" not in text
@@ -113,23 +113,23 @@ def test_images_are_named_and_never_fetched(address: str, shown: str, admin_clie
     ],
 )
 def test_odd_content_is_shown_somehow(content, admin_client) -> None:
-    session = stored(Message.user(content))
-    assert positions(admin_client.get(page("session_transcript", session))) == [1]
+    session = session_with(Message.user(content))
+    assert positions_on_page(admin_client.get(page("session_transcript", session))) == [1]
 
 
 @pytest.mark.parametrize(
     "tool_call", [{}, {"function": None}, {"function": "f"}, {"name": 1, "args": [1]}, {"id": {}, "input": None}]
 )
 def test_odd_tool_calls_are_shown_somehow(tool_call, admin_client) -> None:
-    session = stored(Message.assistant(tool_calls=[tool_call]))
-    assert positions(admin_client.get(page("session_transcript", session))) == [1]
+    session = session_with(Message.assistant(tool_calls=[tool_call]))
+    assert positions_on_page(admin_client.get(page("session_transcript", session))) == [1]
 
 
 @pytest.mark.parametrize("result", ["[" * 5000, '{"a": NaN}', '{"a":' + "9" * 5000 + "}", "{not json", '["\\ud800"]'])
 def test_results_that_only_look_like_json_are_shown_as_they_are(result: str, admin_client) -> None:
-    session = stored(Message.tool(result))
+    session = session_with(Message.tool(result))
     response = admin_client.get(page("session_transcript", session))
-    assert positions(response) == [1]
+    assert positions_on_page(response) == [1]
     shown = re.search(r"<(?:pre|div)[^>]*(?:tabindex|cm-text)[^>]*>(.*?)</(?:pre|div)>", response.text, re.DOTALL)
     assert shown is not None
     assert "".join(unescape(shown[1]).split()) == "".join(result.split())
@@ -137,40 +137,40 @@ def test_results_that_only_look_like_json_are_shown_as_they_are(result: str, adm
 
 def test_pages_go_through_a_long_conversation_by_position(admin_client, django_assert_max_num_queries) -> None:
     """No message is skipped or shown twice, and a page costs the same wherever it is."""
-    address = page("session_transcript", talk("long", size=250))
+    address = page("session_transcript", stored_session("long", size=250))
     with django_assert_max_num_queries(7):
-        assert positions(admin_client.get(address)) == list(range(151, 251))
+        assert positions_on_page(admin_client.get(address)) == list(range(151, 251))
     middle = admin_client.get(f"{address}?before=151")
-    assert positions(middle) == list(range(51, 151))
+    assert positions_on_page(middle) == list(range(51, 151))
     assert "?before=51" in middle.text
     assert "?after=150" in middle.text
     first = admin_client.get(f"{address}?before=51")
-    assert positions(first) == list(range(1, 51))
+    assert positions_on_page(first) == list(range(1, 51))
     assert 'rel="prev"' not in first.text
-    assert positions(admin_client.get(f"{address}?after=0")) == list(range(1, 101))
+    assert positions_on_page(admin_client.get(f"{address}?after=0")) == list(range(1, 101))
     last = admin_client.get(f"{address}?after=200")
-    assert positions(last) == list(range(201, 251))
+    assert positions_on_page(last) == list(range(201, 251))
     assert 'rel="next"' not in last.text
 
 
 def test_a_message_is_shown_among_its_neighbours(admin_client) -> None:
-    response = admin_client.get(page("session_transcript", talk("long", size=250)) + "?at=120")
-    assert positions(response) == list(range(70, 170))
+    response = admin_client.get(page("session_transcript", stored_session("long", size=250)) + "?at=120")
+    assert positions_on_page(response) == list(range(70, 170))
     assert 'cm-user cm-at" id="m120"' in response.text
 
 
 @pytest.mark.parametrize("query", ["?before=x", "?after=-1", "?at=" + "9" * 40, "?before=²", "?at=%00"])
 def test_what_is_no_position_shows_the_newest(query: str, admin_client) -> None:
-    assert positions(admin_client.get(page("session_transcript", talk("short")) + query)) == [1, 2]
+    assert positions_on_page(admin_client.get(page("session_transcript", stored_session("short")) + query)) == [1, 2]
 
 
 def test_cleared_messages_stay_hidden(admin_client) -> None:
-    session = talk("cleared", size=3)
+    session = stored_session("cleared", size=3)
     chat = session.history()
     chat.clear()
-    assert positions(admin_client.get(page("session_transcript", session))) == []
+    assert positions_on_page(admin_client.get(page("session_transcript", session))) == []
     chat.append(Message.user("afresh"))
-    assert positions(admin_client.get(page("session_transcript", session))) == [4]
+    assert positions_on_page(admin_client.get(page("session_transcript", session))) == [4]
     assert admin_client.get(page("message_changelist")).context["cl"].result_count == 1
 
 
@@ -180,11 +180,11 @@ def test_cleared_messages_stay_hidden(admin_client) -> None:
         Message.user("x" * 30_000 + "the end"),
         Message.user([{"type": "text", "text": "x" * 30_000 + "the end"}]),
         Message.tool("[" + "1" * 29_998 + "]the end"),
-        Message.assistant(tool_calls=[call("f", "x" * 30_000 + "the end")]),
+        Message.assistant(tool_calls=[tool_call("f", "x" * 30_000 + "the end")]),
     ],
 )
 def test_a_very_long_text_is_cut_and_whole_on_its_own_page(message: Message, admin_client) -> None:
-    session = stored(message)
+    session = session_with(message)
     text = admin_client.get(page("session_transcript", session)).text
     row = MessageRow.objects.get()
     assert "the end" not in text
@@ -216,7 +216,7 @@ def frame(text: str, name: str) -> list[tuple[str, str]]:
 
 def test_breadcrumbs_and_tools_stand_where_this_django_has_them(admin_client) -> None:
     """Their markup differs from release to release."""
-    session = talk("short")
+    session = stored_session("short")
     transcript, form = (admin_client.get(page(f"session_{name}", session)).text for name in ("transcript", "change"))
     for name in ("breadcrumbs", "object-tools"):
         assert frame(form, name)
@@ -228,7 +228,7 @@ def test_breadcrumbs_and_tools_stand_where_this_django_has_them(admin_client) ->
 
 
 def test_an_unknown_session_is_not_found(admin_client) -> None:
-    session = talk("gone")
+    session = stored_session("gone")
     address = page("session_transcript", session)
     session.history().delete()
     assert admin_client.get(address).status_code == 404

@@ -105,7 +105,11 @@ def test_what_steers_a_model_needs_a_grant(role: str, grants, granted) -> None:
     for said in ("system", "tool", "function", "user", "assistant"):
         allowed = said in granted | {"user", "assistant"}
         batch = [SAID, {"role": said, "content": "x"}]
-        assert me.post(me.messages(session), batch).status_code == (201 if allowed else 403)
+        answer = me.post(me.messages(session), batch)
+        assert answer.status_code == (201 if allowed else 403)
+        if not allowed:
+            assert answer.json()["field"] == "messages[1].role"
+            assert me.post(me.messages(session), batch[1]).json()["field"] == "role"
     assert MessageRow.objects.count() == 2 * (2 + len(granted))
 
 
@@ -146,7 +150,7 @@ def test_everything_invisible_has_one_answer() -> None:
 
 
 def test_session_is_found_in_its_own_workspace_alone() -> None:
-    """Even by a member of both: the address says which tenant the caller speaks for."""
+    """Even by a member of both: the address says which tenant is meant."""
     me = caller("admin")
     elsewhere = stored("k", workspace="elsewhere", messages=1)
     WorkspaceMember.objects.create(workspace=elsewhere.workspace, user=me.user, role="admin")
@@ -154,7 +158,7 @@ def test_session_is_found_in_its_own_workspace_alone() -> None:
     assert set(calls(me, elsewhere).values()) == {404}
 
 
-def test_session_made_anew_under_its_key_is_another_one() -> None:
+def test_session_made_again_under_its_key_is_another_one() -> None:
     """Between looking a session up and reading it, it is deleted, and somebody else makes one of the same key."""
     for address in ("", "messages/", "messages/1/"):
         me = caller("member")

@@ -2,17 +2,22 @@
 
 import json
 import runpy
-from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.handlers.base import BaseHandler
 from django.db import connections
+from django.test import Client
 
 from chat_memory import Message, conversation
 from chat_memory.api import lookup, urls
-from chat_memory.models import Session
+from chat_memory.models import Session, WorkspaceMember
+from chat_memory.storage.listing import Cursor
 from tests.acceptance.api_support import Caller, caller, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
@@ -30,22 +35,58 @@ def test_lone_surrogate_in_the_name_of_a_member_is_named(at: str) -> None:
     assert Session.objects.count() == 1
 
 
-@pytest.mark.parametrize("backwards", [True, False])
+@pytest.mark.parametrize("direction", ["next", "previous"])
 @pytest.mark.parametrize(
     "moment",
     [
-        "9999-12-31T23:59:59-23:00",
-        "0001-01-01T00:00:00+23:00",
-        "9999-12-31T23:59:59Z",
-        "0001-01-01T00:00:00Z",
+        datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime.max.replace(tzinfo=UTC),
     ],
 )
-def test_forged_cursor_beyond_every_storable_time_is_refused(moment: str, backwards: bool) -> None:
+def test_forged_cursor_beyond_every_storable_time_is_refused(moment: datetime, direction: str) -> None:
     me = caller()
     stored()
-    cursor = urlsafe_b64encode(json.dumps([backwards, moment, str(uuid4())]).encode()).decode().rstrip("=")
-    answer = me.get(me.sessions, {"cursor": cursor})
-    assert (answer.status_code, answer.json()["field"]) == (400, "cursor")
+    for place in (str(Cursor(moment, uuid4())), f"{10**18 - 1}.{uuid4().hex}", f"-{10**18 - 1}.{uuid4().hex}"):
+        answer = me.get(me.sessions, {"cursor": f"{direction}.{place}"})
+        assert (answer.status_code, answer.json()["field"]) == (400, "cursor")
+
+
+class SlowBody(BytesIO):
+    """A body whose last byte comes after somebody's rights have ended."""
+
+    def __init__(self, body: bytes, end: Callable[[], object]) -> None:
+        super().__init__(body)
+        self.end = end
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.end()
+        return super().read(size)
+
+
+@pytest.mark.parametrize("method", ["append", "patch", "open", "fork"])
+@pytest.mark.parametrize("ended", ["membership", "user"])
+def test_rights_that_end_while_the_body_arrives_are_gone(method: str, ended: str) -> None:
+    """A slow client does not choose how long it keeps them."""
+    me, session = caller("admin"), stored(messages=1)
+    browser = Client()
+    browser.force_login(me.user)
+    ends = {
+        "membership": lambda: WorkspaceMember.objects.filter(user=me.user).delete(),
+        "user": lambda: get_user_model().objects.filter(pk=me.user.pk).update(is_active=False),
+    }
+    verb, address, body = {
+        "append": ("POST", me.messages(session), {"role": "user", "content": "late"}),
+        "patch": ("PATCH", me.session(session), {"title": "late"}),
+        "open": ("POST", me.sessions, {"key": "late"}),
+        "fork": ("POST", f"{me.session(session)}fork/", {"name": "late"}),
+    }[method]
+    raw = json.dumps(body).encode()
+    environ: dict[str, Any] = {"wsgi.input": SlowBody(raw, ends[ended]), "CONTENT_LENGTH": str(len(raw))}
+    answer = browser.generic(verb, address, content_type="application/json", **environ)
+    assert answer.status_code in {"membership": {404}, "user": {401, 403}}[ended]
+    assert Session.objects.count() == 1
+    assert (Session.objects.get().title, conversation("k", "acme").count()) == ("1", 1)
 
 
 @pytest.mark.parametrize("method", ["append", "patch", "delete", "get", "messages"])
@@ -84,7 +125,7 @@ def test_empty_id_is_refused_with_and_without_an_idempotency_key(headers: dict[s
     assert conversation("k", "acme").count() == 0
 
 
-def opened(me: Caller, **body: Any) -> Any:
+def open_session(me: Caller, **body: Any) -> Any:
     return me.post(me.sessions, body, **ONCE)
 
 
@@ -102,9 +143,9 @@ FIELDS: dict[str, Any] = {
 def test_same_idempotency_key_and_same_body_open_the_same_session(body: dict[str, Any]) -> None:
     """FEATURES E11: also after messages have come."""
     me = caller("writer")
-    first = opened(me, **body)
+    first = open_session(me, **body)
     Session.objects.get().history().append(Message.user("x"))
-    again = opened(me, **body)
+    again = open_session(me, **body)
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json()["id"] == again.json()["id"]
 
@@ -124,11 +165,13 @@ def test_same_idempotency_key_and_same_body_open_the_same_session(body: dict[str
 def test_same_idempotency_key_and_another_body_is_a_conflict(body: dict[str, Any], other: dict[str, Any]) -> None:
     """As for messages: the client must not take a session for the one it has just described."""
     me = caller("writer")
-    first = opened(me, **body)
+    first = open_session(me, **body)
     assert first.status_code == 201
-    answer = opened(me, **other)
+    answer = open_session(me, **other)
     assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
     assert answer.json()["field"] == "Idempotency-Key"
+    (differing,) = {"archived_at" if name == "archived" else name for name in body | other}
+    assert differing in answer.json()["detail"]
     assert me.get(me.session(first.json()["id"])).json() == first.json()
 
 

@@ -1,4 +1,4 @@
-"""Branches, forks and contexts through the API: what speaks is what is read, tagged and written, and nobody else's."""
+"""Branches, forks and contexts through the API: the current branch is read, tagged and written, and nobody else's."""
 
 from typing import Any
 from uuid import uuid4
@@ -9,6 +9,7 @@ from django.test import override_settings
 from chat_memory import Message, conversation
 from chat_memory.models import Session
 from tests.acceptance.api_support import Caller, caller, stored
+from tests.conversations import chat
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
 
@@ -16,16 +17,12 @@ HOSTILE = '"><script>alert(1)</script>/?&=#% ж'
 SAID = {"role": "user", "content": "said"}
 
 
-def chat(branch: str | None = None) -> Any:
-    return conversation("k", "acme", branch=branch)
-
-
 def on(branch: str, address: str) -> tuple[str, dict[str, str]]:
     """The arguments of a read on a branch."""
     return address, {"branch": branch}
 
 
-def contents(answer: Any) -> list[Any]:
+def listed_contents(answer: Any) -> list[Any]:
     return [message["content"] for message in answer.json()["results"]]
 
 
@@ -33,11 +30,11 @@ def fork(me: Caller, session: Any, **body: Any) -> Any:
     return me.post(f"{me.session(session)}fork/", body)
 
 
-def forked(at: int | None = None) -> tuple[Caller, Session]:
+def session_with_branch(at: int | None = None) -> tuple[Caller, Session]:
     """A conversation of three messages and a branch of it, with one of its own."""
     me, session = caller("admin"), stored(messages=3)
     chat().fork("draft", at)
-    chat("draft").append(Message.user("drafted", id="d"))
+    chat(branch="draft").append(Message.user("drafted", id="d"))
     return me, session
 
 
@@ -51,14 +48,14 @@ def test_a_fork_is_answered_by_the_branch() -> None:
     listed = me.get(f"{me.session(session)}branches/").json()
     assert [each["name"] for each in listed["results"]] == ["main", HOSTILE]
     assert (listed["results"][1], listed["next"], listed["previous"]) == (made, None, None)
-    assert contents(me.get(answer["Location"])) == ["1", "2"]
+    assert listed_contents(me.get(answer["Location"])) == ["1", "2"]
 
 
 def test_a_branch_is_forked_where_it_is_asked_for() -> None:
-    me, session = forked(at=1)
+    me, session = session_with_branch(at=1)
     answer = me.post(f"{me.session(session)}fork/?branch=draft", {"name": "deeper"})
     assert (answer.json()["parent"], answer.json()["fork_seq"]) == ("draft", 2)
-    assert contents(me.get(*on("deeper", me.messages(session)))) == ["1", "drafted"]
+    assert listed_contents(me.get(*on("deeper", me.messages(session)))) == ["1", "drafted"]
     assert fork(me, session, name="whole", at=None).json()["message_count"] == 3
 
 
@@ -70,7 +67,7 @@ def test_a_new_conversation_has_its_main_branch() -> None:
 
 @pytest.mark.parametrize("name", ["draft", "main"])
 def test_a_taken_name_is_a_conflict(name: str) -> None:
-    me, session = forked()
+    me, session = session_with_branch()
     answer = fork(me, session, name=name)
     assert (answer.status_code, answer.json()["code"]) == (409, "branch_exists")
     assert Session.objects.count() == 2
@@ -110,34 +107,34 @@ def test_half_a_character_in_a_name_is_refused() -> None:
 
 
 def test_a_reader_reads_branches_and_forks_none() -> None:
-    _admin, session = forked()
+    _admin, session = session_with_branch()
     me = caller("reader")
     assert fork(me, session, name="n").status_code == 403
     assert me.post(f"{me.messages(session)}?branch=draft", SAID).status_code == 403
-    assert contents(me.get(*on("draft", me.messages(session))))[-1] == "drafted"
+    assert listed_contents(me.get(*on("draft", me.messages(session))))[-1] == "drafted"
     assert me.get(f"{me.session(session)}branches/").status_code == 200
 
 
 def test_a_branch_is_read_and_appended_to_by_name() -> None:
-    me, session = forked(at=2)
+    me, session = session_with_branch(at=2)
     address = me.messages(session)
     answer = me.post(f"{address}?branch=draft", SAID)
     assert (answer.status_code, answer.json()["seq"]) == (201, 4)
     assert answer["Location"] == f"http://testserver{address}4/?branch=draft"
     assert me.get(answer["Location"]).json() == answer.json()
-    assert contents(me.get(*on("draft", address))) == ["1", "2", "drafted", "said"]
-    assert contents(me.get(address)) == contents(me.get(*on("main", address))) == ["1", "2", "3"]
+    assert listed_contents(me.get(*on("draft", address))) == ["1", "2", "drafted", "said"]
+    assert listed_contents(me.get(address)) == listed_contents(me.get(*on("main", address))) == ["1", "2", "3"]
 
 
 def test_pages_of_a_branch_keep_to_it() -> None:
     me, session = caller(), stored(messages=7)
     chat().fork("draft", 5)
-    chat("draft").append(*(Message.user(f"d{number}") for number in (6, 7, 8)))
+    chat(branch="draft").append(*(Message.user(f"d{number}") for number in (6, 7, 8)))
     found: list[Any] = []
     link, query = me.messages(session), {"branch": "draft", "page_size": "3"}
     while link:
         page = me.get(link, query)
-        found, link, query = contents(page) + found, page.json()["previous"], {}
+        found, link, query = listed_contents(page) + found, page.json()["previous"], {}
     assert found == ["1", "2", "3", "4", "5", "d6", "d7", "d8"]
 
 
@@ -146,7 +143,7 @@ def test_one_message_of_a_branch_by_position_and_by_id(message_id: str) -> None:
     me, session = caller(), stored()
     chat().append(Message.user("s", id="shared"))
     chat().fork("draft")
-    chat("draft").append(Message.user("drafted", id="d"))
+    chat(branch="draft").append(Message.user("drafted", id="d"))
     chat().append(Message.user("mine", id="m"))
     (found,) = me.get(me.messages(session), {"branch": "draft", "id": message_id}).json()["results"]
     assert found["id"] == message_id
@@ -157,17 +154,17 @@ def test_one_message_of_a_branch_by_position_and_by_id(message_id: str) -> None:
 
 @pytest.mark.parametrize("cache", ["off", "strict", "bounded"])
 @pytest.mark.django_db(transaction=True)
-def test_a_session_is_what_speaks(cache: str) -> None:
+def test_a_session_is_its_current_branch(cache: str) -> None:
     """Messages, counters, lists and appends follow the head; a named main stays what it was."""
-    me, session = forked(at=2)
+    me, session = session_with_branch(at=2)
     with override_settings(CHAT_MEMORY={"CACHE": cache, "CACHE_MAX_AGE": 60}):
         for _ in range(2):
-            assert contents(me.get(me.messages(session))) == ["1", "2", "3"]
+            assert listed_contents(me.get(me.messages(session))) == ["1", "2", "3"]
         chat().switch("draft")
         assert me.post(me.messages(session), SAID).json()["seq"] == 4
         for _ in range(2):
-            assert contents(me.get(me.messages(session))) == ["1", "2", "drafted", "said"]
-            assert contents(me.get(*on("main", me.messages(session)))) == ["1", "2", "3"]
+            assert listed_contents(me.get(me.messages(session))) == ["1", "2", "drafted", "said"]
+            assert listed_contents(me.get(*on("main", me.messages(session)))) == ["1", "2", "3"]
     shown = me.get(me.session(session)).json()
     assert (shown["id"], shown["message_count"], shown["last_seq"]) == (str(session.id), 4, 4)
     assert me.get(me.sessions).json()["results"] == [shown]
@@ -178,20 +175,20 @@ def test_a_session_is_what_speaks(cache: str) -> None:
 
 @pytest.mark.parametrize("head", ["main", "draft", "deeper"])
 def test_the_tag_moves_with_every_change_of_what_is_shown(head: str) -> None:
-    """Also with a change that only the root sees, made through a branch that does not speak."""
-    me, session = forked(at=2)
-    chat("draft").fork("deeper")
+    """Also with a change that only the root sees, made through a branch that is not the current one."""
+    me, session = session_with_branch(at=2)
+    chat(branch="draft").fork("deeper")
     chat().switch(head)
     seen = [me.get(me.session(session))["ETag"]]
     for change in (
         lambda: chat().append(Message.user("more")),
         lambda: me.post(me.messages(session), SAID),
         lambda: me.patch(me.session(session), {"title": "by the API"}),
-        lambda: chat("main").update(title="through main"),
-        lambda: chat("draft").update(title="through draft"),
-        lambda: chat("deeper").update(title="through deeper"),
+        lambda: chat(branch="main").update(title="through main"),
+        lambda: chat(branch="draft").update(title="through draft"),
+        lambda: chat(branch="deeper").update(title="through deeper"),
         lambda: chat().edit(1, "edited"),
-        lambda: chat("main").edit(2, "edited where it is shared"),
+        lambda: chat(branch="main").edit(2, "edited where it is shared"),
         lambda: chat().switch("main" if head == "draft" else "draft"),
         lambda: chat().switch(head),
         lambda: chat().regenerate(2),
@@ -207,14 +204,14 @@ def test_the_tag_moves_with_every_change_of_what_is_shown(head: str) -> None:
 
 
 def test_what_is_not_shown_leaves_the_tag() -> None:
-    me, session = forked(at=2)
+    me, session = session_with_branch(at=2)
     before = me.get(me.session(session))["ETag"]
-    chat("draft").append(Message.user("elsewhere"))
+    chat(branch="draft").append(Message.user("elsewhere"))
     assert me.get(me.session(session))["ETag"] == before
 
 
-def test_writes_are_guarded_on_the_branch_that_speaks() -> None:
-    me, session = forked(at=2)
+def test_writes_are_guarded_on_the_current_branch() -> None:
+    me, session = session_with_branch(at=2)
     old = {"If-Match": me.get(me.session(session))["ETag"]}
     chat().switch("draft")
     for answer in (
@@ -237,7 +234,7 @@ def test_writes_are_guarded_on_the_branch_that_speaks() -> None:
 
 
 def test_a_retry_on_a_branch_is_a_replay() -> None:
-    me, session = forked(at=2)
+    me, session = session_with_branch(at=2)
     address, key = f"{me.messages(session)}?branch=draft", {"Idempotency-Key": "k"}
     assert [me.post(address, SAID, **key).status_code for _ in range(2)] == [201, 200]
     chat().switch("draft")
@@ -248,7 +245,7 @@ def test_a_retry_on_a_branch_is_a_replay() -> None:
 @pytest.mark.parametrize("name", ["nobody's", "theirs", "other", HOSTILE, "DRAFT"])
 def test_an_unknown_branch_is_not_found(method: str, name: str) -> None:
     """Among them one of another tenant's conversation of the same key, and one of another conversation here."""
-    me, session = forked()
+    me, session = session_with_branch()
     theirs, other = conversation("k", "globex"), conversation("other", "acme")
     for foreign, branch in ((theirs, "theirs"), (other, "other")):
         foreign.append(Message.user("secret"))
@@ -262,7 +259,7 @@ def test_an_unknown_branch_is_not_found(method: str, name: str) -> None:
 @pytest.mark.parametrize("method", ["messages", "message", "post", "fork", "context"])
 @pytest.mark.parametrize("name", ["", "a\x00", "x" * 101, "a\nb"])
 def test_what_can_be_no_branch_is_refused(method: str, name: str) -> None:
-    me, session = forked()
+    me, session = session_with_branch()
     answer = called(me, session, method, {"branch": name})
     assert (answer.status_code, answer.json()["field"]) == (400, "branch")
 
@@ -279,7 +276,7 @@ def called(me: Caller, session: Any, method: str, query: dict[str, str]) -> Any:
 
 @pytest.mark.parametrize("role", ["member", None])
 def test_the_branches_of_others_are_not_there(role: str | None) -> None:
-    _admin, session = forked()
+    _admin, session = session_with_branch()
     me, unknown = caller(role), uuid4()
     branch = Session.objects.get(branch="draft")
     for row in (session, branch):
@@ -291,7 +288,7 @@ def test_the_branches_of_others_are_not_there(role: str | None) -> None:
 
 def test_a_branch_has_no_address_of_a_session() -> None:
     """Else it could be deleted, or given a title, past its conversation."""
-    me, _session = forked()
+    me, _session = session_with_branch()
     branch = Session.objects.get(branch="draft")
     assert me.get(me.session(branch)).status_code == 404
     assert me.delete(me.session(branch)).status_code == 404
@@ -302,7 +299,7 @@ def test_the_branches_of_an_own_session_are_a_members() -> None:
     session = stored(user=me.user, messages=2)
     assert fork(me, session, name="mine", at=1).status_code == 201
     assert me.post(f"{me.messages(session)}?branch=mine", SAID).status_code == 201
-    assert contents(me.get(*on("mine", me.messages(session)))) == ["1", "said"]
+    assert listed_contents(me.get(*on("mine", me.messages(session)))) == ["1", "said"]
 
 
 @pytest.mark.parametrize(
@@ -323,7 +320,7 @@ def test_context_is_what_a_model_is_shown(query: dict[str, Any], expected: list[
     chat().append(Message.system("rules"), *said)
     chat().fork("draft", 5)
     answer = me.get(f"{me.session(session)}context/", query)
-    assert (answer.status_code, contents(answer)) == (200, expected)
+    assert (answer.status_code, listed_contents(answer)) == (200, expected)
     assert (answer.json()["next"], answer.json()["previous"]) == (None, None)
 
 
@@ -332,7 +329,7 @@ def test_context_shows_a_summary_as_soon_as_it_is_there() -> None:
     me, session = caller("reader"), stored(messages=6)
     tag, address = me.get(me.session(session))["ETag"], f"{me.session(session)}context/"
     before = me.get(address, {"turns": 2}, **{"If-None-Match": tag})
-    assert (before.status_code, "ETag" in before, contents(before)) == (200, False, ["5", "6"])
+    assert (before.status_code, "ETag" in before, listed_contents(before)) == (200, False, ["5", "6"])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -375,11 +372,11 @@ def test_reads_along_a_lineage_cost_the_same_at_any_depth(depth: int, django_ass
     me, session = caller("admin"), stored(messages=2)
     names = [f"b{number}" for number in range(depth)]
     for parent, name in zip([None, *names], names, strict=False):
-        chat(parent).fork(name)
-        chat(name).append(Message.user(name))
+        chat(branch=parent).fork(name)
+        chat(branch=name).append(Message.user(name))
     chat().switch(names[-1])
     with override_settings(CHAT_MEMORY={"CACHE": "off"}):
-        with django_assert_num_queries(3):
+        with django_assert_num_queries(2):
             answer = me.get(me.messages(session))
         with django_assert_num_queries(2):
             assert me.get(*on(names[-1], me.messages(session))).json() == answer.json()

@@ -67,6 +67,26 @@ def test_page_is_never_older_than_the_etag_that_was_asked_for(mode: str) -> None
     assert [message["content"] for message in body["results"]] == ["1", "2"]
 
 
+@pytest.mark.parametrize("branch", [None, "main", "draft"])
+def test_a_hit_in_mode_strict_asks_the_database_once(branch: str | None, django_assert_num_queries) -> None:
+    """The look-up has read the session's row, with which the entry is compared; a change is seen at once."""
+    me, session = caller("admin"), stored(messages=2)
+    chat = conversation("k", "acme", branch=branch)
+    conversation("k", "acme").fork("draft")
+    query = {"branch": branch} if branch else {}
+    with override_settings(CHAT_MEMORY={"CACHE": "strict"}):
+        for number in (3, 4):
+            me.get(me.messages(session), query)
+            with django_assert_num_queries(1):
+                answer = me.get(me.messages(session), query)
+            assert len(answer.json()["results"]) == number - 1
+            chat.append(Message.user(str(number)))
+        with override_settings(CHAT_MEMORY={"CACHE": "off"}):
+            chat.append(Message.user("5"))  # Redis is not told
+        answer = me.get(me.messages(session), query)
+        assert [message["content"] for message in answer.json()["results"]] == ["1", "2", "3", "4", "5"]
+
+
 def test_message_without_content_may_be_sent_back_as_it_came() -> None:
     me, session = caller(may_send_tool=True), stored()
     sent = {"role": "assistant", "tool_calls": CALLS, "id": "a"}

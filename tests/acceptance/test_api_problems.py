@@ -1,16 +1,19 @@
 """Bad requests to the API: one clear problem document (RFC 9457) each, nothing half-written, never a traceback."""
 
 import json
+from collections.abc import Callable
 from tempfile import SpooledTemporaryFile
 
 import pytest
 from django.core.cache import cache
 from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
 from rest_framework.response import Response
 from rest_framework.test import force_authenticate
 
 from chat_memory import Message, conversation
-from chat_memory.api.messages import MessageViewSet
+from chat_memory.api.resources.messages import MessageViewSet
 from tests.acceptance.api_support import caller, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
@@ -49,7 +52,7 @@ def foreign_handler(error: Exception, context: object) -> Response:
         (b'{"role": "user"}', 422, "content"),
         (b'{"role": "user", "content": null}', 422, "content"),
         (b'{"role": "user", "content": 5}', 422, "content"),
-        (b'{"role": "user", "content": ["x"]}', 422, "content"),
+        (b'{"role": "user", "content": ["x"]}', 422, "content[0]"),
         (b'{"role": "user", "content": "a\\u0000b"}', 422, "content"),
         (b'{"role": "user", "content": "\\ud800"}', 422, "content"),
         (b'{"role": "user", "content": "x", "id": ""}', 422, "id"),
@@ -123,6 +126,22 @@ def test_other_media_types_are_refused(content_type: str) -> None:
     assert me.raw(me.messages(session), b'{"role":"user","content":"x"}', "APPLICATION/JSON; x=y").status_code == 201
 
 
+def reads_forms(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A middleware of a host that looks at every form, after which the body cannot be read."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        _read = request.POST
+        return get_response(request)
+
+    return middleware
+
+
+def test_a_form_that_a_middleware_has_read_is_refused_too(settings) -> None:
+    settings.MIDDLEWARE = [f"{__name__}.reads_forms", *settings.MIDDLEWARE]
+    me, session = caller(), stored()
+    assert me.client.post(me.messages(session), {"role": "user"}, format="multipart").status_code == 415
+
+
 def test_errors_of_the_framework_are_problem_documents_too() -> None:
     me, session = caller(), stored()
     not_allowed = me.client.put(me.session(session), {}, format="json")
@@ -163,6 +182,27 @@ def test_hosts_own_addresses_are_left_alone() -> None:
     """Only what begins with workspaces/ is ours, so that a host may put its own API under the same prefix."""
     answer = caller().get("/api/elsewhere/")
     assert (answer.status_code, answer["Content-Type"]) == (404, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize("name", ["org", "slug", "session_id"])
+def test_what_the_hosts_prefix_captures_is_ignored_and_kept_in_links(settings, name: str) -> None:
+    settings.ROOT_URLCONF = (path(f"<str:{name}>/api/", include("chat_memory.api.urls")),)
+    me, session = caller("admin"), stored(messages=2)
+    other = stored("other")
+    one = f"/globex{me.session(session)}"
+    for address in ("/globex/api/", "/globex/api/workspaces/acme/", one, f"{one}branches/", f"{one}messages/2/"):
+        assert me.get(address).status_code == 200
+    assert me.get(me.get("/globex/api/").json()["workspaces"]).json()["results"][0]["slug"] == "acme"
+    for first in (f"{one}messages/", f"/globex{me.sessions}"):
+        page = me.get(first, {"page_size": 1}).json()
+        following = page["next"] or page["previous"]
+        assert following.startswith(f"http://testserver{first}")
+        assert me.get(following).status_code == 200
+    assert me.post(f"{one}messages/", {"role": "user", "content": "3"}).status_code == 201
+    assert me.post(f"{one}fork/", {"name": "n"}).status_code == 201
+    assert me.patch(one, {"title": "t"}).status_code == 200
+    assert me.delete(f"/globex{me.session(other)}").status_code == 204
+    assert me.get("/globex/api/workspaces/acme/nothing/").status_code == 404
 
 
 def test_hosts_exception_handler_is_left_alone(settings) -> None:

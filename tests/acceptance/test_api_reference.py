@@ -19,10 +19,12 @@ from rest_framework.exceptions import (
     UnsupportedMediaType,
 )
 
-from chat_memory.api import context, idempotency, incoming, outgoing, pages, problems, throttling
+from chat_memory.api import shapes
+from chat_memory.api.http import idempotency, pages, problems, throttling
+from chat_memory.api.resources import context
 from chat_memory.api.urls import urlpatterns
-from chat_memory.history.validation import BRANCH_LENGTH
-from chat_memory.storage.base import SESSION_FIELDS
+from chat_memory.fields import GIVEN, SETTABLE
+from chat_memory.rules.names import BRANCH_LENGTH
 from chat_memory.storage.mapping import JSON_MEMBERS
 from tests.acceptance.api_support import caller, stored
 
@@ -32,7 +34,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "api.md").r
 NAMES = re.compile(r"`([a-z_]+)`")
 
 
-def said(beginning: str) -> list[str]:
+def names_after(beginning: str) -> list[str]:
     """The names in code style of the sentence with that beginning."""
     return NAMES.findall(PAGE.split(beginning, 1)[1].split(".", 1)[0].split(";", 1)[0])
 
@@ -50,11 +52,19 @@ def test_addresses_and_methods() -> None:
 
 
 def test_members() -> None:
-    assert said("A session has") == list(outgoing.SESSION_MEMBERS)
-    assert [*said("A message has"), *said("Where what was stored had none")] == list(JSON_MEMBERS)
-    assert said("A branch has") == list(outgoing.BRANCH_MEMBERS)
-    assert said("You give") == list(incoming.MESSAGE_FIELDS)
-    assert set(said("**PATCH** sets")) == SESSION_FIELDS
+    assert names_after("A session has") == list(shapes.SessionOut.__struct_fields__)
+    assert [*names_after("A message has"), *names_after("Where what was stored had no content")] == list(JSON_MEMBERS)
+    assert names_after("A branch has") == list(shapes.BranchOut.__struct_fields__)
+    assert set(names_after("You give")) == set(GIVEN)
+    assert set(names_after("**PATCH** sets")) == set(SETTABLE)
+
+
+def test_parameters() -> None:
+    rows = re.findall(r"^  \| (`.*?`) \|", PAGE, re.MULTILINE)
+    documented = [name for row in rows for name in NAMES.findall(row)]
+    assert set(documented) == set(shapes.SessionQuery.__struct_fields__) - set(pages.CursorQuery.__struct_fields__)
+    for name in (*shapes.MessageQuery.__struct_fields__, *shapes.ContextQuery.__struct_fields__):
+        assert f"?{name}=" in PAGE
 
 
 def test_numbers() -> None:
@@ -89,12 +99,12 @@ def test_examples_are_what_they_say() -> None:
     assert len(examples) == 3
     there, here = json.loads(examples[0][1])["id"], ""
     for command, answer in examples:
-        got = call(command.replace(there, here))
+        got = answer_to_curl(command.replace(there, here))
         assert shape(got) == shape(json.loads(answer)), command
         here = here or got["id"]
 
 
-def call(command: str) -> Any:
+def answer_to_curl(command: str) -> Any:
     """What the API answers to a call of curl, whose options are few; the password is typed where curl asks for it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("url")

@@ -1,21 +1,16 @@
-"""Workspaces and sessions through the API: found, opened by key, changed, deleted, listed newest first."""
+"""Workspaces and sessions through the API: found, opened by key, changed and deleted."""
 
 from uuid import UUID
 
 import pytest
 from django.contrib.auth import get_user_model
 
-from chat_memory import Message, conversation
 from chat_memory.models import Message as MessageRow, Session, WorkspaceMember
-from tests.acceptance.api_support import caller, stored
+from tests.acceptance.api_support import caller, listed_keys, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
 
 ODD_KEYS = ["a:b/*?", "ключ", "x" * 255, " ", "../..", "%00"]
-
-
-def keys(page) -> list[str]:
-    return [session["key"] for session in page["results"]]
 
 
 def test_root_leads_to_the_workspaces() -> None:
@@ -89,7 +84,7 @@ def test_service_writes_for_users_of_another_system() -> None:
     assert made["user_key"] == "customer-7"
     assert Session.objects.get().user is None
     stored("other")
-    assert keys(me.get(me.sessions, {"user_key": "customer-7"}).json()) == ["theirs"]
+    assert listed_keys(me.get(me.sessions, {"user_key": "customer-7"}).json()) == ["theirs"]
 
 
 def test_title_and_the_rest_are_patched_one_by_one() -> None:
@@ -175,10 +170,11 @@ def test_null_empties() -> None:
 def test_refusal_of_a_member_names_those_that_there_are() -> None:
     me, session = caller(), stored()
     settable = "archived, archived_at, expires_at, metadata, pinned, tags, title"
-    assert me.patch(me.session(session), {"color": 1}).json()["detail"] == f"is none of {settable}"
+    assert me.patch(me.session(session), {"color": 1}).json()["detail"] == f"is not one of {settable}"
     made = me.post(me.sessions, {"color": 1}).json()
     assert (
-        made["detail"] == "is none of archived, archived_at, expires_at, key, metadata, pinned, tags, title, user_key"
+        made["detail"]
+        == "is not one of archived, archived_at, expires_at, key, metadata, pinned, tags, title, user_key"
     )
 
 
@@ -191,36 +187,6 @@ def test_delete_takes_the_messages_along() -> None:
     assert not MessageRow.objects.exists()
 
 
-def test_sessions_come_last_changed_first_in_pages() -> None:
-    me = caller("reader")
-    for number in range(7):
-        stored(f"k{number}")
-    conversation("k2", "acme").append(Message.user("moves it up"))
-    expected = ["k2", "k6", "k5", "k4", "k3", "k1", "k0"]
-    pages = [me.get(me.sessions, {"page_size": 3}).json()]
-    while pages[-1]["next"]:
-        pages.append(me.get(pages[-1]["next"]).json())
-    assert [keys(page) for page in pages] == [expected[:3], expected[3:6], expected[6:]]
-    assert pages[0]["previous"] is None
-    back = me.get(pages[2]["previous"]).json()
-    assert back["results"] == pages[1]["results"]
-    assert me.get(back["previous"]).json()["results"] == pages[0]["results"]
-    assert me.get(me.get(back["previous"]).json()["next"]).json()["results"] == pages[1]["results"]
-
-
-def test_sessions_of_one_moment_are_neither_skipped_nor_repeated() -> None:
-    me = caller("reader")
-    for number in range(5):
-        stored(f"k{number}")
-    Session.objects.filter(workspace__slug="acme").update(updated_at="2030-01-01T00:00:00Z")
-    found, link = [], me.sessions + "?page_size=2"
-    while link:
-        page = me.get(link).json()
-        found += keys(page)
-        link = page["next"]
-    assert sorted(found) == [f"k{number}" for number in range(5)]
-
-
 def test_branches_and_deleted_ones_are_not_listed_and_not_found() -> None:
     me, root = caller("admin"), stored()
     branch = Session.objects.create(
@@ -230,29 +196,15 @@ def test_branches_and_deleted_ones_are_not_listed_and_not_found() -> None:
         parent=root,
         created_at=root.created_at,
         updated_at=root.created_at,
+        active_at=root.created_at,
+        listed_at=root.created_at,
     )
     gone = stored("gone")
     Session.objects.filter(pk=gone.pk, workspace=gone.workspace).update(deleted_at=gone.created_at)
-    assert keys(me.get(me.sessions).json()) == ["k"]
+    assert listed_keys(me.get(me.sessions).json()) == ["k"]
     for headers, found in (({}, 200), ({"If-None-Match": "*"}, 304)):
         codes = [me.get(me.session(each), **headers).status_code for each in (root, branch, gone)]
         assert codes == [found, 404, 404]
-
-
-@pytest.mark.parametrize("cursor", ["", "x", "!!", "é", "WzEsMl0", "bnVsbA", "WyJhIl0", "A" * 5000])
-def test_foreign_cursor_is_refused(cursor: str) -> None:
-    me = caller()
-    for address in (me.sessions, "/api/workspaces/"):
-        answer = me.get(address, {"cursor": cursor})
-        assert (answer.status_code, answer.json()["field"]) == (400, "cursor")
-
-
-@pytest.mark.parametrize("name", ["key", "user_key"])
-@pytest.mark.parametrize("value", ["", "\x00", "x" * 256])
-def test_unusable_filter_is_refused(name: str, value: str) -> None:
-    me = caller()
-    answer = me.get(me.sessions, {name: value})
-    assert (answer.status_code, answer.json()["field"]) == (400, name)
 
 
 def test_session_outlives_its_user() -> None:
@@ -261,4 +213,4 @@ def test_session_outlives_its_user() -> None:
     user_key = str(owner.user.pk)
     get_user_model().objects.filter(pk=owner.user.pk).delete()
     found = me.get(me.sessions, {"user_key": user_key}).json()
-    assert (keys(found), found["results"][0]["user_key"]) == (["k"], user_key)
+    assert (listed_keys(found), found["results"][0]["user_key"]) == (["k"], user_key)

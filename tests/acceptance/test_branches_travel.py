@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from chat_memory import Message, ValidationError, conversation
-from chat_memory.maintenance.formats import read_line
+from chat_memory.maintenance.formats.lines import read_line
 from chat_memory.models import Session
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,23 +26,23 @@ def bring(workspace: str, file: Path) -> str:
     return out.getvalue()
 
 
-def told(n: int, begin: int = 0) -> list[Message]:
+def numbered_texts(n: int, begin: int = 0) -> list[Message]:
     return [
         Message(("assistant", "user")[number % 2], f"text {number}", id=f"m{number}")
         for number in range(begin + 1, begin + n + 1)
     ]
 
 
-def shown(workspace: str, branch: str | None = None) -> list[tuple[str | None, int | None]]:
+def ids_and_positions(workspace: str, branch: str | None = None) -> list[tuple[str | None, int | None]]:
     return [(message.id, message.seq) for message in conversation("k", workspace, branch=branch).messages()]
 
 
 def grow(workspace: str) -> None:
     chat = conversation("k", workspace)
-    chat.append(*told(6))
+    chat.append(*numbered_texts(6))
     draft = chat.fork("draft", at=4)
-    draft.append(*told(2, begin=20))
-    draft.fork("deeper", at=5).append(*told(3, begin=30))
+    draft.append(*numbered_texts(2, begin=20))
+    draft.fork("deeper", at=5).append(*numbered_texts(3, begin=30))
     chat.fork("empty", at=2)
     chat.summarize(lambda messages: f"{len(messages)} messages", keep=2, model="tiny")
     draft.summarize(lambda messages: "the draft", keep=1)
@@ -55,7 +55,7 @@ def test_branches_and_summaries_come_back_byte_for_byte(tmp_path: Path) -> None:
     bring("two", tmp_path / "first.jsonl")
     assert export("two", tmp_path / "second.jsonl") == first
     for branch in (None, "main", "draft", "deeper", "empty"):
-        assert shown("two", branch) == shown("one", branch)
+        assert ids_and_positions("two", branch) == ids_and_positions("one", branch)
     assert [kept.text for kept in conversation("k", "two", branch="draft").summaries()] == ["4 messages", "the draft"]
 
 
@@ -69,33 +69,33 @@ def test_a_second_import_adds_nothing(tmp_path: Path) -> None:
 
 def test_what_main_has_cleared_and_a_branch_still_shows_travels(tmp_path: Path) -> None:
     chat = conversation("k", "one")
-    chat.append(*told(4))
+    chat.append(*numbered_texts(4))
     draft = chat.fork("draft", at=3)
-    draft.append(*told(1, begin=20))
-    draft.fork("deeper", at=2).append(*told(1, begin=30))
+    draft.append(*numbered_texts(1, begin=20))
+    draft.fork("deeper", at=2).append(*numbered_texts(1, begin=30))
     conversation("k", "one", branch="main").clear()
-    chat.append(*told(2, begin=40))
+    chat.append(*numbered_texts(2, begin=40))
     first = export("one", tmp_path / "first.jsonl")
     bring("two", tmp_path / "first.jsonl")
     assert export("two", tmp_path / "second.jsonl") == first
     for branch in (None, "draft", "deeper"):
-        assert shown("two", branch) == shown("one", branch)
+        assert ids_and_positions("two", branch) == ids_and_positions("one", branch)
 
 
 def test_a_cleared_branch_travels(tmp_path: Path) -> None:
     chat = conversation("k", "one")
-    chat.append(*told(4))
+    chat.append(*numbered_texts(4))
     draft = chat.fork("draft", at=3)
-    draft.append(*told(2, begin=20))
+    draft.append(*numbered_texts(2, begin=20))
     draft.clear()
-    draft.append(*told(1, begin=30))
+    draft.append(*numbered_texts(1, begin=30))
     first = export("one", tmp_path / "first.jsonl")
     bring("two", tmp_path / "first.jsonl")
     assert export("two", tmp_path / "second.jsonl") == first
-    assert shown("two", "draft") == shown("one", "draft") == [("m31", 6)]
+    assert ids_and_positions("two", "draft") == ids_and_positions("one", "draft") == [("m31", 6)]
 
 
-def test_other_forms_hold_what_speaks(tmp_path: Path) -> None:
+def test_other_forms_hold_the_current_branch(tmp_path: Path) -> None:
     grow("one")
     call_command("chat_memory_export", str(tmp_path / "o"), workspace="one", format="openai", stdout=io.StringIO())
     texts = [message["content"] for message in json.loads((tmp_path / "o").read_bytes())["messages"]]
@@ -106,7 +106,7 @@ def test_other_forms_hold_what_speaks(tmp_path: Path) -> None:
     ("branches", "named"),
     [
         ("x", "branches"),
-        ([1], "branches"),
+        ([1], "branches[0]"),
         ([{"messages": []}], "branches[0].name"),
         ([{"name": "main", "messages": []}], "branches[0].name"),
         ([{"name": "b", "parent": "later", "messages": []}], "branches[0].parent"),
@@ -175,8 +175,8 @@ def test_a_line_whose_positions_are_not_those_stored_is_left_out_whole(tmp_path:
 
 def test_a_child_may_seem_older_than_its_parent(tmp_path: Path) -> None:
     chat = conversation("k", "one")
-    chat.append(*told(2))
-    chat.fork("parent").append(*told(1, begin=10))
+    chat.append(*numbered_texts(2))
+    chat.fork("parent").append(*numbered_texts(1, begin=10))
     conversation("k", "one", branch="parent").fork("child")
     Session.objects.filter(branch="child").update(created_at=datetime(2020, 1, 1, tzinfo=UTC))
     first = export("one", tmp_path / "first.jsonl")

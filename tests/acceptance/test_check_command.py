@@ -1,6 +1,7 @@
 """The command chat_memory_check: what must hold is compared with what is stored and cached, and told or repaired."""
 
 import threading
+from typing import Any
 
 import pytest
 from django.core.management import CommandError
@@ -10,8 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from chat_memory import Message, conversation
 from chat_memory.maintenance import integrity
 from chat_memory.models import Message as MessageRow, Session, Workspace
-from tests.acceptance.checking import messages, printed, report, rows, talk, violations
+from chat_memory.signals import session_updated
+from tests.acceptance.checking import message_rows, printed, report, session_rows, talk, violations
 from tests.acceptance.command_line import run
+from tests.waiting import eventually, somebody_waits_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +46,7 @@ def test_what_the_package_writes_is_sound() -> None:
 def test_counters_that_disagree_with_the_messages(spoil: dict[str, int], what: str | None) -> None:
     talk()
     talk("sound")
-    rows().update(**spoil)
+    session_rows().update(**spoil)
     found = dict(violations())
     assert (what is None and not found) or found[str(what)] == "k"
     assert "sound" not in found.values()
@@ -54,7 +57,7 @@ def test_repair_recounts_and_moves_the_version(counter: str) -> None:
     """Whoever holds the old version, a cache or an optimistic writer, must see that the session has changed."""
     chat = talk()
     before = chat.session()
-    rows().update(**{counter: 2})
+    session_rows().update(**{counter: 2})
     violations("--repair", "--workspace", "acme")
     after = chat.session()
     assert violations() == []
@@ -65,10 +68,31 @@ def test_repair_recounts_and_moves_the_version(counter: str) -> None:
     assert chat.append(Message.user("next")).first_seq == before.last_seq + 1
 
 
+def test_a_repair_is_told_like_any_other_change() -> None:
+    """Once, and not by a check that repairs nothing."""
+    chat = talk()
+    session_rows().update(message_count=9, last_turn=9)
+    received: list[dict[str, Any]] = []
+
+    def receive(**sent: Any) -> None:
+        received.append(sent)
+
+    session_updated.connect(receive)
+    try:
+        violations()
+        assert received == []
+        violations("--repair")
+    finally:
+        session_updated.disconnect(receive)
+    (sent,) = received
+    assert (sent["key"], sent["version"]) == ("k", chat.session().version)
+    assert set(sent["fields"]) == {"message_count", "last_turn"}
+
+
 def test_lost_messages_are_told_and_never_papered_over() -> None:
     """A position that was given away stays so, and the hole stays a violation."""
     chat = talk()
-    messages().filter(seq=3).delete()
+    message_rows().filter(seq=3).delete()
     assert violations() == [("positions", "k"), ("message_count", "k")]
     found = report("--repair")
     assert [(fault["what"], fault["repaired"]) for fault in found["faults"]] == [
@@ -77,15 +101,15 @@ def test_lost_messages_are_told_and_never_papered_over() -> None:
     ]
     assert violations("--repair") == [("positions", "k")]
     assert "acme/k: positions are missing, 1 of 4" in printed()
-    messages().filter(seq=5).delete()
+    message_rows().filter(seq=5).delete()
     violations("--repair")
     chat.append(Message.user("x"))
-    assert messages().order_by("-seq")[0].seq == 6
+    assert message_rows().order_by("-seq")[0].seq == 6
 
 
 def test_several_violations_are_one_line_each() -> None:
     talk()
-    rows().update(message_count=9, last_turn=9)
+    session_rows().update(message_count=9, last_turn=9)
     lines = printed("--repair").splitlines()
     assert lines[:2] == [
         "acme/k: message_count is 9, not 4 (repaired)",
@@ -100,9 +124,9 @@ def test_messages_without_a_session_and_of_another_workspace() -> None:
     talk()
     talk("gone")
     stranger = Workspace.objects.create(slug="globex")
-    messages().filter(seq=3).update(workspace=stranger)
+    message_rows().filter(seq=3).update(workspace=stranger)
     with connection.constraint_checks_disabled():
-        rows("gone").filter(key="gone")._raw_delete("default")
+        session_rows("gone").filter(key="gone")._raw_delete("default")
     try:
         found = report()
         told = {fault["what"]: (fault["workspace"], fault["detail"]) for fault in found["faults"]}
@@ -123,16 +147,16 @@ def test_positions_and_ids_stored_twice() -> None:
         for name in ("chat_memory_message_seq", "chat_memory_message_once"):
             cursor.execute(f"ALTER TABLE chat_memory_message DROP CONSTRAINT {name}")
     talk()
-    messages().filter(seq=3).update(client_id="0u")
+    message_rows().filter(seq=3).update(client_id="0u")
     assert violations() == [("duplicates", "k")]
-    messages().filter(seq=3).update(client_id="again", seq=2)
+    message_rows().filter(seq=3).update(client_id="again", seq=2)
     assert violations() == [("positions", "k"), ("duplicates", "k")]
 
 
 def test_branches_have_positions_of_their_own() -> None:
     talk()
-    parent = rows().get()
-    now = {"created_at": parent.created_at, "updated_at": parent.updated_at}
+    parent = session_rows().get()
+    now = dict.fromkeys(("created_at", "updated_at", "active_at", "listed_at"), parent.created_at)
     branch = Session(workspace=parent.workspace, key="k", branch="b", parent=parent, fork_seq=3, last_seq=5, **now)
     branch.last_turn = 3
     branch.save()
@@ -168,16 +192,15 @@ def test_statements_do_not_grow_with_the_messages() -> None:
 def test_a_repair_waits_for_who_is_writing() -> None:
     """Else it would count without the message that is about to be there."""
     talk()
-    rows().update(message_count=9)
+    session_rows().update(message_count=9)
     repairing = threading.Thread(target=repair_elsewhere)
     with transaction.atomic():
         conversation("k", "acme").append(Message.user("x"))
         repairing.start()
-        while not somebody_waits_for_a_lock():
-            assert repairing.is_alive()
+        eventually(somebody_waits_for_a_lock)
     repairing.join(60)
     assert violations() == []
-    assert rows().get().message_count == 5
+    assert session_rows().get().message_count == 5
 
 
 def repair_elsewhere() -> None:
@@ -187,21 +210,12 @@ def repair_elsewhere() -> None:
         connection.close()
 
 
-def somebody_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction the answer would stay as it is
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return bool(cursor.fetchone()[0])
-
-
 @pytest.mark.parametrize("number", [1, 3])
 def test_every_session_is_looked_at_once_whatever_the_batch(monkeypatch, number: int) -> None:
     monkeypatch.setattr(integrity, "BATCH_SIZE", number)
     for key in "abcde":
         talk(key, turns=1)
-    rows("e").update(message_count=9)
+    session_rows("e").update(message_count=9)
     reached: list[int] = []
     found = integrity.check(on_batch=reached.append)
     assert (found.sessions, reached[-1], [fault.key for fault in found.faults]) == (5, 5, ["e"])

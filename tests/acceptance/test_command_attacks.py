@@ -79,7 +79,7 @@ def test_every_cell_is_quoted() -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from chat_memory.maintenance.exporting import new_file
+from chat_memory.maintenance.transfer.files import new_file
 
 with new_file(Path(sys.argv[1])) as file:
     file.write(b"what somebody said")

@@ -38,7 +38,7 @@ def debug(settings: Any) -> None:
     settings.DEBUG = True
 
 
-def rows() -> dict[str, list[Any]]:
+def all_rows() -> dict[str, list[Any]]:
     """Everything a run of the demo could add or change."""
     return {model.__name__: list(model.objects.order_by("pk").values()) for model in MODELS}
 
@@ -50,11 +50,11 @@ def test_check_passes_and_a_second_run_adds_nothing() -> None:
     call_command("demo", "--check", stdout=said)
     assert "The demo works." in said.getvalue()
     assert said.getvalue().count("ok:") == 6
-    before = rows()
+    before = all_rows()
     assert len(before["Session"]) == SAMPLES
     assert {row["role"] for row in before["Message"]} == {"system", "user", "assistant", "tool"}
     call_command("demo", "--check", stdout=StringIO())
-    after = rows()
+    after = all_rows()
     for user in [*before["User"], *after["User"]]:
         user.pop("last_login")
     assert after == before
@@ -133,7 +133,7 @@ def test_what_is_said_survives_a_restart_of_the_process(tmp_path: Path) -> None:
 def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
     """However many of them arrive: a terminal and the program that started the demo may each send one."""
     with process_of(f"sqlite:///{tmp_path / 'demo.sqlite3'}", stderr=subprocess.STDOUT) as process:
-        heard(process)
+        heard_until_it_serves(process)
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
@@ -169,7 +169,7 @@ def test_ctrl_c_under_tox_is_success(tmp_path: Path) -> None:
 def served(database: str) -> Iterator[str]:
     """What a process of the demo says once it serves; at the end it is stopped as service managers do it."""
     with process_of(database) as process:
-        yield heard(process)
+        yield heard_until_it_serves(process)
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def process_of(database: str, stderr: int = subprocess.DEVNULL) -> Iterator[subp
             process.communicate(timeout=30)
 
 
-def heard(process: subprocess.Popen[str]) -> str:
+def heard_until_it_serves(process: subprocess.Popen[str]) -> str:
     """What it says until it serves."""
     assert process.stdout is not None
     lines = []

@@ -11,6 +11,7 @@ import pytest
 from chat_memory import Message
 from example_project import assistant
 from example_project.endpoint import NEWEST, EndpointError, newest_turns
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -27,10 +28,10 @@ def history(*texts: str) -> list[Message]:
     messages: list[Message] = []
     for text in texts:
         messages += [Message.user(text), Message.assistant("Fine.")]
-    return numbered(messages[:-1])
+    return with_positions(messages[:-1])
 
 
-def numbered(messages: list[Message]) -> list[Message]:
+def with_positions(messages: list[Message]) -> list[Message]:
     return [Message.from_dict(message.to_dict() | {"seq": seq}) for seq, message in enumerate(messages, 1)]
 
 
@@ -86,8 +87,8 @@ def test_rules_read_content_parts_and_count_tool_results() -> None:
         Message.assistant(tool_calls=call),
         Message.tool("12:40", tool_call_id="1"),
     ]
-    assert "Your name is Ada" in assistant.answer(numbered([*messages, Message.user("Who am I?")]))
-    assert "and 1 tool results" in assistant.answer(numbered([*messages, Message.user("How many messages?")]))
+    assert "Your name is Ada" in assistant.answer(with_positions([*messages, Message.user("Who am I?")]))
+    assert "and 1 tool results" in assistant.answer(with_positions([*messages, Message.user("How many messages?")]))
 
 
 def test_model_gets_whole_turns() -> None:
@@ -139,7 +140,7 @@ def reply(request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
 
 
 def wait(event: threading.Event) -> None:
-    event.wait(10)
+    event.wait(PATIENCE)
 
 
 def completion(text: Any) -> bytes:
@@ -164,7 +165,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 def test_endpoint_gets_the_history_as_openai_takes_it(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint.answer = lambda request: reply(request, 200, completion("Hello Ada."))
     monkeypatch.setenv("OPENAI_MODEL", "tiny")
-    messages = numbered(
+    messages = with_positions(
         [Message.user("I am Ada.", id="1", metadata={"a": 1}), Message.assistant("Hi"), Message.user("Hi")]
     )
     assert assistant.answer(messages) == "Hello Ada."
@@ -206,9 +207,9 @@ def test_endpoint_that_fails_says_why(endpoint: Endpoint, status: int, body: byt
 
 
 def test_endpoint_that_is_too_slow(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_TIMEOUT", "0.1")
+    monkeypatch.setenv("OPENAI_TIMEOUT", "1")
     endpoint.answer = lambda _request: wait(endpoint.released)
-    with pytest.raises(EndpointError, match=r"longer than 0\.1 seconds"):
+    with pytest.raises(EndpointError, match=r"longer than 1 seconds"):
         assistant.answer(history("Hi"))
 
 

@@ -45,15 +45,26 @@ def path_of(response: Any) -> str:
     return str(urlsplit(response["Location"]).path)
 
 
-def stored() -> list[tuple[str, Any]]:
+def stored_texts() -> list[tuple[str, Any]]:
     return [(message.role, message.content) for message in Session.objects.get().history().messages()]
+
+
+def test_conversations_are_listed_by_their_last_message_with_what_is_shown(browser: Client, mara: User) -> None:
+    for key in ("first", "second"):
+        conversation(key, "acme", user=mara).append(*(Message.user(f"{key} {number}") for number in range(3)))
+    first = conversation("first", "acme")
+    first.fork("short", at=1).append(Message.user("again"))
+    first.switch("short")
+    conversation("second", "acme").update(title="A new title moves nothing")
+    listed = re.findall(r'<span class="soft">(\d) messages', browser.get(NEW).content.decode())
+    assert listed == ["2", "3"]
 
 
 def test_message_is_stored_and_answered(browser: Client, mara: User) -> None:
     page = browser.get(path_of(browser.post(NEW, form("My name is Ada."))))
     session = Session.objects.get()
     assert (session.user, session.workspace.slug, session.title) == (mara, "acme", "My name is Ada.")
-    assert [role for role, _content in stored()] == ["user", "assistant"]
+    assert [role for role, _content in stored_texts()] == ["user", "assistant"]
     assert b"My name is Ada." in page.content
     again = browser.post(path_of(browser.post(NEW, form("Another chat"))), form("What is my name?"))
     assert "You have not told me your name yet." in browser.get(path_of(again)).content.decode()
@@ -64,9 +75,9 @@ def test_form_sent_twice_is_stored_once(browser: Client, begun: bool) -> None:
     """FEATURES E11: the ids are the form's."""
     address = path_of(browser.post(NEW, form("Hello"))) if begun else NEW
     sent = form("My name is Ada.")
-    before = len(stored()) if begun else 0
+    before = len(stored_texts()) if begun else 0
     assert path_of(browser.post(address, sent)) == path_of(browser.post(address, sent))
-    assert len(stored()) == before + 2
+    assert len(stored_texts()) == before + 2
 
 
 def test_form_sent_again_with_other_text_keeps_both_texts(browser: Client) -> None:
@@ -75,11 +86,11 @@ def test_form_sent_again_with_other_text_keeps_both_texts(browser: Client) -> No
     page = browser.post(NEW, sent | {"text": "Two"})
     assert page.status_code == 409
     assert "Two" in page.content.decode()
-    assert [content for role, content in stored() if role == "user"] == ["One"]
+    assert [content for role, content in stored_texts() if role == "user"] == ["One"]
     fresh = re.search(r'name="message_id" value="([^"]+)"', page.content.decode())
     assert fresh
     browser.post(NEW, sent | {"text": "Two", "message_id": fresh[1]})
-    assert [content for role, content in stored() if role == "user"] == ["One", "Two"]
+    assert [content for role, content in stored_texts() if role == "user"] == ["One", "Two"]
 
 
 def test_user_message_is_stored_before_a_model_that_fails(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,14 +102,14 @@ def test_user_message_is_stored_before_a_model_that_fails(browser: Client, monke
     with monkeypatch.context() as broken:
         broken.setattr(assistant, "answer", fail)
         address = path_of(browser.post(NEW, form("Are you there?")))
-    assert stored() == [("user", "Are you there?")]
+    assert stored_texts() == [("user", "Are you there?")]
     page = browser.get(address).content.decode()
     assert "The model cannot be reached. Your message is stored." in page
     again = re.search(r'action="([^"]+/answer/)"', page)
     assert again
     for _time in range(2):
         browser.post(again[1])
-    assert [role for role, _content in stored()] == ["user", "assistant"]
+    assert [role for role, _content in stored_texts()] == ["user", "assistant"]
 
 
 def test_markup_in_messages_is_text(browser: Client, mara: User) -> None:

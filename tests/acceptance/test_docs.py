@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 import chat_memory
 from chat_memory import Message, conversation
 from chat_memory.conf import NAMES
-from chat_memory.storage.base import SESSION_FIELDS
+from chat_memory.fields import SETTABLE
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.storage.orm import DjangoAdapter
 from chat_memory.storage.redis import RedisAdapter
@@ -34,7 +34,7 @@ THE_TWO_COMMANDS = [
 AROUND_THEM = {"python3 -m venv .venv", ". .venv/bin/activate", "django-admin startproject mysite", "cd mysite"}
 # What these serve or ask would never end here: their options are checked, and other tests run them.
 NOT_RUN = {"createsuperuser", "demo", "runserver", "shell"}
-DATA_LANGUAGES = {"json", "jsonl", "toml", "ini", "text", "http"}
+DATA_LANGUAGES = {"json", "jsonl", "toml", "ini", "text", "http", "mermaid"}
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 INLINE_TOX = re.compile(r"`([^`]*tox run [^`]+)`")
@@ -63,7 +63,7 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
-def commands(block: Block) -> Iterator[str]:
+def commands_of(block: Block) -> Iterator[str]:
     """The lines of a shell block, continued lines joined, without prompts and comments."""
     for line in block.code.replace("\\\n", " ").splitlines():
         command = line.strip().removeprefix("$ ")
@@ -95,7 +95,7 @@ def test_code_of_a_page_runs(page: Path, folder: Path, settings: Any) -> None:
         if block.language == "python":
             run_python(block, namespace)
         elif block.language in ("sh", "console"):
-            for command in commands(block):
+            for command in commands_of(block):
                 run_command(command, block)
         else:
             assert block.language in DATA_LANGUAGES, f"{block} has the language {block.language!r}"
@@ -200,7 +200,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.once
 def test_readme_has_the_two_commands_each_alone() -> None:
-    readme = [list(commands(block)) for block in blocks(ROOT / "README.md") if block.language == "sh"]
+    readme = [list(commands_of(block)) for block in blocks(ROOT / "README.md") if block.language == "sh"]
     for command in THE_TWO_COMMANDS:
         assert [command] in readme
 
@@ -226,7 +226,7 @@ def test_every_public_name_is_documented() -> None:
     methods = {name for name in dir(chat_memory.Conversation) if not name.startswith("_")}
     twins = {f"a{name}" for name in methods}
     assert methods - twins <= named
-    assert set(Message.__struct_fields__) | SESSION_FIELDS <= named
+    assert set(Message.__struct_fields__) | set(SETTABLE) <= named
     assert {adapter.__name__ for adapter in (DjangoAdapter, MemoryAdapter, RedisAdapter)} <= named
     assert {name for name in chat_memory.__all__ if not name.startswith("aappend")} <= named
 

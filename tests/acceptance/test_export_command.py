@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.django import TestCase
 
 from chat_memory import Message, conversation
-from chat_memory.maintenance import exporting, formats
+from chat_memory.maintenance.formats import own
+from chat_memory.maintenance.formats.lines import read_line
+from chat_memory.maintenance.transfer import exporting
 from chat_memory.models import Session
 from tests import strategies
 from tests.acceptance.command_line import GREETING, run, write
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.django_db
 CALLS = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":  1}'}}]
 
 
-def talk() -> None:
+def fill_workspace() -> None:
     """A workspace with everything a conversation can have."""
     chat = conversation("b/2", workspace="acme", user="bob")
     chat.open(title="Ü", tags=["z", "a"], metadata={"b": 1, "a": {"d": 1.5, "c": None}}, pinned=True)
@@ -47,7 +49,7 @@ def talk() -> None:
 
 def test_export_import_export_is_byte_identical(tmp_path: Path) -> None:
     """Ids, times, positions and the order of keys included (FEATURES J18)."""
-    talk()
+    fill_workspace()
     run("export", tmp_path / "one", "--workspace", "acme")
     run("import", tmp_path / "one", "--workspace", "copy")
     run("export", tmp_path / "two", "--workspace", "copy")
@@ -73,7 +75,7 @@ def test_titles_go_out_and_in_as_they_are(tmp_path: Path) -> None:
 
 def test_a_line_has_a_fixed_order_and_no_keys_of_ours() -> None:
     """Every key that is empty is left out; token counts and primary keys never leave."""
-    talk()
+    fill_workspace()
     lines = run("export", "-", "--workspace", "acme").splitlines()
     first, second, third = (json.loads(line) for line in lines)
     assert [line["key"] for line in (first, second, third)] == ["a", "b/2", "c"]
@@ -96,7 +98,7 @@ def test_a_line_has_a_fixed_order_and_no_keys_of_ours() -> None:
 
 
 def test_selections() -> None:
-    talk()
+    fill_workspace()
     assert len(run("export", "-", "--workspace", "acme", "--session", "b/2").splitlines()) == 1
     assert json.loads(run("export", "-", "--workspace", "acme", "--user-key", "bob"))["key"] == "b/2"
     assert run("export", "-", "--workspace", "acme", "--user-key", "eve") == ""
@@ -111,7 +113,7 @@ def test_more_conversations_than_a_page(monkeypatch) -> None:
 
 
 def test_openai_lines_hold_what_openai_takes() -> None:
-    talk()
+    fill_workspace()
     lines = [json.loads(line) for line in run("export", "-", "--workspace", "acme", "--format", "openai").splitlines()]
     assert lines[0] == {"id": "a", "messages": []}
     assert lines[1]["messages"][2:] == [
@@ -136,7 +138,7 @@ def test_metadata_cannot_change_a_role_on_the_way_out() -> None:
 
 
 def test_csv_is_a_row_a_message_and_no_formula() -> None:
-    talk()
+    fill_workspace()
     rows = list(csv.DictReader(io.StringIO(run("export", "-", "--workspace", "acme", "--format", "csv"), newline="")))
     assert (rows[0]["key"], rows[0]["seq"], rows[0]["role"]) == ("b/2", "3", "system")
     assert rows[-1]["content"] == "'=1+1"
@@ -157,7 +159,7 @@ def test_no_cell_begins_like_a_formula(start: str) -> None:
 
 def test_a_file_is_complete_or_not_there(tmp_path: Path, monkeypatch) -> None:
     """An export that fails leaves what was there, and nothing beside it; its file is its owner's alone."""
-    talk()
+    fill_workspace()
     path = tmp_path / "out"
     assert run("export", path, "--workspace", "acme") == "3 conversations with 5 messages exported\n"
     assert path.stat().st_mode & 0o077 == 0
@@ -181,11 +183,11 @@ def test_a_file_is_complete_or_not_there(tmp_path: Path, monkeypatch) -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     """One line each, and no file."""
-    talk()
+    fill_workspace()
     path = tmp_path / "out"
     with pytest.raises(CommandError, match="there is no workspace 'unknown'"):
         run("export", path, "--workspace", "unknown")
-    with pytest.raises(CommandError, match="no such conversation: 'unknown'"):
+    with pytest.raises(CommandError, match="there is no conversation 'unknown' in workspace 'acme'"):
         run("export", path, "--workspace", "acme", "--session", "unknown")
     with pytest.raises(CommandError, match="is not a regular file"):
         run("export", tmp_path, "--workspace", "acme", "--force")
@@ -198,7 +200,7 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 def test_the_report_of_an_export_to_stdout_is_not_among_the_lines() -> None:
-    talk()
+    fill_workspace()
     out, err = io.StringIO(), io.StringIO()
     call_command("chat_memory_export", "-", workspace="acme", report="json", stdout=out, stderr=err)
     assert json.loads(err.getvalue()) == {"sessions": 3, "messages": 5}
@@ -241,9 +243,9 @@ class AnyConversation(TestCase):
         chat.open(metadata=metadata)
         chat.append(*messages)
         line = run("export", "-", "--workspace", "acme", f"--session={key}").encode()
-        transcript = formats.read_line(line)
+        transcript = read_line(line)
         assert transcript.key == key
         assert [message.to_openai() for message in transcript.messages] == [message.to_openai() for message in messages]
         assert [message.metadata for message in transcript.messages] == [message.metadata for message in messages]
         assert len(line.decode().splitlines()) == 1
-        assert formats.write_own(transcript) == line
+        assert own.write(transcript) == line

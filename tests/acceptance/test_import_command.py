@@ -50,7 +50,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "an unknown role": (b'{"id":"k","messages":[{"role":"wizard","content":"x"}]}', "messages[0].role: 'wizard'"),
     "no messages": (b'{"id":"k"}', "messages: is missing"),
     "messages of an object": (b'{"id":"k","messages":{}}', "messages: must be a list"),
-    "message of a number": (b'{"id":"k","messages":[1]}', "messages[0]: a message is an object"),
+    "message of a number": (b'{"id":"k","messages":[1]}', "messages[0]: a message must be an object"),
     "content of a number": (b'{"id":"k","messages":[{"role":"user","content":1}]}', "messages[0].content"),
     "the same id twice": (
         b'{"id":"k","messages":[{"id":"1","role":"user","content":"x"},{"id":"1","role":"user","content":"x"}]}',
@@ -61,7 +61,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
         "messages[0].created_at: is out of range",
     ),
     "key of a number": (b'{"id":5,' + USER + b"}", "id: must be text"),
-    "empty key": (b'{"id":"",' + USER + b"}", "id: must be 1 to 255"),
+    "empty key": (b'{"id":"",' + USER + b"}", "id: must have 1 to 255"),
     "key with a newline": (b'{"id":"a\\nb",' + USER + b"}", "id: must not contain control"),
     "key too long": (b'{"id":"' + b"k" * 256 + b'",' + USER + b"}", "not 256"),
     "a key twice": (b'{"id":"k","source":1,"metadata":{"source":2},' + USER + b"}", "'source' is a key of the line"),
@@ -270,7 +270,7 @@ def test_a_conversation_may_be_longer_than_one_append(tmp_path) -> None:
     assert [message.content for message in conversation("k", workspace="acme").messages()] == list("0123456")
     assert [line[:30] for line in err.getvalue().splitlines()] == [
         "line 2: messages[5].content: m",
-        "line 3: messages: two messages",
+        "line 3: messages: messages[0] ",
     ]
     assert Session.objects.count() == 1
 

@@ -83,7 +83,7 @@ def typed(page: str) -> str:
     return "\n".join(block for block in blocks if "INSTALLED_APPS" not in block and "urlpatterns" not in block)
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run_program(*command: str | Path, cwd: Path) -> str:
     """What a program prints, run without this suite's environment; a failure shows all it said."""
     ours = ("COV", "CHAT_MEMORY", "DATABASE_URL", "DJANGO", "PYTEST", "PYTHON", "REDIS_URL", "VIRTUAL_ENV")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
@@ -96,7 +96,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 def build_wheel(folder: Path) -> Path:
     """The wheel, built with the tools that are installed: nothing is fetched for it."""
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    run_program(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -132,19 +132,19 @@ def test_newcomers_project(tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     programs = tmp_path / "venv" / Path(sysconfig.get_path("scripts")).name
     python = programs / "python"
-    run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=tmp_path)
-    run(programs / "django-admin", "startproject", "mysite", cwd=tmp_path)
+    run_program(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=tmp_path)
+    run_program(programs / "django-admin", "startproject", "mysite", cwd=tmp_path)
     site = tmp_path / "mysite"
     for name, lines in (("settings.py", SETTINGS), ("urls.py", URLS)):
         with (site / "mysite" / name).open("a") as file:
             file.write(lines)
     manage = (python, "-W", "error", "manage.py")
-    run(*manage, "check", "--database", "default", "--fail-level", "WARNING", cwd=site)
-    run(*manage, "makemigrations", "--check", "--dry-run", cwd=site)
-    run(*manage, "migrate", cwd=site)
-    run(*manage, "shell", "-c", WRITE, cwd=site)
-    assert "the newcomer is content" in run(*manage, "shell", "-c", READ, cwd=site)
+    run_program(*manage, "check", "--database", "default", "--fail-level", "WARNING", cwd=site)
+    run_program(*manage, "makemigrations", "--check", "--dry-run", cwd=site)
+    run_program(*manage, "migrate", cwd=site)
+    run_program(*manage, "shell", "-c", WRITE, cwd=site)
+    assert "the newcomer is content" in run_program(*manage, "shell", "-c", READ, cwd=site)
     for page in ("README.md", "docs/tutorial/quickstart.md"):
-        run(*manage, "shell", "-c", typed(page), cwd=site)
-    run(*manage, "shell", "-c", LOOK, cwd=site)
-    run(*manage, "migrate", "chat_memory", "zero", cwd=site)
+        run_program(*manage, "shell", "-c", typed(page), cwd=site)
+    run_program(*manage, "shell", "-c", LOOK, cwd=site)
+    run_program(*manage, "migrate", "chat_memory", "zero", cwd=site)

@@ -15,7 +15,7 @@ from tests.acceptance.command_line import run
 pytestmark = pytest.mark.django_db
 
 
-def talk() -> None:
+def fill_workspaces() -> None:
     chat = conversation("k1", workspace="acme")
     chat.append(Message.user("hidden"))
     chat.clear()
@@ -26,7 +26,7 @@ def talk() -> None:
 
 def test_numbers_for_programs() -> None:
     """FEATURES S1.15, J06, J07: roots count, hidden messages do not, and a workspace sees its own alone."""
-    talk()
+    fill_workspaces()
     parent = Session.objects.get(key="k1", workspace__slug="acme")
     Session.objects.bulk_create(
         [
@@ -35,8 +35,7 @@ def test_numbers_for_programs() -> None:
                 key="k1",
                 branch="b",
                 parent=parent,
-                created_at=parent.created_at,
-                updated_at=parent.updated_at,
+                **dict.fromkeys(("created_at", "updated_at", "active_at", "listed_at"), parent.created_at),
             )
         ]
     )
@@ -52,7 +51,7 @@ def test_numbers_for_programs() -> None:
 
 
 def test_table_and_csv_say_the_same() -> None:
-    talk()
+    fill_workspaces()
     names, values = csv.reader(io.StringIO(run("stats", "--format", "csv")))
     table = dict(line.split() for line in run("stats").splitlines())
     assert dict(zip(names, values, strict=True)) == table
@@ -72,7 +71,7 @@ def test_an_unknown_workspace_is_refused() -> None:
 
 
 def test_the_number_of_statements_does_not_grow(django_assert_num_queries) -> None:
-    talk()
+    fill_workspaces()
     for number in range(5):
         conversation(f"more{number}", workspace=f"w{number}").append(Message.user("x"))
     with django_assert_num_queries(3):

@@ -24,10 +24,10 @@ def declared() -> dict[str, set[str]]:
         "Extras": project["optional-dependencies"].values(),
         "Tests and tools": pyproject["dependency-groups"].values(),
     }
-    return {heading: {name for table in found for name in names(table)} for heading, found in tables.items()}
+    return {heading: {name for table in found for name in dependency_names(table)} for heading, found in tables.items()}
 
 
-def names(table: list[str | dict[str, str]]) -> set[str]:
+def dependency_names(table: list[str | dict[str, str]]) -> set[str]:
     """The canonical names in a table; a group included in another is a table of its own."""
     return {canonicalize_name(Requirement(line).name) for line in table if isinstance(line, str)}
 

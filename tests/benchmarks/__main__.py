@@ -15,7 +15,22 @@ from redis.utils import HIREDIS_AVAILABLE
 
 from tests.servers.environment import serve
 
-GROUPS = ("single", "concurrent", "writers", "growth", "views", "listing", "cache", "outage")
+GROUPS = (
+    "single",
+    "first",
+    "narrow",
+    "concurrent",
+    "threads",
+    "writers",
+    "stored",
+    "growth",
+    "views",
+    "listing",
+    "transfer",
+    "removal",
+    "cache",
+    "outage",
+)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 MARK = "<!-- figures -->"
 
@@ -44,9 +59,17 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     from django.db import connection  # noqa: PLC0415  # Django is ready only now
     from django.test.utils import override_settings, setup_databases, teardown_databases  # noqa: PLC0415
 
-    from tests.benchmarks import cached, cases, listing, outage, views, writers  # noqa: PLC0415
+    from tests.benchmarks import cached, cases, listing, outage, stored, threads, transfer, views, writers  # noqa: PLC0415
 
-    places = {"writers": writers, "cache": cached, "listing": listing, "outage": outage, "views": views}
+    places = {
+        "writers": writers,
+        "threads": threads,
+        "stored": stored,
+        "cache": cached,
+        "listing": listing,
+        "outage": outage,
+        "views": views,
+    } | dict.fromkeys(("transfer", "removal"), transfer)
     measures = {group: getattr(places.get(group, cases), group) for group in GROUPS}
     databases = setup_databases(verbosity=0, interactive=False, aliases={"default": False})
     settings = connection.settings_dict

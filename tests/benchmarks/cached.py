@@ -10,7 +10,7 @@ from django.test import override_settings
 from redis import Redis
 
 from chat_memory import Message, conversation
-from chat_memory.storage.base import Adapter
+from chat_memory.storage.contract import Adapter
 from chat_memory.storage.mapping import to_json
 from chat_memory.storage.orm import DjangoAdapter
 from tests.benchmarks.cases import WORKSPACE, Bench, Result

@@ -4,17 +4,18 @@ import random
 import secrets
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from psycopg.types.numeric import Int8
 
-COLUMNS = "seq, client_id, role, content, parts, name, tool_calls, tool_call_id, metadata, tokens, created_at"
+COLUMNS = "seq, client_id, role, content, parts, name, tool_calls, tool_call_id, metadata, tokens, created_at, state"
 BUMP = """
 WITH s AS (
   UPDATE chat_memory_session SET prev_vtoken = vtoken, vtoken = %b, version = version + 1, last_seq = last_seq + %b,
-    message_count = message_count + %b, last_turn = last_turn + %b, updated_at = %b
+    message_count = message_count + %b, last_turn = last_turn + %b, updated_at = %b, active_at = %b,
+    listed_at = CASE WHEN listed_at > %b THEN listed_at ELSE %b END
   WHERE id = %b RETURNING last_seq, last_turn)
 INSERT INTO chat_memory_message
   (workspace_id, session_id, seq, turn, state, client_id, role, content, tokens, created_at)
@@ -31,6 +32,19 @@ TAIL = f"SELECT {COLUMNS} FROM chat_memory_message WHERE session_id = %b ORDER B
 ROW = "SELECT id, workspace_id, version, vtoken, base_seq, last_seq FROM chat_memory_session WHERE id = %b"
 ALL = f"SELECT {COLUMNS} FROM chat_memory_message WHERE session_id = %b ORDER BY seq"
 
+FIRST = """
+WITH s AS (
+  INSERT INTO chat_memory_session (id, workspace_id, key, branch, user_key, title, title_made, tags, metadata, last_seq,
+    base_seq, last_turn, message_count, version, vtoken, prev_vtoken, pinned, created_at, updated_at, active_at,
+    listed_at)
+  VALUES (%b, %b, %b, 'main', '', %b, true, '[]', '{}', %b, 0, %b, %b, 1, %b, 0, false, %b, %b, %b, %b)
+  RETURNING id, workspace_id)
+INSERT INTO chat_memory_message
+  (workspace_id, session_id, seq, turn, state, client_id, role, content, tokens, created_at)
+SELECT s.workspace_id, s.id, m.position, m.turn, 'complete', m.id, m.role, m.text, m.tokens, %b
+FROM s, unnest(%b::text[], %b::text[], %b::text[], %b::int4[], %b::int8[])
+  WITH ORDINALITY AS m(id, role, text, tokens, turn, position)"""
+
 SIZES = (50, 120, 300, 700, 1500, 4000)
 NARROW = """
 CREATE TABLE IF NOT EXISTS narrow_session (id bigint PRIMARY KEY, n bigint NOT NULL);
@@ -41,6 +55,10 @@ INSERT INTO narrow_session VALUES (1, 0) ON CONFLICT DO NOTHING"""
 NARROW_APPEND = """
 WITH s AS (UPDATE narrow_session SET n = n + 1 WHERE id = 1 RETURNING n)
 INSERT INTO narrow_message SELECT 1, n, %b, %b, %b FROM s"""
+NARROW_APPEND_MANY = """
+WITH s AS (UPDATE narrow_session SET n = n + %b WHERE id = 1 RETURNING n)
+INSERT INTO narrow_message SELECT 1, n - %b + m.position, m.role, m.text, %b
+FROM s, unnest(%b::text[], %b::text[]) WITH ORDINALITY AS m(role, text, position)"""
 
 _random = random.Random(20)
 _TEXTS = ["".join(_random.choices("abcdefgh ", k=size)) for size in SIZES]
@@ -54,6 +72,17 @@ def text() -> str:
 def role(index: int) -> str:
     """User and assistant by turns."""
     return "assistant" if index % 2 else "user"
+
+
+def _columns(size: int) -> tuple[list[Any], ...]:
+    """The columns of so many messages, users and assistants by turns."""
+    return (
+        [str(uuid.uuid4()) for _ in range(size)],
+        [role(index) for index in range(size)],
+        [text() for _ in range(size)],
+        [10] * size,
+        [index // 2 + 1 for index in range(size)],
+    )
 
 
 class Limit:
@@ -72,22 +101,26 @@ class Limit:
     def append_one(self) -> None:
         now = datetime.now(UTC)
         one = Int8(1)
-        bump = (Int8(secrets.randbits(62)), one, one, one, now, self._session)
         message = (self._workspace, self._session, str(uuid.uuid4()), "user", text(), Int8(10), now)
-        self._run(APPEND_ONE, (*bump, *message))
+        self._run(APPEND_ONE, (*self._bump(one, one, now), *message))
 
     def append_many(self, size: int) -> None:
         now = datetime.now(UTC)
         turns = Int8(size // 2)
-        bump = (Int8(secrets.randbits(62)), Int8(size), Int8(size), turns, now, self._session)
-        messages = (
-            [str(uuid.uuid4()) for _ in range(size)],
-            [role(index) for index in range(size)],
-            [text() for _ in range(size)],
-            [10] * size,
-            [index // 2 + 1 for index in range(size)],
-        )
-        self._run(APPEND_MANY, (*bump, self._workspace, self._session, Int8(size), turns, now, *messages))
+        values = (self._workspace, self._session, Int8(size), turns, now, *_columns(size))
+        self._run(APPEND_MANY, (*self._bump(Int8(size), turns, now), *values))
+
+    def first(self, size: int) -> None:
+        """A new conversation with so many messages."""
+        now = datetime.now(UTC)
+        many, turns = Int8(size), Int8(size // 2)
+        session = (uuid.uuid4(), self._workspace, uuid.uuid4().hex, "a title", many, turns, many)
+        times = (Int8(secrets.randbits(62)), now, now, now, now)
+        self._run(FIRST, (*session, *times, now, *_columns(size)))
+
+    def _bump(self, size: Int8, turns: Int8, now: datetime) -> tuple[Any, ...]:
+        recent = now - timedelta(seconds=15)
+        return (Int8(secrets.randbits(62)), size, size, turns, now, now, recent, now, self._session)
 
     def tail(self) -> list[tuple[Any, ...]]:
         return self._run(TAIL, (self._session,))
@@ -100,6 +133,11 @@ class Limit:
 
     def narrow_append(self) -> None:
         self._run(NARROW_APPEND, ("user", text(), datetime.now(UTC)))
+
+    def narrow_append_many(self, size: int) -> None:
+        many = Int8(size)
+        roles, texts = [role(index) for index in range(size)], [text() for _ in range(size)]
+        self._run(NARROW_APPEND_MANY, (many, many, datetime.now(UTC), roles, texts))
 
     def set_up_narrow(self) -> None:
         self._connection.execute(NARROW, prepare=False)

@@ -14,22 +14,27 @@ SIZES = (200, 5_000)
 PAGE = 50
 GOAL = 1.5
 PLANS = "-c plan_cache_mode=force_generic_plan"
-# Without what no page shows; the counters are the row's own, since no branch speaks here.
+# Without what no page shows; the counters are the row's own, since main is the current branch here.
 COLUMNS = """id, key, branch, user_key, title, tags, metadata, message_count, version, last_seq, base_seq, last_turn,
-  pinned, created_at, updated_at, archived_at, expires_at, user_id, vtoken"""
-ROOTS = "workspace_id = %b AND parent_id IS NULL AND deleted_at IS NULL"
-NEWEST = f"SELECT {COLUMNS} FROM chat_memory_session WHERE {ROOTS} ORDER BY updated_at DESC, id DESC LIMIT {PAGE}"
-OF_USER = f"""SELECT {COLUMNS} FROM chat_memory_session WHERE {ROOTS} AND user_key = %b
-  ORDER BY updated_at DESC, id DESC LIMIT {PAGE}"""
-AFTER = f"""SELECT {COLUMNS} FROM chat_memory_session WHERE {ROOTS} AND (updated_at, id) < (%b, %b)
-  ORDER BY updated_at DESC, id DESC LIMIT {PAGE}"""
+  pinned, created_at, updated_at, active_at, archived_at, expires_at, user_id, vtoken, title_made"""
+ROOTS = "workspace_id = %(workspace)b AND parent_id IS NULL AND deleted_at IS NULL"
+EXACT = f"""WITH edge AS (
+    SELECT listed_at FROM chat_memory_session WHERE {ROOTS} {{condition}}
+    ORDER BY listed_at DESC, id DESC OFFSET {PAGE - 1} LIMIT 1)
+  SELECT {COLUMNS} FROM chat_memory_session WHERE {ROOTS} {{condition}}
+    AND listed_at >= COALESCE((SELECT listed_at FROM edge) - interval '15 seconds', '-infinity')
+  ORDER BY active_at DESC, id DESC LIMIT {PAGE}"""
+NEWEST = EXACT.format(condition="")
+OF_USER = EXACT.format(condition="AND user_key = %(user)b AND NOT (user_key = '')")
+AFTER = EXACT.format(condition="AND (active_at, id) < (%(moment)b, %(id)b) AND listed_at <= %(moment)b")
 FILLED = """INSERT INTO chat_memory_session (id, workspace_id, key, branch, user_key, title, tags, metadata,
-    last_seq, base_seq, last_turn, message_count, version, vtoken, pinned, created_at, updated_at)
+    last_seq, base_seq, last_turn, message_count, version, vtoken, prev_vtoken, pinned, title_made,
+    created_at, updated_at, active_at, listed_at)
   SELECT gen_random_uuid(), %s, 'k' || n, 'main', 'user-' || n %% 20, 'How do I bake bread? ' || n,
     CASE WHEN n %% 3 = 0 THEN '["bread"]'::jsonb ELSE '[]' END,
     CASE WHEN n %% 5 = 0 THEN '{"a": 1}'::jsonb ELSE '{}' END,
-    6, 0, 3, 6, 3, 1, false, now() - n * interval '1 minute', now() - n * interval '1 minute'
-  FROM generate_series(1, %s) n"""
+    6, 0, 3, 6, 3, 1, 0, false, true, t.at, t.at, t.at, t.at
+  FROM generate_series(1, %s) n, LATERAL (SELECT now() - n * interval '1 minute' AS at) t"""
 
 
 def listing(bench: Bench) -> Iterator[Result]:
@@ -43,22 +48,26 @@ def listing(bench: Bench) -> Iterator[Result]:
 def _of_size(bench: Bench, limit: psycopg.Connection, slug: str, size: int) -> Iterator[Result]:
     number = Int8(_filled(slug, size))
 
-    def best(statement: str, *params: object) -> list[tuple[object, ...]]:
+    def best(statement: str, **params: object) -> list[tuple[object, ...]]:
         cursor = psycopg.Cursor(limit)
-        cursor.execute(statement, (number, *params), binary=True)
+        cursor.execute(statement, {"workspace": number, **params}, binary=True)
         return cursor.fetchall()
 
     of = f"of {size:,}"
     yield bench.compare(f"newest 50 {of} sessions", GOAL, lambda: find_sessions(slug), lambda: best(NEWEST), 60)
     first = find_sessions(slug)
     place = first.sessions[-1]
-    after = (place.updated_at, place.id)
+    after = {"moment": place.active_at, "id": place.id}
     yield bench.compare(
-        f"next 50 {of} sessions", GOAL, lambda: find_sessions(slug, before=first.next), lambda: best(AFTER, *after), 60
+        f"next 50 {of} sessions", GOAL, lambda: find_sessions(slug, before=first.next), lambda: best(AFTER, **after), 60
     )
     mine = "user-7"
     yield bench.compare(
-        f"a user's newest {of} sessions", GOAL, lambda: find_sessions(slug, user=mine), lambda: best(OF_USER, mine), 60
+        f"a user's newest {of} sessions",
+        GOAL,
+        lambda: find_sessions(slug, user=mine),
+        lambda: best(OF_USER, user=mine),
+        60,
     )
 
 

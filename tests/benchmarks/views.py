@@ -1,7 +1,8 @@
 """What a conversation can do beside the plain reads: windows, forks, branches."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from django.db import connection
 
@@ -38,8 +39,32 @@ def views(bench: Bench) -> Iterator[Result]:
         return conversation(key, workspace=WORKSPACE, branch="beside").tail(20)
 
     yield bench.compare("tail of a branch / tail of main", 1.5, beside, lambda: chat().tail(20), 60)
+    yield from _on_branches(bench)
     short, _limit = bench.session(10)
     yield bench.compare("fork at 20,000 / fork at 10", 1.2, lambda: _fork(key, LONG), lambda: _fork(short, 10), 20)
+
+
+def _on_branches(bench: Bench) -> Iterator[Result]:
+    """The current branch of a conversation beside the same messages on main."""
+    plain, _limit = bench.session(1000)
+    forked, _limit = bench.session(990)
+    chat = conversation(forked, workspace=WORKSPACE).fork("current")
+    conversation(forked, workspace=WORKSPACE).switch("current")
+    chat.append(*[Message(role(index), text()) for index in range(10)])
+    calls: dict[str, Callable[[Conversation], object]] = {
+        "window of 10 turns": lambda each: each.window(turns=10),
+        "window of 20 messages": lambda each: each.window(messages=20),
+        "window of 4,000 tokens": lambda each: each.window(tokens=4000),
+        "context of 4,000 tokens": lambda each: each.context(tokens=4000),
+        "append one": lambda each: each.append(Message.user(text())),
+    }
+    for name, call in calls.items():
+        ours = partial(_called, call, forked)
+        yield bench.compare(f"{name} on a branch / on main", 1.3, ours, partial(_called, call, plain), 60)
+
+
+def _called(call: Callable[[Conversation], object], key: str) -> None:
+    call(conversation(key, workspace=WORKSPACE))
 
 
 def _fork(key: str, at: int) -> None:

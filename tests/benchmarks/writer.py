@@ -17,9 +17,9 @@ from tests.benchmarks.limit import Limit, text
 CALLS = 50
 
 
-def serve(pipe: Connection, url: str, workspace: str, key: str, session: uuid.UUID) -> None:
+def append_when_told(pipe: Connection, url: str, workspace: str, key: str, session: uuid.UUID) -> None:
     """Do CALLS appends for each "ours" or "limit" that arrives, until "stop"."""
-    settings.CHAT_MEMORY = {"CACHE": "off"}  # this process has read the settings anew
+    settings.CHAT_MEMORY = {"CACHE": "off"}  # this process has read the settings again
     row = Session.objects.get(pk=session)
     limit = Limit(url, session, row.workspace_id)
     pipe.send("ready")

@@ -23,7 +23,9 @@ def writers(bench: Bench) -> Iterator[Result]:
     processes = []
     for _ in range(WRITERS):
         here, there = context.Pipe()
-        process = context.Process(target=writer.serve, args=(there, bench.url, WORKSPACE, key, row.id), daemon=True)
+        process = context.Process(
+            target=writer.append_when_told, args=(there, bench.url, WORKSPACE, key, row.id), daemon=True
+        )
         process.start()
         pipes.append(here)
         processes.append(process)

@@ -1,13 +1,11 @@
 """A Redis that these tests alone use, so that what it counts is theirs, and both modes of the cache."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 
 import pytest
 from redis import Redis
 
-from tests.cache.scene import caching
+from tests.cache.caching import caching
 from tests.servers import Server, start_redis
 
 
@@ -26,35 +24,20 @@ def victim() -> Iterator[Server]:
 
 @pytest.fixture
 def client(shared_server: Server) -> Iterator[Redis]:
-    """A look behind the scene."""
+    """A client beside the cache, to see what Redis holds."""
     with Redis.from_url(shared_server.url) as client:
         client.flushall()
         yield client
 
 
 @pytest.fixture(params=["strict", "bounded"])
-def mode(request: pytest.FixtureRequest) -> str:
+def each_mode(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
 
 @pytest.fixture
-def cached(mode: str, client: Redis, shared_server: Server) -> Iterator[str]:
+def cached(each_mode: str, client: Redis, shared_server: Server) -> Iterator[str]:
     """The cache at work, in each mode."""
-    with caching(mode, shared_server.url):
-        yield mode
-
-
-@pytest.fixture
-def frozen() -> Callable[[Server], AbstractContextManager[None]]:
-    """Within it a server takes connections and answers nothing."""
-
-    @contextmanager
-    def stopped(server: Server) -> Iterator[None]:
-        server.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            server.process.send_signal(signal.SIGCONT)
-
-    return stopped
+    with caching(each_mode, shared_server.url):
+        yield each_mode

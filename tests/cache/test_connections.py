@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 
 from chat_memory import wiring
 from chat_memory.cache import connecting
-from chat_memory.cache.connecting import TIMEOUT
-from tests.cache.scene import ALIAS, HIT, caching, chat, key_of, said, say, statements
+from tests.cache.caching import ALIAS, HIT, caching, key_of, newest_texts, statements
+from tests.conversations import chat, say
 from tests.servers import Server, start_redis, start_sentinel
 from tests.waiting import PATIENCE, eventually
 
@@ -33,7 +33,7 @@ FORK = """
 import os, sys, django
 django.setup()
 from chat_memory import wiring
-from tests.cache.scene import caching
+from tests.cache.caching import caching
 with caching("strict", sys.argv[1]):
     number = lambda: print(wiring.cache_client().redis.client_id(), flush=True)
     number()
@@ -47,15 +47,15 @@ PLACES: list[int] = []
 
 
 def made_by_the_host() -> Redis:
-    return Redis(port=PLACES[-1], db=5, socket_timeout=TIMEOUT)
+    return Redis(port=PLACES[-1], db=5, socket_timeout=connecting.TIMEOUT)
 
 
 def of_a_single_connection() -> Redis:
-    return Redis(port=PLACES[-1], db=5, socket_timeout=TIMEOUT, single_connection_client=True)
+    return Redis(port=PLACES[-1], db=5, socket_timeout=connecting.TIMEOUT, single_connection_client=True)
 
 
 def cluster_of_the_host() -> RedisCluster:
-    return RedisCluster(host="127.0.0.1", port=PLACES[-1], socket_timeout=TIMEOUT)
+    return RedisCluster(host="127.0.0.1", port=PLACES[-1], socket_timeout=connecting.TIMEOUT)
 
 
 @pytest.fixture
@@ -87,22 +87,24 @@ def connections_made(client: Redis) -> int:
 
 def test_no_connection_for_each_call(cached: str, client: Redis) -> None:
     """FEATURES R05."""
-    say("a"), said()
+    say("a")
+    newest_texts()
     before = connections_made(client)
     for number in range(20):
         say(str(number))
-        said()
+        newest_texts()
         chat().tail_json(5)
     assert connections_made(client) == before
 
 
 def test_threads_share_a_pool(cached: str, client: Redis) -> None:
-    say("a"), said()
+    say("a")
+    newest_texts()
     before = connections_made(client)
 
     def read() -> list[object]:
         try:
-            return [said() for _ in range(10)]
+            return [newest_texts() for _ in range(10)]
         finally:
             connections.close_all()
 
@@ -113,38 +115,39 @@ def test_threads_share_a_pool(cached: str, client: Redis) -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"SOCKET_TIMEOUT": 7, "CONNECTION_POOL_KWARGS": {"socket_timeout": 9}}])
-def test_host_s_own_pool_keeps_its_timeouts(shared_server: Server, given: dict[str, object]) -> None:
+def test_pool_of_the_host_keeps_its_timeouts(shared_server: Server, given: dict[str, object]) -> None:
     """One alias for both: django-redis would hand out one pool for one address."""
     with caching("strict", shared_server.url, given):
         host = get_redis_connection(ALIAS)
         before = dict(host.connection_pool.connection_kwargs)
         ours = wiring.cache_client().redis
         assert host.connection_pool is not ours.connection_pool
-        assert ours.connection_pool.connection_kwargs["socket_timeout"] == TIMEOUT
-        assert ours.connection_pool.connection_kwargs["socket_connect_timeout"] == TIMEOUT
+        assert ours.connection_pool.connection_kwargs["socket_timeout"] == connecting.TIMEOUT
+        assert ours.connection_pool.connection_kwargs["socket_connect_timeout"] == connecting.TIMEOUT
         assert host.connection_pool.connection_kwargs == before
-        assert before.get("socket_timeout") != TIMEOUT
+        assert before.get("socket_timeout") != connecting.TIMEOUT
 
 
-def test_nothing_in_the_alias_undoes_what_the_cache_needs(client: Redis, shared_server: Server, mode: str) -> None:
+def test_nothing_in_the_alias_undoes_what_the_cache_needs(client: Redis, shared_server: Server, each_mode: str) -> None:
     """The end of an address overrides arguments, and answers kept in the process are nobody's to refuse."""
     url = f"{shared_server.url}?decode_responses=True&socket_timeout=7&socket_connect_timeout=7&retry_on_timeout=True"
     options = {"CONNECTION_POOL_KWARGS": {"protocol": 3, "cache_config": CacheConfig()}}
-    with caching(mode, url, options):
-        say("a"), said()
-        assert len(statements(said)) == HIT[mode]
+    with caching(each_mode, url, options):
+        say("a")
+        newest_texts()
+        assert len(statements(newest_texts)) == HIT[each_mode]
         redis = wiring.cache_client().redis
         assert redis.get_cache() is None
         (connection,) = [redis.connection_pool.get_connection()]
-        assert (connection.socket_timeout, connection.socket_connect_timeout) == (TIMEOUT, TIMEOUT)
+        assert (connection.socket_timeout, connection.socket_connect_timeout) == (connecting.TIMEOUT,) * 2
         assert connection.retry.get_retries() == 0
         redis.connection_pool.release(connection)
 
 
-def test_address_that_is_none_costs_no_answer(mode: str) -> None:
-    with caching(mode, "redis://a..b:6379/0"):
+def test_address_that_is_none_costs_no_answer(each_mode: str) -> None:
+    with caching(each_mode, "redis://a..b:6379/0"):
         say("a")
-        assert said() == ["a"]
+        assert newest_texts() == ["a"]
 
 
 def test_options_of_the_alias_are_kept(victim: Server) -> None:
@@ -155,8 +158,9 @@ def test_options_of_the_alias_are_kept(victim: Server) -> None:
         url = victim.url.removesuffix("/0") + "/3"
         options = {"PASSWORD": "secret", "CONNECTION_POOL_KWARGS": {"client_name": "chats", "decode_responses": True}}
         with caching("bounded", [url, url], options):  # with replicas: the first is the primary
-            say("a"), said()
-            assert len(statements(said)) == HIT["bounded"]
+            say("a")
+            newest_texts()
+            assert len(statements(newest_texts)) == HIT["bounded"]
             assert "chats" in {each["name"] for each in client.client_list() if each["db"] == "3"}
 
 
@@ -167,8 +171,9 @@ def test_factory_of_the_host(shared_server: Server, client: Redis, mode: str, fa
     PLACES.append(shared_server.port)
     before = connections_made(client)
     with caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.{factory.__name__}"):
-        say("a"), said()
-        assert len(statements(said)) == HIT[mode]
+        say("a")
+        newest_texts()
+        assert len(statements(newest_texts)) == HIT[mode]
     assert client.info("keyspace")["db5"]["keys"] == 1
     assert connections_made(client) - before == 1
 
@@ -179,24 +184,26 @@ def test_cluster_by_a_factory(cluster: Server, mode: str) -> None:
     PLACES.append(cluster.port)
     path = f"{__name__}.cluster_of_the_host"
     with caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=path), Redis(port=cluster.port) as node:
-        say("a"), said(), say("b")
-        assert len(statements(said)) == HIT[mode]
-        assert said() == ["a", "b"]
+        say("a")
+        newest_texts()
+        say("b")
+        assert len(statements(newest_texts)) == HIT[mode]
+        assert newest_texts() == ["a", "b"]
         assert "{" in key_of(node)
         node.flushall()
-        assert said() == ["a", "b"]
+        assert newest_texts() == ["a", "b"]
         wiring.cache_client().redis.close()
 
 
-def test_cluster_that_is_down_at_the_start(mode: str, victim: Server) -> None:
+def test_cluster_that_is_down_at_the_start(each_mode: str, victim: Server) -> None:
     """Its client asks the nodes when it is made; that must not be an exception of ours."""
     victim.process.kill()
     victim.process.wait()
     PLACES.append(victim.port)
-    with caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.cluster_of_the_host"):
+    with caching(each_mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.cluster_of_the_host"):
         for number in range(5):
             say(str(number))
-        assert said() == list("01234")
+        assert newest_texts() == list("01234")
         assert wiring.cache_client().breaker.is_open
 
 
@@ -217,7 +224,7 @@ def replicated(victim: Server) -> Iterator[tuple[Server, Server]]:
         yield victim, replica
 
 
-def test_sentinel_by_the_alias_survives_a_failover(mode: str, replicated: tuple[Server, Server]) -> None:
+def test_sentinel_by_the_alias_survives_a_failover(each_mode: str, replicated: tuple[Server, Server]) -> None:
     """The primary is asked of the Sentinels, and after a failover it is another one."""
     primary, replica = replicated
     with start_sentinel(primary, "chats") as sentinel, Redis(port=replica.port) as successor:
@@ -226,15 +233,16 @@ def test_sentinel_by_the_alias_survives_a_failover(mode: str, replicated: tuple[
             "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
             "SENTINELS": [("127.0.0.1", sentinel.port)],
         }
-        with caching(mode, "redis://chats/0", options):
-            say("a"), said()
-            assert len(statements(said)) == HIT[mode]
+        with caching(each_mode, "redis://chats/0", options):
+            say("a")
+            newest_texts()
+            assert len(statements(newest_texts)) == HIT[each_mode]
             fail_over(sentinel, replica)
             version = say("b")
             assert [message.content for message in chat().tail(9, min_version=version)] == ["a", "b"]
             successor.flushall()
-            eventually(lambda: said() and not wiring.cache_client().breaker.is_open and successor.dbsize())
-            assert len(statements(said)) == HIT[mode]
+            eventually(lambda: newest_texts() and not wiring.cache_client().breaker.is_open and successor.dbsize())
+            assert len(statements(newest_texts)) == HIT[each_mode]
 
 
 def fail_over(sentinel: Server, replica: Server) -> None:

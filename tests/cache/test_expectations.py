@@ -1,6 +1,7 @@
 """bounded: a process that knows of an entry asks in the cheap way; any other for entry or lease in one command."""
 
 import pickle
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -12,16 +13,17 @@ from django.test import override_settings
 from redis import Redis
 
 from chat_memory import Message, metrics
-from chat_memory.cache import lives
-from chat_memory.cache.lives import Lives
-from tests.cache.scene import caching, chat, commands, key_of, said, say, statements, warmed
+from chat_memory.cache import expiry
+from chat_memory.cache.expiry import Expiry
+from tests.cache.caching import caching, key_of, newest_texts, redis_commands, statements, warmed
+from tests.conversations import chat, say
 from tests.servers import Server
 
 TAKE, LOOK = "EVALSHA", "LRANGE"
 
 
 @pytest.fixture
-def bounded(client: Redis, shared_server: Server) -> Iterator[None]:
+def bounded_cache(client: Redis, shared_server: Server) -> Iterator[None]:
     with caching("bounded", shared_server.url):
         yield
 
@@ -35,33 +37,35 @@ def another_process(**changed: object) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_entry_of_another_process_is_a_hit_in_one_command(bounded: None, client: Redis) -> None:
+def test_entry_of_another_process_is_a_hit_in_one_command(bounded_cache: None, client: Redis) -> None:
     warmed(client, "a", "b")
     with another_process():
         before = metrics.totals()
-        assert commands(client, lambda: chat().tail(1)) == [TAKE]
-        assert commands(client, lambda: chat().tail(1)) == [LOOK]
+        assert redis_commands(client, lambda: chat().tail(1)) == [TAKE]
+        assert redis_commands(client, lambda: chat().tail(1)) == [LOOK]
         after = metrics.totals()
         assert (after["hits"] - before["hits"], after["misses"] - before["misses"]) == (2, 0)
-        assert statements(said) == []
-        assert said() == ["a", "b"]
+        assert statements(newest_texts) == []
+        assert newest_texts() == ["a", "b"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_life_of_an_entry_of_another_process_is_known(bounded: None, client: Redis) -> None:
-    """One that Redis says is over in a moment is not expected after it."""
+def test_life_of_an_entry_of_another_process_is_known(
+    bounded_cache: None, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is expected for as long as Redis said, and no longer: the clock is the test's own."""
     key = warmed(client, "a")
     with another_process():
-        client.pexpire(key, 300)
-        said()
-        while client.exists(key):
-            pass
-        assert commands(client, said) == [TAKE, TAKE]
+        client.pexpire(key, 30_000)
+        newest_texts()
+        client.delete(key)
+        monkeypatch.setattr(expiry, "monotonic", lambda: time.monotonic() + 30)
+        assert redis_commands(client, newest_texts) == [TAKE, TAKE]
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("change", ["clear", "delete", "update", "append in a transaction", "append that does not fit"])
-def test_what_this_process_took_away_is_not_expected(bounded: None, client: Any, change: str) -> None:
+def test_what_this_process_took_away_is_not_expected(bounded_cache: None, client: Any, change: str) -> None:
     key = warmed(client, "a")
     if change == "append in a transaction":
         with transaction.atomic():
@@ -74,27 +78,28 @@ def test_what_this_process_took_away_is_not_expected(bounded: None, client: Any,
     else:
         getattr(chat(), change)()
     assert client.keys() == []
-    assert commands(client, said) == [TAKE, TAKE]
+    assert redis_commands(client, newest_texts) == [TAKE, TAKE]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_shorter_life_than_a_lease_is_never_expected(client: Redis, shared_server: Server) -> None:
     with caching("bounded", shared_server.url, CACHE_MAX_AGE=0.2):
-        say("a"), said()
-        assert commands(client, said)[0] == TAKE
-        assert said() == ["a"]
+        say("a")
+        newest_texts()
+        assert redis_commands(client, newest_texts)[0] == TAKE
+        assert newest_texts() == ["a"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_reads_that_cannot_fill_ask_for_no_lease(bounded: None, client: Redis) -> None:
+def test_reads_that_cannot_fill_ask_for_no_lease(bounded_cache: None, client: Redis) -> None:
     say("a", "b")
-    assert commands(client, lambda: chat().since(1)) == [LOOK]
+    assert redis_commands(client, lambda: chat().since(1)) == [LOOK]
     assert client.keys() == []
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("knows", [True, False])
-def test_entry_too_old_for_a_reader_is_replaced(bounded: None, client: Any, knows: bool) -> None:
+def test_entry_too_old_for_a_reader_is_replaced(bounded_cache: None, client: Any, knows: bool) -> None:
     """Whether the reader's process knows of it or not."""
     key = warmed(client, "a")
     older = client.dump(key)
@@ -102,40 +107,40 @@ def test_entry_too_old_for_a_reader_is_replaced(bounded: None, client: Any, know
     client.restore(key, 60_000, older, replace=True)
     with nullcontext() if knows else another_process():
         assert [message.content for message in chat().since(0, min_version=version)] == ["a", "b"]
-        assert commands(client, lambda: chat().tail(20, min_version=version)) == [LOOK, TAKE, TAKE][not knows :]
-        assert (statements(said), said()) == ([], ["a", "b"])
+        assert redis_commands(client, lambda: chat().tail(20, min_version=version)) == [LOOK, TAKE, TAKE][not knows :]
+        assert (statements(newest_texts), newest_texts()) == ([], ["a", "b"])
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("damage", ["{", "cut"])
-def test_damaged_entry_of_another_process_is_a_miss(bounded: None, client: Redis, damage: str) -> None:
+def test_damaged_entry_of_another_process_is_a_miss(bounded_cache: None, client: Redis, damage: str) -> None:
     key = warmed(client, "a", "b", "c")
     if damage == "cut":
         client.lpop(key)
     else:
         client.lset(key, 1, damage)
     with another_process():
-        assert said() == ["a", "b", "c"]
-        assert said() == ["a", "b", "c"]
+        assert newest_texts() == ["a", "b", "c"]
+        assert newest_texts() == ["a", "b", "c"]
     assert client.llen(key_of(client)) == 4
 
 
 @pytest.mark.django_db(transaction=True)
-def test_longer_tail_than_another_process_has_cached(bounded: None, client: Redis) -> None:
+def test_longer_tail_than_another_process_has_cached(bounded_cache: None, client: Redis) -> None:
     texts = [str(number) for number in range(9)]
     with another_process(CACHE_TAIL=3):
         say(*texts)
         assert [message.content for message in chat().tail(3)] == texts[-3:]
-    assert said() == texts
+    assert newest_texts() == texts
     assert [message.content for message in chat().tail(3)] == texts[-3:]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_receipt_of_a_session_is_no_measure_of_an_earlier_one(bounded: None, client: Redis) -> None:
+def test_receipt_of_a_session_is_no_measure_of_an_earlier_one(bounded_cache: None, client: Redis) -> None:
     """Deleted and made again while Redis could not hear of it: the entry's number is larger, and of another session."""
     for text in "abc":
         say(text)
-    assert said() == ["a", "b", "c"]
+    assert newest_texts() == ["a", "b", "c"]
     client.replicaof("127.0.0.1", 1)  # refuses writes
     chat().delete()
     writer = chat()
@@ -150,21 +155,22 @@ def test_receipt_of_a_session_is_no_measure_of_an_earlier_one(bounded: None, cli
 
 
 @pytest.mark.django_db(transaction=True)
-def test_receipt_of_an_earlier_session_hides_nothing_of_the_later(bounded: None, client: Redis) -> None:
+def test_receipt_of_an_earlier_session_hides_nothing_of_the_later(bounded_cache: None, client: Redis) -> None:
     """Its number is never reached; the answer is the database's."""
     writer = chat()
     versions = [writer.append(Message.user(text)).version for text in "abc"]
     chat().delete()
-    say("new"), said()
+    say("new")
+    newest_texts()
     for _ in range(2):
         assert [message.content for message in writer.tail(20, min_version=versions[-1])] == ["new"]
-    assert said() == ["new"]
+    assert newest_texts() == ["new"]
 
 
 @pytest.mark.once
-def test_number_of_known_lives_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lives, "REMEMBERED", 3)
-    known = Lives()
+def test_number_of_known_expiries_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "REMEMBERED", 3)
+    known = Expiry()
     for key in "abcd":
         known.lasts(key, 60)
     assert [known.expects(key) for key in "abcd"] == [False, False, False, True]

@@ -9,11 +9,11 @@ from django.db import connection
 from redis import Redis
 
 from chat_memory import Message, conversation, wiring
+from chat_memory.cache import connecting
 from chat_memory.cache.breaker import FAILURES
 from chat_memory.cache.client import CacheClient
-from chat_memory.cache.connecting import TIMEOUT
-from tests.cache.scene import HIT, caching, chat, key_of, said, say, statements
-from tests.cache.test_counts import counted
+from tests.cache.caching import HIT, caching, counts_of, key_of, newest_texts, statements
+from tests.conversations import chat, say
 from tests.servers import Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +46,7 @@ def interrupted() -> Redis:
 
 
 def prefixed() -> Redis:
-    return Prefixed(port=PLACES[-1], socket_timeout=TIMEOUT)
+    return Prefixed(port=PLACES[-1], socket_timeout=connecting.TIMEOUT)
 
 
 def of_another() -> list[object]:
@@ -82,17 +82,18 @@ POOLS = [
 
 @pytest.mark.parametrize("pool", POOLS, ids=str)
 def test_read_within_a_read_finds_a_connection(
-    mode: str, client: Redis, shared_server: Server, caplog: pytest.LogCaptureFixture, pool: dict[str, Any]
+    each_mode: str, client: Redis, shared_server: Server, caplog: pytest.LogCaptureFixture, pool: dict[str, Any]
 ) -> None:
     """However small the pool: nobody waits for who waits for the database, and no breaker opens."""
-    with caching(mode, shared_server.url, pool):
-        say("a"), said()
+    with caching(each_mode, shared_server.url, pool):
+        say("a")
+        newest_texts()
         conversation("other", workspace="acme").append(Message.user("b"))
         of_another()
         inner: list[object] = []
         with before_each_statement(lambda: inner.append(of_another())):
-            found = counted(lambda: inner.append(said()))
-        assert inner == {"strict": [["b"], ["a"]], "bounded": [["a"]]}[mode]
+            found = counts_of(lambda: inner.append(newest_texts()))
+        assert inner == {"strict": [["b"], ["a"]], "bounded": [["a"]]}[each_mode]
         assert found == {"hits": len(inner)}
     assert caplog.records == []
 
@@ -100,23 +101,24 @@ def test_read_within_a_read_finds_a_connection(
 def test_pool_that_waits_does_so_no_longer_than_redis(shared_server: Server) -> None:
     with caching("strict", shared_server.url, {"CONNECTION_POOL_CLASS": "redis.BlockingConnectionPool"}):
         pool: Any = wiring.cache_client().redis.connection_pool
-        assert pool.timeout == TIMEOUT
+        assert pool.timeout == connecting.TIMEOUT
 
 
-def test_class_of_the_host_sees_every_command(shared_server: Server, client: Redis, mode: str) -> None:
+def test_class_of_the_host_sees_every_command(shared_server: Server, client: Redis, each_mode: str) -> None:
     PLACES.append(shared_server.port)
-    with caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.prefixed"):
-        say("a"), said()
+    with caching(each_mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.prefixed"):
+        say("a")
+        newest_texts()
         assert key_of(client).startswith("host:cm:")
-        assert len(statements(said)) == HIT[mode]
+        assert len(statements(newest_texts)) == HIT[each_mode]
 
 
-def test_time_limit_of_the_host_is_no_trouble_of_redis(shared_server: Server, mode: str) -> None:
+def test_time_limit_of_the_host_is_no_trouble_of_redis(shared_server: Server, each_mode: str) -> None:
     PLACES.append(shared_server.port)
     say("a")
-    given = caching(mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.interrupted")
+    given = caching(each_mode, "redis://127.0.0.1:1/0", REDIS_CLIENT=f"{__name__}.interrupted")
     with given, pytest.raises(TimeIsUp):
-        said()
+        newest_texts()
 
 
 def test_answer_from_before_the_trouble_does_not_end_it(shared_server: Server) -> None:
@@ -135,13 +137,14 @@ def test_answer_from_before_the_trouble_does_not_end_it(shared_server: Server) -
 def test_lent_connections_come_back(shared_server: Server, client: Redis) -> None:
     """Of many reads that end in every way, none keeps one."""
     with caching("strict", shared_server.url, {"CONNECTION_POOL_KWARGS": {"max_connections": 4}}):
-        say("a"), said()
+        say("a")
+        newest_texts()
         for trouble in (OSError, KeyboardInterrupt, GeneratorExit):
             for _ in range(3):
                 with before_each_statement(_raising(trouble)), pytest.raises(trouble):
-                    said()
+                    newest_texts()
         assert len(wiring.cache_client().redis.connection_pool._in_use_connections) == 0
-        assert (said(), len(statements(said))) == (["a"], HIT["strict"])
+        assert (newest_texts(), len(statements(newest_texts))) == (["a"], HIT["strict"])
         assert chat().tail(1)[0].content == "a"
 
 

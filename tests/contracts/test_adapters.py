@@ -1,16 +1,30 @@
-"""The three adapters that ship run the kit that is shipped."""
+"""The adapters that ship run the kit that is shipped, and those that have a cache before them in both its modes."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from redis import Redis
 
 from chat_memory import models
-from chat_memory.storage.base import CLAIM_LAPSES, Adapter
+from chat_memory.cache import CachedAdapter
+from chat_memory.cache.client import CacheClient
+from chat_memory.cache.coherence import Coherence
+from chat_memory.cache.policy import CachePolicy
+from chat_memory.storage.contract import CLAIM_LAPSES, Adapter
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.storage.orm import DjangoAdapter
 from chat_memory.storage.redis import RedisAdapter
 from chat_memory.testing.conformance import AdapterConformance
+
+APPENDED_TO_CURRENT = "an append to the current branch is read by the branch's name when the entry there is too old"
+EXCEPTIONS = {
+    "test_a_switch_makes_another_branch_current": APPENDED_TO_CURRENT,
+    "test_append_racing_a_switch": APPENDED_TO_CURRENT,
+    "test_several_branches_are_written_together_or_not_at_all": APPENDED_TO_CURRENT,
+}
+"""Clauses that mode bounded does not promise, each with the reason."""
 
 
 @pytest.mark.django_db(transaction=True)
@@ -41,7 +55,9 @@ class TestMemoryAdapter(AdapterConformance):
 
 
 class TestRedisAdapter(AdapterConformance):
-    """On the Redis of the run."""
+    """On the Redis of the run, whose scripts change the keys of one conversation alone."""
+
+    changes_several = False
 
     @pytest.fixture(autouse=True)
     def _client(self, redis_client: Redis) -> None:
@@ -56,3 +72,48 @@ class TestRedisAdapterWithExpiry(TestRedisAdapter):
 
     def make_adapter(self) -> Adapter:
         return RedisAdapter(self.client, ttl=600)
+
+
+class Cached:
+    """Mixed into the tests of an adapter: the same one, behind the cache."""
+
+    mode: Any = "strict"
+
+    @pytest.fixture(autouse=True)
+    def _redis(self, redis_client: Redis) -> None:
+        self.redis = redis_client
+
+    def make_adapter(self) -> Adapter:
+        self.inner: Any = super().make_adapter()  # type: ignore[misc]  # of the adapter's own tests
+        policy = CachePolicy(self.mode, tail=50, ttl=None, max_age=60.0)
+        return CachedAdapter(self.inner, Coherence(CacheClient(lambda: self.redis), policy), uuid.uuid4().bytes)
+
+
+class Bounded(Cached):
+    """As it is, but for the exceptions."""
+
+    mode = "bounded"
+    locals().update(dict.fromkeys(EXCEPTIONS))
+
+    def test_exceptions_are_clauses(self) -> None:
+        assert all(callable(getattr(AdapterConformance, name)) for name in EXCEPTIONS)
+
+
+class TestStrictOverMemory(Cached, TestMemoryAdapter):
+    def make_workspace(self, slug: str) -> None:
+        assert self.adapter is not None
+        self.inner.add_workspace(slug)
+
+
+class TestBoundedOverMemory(Bounded, TestMemoryAdapter):
+    def make_workspace(self, slug: str) -> None:
+        assert self.adapter is not None
+        self.inner.add_workspace(slug)
+
+
+class TestStrictOverDjango(Cached, TestDjangoAdapter):
+    """As most conversations are kept."""
+
+
+class TestBoundedOverDjango(Bounded, TestDjangoAdapter):
+    """Of which every read but the first is of the cache, where there is nothing else to see."""

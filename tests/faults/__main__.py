@@ -8,8 +8,8 @@ import json
 import random
 import sys
 
-from tests.faults.site import databases, run
-from tests.faults.verdicts import wrongs
+from tests.faults.fault_run import databases, run_with_faults
+from tests.faults.run_conditions import wrongs
 
 MODES = ("strict", "bounded")
 
@@ -17,14 +17,14 @@ MODES = ("strict", "bounded")
 def main(arguments: list[str]) -> int:
     """Run, print, judge."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
-    parser.add_argument("--seconds", type=float, default=40.0, help="of each run")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of each run, at least")
     parser.add_argument("--seeds", type=int, nargs="+", help="one run of each mode for each; two are drawn by default")
     chosen = parser.parse_args(arguments)
     found = 0
-    with databases() as site:
+    with databases() as addresses:
         for seed in chosen.seeds or random.sample(range(10**6), 2):
             for mode in MODES:
-                outcome = run(site, mode, chosen.seconds, seed)
+                outcome = run_with_faults(addresses, mode, chosen.seconds, seed)
                 wrong = wrongs(outcome, mode)
                 found += len(wrong)
                 sys.stdout.write(f"{mode} seed {seed}: {json.dumps(outcome.summary())} {wrong or 'all is well'}\n")

@@ -1,12 +1,13 @@
 """A mode of the cache to run in, what it counts, and a hypothesis profile that asks for no least example."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import Phase, settings as hypothesis_settings
 
 from chat_memory import metrics
-from tests.faults.stage import PATIENT
+from tests.faults.one_key import PATIENT
 
 hypothesis_settings.register_profile(
     "unshrunk", hypothesis_settings.get_profile("suite"), phases=[Phase.generate], database=None
@@ -21,9 +22,16 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.fixture(autouse=True)
+def _no_receiver_fails(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Of what a receiver of the change event raises nobody would hear otherwise."""
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call") if record.name == "django.dispatch"] == []
+
+
 @pytest.fixture
 def mode(request: pytest.FixtureRequest, settings: Any) -> str:
     """The mode a test is about."""
     chosen: str = request.param
-    settings.CHAT_MEMORY = {"CACHE": chosen, "REDIS_CLIENT": PATIENT}
+    settings.CHAT_MEMORY = {"CACHE": chosen, "REDIS_CLIENT": PATIENT, "CACHE_MAX_AGE": 60}
     return chosen

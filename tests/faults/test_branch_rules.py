@@ -9,6 +9,7 @@ from chat_memory import Message, conversation
 from chat_memory.history.conversation import Conversation
 from chat_memory.models import Session
 from chat_memory.records import Span
+from tests.faults.letters import read_letters, write_letters
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -16,24 +17,9 @@ MODES = ["off", "strict", "bounded"]
 CACHED = ["strict", "bounded"]
 
 
-def say(texts: str) -> None:
-    """One message for each letter, in one call."""
-    conversation("k").append(*(Message.user(text) for text in texts))
-
-
-def texts() -> str:
-    """What a reader of what speaks sees."""
-    return said(conversation("k"))
-
-
 def at(name: str) -> Conversation:
-    """A branch by its name, for who does not follow what speaks."""
+    """A branch by its name, for readers who do not follow the current branch."""
     return conversation("k", branch=name)
-
-
-def said(chat: Conversation) -> str:
-    """What a reader of a branch sees."""
-    return "".join(str(message.content) for message in chat.messages())
 
 
 BRANCHINGS: dict[str, Callable[[], Any]] = {
@@ -49,39 +35,39 @@ SHOWN_THEN = {"truncate_after": "a", "switch": "a", "append by name": "abc", "cl
 
 @pytest.mark.parametrize("change", BRANCHINGS)
 @pytest.mark.parametrize("mode", MODES, indirect=True)
-def test_reader_of_what_speaks_sees_a_change_of_branches(mode: str, change: str) -> None:
+def test_reader_of_the_current_branch_sees_a_change_of_branches(mode: str, change: str) -> None:
     """FEATURES N04, N47: whichever name the change was made by."""
     conversation("k").append(Message.user("a", id="a"), Message.user("b"))
     conversation("k").fork("short", at=1)
-    assert texts() == "ab"
+    assert read_letters() == "ab"
     BRANCHINGS[change]()
-    assert texts() == SHOWN_THEN.get(change, "aB")
+    assert read_letters() == SHOWN_THEN.get(change, "aB")
 
 
 @pytest.mark.parametrize("change", [change for change in BRANCHINGS if change.endswith("by name")])
 @pytest.mark.parametrize("mode", MODES, indirect=True)
 def test_reader_of_a_branch_sees_a_change_of_it(mode: str, change: str) -> None:
-    """FEATURES N04, N47: its own entry goes, not only that of what speaks."""
-    say("ab")
-    assert said(at("main")) == "ab"
+    """FEATURES N04, N47: its own entry goes, not only that of the current branch."""
+    write_letters("ab")
+    assert read_letters(at("main")) == "ab"
     BRANCHINGS[change]()
-    assert said(at("main")) == SHOWN_THEN.get(change, "aB")
+    assert read_letters(at("main")) == SHOWN_THEN.get(change, "aB")
 
 
 @pytest.mark.parametrize("mode", ["off", "strict"], indirect=True)
 def test_reader_of_any_branch_sees_an_edit_of_what_it_shares(mode: str) -> None:
     """FEATURES N47: bounded readers of the other branches see it when their entry is too old."""
-    say("ab")
+    write_letters("ab")
     conversation("k").fork("b").fork("c")
-    assert [said(at(name)) for name in ("main", "b", "c")] == ["ab"] * 3
+    assert [read_letters(at(name)) for name in ("main", "b", "c")] == ["ab"] * 3
     at("b").edit(2, "B")
-    assert [said(at(name)) for name in ("main", "b", "c")] == ["aB"] * 3
+    assert [read_letters(at(name)) for name in ("main", "b", "c")] == ["aB"] * 3
 
 
 @pytest.mark.parametrize("mode", MODES, indirect=True)
 def test_version_moves_on_with_every_switch(mode: str) -> None:
-    """FEATURES N06: a version that somebody has read of what spoke before admits nothing of it afterwards."""
-    say("ab")
+    """FEATURES N06: a version read of the branch that was current before admits nothing of it afterwards."""
+    write_letters("ab")
     conversation("k").fork("b")
     versions = []
     for name in ("b", "main", "b", "main"):
@@ -94,32 +80,32 @@ def test_version_moves_on_with_every_switch(mode: str) -> None:
 @pytest.mark.parametrize("mode", CACHED, indirect=True)
 def test_append_to_a_branch_reaches_its_entry(mode: str, counted: list[str]) -> None:
     """FEATURES N04: what is said by name completes what is read by that name."""
-    say("a")
+    write_letters("a")
     conversation("k").fork("b")
-    assert said(at("b")) == "a"
+    assert read_letters(at("b")) == "a"
     at("b").append(Message.user("b"))
     counted.clear()
-    assert said(at("b")) == "ab"
+    assert read_letters(at("b")) == "ab"
     assert counted == ["hits"]
 
 
 @pytest.mark.parametrize("mode", ["strict"], indirect=True)
-def test_row_that_no_longer_speaks_reads_what_does(mode: str) -> None:
+def test_row_that_is_no_longer_current_reads_the_current_branch(mode: str) -> None:
     """A handle of the first row stays that row's, while another branch answers; cold and warm."""
-    say("ab")
+    write_letters("ab")
     row = Session.objects.get(workspace__slug="default", key="k", branch="main")
     conversation("k").fork("short", at=1).append(Message.user("c"))
     conversation("k").switch("short")
-    assert [said(row.history()) for _ in range(3)] == ["ac"] * 3
+    assert [read_letters(row.history()) for _ in range(3)] == ["ac"] * 3
 
 
 @pytest.mark.parametrize("mode", MODES, indirect=True)
 def test_system_messages_are_not_all_messages(mode: str) -> None:
     """A warm entry is not what was asked for, and stays as it is."""
     conversation("k").append(Message.system("s"), Message.user("a"))
-    assert texts() == "sa"
+    assert read_letters() == "sa"
     assert [message.content for message in conversation("k").read(Span(system=True)).messages] == ["s"]
-    assert texts() == "sa"
+    assert read_letters() == "sa"
 
 
 @pytest.mark.parametrize("mode", MODES, indirect=True)
@@ -136,7 +122,7 @@ def test_window_does_not_take_a_part_for_the_whole(mode: str, settings: Any) -> 
 AHEAD: dict[str, Callable[[], Any]] = {
     "edit": lambda: at("main").edit(2, "B").content,
     "until": lambda: [message.content for message in at("main").until("b")],
-    "regenerate": lambda: said(at("main").regenerate(2)),
+    "regenerate": lambda: read_letters(at("main").regenerate(2)),
     "merge": lambda: len(conversation("k").merge("main", "first").messages),
 }
 
@@ -147,14 +133,14 @@ def test_nothing_is_written_by_what_an_old_entry_says(mode: str, call: str) -> N
     """FEATURES N06: bounded reads may be behind, but a change is made to what the database holds."""
     conversation("k").append(Message.user("a"))
     conversation("k").fork("first")
-    assert said(at("main")) == "a"
+    assert read_letters(at("main")) == "a"
     conversation("k").append(Message.user("b", id="b"))
     assert AHEAD[call]() == {"edit": "B", "until": ["a", "b"], "regenerate": "ab", "merge": 1}[call]
 
 
 @pytest.mark.parametrize("mode", MODES, indirect=True)
-def test_version_of_what_speaks_never_goes_back(mode: str) -> None:
-    """FEATURES N06, N47: also where a branch that does not speak is gone on with from an earlier message."""
+def test_version_of_the_current_branch_never_goes_back(mode: str) -> None:
+    """FEATURES N06, N47: also where a branch that is not current is gone on with from an earlier message."""
     conversation("k").append(Message.user("a", id="a"), Message.user("b"))
     conversation("k").fork("long")
     conversation("k").switch("long")
@@ -162,4 +148,4 @@ def test_version_of_what_speaks_never_goes_back(mode: str) -> None:
     at("main").truncate_after("a")
     session = conversation("k").session()
     assert session is not None
-    assert (texts(), session.version > max(versions)) == ("a", True)
+    assert (read_letters(), session.version > max(versions)) == ("a", True)

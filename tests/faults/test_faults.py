@@ -4,23 +4,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.site import Databases, databases, run
-from tests.faults.verdicts import wrongs
+from tests.faults.fault_run import Databases, databases, run_with_faults
+from tests.faults.run_conditions import wrongs
 
 pytestmark = pytest.mark.once
 
 SECONDS = 10.0
+"""At least: a run goes on until every fault has occurred and enough was read."""
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Databases]:
+def both_databases() -> Iterator[Databases]:
     """A primary and a replica for all runs."""
     with databases() as both:
         yield both
 
 
 @pytest.mark.parametrize("mode", ["strict", "bounded"])
-def test_no_fault_makes_a_read_wrong(site: Databases, mode: str) -> None:
+def test_no_fault_makes_a_read_wrong(both_databases: Databases, mode: str) -> None:
     """FEATURES N02-N09, N14-N16, R14: nothing corrupt; strict: nothing stale; bounded: nothing beyond CACHE_MAX_AGE."""
-    outcome = run(site, mode, SECONDS, seed=1)
+    outcome = run_with_faults(both_databases, mode, SECONDS, seed=1)
     assert wrongs(outcome, mode) == [], outcome.summary()

@@ -1,12 +1,13 @@
 """A process under faults: threads that read and write, or forked children of which each dies in mid-write.
 
-`python -m tests.faults.worker JSON` says "ready", waits for a line with the time of the end, and leaves what it did
-and saw as JSON lines in a file.
+`python -m tests.faults.worker JSON` says "ready", begins when it is sent a line, and ends when its input does. Now and
+then it leaves in a file what it has counted so far; at the end what it did and saw, as JSON lines in another one.
 """
 
 import json
 import os
 import random
+import select
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from chat_memory import Message, NotFound, conversation, metrics
 from chat_memory.cache import connecting
 from chat_memory.cache.coherence import Coherence
 from chat_memory.history.conversation import Conversation
+from tests.rollback import Undone
 
 WORKSPACE = "faults"
 EVERYTHING = 10**6
@@ -33,21 +35,36 @@ PAUSE = 0.002
 PATIENCE = 0.15
 """Seconds until Redis counts as silent: on a machine that has much else to do its 50 ms would pass without a fault."""
 CHILD_CALLS = 12
+BETWEEN_REPORTS = 0.25
+"""Seconds."""
 
 
-class Undone(Exception):
-    """Raised to roll a transaction back."""
+class Counts:
+    """What the threads of a process have counted together, the cache's own counts too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counted: Counter[str] = Counter()
+        metrics.add = self.add
+
+    def add(self, name: str, by: int = 1) -> None:
+        with self._lock:
+            self._counted[name] += by
+
+    def all(self) -> Counter[str]:
+        with self._lock:
+            return self._counted.copy()
 
 
 class Life:
     """One thread, or one child: random calls, each noted with its begin and end."""
 
-    def __init__(self, config: dict[str, Any], name: str) -> None:
+    def __init__(self, config: dict[str, Any], name: str, counts: Counts) -> None:
         self.random = random.Random(f"{config['seed']}/{name}")
         self.keys = [f"{config['run']}-{number}" for number in range(config["keys"])]
         self.kept = {key: conversation(key, WORKSPACE) for key in self.keys}
         self.notes: deque[dict[str, Any]] = deque()
-        self.counts: Counter[str] = Counter()
+        self.counts = counts
         connection.ensure_connection()
         self.pid = connection.connection.info.backend_pid
         self.key, self.begin = "", 0.0
@@ -58,11 +75,11 @@ class Life:
         (choice,) = self.random.choices(choices, (70, 18, 3, 5, 1.5, 2, 0.7, 0.6))
         self.key = self.random.choice(self.keys)
         self.begin = time.time()
-        self.counts[choice.__name__] += 1
+        self.counts.add(choice.__name__)
         try:
             choice()
         except NotFound:
-            self.counts["not found"] += 1
+            self.counts.add("not found")
         finally:
             self.wrote()
 
@@ -92,6 +109,7 @@ class Life:
         end = time.time()
         got = [(message.seq, message.id) for message in found]
         asked = {"kind": kind, "n": n, "own": own, "knows": writer is not None}
+        self.counts.add("reads")
         self.note(what="read", key=self.key, begin=begin, end=end, got=got, **asked)
 
     def append(self) -> None:
@@ -118,7 +136,7 @@ class Life:
                 if [message.id for message in self.chat().tail(1)] != [messages[0].id]:
                     self.note(what="error", error="a transaction does not see itself")
             if self.random.random() < 0.4:
-                self.counts["rolled back"] += 1
+                self.counts.add("rolled back")
                 raise Undone
 
     def clear(self) -> None:
@@ -136,7 +154,7 @@ class Life:
         self.wrote()
         rows = apps.get_model("chat_memory", "Session").objects.filter(workspace__slug=WORKSPACE, key=self.key)
         seen = rows.values_list("version", flat=True).first()
-        self.counts["replica behind"] += (seen or 0) < receipt.version
+        self.counts.add("replica behind", (seen or 0) < receipt.version)
 
     def wrote(self) -> None:
         """What this connection wrote since the last note is committed by now."""
@@ -148,63 +166,57 @@ class Life:
         self.notes.append(fields)
 
 
-def count_metrics() -> Counter[str]:
-    """What the cache of this process counts."""
-    counts: Counter[str] = Counter()
-    lock = threading.Lock()
-
-    def add(name: str, by: int = 1) -> None:
-        with lock:
-            counts[name] += by
-
-    metrics.add = add
-    return counts
-
-
-def live_until(end: float, config: dict[str, Any], name: str, notes: list[dict[str, Any]]) -> None:
+def live(
+    ended: threading.Event, config: dict[str, Any], name: str, counts: Counts, notes: list[dict[str, Any]]
+) -> None:
     """The work of a thread."""
-    life = Life(config, name)
+    life = Life(config, name, counts)
     try:
-        while time.time() < end:
+        while not ended.is_set():
             life.step()
             time.sleep(life.random.random() * PAUSE)
     except Exception as error:  # noqa: BLE001  # whatever it was, the judge must hear of it
         life.note(what="error", error=repr(error))
-    life.note(what="counts", counts=life.counts)
     notes.extend(life.notes)
     connection.close()
 
 
-def threads(config: dict[str, Any], end: float) -> None:
+def work_in_threads(config: dict[str, Any]) -> None:
     """A process of several threads."""
-    counts, notes = count_metrics(), list[dict[str, Any]]()
+    counts, notes, ended = Counts(), list[dict[str, Any]](), threading.Event()
     names = [f"{config['name']}.{number}" for number in range(config["threads"])]
-    running = [threading.Thread(target=live_until, args=(end, config, name, notes)) for name in names]
+    running = [threading.Thread(target=live, args=(ended, config, name, counts, notes)) for name in names]
     for thread in running:
         thread.start()
+    while not is_over(BETWEEN_REPORTS):
+        report_counts(config, counts.all())
+    ended.set()
     for thread in running:
         thread.join()
-    write(config, [*notes, {"what": "counts", "counts": counts}])
+    write_notes(config, [*notes, {"what": "counts", "counts": counts.all()}])
 
 
-def mortals(config: dict[str, Any], end: float) -> None:
+def mortals(config: dict[str, Any]) -> None:
     """One child after the other, each of which dies between a commit and its push."""
     born = 0
-    while time.time() < end:
+    while not is_over(0):
         child = os.fork()
         if child == 0:
             die_young(config, f"{config['name']}.{born}")
         os.waitpid(child, 0)
         born += 1
+        report_counts(config, Counter({"died": born}))
 
 
 def die_young(config: dict[str, Any], name: str) -> None:
     """Some calls, and then the one whose push never happens."""
-    counts, life = count_metrics(), Life(config, name)
+    counts = Counts()
+    life = Life(config, name, counts)
 
     def die(*_args: Any, **_kwargs: Any) -> NoReturn:
         life.wrote()
-        write(config, [*life.notes, {"what": "counts", "counts": counts + Counter({"died": 1})}])
+        counts.add("died")
+        write_notes(config, [*life.notes, {"what": "counts", "counts": counts.all()}])
         os._exit(0)
 
     doomed: Callable[..., Any] = die
@@ -218,10 +230,23 @@ def die_young(config: dict[str, Any], name: str) -> None:
     die()
 
 
-def write(config: dict[str, Any], notes: list[dict[str, Any]]) -> None:
+def write_notes(config: dict[str, Any], notes: list[dict[str, Any]]) -> None:
     """Leave the notes behind."""
     with Path(config["log"]).open("a") as log:
         log.writelines(json.dumps(note) + "\n" for note in notes)
+
+
+def report_counts(config: dict[str, Any], counts: Counter[str]) -> None:
+    """What was counted so far, whole in its file at any moment."""
+    path = Path(config["progress"])
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(counts))
+    new.replace(path)
+
+
+def is_over(seconds: float) -> bool:
+    """Whether the site has closed our input, or does so within some seconds."""
+    return bool(select.select([sys.stdin], [], [], seconds)[0])
 
 
 def main(config: dict[str, Any]) -> None:
@@ -230,8 +255,8 @@ def main(config: dict[str, Any]) -> None:
     connecting.TIMEOUT = PATIENCE
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    end = float(sys.stdin.readline())
-    (mortals if config["mortal"] else threads)(config, end)
+    sys.stdin.readline()
+    (mortals if config["mortal"] else work_in_threads)(config)
 
 
 if __name__ == "__main__":

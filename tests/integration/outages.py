@@ -1,14 +1,20 @@
-"""Servers that do not answer: frozen ones, and addresses where there is none."""
+"""Servers that do not answer: frozen ones, and addresses where there is none; and the settings that name a server."""
 
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.servers.process import Server
 
 SLACK = 3.0
 """Seconds that a busy machine may add."""
+
+
+def redis_at(url: str) -> dict[str, Any]:
+    """CACHES whose one alias is the Redis at an address."""
+    return {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url}}
 
 
 @contextmanager

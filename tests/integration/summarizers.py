@@ -8,7 +8,7 @@ def counting(messages: list[Message]) -> str:
     return f"{len(messages)} from {messages[0].content}"
 
 
-async def waiting(messages: list[Message]) -> str:
+async def counting_async(messages: list[Message]) -> str:
     """The same, async."""
     return counting(messages)
 

@@ -33,7 +33,7 @@ from tests.payloads import FIELDS, MESSAGES
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def stored() -> tuple[int, int, int]:
+def row_counts() -> tuple[int, int, int]:
     """How many rows there are of each kind."""
     with across_workspaces():
         return Workspace.objects.count(), Session.objects.count(), MessageRow.objects.count()
@@ -73,7 +73,7 @@ def test_nothing_is_read_as_nothing_and_nothing_is_made() -> None:
         chat.update(title="t")
     with pytest.raises(BranchNotFound):
         conversation("k", "acme", branch="draft").append(Message.user("x"))
-    assert stored() == (0, 0, 0)
+    assert row_counts() == (0, 0, 0)
 
 
 def test_append_of_nothing_writes_nothing() -> None:
@@ -87,7 +87,7 @@ def test_append_of_nothing_writes_nothing() -> None:
         False,
         (),
     )
-    assert stored() == (0, 0, 0)
+    assert row_counts() == (0, 0, 0)
     chat.append(Message.user("x"))
     assert chat.append(if_version=1).version == 1
     with pytest.raises(VersionConflict):
@@ -137,7 +137,7 @@ def test_append_many_takes_each_conversation_once_and_of_one_store() -> None:
         append_many(
             {conversation("k"): [Message.user("x")], conversation("l", adapter=MemoryAdapter()): [Message.user("y")]}
         )
-    assert stored() == (0, 0, 0)
+    assert row_counts() == (0, 0, 0)
     assert append_many({}) == {}
 
 
@@ -152,7 +152,7 @@ async def test_async_calls_are_the_same_calls() -> None:
     assert (await chat.asession() is not None, await chat.acount(), await chat.adelete()) == (True, 0, True)
 
 
-def test_two_handles_after_delete_and_anew() -> None:
+def test_two_handles_after_delete_and_a_new_beginning() -> None:
     """FEATURES N05, N09: ids remembered from the deleted session never reach the new one."""
     old, other = conversation("k"), conversation("k")
     old.append(Message.user("secret", id="a"))
@@ -163,7 +163,7 @@ def test_two_handles_after_delete_and_anew() -> None:
     assert [message.content for message in old.messages()] == ["new"]
     assert old.append(Message.user("more")).first_seq == 2
     assert [message.content for message in other.messages()] == ["new", "more"]
-    assert stored() == (1, 1, 2)
+    assert row_counts() == (1, 1, 2)
 
 
 def test_clear_works_on_the_store() -> None:
@@ -220,10 +220,10 @@ def test_workspaces_are_made_only_where_allowed() -> None:
     with pytest.raises(WorkspaceNotFound) as caught:
         conversation("k").append(Message.user("x"))
     assert isinstance(caught.value, NotFound | LookupError)
-    assert stored() == (0, 0, 0)
+    assert row_counts() == (0, 0, 0)
     Workspace.objects.create(slug="known")
     conversation("k").append(Message.user("x"))
-    assert stored() == (1, 1, 1)
+    assert row_counts() == (1, 1, 1)
 
 
 @pytest.mark.parametrize("name", [*MESSAGES])

@@ -49,6 +49,10 @@ def test_session_is_one_that_a_conversation_finds() -> None:
 def test_session_may_be_old() -> None:
     session = SessionFactory.create(updated_at=OLD, created_at=OLD, deleted_at=OLD)
     assert (session.updated_at, session.created_at, session.deleted_at) == (OLD, OLD, OLD)
+    assert (session.active_at, session.listed_at) == (OLD, OLD)
+    idle = SessionFactory.create(active_at=OLD)
+    assert (idle.active_at, idle.listed_at) == (OLD, OLD)
+    assert idle.created_at > OLD
 
 
 def test_session_of_a_user() -> None:
@@ -61,7 +65,7 @@ def test_session_of_a_user() -> None:
 
 def test_member_is_a_user_of_a_workspace() -> None:
     member = WorkspaceMemberFactory.create(role="admin")
-    assert list(Workspace.objects.of_member(member.user)) == [member.workspace]
+    assert list(Workspace.objects.filter(members__user=member.user)) == [member.workspace]
     assert member.role == "admin"
 
 

@@ -10,16 +10,12 @@ from django.db import connections, transaction
 from redis import Redis
 
 from chat_memory import Message, conversation, wiring
-from chat_memory.cache.quiet import Quiet
 from chat_memory.health import Health, ahealth, health
-from tests.integration.outages import SLACK, frozen, refusing
+from chat_memory.log_limit import LogLimit
+from tests.integration.outages import SLACK, frozen, redis_at, refusing
 from tests.servers.redis import start_redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def redis_at(url: str) -> dict[str, Any]:
-    return {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url}}
 
 
 def test_everything_answers() -> None:
@@ -100,6 +96,7 @@ def test_redis_that_answers_and_does_not_serve_degrades(settings, command: tuple
     assert not found.cache.breaker_open
 
 
+@pytest.mark.usefixtures("impatient")
 def test_frozen_redis_degrades_and_recovers(settings) -> None:
     with start_redis() as server:
         settings.CACHES = redis_at(server.url)
@@ -126,7 +123,7 @@ def test_wrong_settings_are_an_answer_too(settings, given: dict[str, Any]) -> No
 
 
 def test_the_same_trouble_is_one_entry_in_the_log(settings, caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
-    monkeypatch.setattr("chat_memory.health._quiet", Quiet())
+    monkeypatch.setattr("chat_memory.health._log_limit", LogLimit())
     settings.CHAT_MEMORY = {"CACHE": "sometimes"}
     for _ in range(3):
         health()
@@ -152,4 +149,4 @@ def test_a_look_is_no_read_of_anybodys_messages() -> None:
     """It asks for a session that cannot exist, so nothing is made either."""
     health()
     assert conversation("x", "health").session() is None
-    assert wiring.adapter().find("health") == []
+    assert wiring.adapter().sessions.find("health") == []

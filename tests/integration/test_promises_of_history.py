@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from chat_memory import Conversation, Message, MessageConflict, MessageNotFound, ValidationError, conversation
+from chat_memory import Message, MessageConflict, MessageNotFound, ValidationError, conversation
 from chat_memory.history.selection import SUMMARY_PREFIX
 from chat_memory.storage.memory import MemoryAdapter
+from tests.conversations import chat, contents, say_with_ids
 from tests.histories import calling
 from tests.integration.summarizers import counting, failing
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,19 +24,7 @@ IMAGE = [
 ]
 
 
-def chat(key: str = "k", **names: Any) -> Conversation:
-    return conversation(key, workspace="acme", **names)
-
-
-def say(*texts: str, to: Conversation | None = None) -> None:
-    (to or chat()).append(*(Message.user(text, id=text) for text in texts))
-
-
-def contents(messages: list[Message]) -> list[Any]:
-    return [message.content for message in messages]
-
-
-def window(unit: str, size: Any) -> list[Message]:
+def newest_window(unit: str, size: Any) -> list[Message]:
     wanted: dict[str, Any] = {unit: size}
     return chat().window(**wanted)
 
@@ -42,7 +32,7 @@ def window(unit: str, size: Any) -> list[Message]:
 def test_s0_2_history_in_this_process() -> None:
     """FEATURES S0.2."""
     memory = MemoryAdapter()
-    say("a", "b", to=chat(adapter=memory))
+    say_with_ids("a", "b", to=chat(adapter=memory))
     assert contents(chat(adapter=memory).messages()) == ["a", "b"]
     chat(adapter=memory).clear()
     assert chat(adapter=memory).messages() == []
@@ -51,19 +41,19 @@ def test_s0_2_history_in_this_process() -> None:
 
 def test_s0_3_a_window_is_a_view() -> None:
     """FEATURES S0.3."""
-    say(*"abcdefghijkl")
+    say_with_ids(*"abcdefghijkl")
     assert contents(chat().window(messages=10)) == list("cdefghijkl")
     assert chat().count() == 12
 
 
 def test_s0_18_create_switch_and_merge_branches() -> None:
     """FEATURES S0.18."""
-    say("a")
+    say_with_ids("a")
     assert chat().branch == "main"
     draft = chat().fork("draft")
     draft.fork("of the draft")
     chat().switch("draft")
-    say("b")
+    say_with_ids("b")
     chat().switch("main")
     assert contents(chat().messages()) == ["a"]
     chat().merge("draft", "main")
@@ -113,7 +103,7 @@ def test_s0_27_results_by_name_and_by_call() -> None:
 
 def test_s0_28_each_message_has_id_time_position_and_tokens() -> None:
     """FEATURES S0.28."""
-    say("a")
+    say_with_ids("a")
     message = chat().messages()[0]
     assert message.seq == 1
     assert None not in (message.id, message.created_at, message.tokens)
@@ -122,9 +112,9 @@ def test_s0_28_each_message_has_id_time_position_and_tokens() -> None:
 def test_s0_35_at_fifty_the_oldest_are_summarised(settings) -> None:
     """FEATURES S0.35: automatically, as a system message in the context, half of them kept."""
     settings.CHAT_MEMORY = {"SUMMARIZE_AT": 50, "SUMMARIZER": "tests.integration.summarizers.counting"}
-    say(*(f"m{number}" for number in range(49)))
+    say_with_ids(*(f"m{number}" for number in range(49)))
     assert chat().summaries() == []
-    say("m49")
+    say_with_ids("m49")
     context = chat().context(turns=50)
     assert (context[0].role, context[0].content) == ("system", f"{SUMMARY_PREFIX}25 from m0")
     assert contents(context[1:]) == [f"m{number}" for number in range(25, 50)]
@@ -139,26 +129,26 @@ def test_s0_38_nothing_is_loaded_before_it_is_asked_for(django_assert_num_querie
 
 def test_s0_39_a_summary_is_made_once_and_goes_on_from_there() -> None:
     """FEATURES S0.39: until there is more to say."""
-    say("a", "b")
+    say_with_ids("a", "b")
     assert chat().summarize(counting, keep=0) is not None
     assert chat().summarize(failing, keep=0) is None
-    say("c")
+    say_with_ids("c")
     assert chat().summarize(counting, keep=0) is not None
 
 
 @pytest.mark.parametrize("unit", ["turns", "messages", "tokens"])
 def test_n35_a_window_of_0_is_empty_and_a_negative_one_an_error(unit: str) -> None:
     """FEATURES N35."""
-    say("a", "b", "c")
-    assert window(unit, 0) == []
+    say_with_ids("a", "b", "c")
+    assert newest_window(unit, 0) == []
     for wrong in (-2, None, 2.0, "2"):
         with pytest.raises(ValueError, match=unit):
-            window(unit, wrong)
+            newest_window(unit, wrong)
 
 
 def test_n36_what_is_shown_and_what_is_kept_are_two_things() -> None:
     """FEATURES N36."""
-    say(*"abcdefghijklmnopqrst")
+    say_with_ids(*"abcdefghijklmnopqrst")
     assert len(chat().window(messages=10)) == 10
     assert len(chat().messages()) == 20
 
@@ -182,7 +172,7 @@ def test_n39_factories_and_dictionaries_lose_nothing() -> None:
 
 def test_n41_the_newest_come_oldest_first() -> None:
     """FEATURES N41: whatever the clock says."""
-    say("a", "b")
+    say_with_ids("a", "b")
     times = [one.created_at for one in chat().messages()]
     chat().append(*(Message.user(text, created_at=times[0]) for text in "cd"))
     assert contents(chat().tail(3)) == ["b", "c", "d"]
@@ -214,17 +204,17 @@ def test_n43_what_is_read_is_a_copy(adapter: MemoryAdapter | None) -> None:
 
 def test_n44_a_summarizer_is_any_function() -> None:
     """FEATURES N44."""
-    say("a", "b")
+    say_with_ids("a", "b")
     assert chat().summarize(lambda messages: str(len(messages)), keep=1) is not None
 
 
 @pytest.mark.parametrize("keep", [0, 1, 5, 9])
 def test_n45_a_summary_of_any_size_loses_nothing(keep: int) -> None:
     """FEATURES N45: nor does an append meanwhile, nor is the order another."""
-    say(*"abcdefghij")
+    say_with_ids(*"abcdefghij")
 
     def summarizer(messages: list[Message]) -> str:
-        say("arrives meanwhile")
+        say_with_ids("arrives meanwhile")
         return " ".join(str(one.content) for one in messages)
 
     made = chat().summarize(summarizer, keep=keep)
@@ -248,7 +238,7 @@ def test_n47_main_is_there_before_anything_is() -> None:
     """FEATURES N47."""
     assert [branch.name for branch in chat().branches()] == ["main"]
     draft = chat().fork("draft")
-    say("a", to=draft)
+    say_with_ids("a", to=draft)
     for _ in range(2):
         chat().merge("draft", "main")
     assert contents(chat().messages()) == ["a"]
@@ -257,9 +247,9 @@ def test_n47_main_is_there_before_anything_is() -> None:
 def test_n48_two_handles_never_drift_apart() -> None:
     """FEATURES N48."""
     one, other = chat(), chat()
-    say("1", to=one)
+    say_with_ids("1", to=one)
     assert contents(one.messages()) == contents(other.messages()) == ["1"]
-    say("2", to=other)
+    say_with_ids("2", to=other)
     assert contents(one.messages()) == contents(one.window(turns=9)) == ["1", "2"]
     other.fork("draft", at=1).switch("draft")
     assert contents(one.messages()) == contents(one.window(turns=9)) == ["1"]
@@ -267,15 +257,15 @@ def test_n48_two_handles_never_drift_apart() -> None:
 
 def test_e01_a_limit_of_the_context_deletes_nothing() -> None:
     """FEATURES E01."""
-    say(*(f"m{number}" for number in range(20)))
+    say_with_ids(*(f"m{number}" for number in range(20)))
     assert len(chat().context(messages=4)) == 4
-    say("hi")
+    say_with_ids("hi")
     assert chat().count() == 21
 
 
 def test_e04_compression_deletes_nothing() -> None:
     """FEATURES E04."""
-    say(*(f"m{number}" for number in range(30)))
+    say_with_ids(*(f"m{number}" for number in range(30)))
     chat().summarize(counting, keep=8)
     assert len(chat().context(turns=99)) == 9
     assert chat().count() == len(chat().messages()) == 30
@@ -301,7 +291,7 @@ def test_e09_an_answer_stays_while_the_new_one_is_made() -> None:
     assert contents(chat().messages()) == ["q1", "a1"]
 
 
-def test_e10_an_early_answer_anew_destroys_no_later_turn() -> None:
+def test_e10_another_early_answer_destroys_no_later_turn() -> None:
     """FEATURES E10."""
     for number in range(5):
         chat().append(Message.user(f"q{number}"), Message.assistant(f"a{number}"))
@@ -330,21 +320,21 @@ def test_e16_no_window_begins_within_a_tool_exchange() -> None:
     )
     for budget in range(1, 40):
         for unit in ("turns", "messages", "tokens"):
-            assert [one.role for one in window(unit, budget)][:1] in ([], ["user"])
+            assert [one.role for one in newest_window(unit, budget)][:1] in ([], ["user"])
 
 
 @pytest.mark.parametrize("said", ["42", "[1, 2]", '"ok"', "null", "", "{"])
 def test_e17_any_text_is_a_tool_result(said: str) -> None:
     """FEATURES E17: later turns go on."""
     chat().append(Message.user("q"), calling("c1"), Message.tool(said, tool_call_id="c1"))
-    say("next")
+    say_with_ids("next")
     assert contents(chat().window(turns=2)) == ["q", None, said, "next"]
 
 
 @pytest.mark.parametrize("read", ["tail", "head"])
 def test_j14_0_is_none_and_a_negative_number_an_error(read: str) -> None:
     """FEATURES J14: and the answer is always a list."""
-    say("a", "b", "c")
+    say_with_ids("a", "b", "c")
     assert getattr(chat(), read)(0) == []
     assert isinstance(getattr(chat(), read)(2), list)
     with pytest.raises(ValueError, match="n:"):
@@ -353,8 +343,8 @@ def test_j14_0_is_none_and_a_negative_number_an_error(read: str) -> None:
 
 def test_j26_order_is_the_position_and_each_has_a_time() -> None:
     """FEATURES J26."""
-    say("a", "b")
-    say("c")
+    say_with_ids("a", "b")
+    say_with_ids("c")
     assert [one.seq for one in chat().messages()] == [1, 2, 3]
     assert all(one.created_at is not None for one in chat().messages())
 
@@ -363,19 +353,19 @@ def test_j27_what_is_appended_while_it_is_cut_is_not_lost() -> None:
     """FEATURES J27: it is counted as hidden and stays on the old branch, or it comes after the cut."""
     for number in range(8):
         one = f"race-{number}"
-        say("a", "b", "c", to=chat(one))
+        say_with_ids("a", "b", "c", to=chat(one))
         together = threading.Barrier(2)
 
         def late(one: str = one, together: threading.Barrier = together) -> None:
-            together.wait(20)
-            say("late", to=chat(one))
+            together.wait(PATIENCE)
+            say_with_ids("late", to=chat(one))
             connections.close_all()
 
         thread = threading.Thread(target=late)
         thread.start()
-        together.wait(20)
+        together.wait(PATIENCE)
         hidden = chat(one).truncate_after("a")
-        thread.join(20)
+        thread.join(PATIENCE)
         shown, old = contents(chat(one).messages()), contents(chat(one, branch="main").messages())
         late_first, late_last = (3, ["a"], ["a", "b", "c", "late"]), (2, ["a", "late"], ["a", "b", "c"])
         assert (hidden, shown, old) in (late_first, late_last)
@@ -383,7 +373,7 @@ def test_j27_what_is_appended_while_it_is_cut_is_not_lost() -> None:
 
 def test_j28_an_id_is_there_once() -> None:
     """FEATURES J28: so that a cut is where it was meant."""
-    say("a", "x", "b")
+    say_with_ids("a", "x", "b")
     with pytest.raises(MessageConflict):
         chat().append(Message.user("another", id="x"))
     with pytest.raises(ValidationError, match="same id"):

@@ -18,11 +18,16 @@ ROOT = Path(__file__).resolve().parents[2]
 REFUSED = pytest.ExitCode.USAGE_ERROR
 
 
-def run_pytest(**environment: str) -> subprocess.CompletedProcess[str]:
-    """A run of its own of one quick test file, over SQLite."""
+# Quick test files: one in a folder that is given servers, and two in folders that need none.
+WITH_SERVERS = "tests/contracts/test_twins.py"
+SERVERLESS = ("tests/unit/test_tokens.py", "tests/architecture/test_dependencies.py")
+
+
+def run_pytest(*paths: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A run of its own of some test files, over SQLite."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CHAT_MEMORY_"))}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/architecture/test_dependencies.py"],
+        [sys.executable, "-m", "pytest", "-q", *paths],
         cwd=ROOT,
         env=ours | {"CHAT_MEMORY_TEST_DB": "sqlite"} | environment,
         capture_output=True,
@@ -56,22 +61,31 @@ def test_server_that_does_not_start_shows_its_log() -> None:
 
 
 def test_missing_server_ends_the_run_with_remedies() -> None:
-    ended = run_pytest(CHAT_MEMORY_TEST_SERVERS="installed", PATH="", REDIS_URL="")
+    ended = run_pytest(WITH_SERVERS, CHAT_MEMORY_TEST_SERVERS="installed", PATH="", REDIS_URL="")
     assert ended.returncode == REFUSED
     assert "set REDIS_URL=redis://host:port/0" in ended.stderr
 
 
+def test_folders_that_need_no_server_run_without_one() -> None:
+    nothing = {"CHAT_MEMORY_TEST_SERVERS": "installed", "PATH": "", "DATABASE_URL": "", "REDIS_URL": ""}
+    ended = run_pytest(*SERVERLESS, **nothing)
+    assert (ended.returncode, ended.stderr) == (pytest.ExitCode.OK, "")
+    second = run_pytest(*SERVERLESS, "-n", "1", CHAT_MEMORY_TEST_DB="postgresql", **nothing)
+    assert (second.returncode, second.stderr) == (pytest.ExitCode.OK, "")
+    assert run_pytest(*SERVERLESS, WITH_SERVERS, **nothing).returncode == REFUSED
+
+
 def test_unknown_choice_of_servers_is_refused() -> None:
-    ended = run_pytest(CHAT_MEMORY_TEST_SERVERS="imaginary", REDIS_URL="")
+    ended = run_pytest(WITH_SERVERS, CHAT_MEMORY_TEST_SERVERS="imaginary", REDIS_URL="")
     assert ended.returncode == REFUSED
     assert "'imaginary', which is none of auto, installed, bundled" in ended.stderr
 
 
 def test_foreign_redis_is_used_only_where_it_is_empty() -> None:
     with start_redis() as server, Redis.from_url(server.url) as client:
-        assert run_pytest(REDIS_URL=server.url).returncode == pytest.ExitCode.OK
+        assert run_pytest(WITH_SERVERS, REDIS_URL=server.url).returncode == pytest.ExitCode.OK
         client.set("somebody's", "value")
-        ended = run_pytest(REDIS_URL=server.url)
+        ended = run_pytest(WITH_SERVERS, REDIS_URL=server.url)
         assert ended.returncode == REFUSED
         assert "Database 0 of REDIS_URL's server is not empty" in ended.stderr
         assert client.get("somebody's") == b"value"

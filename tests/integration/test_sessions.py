@@ -13,28 +13,24 @@ from django.test import override_settings
 from pytest_django import DjangoAssertNumQueries
 
 from chat_memory import Message, ValidationError, conversation
-from chat_memory.history.conversation import Conversation
 from chat_memory.models import Session
 from chat_memory.sessions import Page, acount_sessions, afind_sessions, ausage, count_sessions, find_sessions, usage
-from chat_memory.storage.base import Adapter
+from chat_memory.storage.contract import Adapter
 from chat_memory.storage.listing import Cursor, Usage
 from chat_memory.storage.memory import MemoryAdapter
+from tests.conversations import chat
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def chat(key: str = "k", **given: Any) -> Conversation:
-    return conversation(key, "acme", **given)
-
-
-def keys(page: Page) -> list[str]:
+def session_keys(page: Page) -> list[str]:
     return [session.key for session in page.sessions]
 
 
-def found(**wanted: Any) -> list[str]:
-    return keys(find_sessions("acme", **wanted))
+def found_keys(**wanted: Any) -> list[str]:
+    return session_keys(find_sessions("acme", **wanted))
 
 
 @pytest.fixture(params=["database", "memory"])
@@ -62,23 +58,55 @@ def test_conversations_are_found_by_what_people_know_of_them(adapter: Adapter | 
         "old bread trip": {"since": LONG_AGO, "until": datetime.now(UTC) + timedelta(days=1)},
     }
     for expected, wanted in by.items():
-        assert keys(find_sessions("acme", adapter=adapter, **wanted)) == expected.split(), wanted
+        assert session_keys(find_sessions("acme", adapter=adapter, **wanted)) == expected.split(), wanted
         assert count_sessions("acme", adapter=adapter, **wanted) == len(expected.split())
-    assert keys(find_sessions("other", adapter=adapter)) == []
+    assert session_keys(find_sessions("other", adapter=adapter)) == []
 
 
-def test_since_and_until_are_of_the_last_change() -> None:
-    """FEATURES J02: what changed seconds ago is not idle, whenever it began."""
+def active(key: str, moment: datetime) -> None:
+    """Have the newest message of a conversation be of that moment."""
+    Session.objects.filter(key=key).update(active_at=moment, listed_at=moment)
+
+
+def test_since_and_until_are_of_the_newest_message() -> None:
+    """FEATURES J02: what was said seconds ago is not idle, whenever it began."""
     chat("young").append(Message.user("Hi"))
     chat("idle").append(Message.user("Hi"))
-    Session.objects.filter(key="idle").update(updated_at=LONG_AGO)
+    active("idle", LONG_AGO)
     Session.objects.filter(key="young").update(created_at=LONG_AGO)
-    assert found(until=datetime.now(UTC) - timedelta(days=90)) == ["idle"]
-    assert found(since=datetime.now(UTC) - timedelta(days=90)) == ["young"]
-    assert found(since=LONG_AGO) == ["young", "idle"]
-    assert found(until=LONG_AGO) == []
+    chat("idle").update(title="It has been read again")
+    assert found_keys(until=datetime.now(UTC) - timedelta(days=90)) == ["idle"]
+    assert found_keys(since=datetime.now(UTC) - timedelta(days=90)) == ["young"]
+    assert found_keys(since=LONG_AGO) == ["young", "idle"]
+    assert found_keys(until=LONG_AGO) == []
     elsewhere = LONG_AGO.astimezone(tz=None) + timedelta(microseconds=1)
-    assert found(until=elsewhere) == ["idle"]
+    assert found_keys(until=elsewhere) == ["idle"]
+
+
+def test_lists_are_last_active_first(adapter: Adapter | None) -> None:
+    """By the time of the newest message on any branch; a change that brings none moves nothing."""
+    for key in "abcd":
+        chat(key, adapter=adapter).append(Message.user("Hi"))
+    chat("a", adapter=adapter).update(pinned=True, title="A")
+    chat("b", adapter=adapter).clear()
+    chat("c", adapter=adapter).fork("draft").append(Message.user("More"))
+    chat("empty", adapter=adapter).open()
+    chat("old", adapter=adapter).append(Message.user("Hi", created_at=LONG_AGO))
+    assert session_keys(find_sessions("acme", adapter=adapter)) == ["empty", "c", "d", "b", "a", "old"]
+    record = chat("old", adapter=adapter).session()
+    assert record is not None
+    assert (record.active_at, record.updated_at > LONG_AGO) == (LONG_AGO, True)
+
+
+def test_conversations_of_a_user_are_those_the_user_owns(adapter: Adapter | None) -> None:
+    """Who may write a session may give it any user key: an equal one makes nobody its owner."""
+    ada = get_user_model().objects.create(username="ada")
+    chat("hers", user=ada, adapter=adapter).open()
+    chat("planted", user=str(ada.pk), adapter=adapter).open(title="Your bank details are needed")
+    assert session_keys(find_sessions("acme", user=ada, adapter=adapter)) == ["hers"]
+    assert count_sessions("acme", user=ada, adapter=adapter) == 1
+    assert usage("acme", user=ada, adapter=adapter).sessions == 1
+    assert session_keys(find_sessions("acme", user=str(ada.pk), adapter=adapter)) == ["planted", "hers"]
 
 
 def test_pages_show_every_conversation_once(adapter: Adapter | None) -> None:
@@ -88,7 +116,7 @@ def test_pages_show_every_conversation_once(adapter: Adapter | None) -> None:
     before: str | None = None
     while True:
         page = find_sessions("acme", before=before, size=3, adapter=adapter)
-        seen += keys(page)
+        seen += session_keys(page)
         if page.next is None:
             break
         before = page.next
@@ -99,10 +127,10 @@ def test_pages_show_every_conversation_once(adapter: Adapter | None) -> None:
 
 
 def test_conversations_of_one_moment_are_all_shown() -> None:
-    """By id where the time of the last change is the same."""
+    """By id where the time of the newest message is the same."""
     for number in range(5):
         chat(f"{number}").append(Message.user("Hi"))
-    Session.objects.update(updated_at=LONG_AGO)
+        active(f"{number}", LONG_AGO)
     first = find_sessions("acme", size=2)
     second = find_sessions("acme", size=2, before=first.next)
     third = find_sessions("acme", size=2, before=second.next)
@@ -128,7 +156,7 @@ def test_one_query_whatever_there_is(
 
 
 def test_a_listed_conversation_is_the_one_that_is_read() -> None:
-    """FEATURES S0.22: messages per session, of the branch that speaks."""
+    """FEATURES S0.22: messages per session, of the current branch."""
     chat().append(Message.user("1"), Message.assistant("2"), Message.user("3"))
     chat().fork("short", at=1)
     chat().switch("short")
@@ -146,7 +174,7 @@ def test_what_is_above_a_threshold_is_put_aside() -> None:
     for session in find_sessions("acme", archived=False).sessions:
         if session.message_count > 3:
             conversation(session.key, session.workspace).update(archived_at=datetime.now(UTC))
-    assert found(archived=False) == ["short"]
+    assert found_keys(archived=False) == ["short"]
 
 
 def test_an_owner_that_is_a_user_of_another_type_of_key_is_kept() -> None:
@@ -229,7 +257,7 @@ def test_usage_of_a_conversation(adapter: Adapter | None) -> None:
     assert usage("acme", adapter=adapter).messages == 5
 
 
-def test_usage_of_a_user_is_the_sum_of_the_user_s_conversations(adapter: Adapter | None) -> None:
+def test_usage_of_a_user_is_the_sum_over_owned_conversations(adapter: Adapter | None) -> None:
     for key, owner in {"a": "bob", "b": "bob", "c": "eve"}.items():
         chat(key, user=owner, adapter=adapter).append(Message.user("Hi", tokens=10), Message.assistant("Ho", tokens=1))
     assert usage("acme", user="bob", adapter=adapter) == Usage(2, 4, 20, 2)
@@ -289,7 +317,7 @@ TITLES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("content", "title"), TITLES.values(), ids=TITLES)
-def test_the_first_user_s_message_gives_the_title(content: Any, title: str) -> None:
+def test_the_message_of_the_first_user_gives_the_title(content: Any, title: str) -> None:
     chat().append(Message.system("You are a travel agent"))
     assert chat().open().title == ""
     chat().append(Message.user(content), Message.assistant("Well"))

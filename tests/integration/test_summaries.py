@@ -12,7 +12,6 @@ from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
 from chat_memory import (
-    Conversation,
     Message,
     NotSupported,
     TransactionOpen,
@@ -22,27 +21,20 @@ from chat_memory import (
 )
 from chat_memory.history.selection import SUMMARY_PREFIX
 from chat_memory.records import Address, Budget, Slice, Span
-from chat_memory.storage.base import EVERYTHING
+from chat_memory.storage.contract import ALL_MESSAGES
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.storage.redis import RedisAdapter
-from tests.integration.summarizers import counting, failing, waiting
+from tests.conversations import contents, say
+from tests.integration.summarizers import counting, counting_async, failing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def say(chat: Conversation, *texts: str) -> None:
-    chat.append(*(Message.user(text) for text in texts))
-
-
-def contents(messages: list[Message]) -> list[Any]:
-    return [message.content for message in messages]
-
-
-@pytest.mark.parametrize("summarizer", [counting, waiting], ids=["sync", "async"])
+@pytest.mark.parametrize("summarizer", [counting, counting_async], ids=["sync", "async"])
 @pytest.mark.parametrize("twin", [False, True], ids=["summarize", "asummarize"])
 def test_a_summary_covers_all_but_the_newest_and_changes_nothing(chats, summarizer: Any, twin: bool) -> None:
     chat = chats()
-    say(chat, *"abcde")
+    say(*"abcde", to=chat)
     summarize: Callable[..., Any] = async_to_sync(chat.asummarize) if twin else chat.summarize
     before = chat.messages()
     made = summarize(summarizer, keep=2, model="small-1")
@@ -51,7 +43,7 @@ def test_a_summary_covers_all_but_the_newest_and_changes_nothing(chats, summariz
     assert chat.summaries() == async_to_sync(chat.asummaries)() == [made]
     assert made.created_at.utcoffset() is not None
     assert summarize(summarizer, keep=2) is None
-    say(chat, *"fg")
+    say(*"fg", to=chat)
     later = summarize(summarizer, keep=1)
     assert (later.first_seq, later.last_seq, later.text) == (1, 6, f"4 from {SUMMARY_PREFIX}3 from a")
     assert chat.summaries() == [made, later]
@@ -60,7 +52,7 @@ def test_a_summary_covers_all_but_the_newest_and_changes_nothing(chats, summariz
 def test_context_shows_the_newest_summary_in_place_of_what_it_covers(chats) -> None:
     chat = chats()
     chat.append(Message.system("be kind"))
-    say(chat, *"abcd")
+    say(*"abcd", to=chat)
     chat.summarize(counting, keep=2)
     assert contents(chat.context(turns=9)) == ["be kind", f"{SUMMARY_PREFIX}3 from be kind", "c", "d"]
     assert contents(chat.context(turns=1)) == ["be kind", f"{SUMMARY_PREFIX}3 from be kind", "d"]
@@ -100,7 +92,7 @@ def test_a_summary_counts_in_a_token_budget_or_is_left_out(chats) -> None:
 
 def test_summaries_follow_the_branch_and_the_clear(chats) -> None:
     chat = chats()
-    say(chat, *"abcd")
+    say(*"abcd", to=chat)
     made = chat.summarize(counting, keep=2)
     draft, early = chat.fork("draft"), chat.fork("early", at=1)
     assert (draft.summaries(), early.summaries()) == ([made], [])
@@ -115,7 +107,7 @@ def test_summaries_follow_the_branch_and_the_clear(chats) -> None:
 @pytest.mark.parametrize("twin", [False, True], ids=["summarize", "asummarize"])
 def test_a_failing_summarizer_loses_and_blocks_nothing(chats, twin: bool) -> None:
     chat = chats()
-    say(chat, *"abc")
+    say(*"abc", to=chat)
     summarize: Callable[..., Any] = async_to_sync(chat.asummarize) if twin else chat.summarize
     for broken in (failing, lambda _messages: 5, lambda _messages: "  ", lambda _messages: "a\x00b"):
         with pytest.raises((ConnectionError, ValidationError)):
@@ -138,7 +130,7 @@ def test_a_failing_summarizer_loses_and_blocks_nothing(chats, twin: bool) -> Non
 )
 def test_what_cannot_be_done_is_refused_before_the_model_is_asked(chats, arguments: Any, field: str) -> None:
     chat = chats()
-    say(chat, *"abc")
+    say(*"abc", to=chat)
     with pytest.raises(ValidationError) as refusal:
         chat.summarize(**{"summarizer": counting, **arguments})
     assert refusal.value.field == field
@@ -148,7 +140,7 @@ def test_what_cannot_be_done_is_refused_before_the_model_is_asked(chats, argumen
 def test_nothing_to_cover_asks_nobody(chats) -> None:
     chat = chats()
     assert (chat.summarize(failing, keep=0), chat.summaries()) == (None, [])
-    say(chat, "a")
+    say("a", to=chat)
     assert chat.summarize(failing, keep=1) is None
     assert chat.summarize(failing, keep=99) is None
 
@@ -156,13 +148,13 @@ def test_nothing_to_cover_asks_nobody(chats) -> None:
 def test_of_two_workers_one_summarises(chats) -> None:
     """And meanwhile appends go on; what they bring is not covered."""
     chat = chats()
-    say(chat, *"abc")
+    say(*"abc", to=chat)
     asked: list[list[Any]] = []
 
     def summarizer(messages: list[Message]) -> str:
         asked.append(contents(messages))
         assert chats().summarize(failing, keep=1) is None
-        say(chats(), "d")
+        say("d", to=chats())
         return "short"
 
     made = chat.summarize(summarizer, keep=1)
@@ -172,20 +164,20 @@ def test_of_two_workers_one_summarises(chats) -> None:
 
 def test_what_is_cleared_meanwhile_is_not_summarised(chats) -> None:
     chat = chats()
-    say(chat, *"abc")
+    say(*"abc", to=chat)
 
     def summarizer(_messages: list[Message]) -> str:
         chats().clear()
         return "they said secrets"
 
     assert chat.summarize(summarizer, keep=0) is None
-    say(chat, "d")
+    say("d", to=chat)
     assert (chat.summaries(), contents(chat.context(turns=9))) == ([], ["d"])
 
 
 def test_a_switch_while_the_model_works_leaves_the_summary_with_its_branch(chats) -> None:
     chat = chats()
-    say(chat, *"abcd")
+    say(*"abcd", to=chat)
     chat.fork("draft", at=1)
 
     def summarizer(_messages: list[Message]) -> str:
@@ -200,7 +192,7 @@ def test_a_switch_while_the_model_works_leaves_the_summary_with_its_branch(chats
 
 def test_no_transaction_is_open_while_the_model_is_asked() -> None:
     chat = conversation("k")
-    say(chat, *"abc")
+    say(*"abc", to=chat)
 
     def summarizer(_messages: list[Message]) -> str:
         assert not connection.in_atomic_block
@@ -216,7 +208,7 @@ class InATestCase(TestCase):
 
     def test_a_summary_can_be_made(self) -> None:
         chat = conversation("k")
-        say(chat, *"abc")
+        say(*"abc", to=chat)
         assert chat.summarize(counting, keep=1) is not None
         assert len(chat.context(turns=9)) == 2
 
@@ -224,7 +216,7 @@ class InATestCase(TestCase):
 def test_an_async_summarizer_holds_no_thread(chats) -> None:
     """While it waits, the thread that all database work of the loop shares is free."""
     chat = chats()
-    say(chat, *"abc")
+    say(*"abc", to=chat)
 
     async def both() -> Any:
         answered = asyncio.Event()
@@ -245,7 +237,7 @@ def test_an_async_summarizer_holds_no_thread(chats) -> None:
 
 def test_a_sync_summarizer_does_not_hold_the_thread_of_the_database(chats) -> None:
     chat = chats()
-    say(chat, *"abc")
+    say(*"abc", to=chat)
     answered = threading.Event()
 
     def summarizer(_messages: list[Message]) -> str:
@@ -265,7 +257,7 @@ def test_a_sync_summarizer_does_not_hold_the_thread_of_the_database(chats) -> No
 
 def test_a_cancelled_summary_blocks_nobody(chats) -> None:
     chat = chats()
-    say(chat, *"abc")
+    say(*"abc", to=chat)
 
     async def cancelled() -> None:
         async def summarizer(_messages: list[Message]) -> str:
@@ -281,34 +273,36 @@ def test_a_cancelled_summary_blocks_nobody(chats) -> None:
     assert chat.summarize(counting, keep=1) is not None
 
 
-def test_a_store_that_fails_before_the_model_is_asked_is_tried_again() -> None:
-    class Failing(MemoryAdapter):
-        fails = True
+def test_a_store_that_fails_before_the_model_is_asked_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = MemoryAdapter()
+    read = adapter.messages.read
 
-        def read(self, at: Address, span: Span = EVERYTHING) -> Slice:
-            if self.fails and span.before is not None:
-                raise ConnectionError("gone")
-            return super().read(at, span)
+    def failing_read(at: Address, span: Span = ALL_MESSAGES) -> Slice:
+        if span.before is not None:
+            raise ConnectionError("gone")
+        return read(at, span)
 
-    adapter = Failing()
     chat = conversation("k", adapter=adapter)
-    say(chat, *"abc")
-    with pytest.raises(ConnectionError):
-        chat.summarize(counting, keep=1)
-    adapter.fails = False
+    say(*"abc", to=chat)
+    with monkeypatch.context() as patched:
+        patched.setattr(adapter.messages, "read", failing_read)
+        with pytest.raises(ConnectionError):
+            chat.summarize(counting, keep=1)
     assert chat.summarize(counting, keep=1) is not None
 
 
-def test_a_summary_of_what_is_cleared_meanwhile_is_not_shown() -> None:
+def test_a_summary_of_what_is_cleared_meanwhile_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the read of the summary and that of the window."""
+    adapter = MemoryAdapter()
+    window = adapter.messages.window
 
-    class Clearing(MemoryAdapter):
-        def window(self, at: Address, budget: Budget) -> Slice:
-            self.clear(at)
-            return super().window(at, budget)
+    def cleared_before(at: Address, budget: Budget) -> Slice:
+        adapter.messages.clear(at)
+        return window(at, budget)
 
-    chat = conversation("k", adapter=Clearing())
-    say(chat, *"abc")
+    monkeypatch.setattr(adapter.messages, "window", cleared_before)
+    chat = conversation("k", adapter=adapter)
+    say(*"abc", to=chat)
     assert chat.summarize(counting, keep=1) is not None
     assert chat.context(turns=9) == []
 
@@ -321,7 +315,7 @@ def test_a_kept_summary_is_told(chats) -> None:
 
     signals.summary_kept.connect(note)
     try:
-        say(chats(), *"abc")
+        say(*"abc", to=chats())
         chats().summarize(counting, keep=1)
         chats().summarize(counting, keep=1)
     finally:
@@ -331,7 +325,7 @@ def test_a_kept_summary_is_told(chats) -> None:
 
 def test_a_back_end_without_summaries_says_so(redis_client) -> None:
     chat = conversation("k", adapter=RedisAdapter(redis_client))
-    say(chat, *"abc")
+    say(*"abc", to=chat)
     with pytest.raises(NotSupported):
         chat.summaries()
     with pytest.raises(NotSupported):

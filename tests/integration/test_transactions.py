@@ -1,8 +1,6 @@
 """A caller's own transaction: everything in it counts with it, and not before."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -12,21 +10,11 @@ from chat_memory import ChatMemoryError, Message, MessageConflict, VersionConfli
 from chat_memory.exceptions import BranchExists, MessageNotFound
 from chat_memory.models import Session
 from chat_memory.records import Address
+from chat_memory.storage.contract import BranchStore
 from chat_memory.storage.orm import DjangoAdapter
+from tests.rollback import undone
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class Undone(Exception):
-    """Raised to roll back."""
-
-
-@contextmanager
-def undone() -> Iterator[None]:
-    """A transaction, or a savepoint, that is rolled back."""
-    with suppress(Undone), transaction.atomic():
-        yield
-        raise Undone
 
 
 def elsewhere(call: Any) -> Any:
@@ -46,7 +34,7 @@ def elsewhere(call: Any) -> Any:
     return answer
 
 
-def contents(key: str = "k") -> list[Any]:
+def stored_contents(key: str = "k") -> list[Any]:
     """What a reader sees."""
     return [message.content for message in conversation(key).messages()]
 
@@ -57,9 +45,9 @@ def test_commit_makes_everything_visible_at_once() -> None:
     with transaction.atomic():
         assert chat.append(Message.user("one")).first_seq == 2
         assert chat.append(Message.user("two"), if_version=2).first_seq == 3
-        assert contents() == ["before", "one", "two"]
-        assert elsewhere(contents) == ["before"]
-    assert elsewhere(contents) == ["before", "one", "two"]
+        assert stored_contents() == ["before", "one", "two"]
+        assert elsewhere(stored_contents) == ["before"]
+    assert elsewhere(stored_contents) == ["before", "one", "two"]
 
 
 def test_rollback_leaves_no_trace() -> None:
@@ -71,7 +59,7 @@ def test_rollback_leaves_no_trace() -> None:
         chat.update(title="t")
         chat.clear()
     assert chat.session() == before
-    assert contents() == ["before"]
+    assert stored_contents() == ["before"]
     retry = chat.append(Message.user("one", id="one"))
     assert (retry.first_seq, retry.version, retry.replayed) == (2, 2, False)
 
@@ -92,7 +80,7 @@ def test_rollback_brings_a_deleted_conversation_back() -> None:
     with undone():
         assert chat.delete()
         chat.append(Message.user("of another session"))
-    assert contents() == ["kept"]
+    assert stored_contents() == ["kept"]
 
 
 def test_savepoint_is_rolled_back_alone() -> None:
@@ -102,7 +90,7 @@ def test_savepoint_is_rolled_back_alone() -> None:
         with undone():
             chat.append(Message.user("two"))
         assert chat.append(Message.user("three")).first_seq == 2
-    assert contents() == ["one", "three"]
+    assert stored_contents() == ["one", "three"]
 
 
 def test_refusals_leave_the_callers_transaction_usable() -> None:
@@ -118,17 +106,17 @@ def test_refusals_leave_the_callers_transaction_usable() -> None:
         with pytest.raises(ChatMemoryError):
             conversation("k", branch="draft").append(Message.user("new"))
         chat.append(Message.user("one", id="one"), Message.user("two", id="two"))
-    assert contents() == ["one", "two"]
+    assert stored_contents() == ["one", "two"]
 
 
 def test_append_many_is_part_of_the_callers_transaction() -> None:
     a, b = conversation("a"), conversation("b")
     with undone():
         append_many({a: [Message.user("x")], b: [Message.user("x")]})
-    assert contents("a") == contents("b") == []
+    assert stored_contents("a") == stored_contents("b") == []
     with transaction.atomic():
         append_many({a: [Message.user("x")], b: [Message.user("x")]})
-    assert contents("a") == contents("b") == ["x"]
+    assert stored_contents("a") == stored_contents("b") == ["x"]
 
 
 def test_first_append_in_a_transaction_makes_one_session() -> None:
@@ -136,7 +124,7 @@ def test_first_append_in_a_transaction_makes_one_session() -> None:
         conversation("k").append(Message.user("one"))
         conversation("k").append(Message.user("two"))
     assert Session.objects.filter(workspace__slug="default").count() == 1
-    assert contents() == ["one", "two"]
+    assert stored_contents() == ["one", "two"]
 
 
 def test_with_autocommit_off_the_caller_commits() -> None:
@@ -151,7 +139,7 @@ def test_with_autocommit_off_the_caller_commits() -> None:
         transaction.commit()
     finally:
         transaction.set_autocommit(True)
-    assert contents() == ["one", "three"]
+    assert stored_contents() == ["one", "three"]
 
 
 def append_impatiently(key: str) -> int | None:
@@ -171,7 +159,7 @@ def test_transactions_of_other_conversations_do_not_wait() -> None:
         conversation("a").append(Message.user("x"))
         assert elsewhere(lambda: append_impatiently("b")) == 2
         assert elsewhere(lambda: conversation("b").append(Message.user("x"))).last_seq == 3
-    assert len(contents("a")) == 2
+    assert len(stored_contents("a")) == 2
 
 
 @pytest.mark.parametrize(("name", "at"), [("draft", 3), ("main", 0)])
@@ -179,5 +167,5 @@ def test_a_refused_fork_leaves_nothing_in_the_callers_transaction(name: str, at:
     """FEATURES N47: the conversation is made by the fork, but not by one that is refused."""
     with transaction.atomic():
         with pytest.raises((MessageNotFound, BranchExists)):
-            DjangoAdapter().fork(Address("acme", "k"), name, at)
+            DjangoAdapter().part(BranchStore).fork(Address("acme", "k"), name, at)
         assert not Session.objects.filter(key="k").exists()

@@ -9,7 +9,8 @@ from hypothesis import given, strategies as st
 from chat_memory import Conversation, Message, ValidationError, conversation
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.storage.redis import RedisAdapter
-from tests.histories import calling, histories, refused, said
+from tests.conversations import positions
+from tests.histories import calling, histories, refused, without_system
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,10 +26,6 @@ TALK = [
     Message.user("three", tokens=10),
     Message.assistant("3", tokens=10),
 ]
-
-
-def shown(messages: list[Message]) -> list[int | None]:
-    return [message.seq for message in messages]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +52,7 @@ def shown(messages: list[Message]) -> list[int | None]:
 def test_window_takes_whole_turns_within_the_budget(chats, budget: dict[str, Any], expected: list[int]) -> None:
     chat = chats()
     chat.append(*TALK)
-    assert shown(chat.window(**budget)) == shown(async_to_sync(chat.awindow)(**budget)) == expected
+    assert positions(chat.window(**budget)) == positions(async_to_sync(chat.awindow)(**budget)) == expected
     assert chat.window(**budget) == [message for message in chat.messages() if message.seq in expected]
     assert chat.context(**budget) == async_to_sync(chat.acontext)(**budget) == chat.window(**budget)
 
@@ -75,25 +72,25 @@ def test_what_was_cleared_is_in_no_window(chats) -> None:
     chat = chats()
     chat.append(*TALK)
     chat.clear()
-    chat.append(Message.user("anew"))
-    assert [message.content for message in chat.window(turns=9)] == ["anew"]
+    chat.append(Message.user("again"))
+    assert [message.content for message in chat.window(turns=9)] == ["again"]
 
 
 def test_a_handle_sees_what_another_stored_meanwhile(chats) -> None:
     one, other = chats(), chats()
     one.append(*TALK)
-    assert shown(other.window(turns=1)) == [1, 9, 10]
+    assert positions(other.window(turns=1)) == [1, 9, 10]
     one.append(Message.user("four"))
-    assert shown(other.window(turns=1)) == [1, 11]
+    assert positions(other.window(turns=1)) == [1, 11]
 
 
 def test_a_back_end_without_summaries_has_windows_and_contexts(redis_client) -> None:
     chat = conversation("k", adapter=RedisAdapter(redis_client))
     chat.append(*TALK)
-    assert shown(chat.context(turns=1)) == shown(chat.window(turns=1)) == [1, 9, 10]
+    assert positions(chat.context(turns=1)) == positions(chat.window(turns=1)) == [1, 9, 10]
 
 
-def told(history: list[Message]) -> Conversation:
+def conversation_of(history: list[Message]) -> Conversation:
     chat = conversation("k", adapter=MemoryAdapter())
     chat.append(*history)
     return chat
@@ -110,14 +107,14 @@ def test_every_context_is_taken_by_a_provider(
     history: list[Message], unit: str, size: int, keep: int, system: bool
 ) -> None:
     """With a summary in it, too: within the budget, and all that is neither shown nor summarised is older."""
-    chat = told(history)
+    chat = conversation_of(history)
     summary = chat.summarize(lambda _messages: "so far", keep=keep)
     context = chat.context(**{unit: size}, system=system)
     assert refused(history, [message for message in context if message.seq]) == []
-    spoken = said(context)
-    assert spoken == said(chat.messages())[len(said(history)) - len(spoken) :]
+    dialogue = without_system(context)
+    assert dialogue == without_system(chat.messages())[len(without_system(history)) - len(dialogue) :]
     assert unit != "tokens" or sum(message.tokens or 0 for message in context) <= size
-    assert unit != "messages" or len(spoken) <= size
+    assert unit != "messages" or len(dialogue) <= size
     mine = [message for message in context if message.seq is None]
     assert mine == [] or summary is not None
     assert unit == "tokens" or (summary is not None) == bool(mine)

@@ -12,14 +12,14 @@ import pytest
 from django.db import connection
 
 from chat_memory import Message, conversation
-from tests.integration.writers import KEYS, WORKSPACE
+from tests.integration.writers import KEYS, PATIENCE, WORKSPACE
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS = 16
-SECONDS = 2.5
+CALLS = 40
 
 
-def written() -> list[dict[str, Any]]:
+def told_by_writers() -> list[dict[str, Any]]:
     """What each writer says that it wrote."""
     ended = subprocess.run(
         [
@@ -27,14 +27,14 @@ def written() -> list[dict[str, Any]]:
             "-m",
             "tests.integration.writers",
             connection.settings_dict["NAME"],
-            f"{SECONDS}",
-            f"{WRITERS}",
+            str(CALLS),
+            str(WRITERS),
         ],
         cwd=ROOT,
         capture_output=True,
         check=False,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
@@ -53,7 +53,7 @@ def in_order(messages: list[Message]) -> bool:
 @pytest.mark.django_db(transaction=True)
 def test_sixteen_writers_lose_and_double_nothing() -> None:
     """FEATURES J08, E03, E11, R12: 0 lost, 0 doubled, 0 reordered, 0 holes; one call's messages are adjacent."""
-    writers = written()
+    writers = told_by_writers()
     assert len(writers) == WRITERS
     seen = sum((Counter(writer["seen"]) for writer in writers), Counter())
     assert (seen["retry differs"], seen["half known differs"], seen["repeated after DeadlockDetected"]) == (0, 0, 0)

@@ -1,6 +1,6 @@
 """A program of its own: many processes write to a few conversations and tell what was acknowledged.
 
-`python -m tests.integration.writers DATABASE SECONDS WRITERS` prints one JSON line for each writer. It forks them
+`python -m tests.integration.writers DATABASE CALLS WRITERS` prints one JSON line for each writer. It forks them
 itself, since a test process may have threads.
 """
 
@@ -8,7 +8,6 @@ import json
 import os
 import random
 import sys
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -21,13 +20,11 @@ from django.db import OperationalError, transaction
 
 from chat_memory import Message, Receipt, append_many, conversation
 from chat_memory.history.conversation import Conversation
+from tests.rollback import Undone
 
 WORKSPACE = "writers"
+PATIENCE = 300.0
 KEYS = ("a", "b", "c")
-
-
-class Undone(Exception):
-    """Raised to roll an outer transaction back."""
 
 
 class Writer:
@@ -47,12 +44,12 @@ class Writer:
         made = [str(uuid.UUID(int=self.random.getrandbits(128))) for _ in range(size)]
         return [Message.user(f"{self.number}:{start + index}", id=message_id) for index, message_id in enumerate(made)]
 
-    def run(self, seconds: float) -> None:
-        """Write until the time is over."""
-        end = time.monotonic() + seconds
+    def run(self, calls: int) -> None:
+        """Make that many calls, of each kind at least one."""
         choices = (self.append, self.retry, self.half_known, self.roll_back, self.append_many)
-        while time.monotonic() < end:
-            (choice,) = self.random.choices(choices, (60, 12, 10, 6, 12))
+        chosen = [*choices, *self.random.choices(choices, (60, 12, 10, 6, 12), k=calls - len(choices))]
+        self.random.shuffle(chosen)
+        for choice in chosen:
             self.seen[choice.__name__] += 1
             choice()
 
@@ -118,29 +115,29 @@ def ids_of(messages: list[Message]) -> list[str]:
     return [message.id or "" for message in messages]
 
 
-def work(number: int, seconds: float, barrier: Any, answers: Any) -> None:
+def work(number: int, calls: int, barrier: Any, answers: Any) -> None:
     """The life of a writer process."""
     writer = Writer(number)
     barrier.wait()
-    writer.run(seconds)
+    writer.run(calls)
     answers.put({"calls": writer.calls, "refused": writer.refused, "seen": writer.seen})
 
 
-def main(database: str, seconds: float, writers: int) -> None:
+def main(database: str, calls: int, writers: int) -> None:
     """Fork the writers, wait, print what they say."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     settings.DATABASES["default"]["NAME"] = database
     django.setup()
     context = get_context("fork")
     barrier, answers = context.Barrier(writers), context.Queue()
-    processes = [context.Process(target=work, args=(number, seconds, barrier, answers)) for number in range(writers)]
+    processes = [context.Process(target=work, args=(number, calls, barrier, answers)) for number in range(writers)]
     for process in processes:
         process.start()
     for _process in processes:
-        sys.stdout.write(json.dumps(answers.get(timeout=120)) + "\n")
+        sys.stdout.write(json.dumps(answers.get(timeout=PATIENCE)) + "\n")
     for process in processes:
         process.join()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

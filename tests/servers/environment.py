@@ -13,6 +13,7 @@ from tests.servers.programs import ServerUnavailable
 from tests.servers.redis import start_redis
 
 DATABASES = ("postgresql", "sqlite")
+NOWHERE = "redis://127.0.0.1:1/0"
 
 
 @contextmanager
@@ -40,6 +41,15 @@ def serve(database: str) -> Iterator[list[Server]]:
             started.append(stack.enter_context(start_redis()))
             _name(stack, "REDIS_URL", started[-1].url)
         yield started
+
+
+@contextmanager
+def serve_nothing() -> Iterator[None]:
+    """A run without servers: the settings name an SQLite in memory, and a Redis where none listens."""
+    with ExitStack() as stack:
+        _name(stack, "DATABASE_URL", "sqlite://:memory:")
+        _name(stack, "REDIS_URL", NOWHERE)
+        yield
 
 
 def redis_url_of_worker(url: str, worker: int) -> str:

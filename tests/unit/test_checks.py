@@ -1,19 +1,22 @@
-"""System checks: each wrong setting or unsuitable server is told, with what to do, and nothing else is."""
+"""System checks of the settings: each wrong value is reported with what to do, and nothing else is."""
 
-from collections.abc import Sequence
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core import checks as django_checks
+from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.test import override_settings
 from redis import Redis
 
-from chat_memory import checks
+import tests.unit
+from chat_memory.checks import cache, configuration, contributed, database
 from chat_memory.conf import live
-from tests.servers.redis import start_redis
+from chat_memory.findings import Check, warning
+from tests.findings import ids
 
 pytestmark = pytest.mark.once
 
@@ -32,12 +35,6 @@ NO_FACTORY = redis_with(OPTIONS={"CONNECTION_FACTORY": "no.where"})
 NO_LOCATION = {"default": {"BACKEND": "django_redis.cache.RedisCache"}}
 
 
-def ids(found: Sequence[CheckMessage]) -> list[str]:
-    """The ids without the name of the app; every finding has a message and a hint."""
-    assert all(message.msg and message.hint for message in found)
-    return [str(message.id).removeprefix("chat_memory.") for message in found]
-
-
 def a_callable() -> None:
     """What a dotted path may lead to."""
 
@@ -46,7 +43,7 @@ def a_callable() -> None:
 @pytest.mark.parametrize("name", ["CACHE_TAIL", "MAX_CONTENT_BYTES", "MAX_METADATA_BYTES", "MAX_BATCH", "SUMMARIZE_AT"])
 def test_numbers_out_of_range(settings, name: str, value: int) -> None:
     settings.CHAT_MEMORY = {name: value}
-    (error,) = checks.check_settings()
+    (error,) = configuration.check_settings()
     assert (ids([error]), name in error.msg) == (["E003"], True)
     with pytest.raises(ImproperlyConfigured, match=name):
         live.now()
@@ -65,13 +62,16 @@ def test_numbers_out_of_range(settings, name: str, value: int) -> None:
         {"CLEARED_DAYS": -1},
         {"CLEARED_DAYS": 10**9},
         {"MAX_METADATA_DEPTH": -1},
+        {"ACTIVITY_GRAIN": -1},
+        {"ACTIVITY_GRAIN": 3601},
+        {"ACTIVITY_GRAIN": float("nan")},
     ],
     ids=str,
 )
 def test_values_that_would_misbehave(settings, given: dict[str, Any]) -> None:
     """FEATURES N11, R03: no life below nothing, none without end by accident."""
     settings.CHAT_MEMORY = given
-    assert ids(checks.check_settings()) == ["E003"]
+    assert ids(configuration.check_settings()) == ["E003"]
     with pytest.raises(ImproperlyConfigured, match=next(iter(given))):
         live.now()
 
@@ -80,7 +80,7 @@ def test_each_wrong_setting_is_told() -> None:
     """With its value, and with what it may be, in one run."""
     given = {"CACH": "strict", "CACHE": "strct", "CACHE_TTL": "x", "CACHE_TAIL": 5, "DEFAULT_WORKSPACE": "two words"}
     with override_settings(CHAT_MEMORY=given):
-        found = checks.check_settings()
+        found = configuration.check_settings()
     assert ids(found) == ["E002", "E003", "E003", "E005"]
     typo, mode, life, _slug = ((message.msg, str(message.hint)) for message in found)
     assert "'CACHE'" in typo[1]
@@ -91,7 +91,7 @@ def test_each_wrong_setting_is_told() -> None:
 @pytest.mark.parametrize("slug", ["", "two words", "ä", "x" * 101])
 def test_default_workspace_is_a_slug(settings, slug: str) -> None:
     settings.CHAT_MEMORY = {"DEFAULT_WORKSPACE": slug}
-    assert ids(checks.check_settings()) == ["E005"]
+    assert ids(configuration.check_settings()) == ["E005"]
 
 
 @pytest.mark.parametrize("name", ["REDIS_CLIENT", "TOKEN_COUNTER", "SUMMARIZER", "EMBEDDER"])
@@ -107,7 +107,7 @@ def test_default_workspace_is_a_slug(settings, slug: str) -> None:
 )
 def test_dotted_paths(settings, name: str, path: str, found: list[str]) -> None:
     settings.CHAT_MEMORY = {name: path}
-    errors = checks.check_paths()
+    errors = configuration.check_paths()
     assert ids(errors) == found
     assert all(name in error.msg and path in error.msg for error in errors)
 
@@ -118,7 +118,7 @@ def test_dotted_paths(settings, name: str, path: str, found: list[str]) -> None:
 )
 def test_recorder_has_its_one_method(settings, path: str, found: list[str]) -> None:
     settings.CHAT_MEMORY = {"RECORDER": f"tests.integration.{path}"}
-    assert ids(checks.check_paths()) == found
+    assert ids(configuration.check_paths()) == found
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_recorder_has_its_one_method(settings, path: str, found: list[str]) -> N
 )
 def test_the_cache_needs_a_django_redis_alias(settings, given: Any, caches: Any, found: list[str]) -> None:
     settings.CHAT_MEMORY, settings.CACHES = given, caches
-    assert ids(checks.check_cache()) == found
+    assert ids(cache.check_cache()) == found
 
 
 def a_redis() -> Redis:
@@ -181,12 +181,12 @@ def a_mistake() -> Redis:
 )
 def test_what_the_factory_returns_is_tried_before_production(settings, factory: str, found: list[str]) -> None:
     settings.CHAT_MEMORY = {"CACHE": "strict", "REDIS_CLIENT": f"{__name__}.{factory}"}
-    messages = checks.check_client()
+    messages = cache.check_client()
     assert ids(messages) == found
     assert all(factory in message.msg for message in messages)
-    assert checks.check_cache() == []  # at every start nobody is called
+    assert cache.check_cache() == []  # at every start nobody is called
     settings.CHAT_MEMORY = {**settings.CHAT_MEMORY, "CACHE": "off"}
-    assert checks.check_client() == []
+    assert cache.check_client() == []
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,25 @@ def test_what_the_factory_returns_is_tried_before_production(settings, factory: 
 )
 def test_settings_that_do_nothing_in_this_mode(settings, given: Any, caches: Any, names: list[str]) -> None:
     settings.CHAT_MEMORY, settings.CACHES = given, caches
-    found = checks.check_cache()
+    found = cache.check_cache()
     assert ids(found) == ["W001"] * len(names)
     assert [next(name for name in names if repr(name) in message.msg) for message in found] == names
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, []),
+        ({"EMBEDDER": "tests.unit.test_checks.a_callable"}, ["EMBEDDER"]),
+        ({"ATTACHMENT_STORAGE": "media"}, ["ATTACHMENT_STORAGE"]),
+        ({"EMBEDDER": None, "ATTACHMENT_STORAGE": "default"}, []),
+    ],
+)
+def test_settings_that_nothing_reads_yet(settings, given: Any, names: list[str]) -> None:
+    settings.CHAT_MEMORY = given
+    warnings = configuration.check_unread()
+    assert ids(warnings) == ["W001"] * len(names)
+    assert [next(name for name in names if repr(name) in warning.msg) for warning in warnings] == names
 
 
 @pytest.mark.parametrize(
@@ -222,7 +238,7 @@ def test_settings_that_do_nothing_in_this_mode(settings, given: Any, caches: Any
 )
 def test_production_without_a_cache_is_meant_so(settings, debug: bool, given, caches, found: list[str]) -> None:
     settings.DEBUG, settings.CHAT_MEMORY, settings.CACHES = debug, given, caches
-    assert ids(checks.check_production()) == found
+    assert ids(cache.check_presence()) == found
 
 
 @pytest.mark.parametrize(
@@ -237,40 +253,9 @@ def test_production_without_a_cache_is_meant_so(settings, debug: bool, given, ca
 def test_sqlite_in_production_locks_before_it_reads(settings, monkeypatch, debug, options, found: list[str]) -> None:
     sqlite = {**connections["default"].settings_dict, "ENGINE": "django.db.backends.sqlite3", "OPTIONS": options}
     handler = type(connections)({"default": sqlite})
-    monkeypatch.setattr(checks, "connections", handler)
-    settings.DEBUG, settings.CHAT_MEMORY = debug, {"CACHE": "off"}
-    assert ids(checks.check_production()) == found
-
-
-@pytest.mark.parametrize(
-    ("policy", "memory", "found"),
-    [
-        ("noeviction", "0", ["W004"]),
-        ("noeviction", "64mb", ["W004"]),
-        ("volatile-lru", "64mb", ["W004"]),
-        ("allkeys-lru", "0", ["W004"]),
-        ("allkeys-lru", "64mb", []),
-        ("allkeys-lfu", "64mb", []),
-    ],
-)
-def test_sessions_without_an_end_must_be_evicted(settings, policy: str, memory: str, found: list[str]) -> None:
-    """Keys without a life stay where the policy spares them, until Redis refuses every write."""
-    with start_redis("--maxmemory-policy", policy, "--maxmemory", memory) as server:
-        settings.CACHES = {"default": {**REDIS["default"], "LOCATION": server.url}}
-        settings.CHAT_MEMORY = {"CACHE_TTL": None}
-        assert ids(checks.check_eviction()) == found
-        settings.CHAT_MEMORY = {"CACHE_TTL": 60}
-        assert checks.check_eviction() == []
-        settings.CHAT_MEMORY = {"CACHE": "bounded", "CACHE_TTL": None}
-        assert checks.check_eviction() == []
-
-
-def test_a_redis_that_hides_its_settings_or_is_gone_is_no_finding(settings) -> None:
-    settings.CHAT_MEMORY = {"CACHE_TTL": None}
-    with start_redis("--rename-command", "CONFIG", "") as server:
-        settings.CACHES = {"default": {**REDIS["default"], "LOCATION": server.url}}
-        assert checks.check_eviction() == []
-    assert checks.check_eviction() == []
+    monkeypatch.setattr(database, "connections", handler)
+    settings.DEBUG = debug
+    assert ids(database.check_sqlite()) == found
 
 
 def test_wrong_settings_are_told_once_by_the_check_of_settings(settings) -> None:
@@ -278,26 +263,38 @@ def test_wrong_settings_are_told_once_by_the_check_of_settings(settings) -> None
     wrong: list[Any] = [[], 7, {"CACHE": "sometimes"}, {"TYPO": 1}]
     for given in wrong:
         settings.CHAT_MEMORY = given
-        others = [checks.check_paths, checks.check_cache, checks.check_production, checks.check_eviction]
-        assert [check() for check in others] == [[], [], [], []]
-        assert len(checks.check_settings()) == 1
+        others = [*(check.find for check in configuration.CHECKS[1:]), *(check.find for check in cache.CHECKS)]
+        assert [check() for check in others] == [[]] * 6
+        assert len(configuration.check_settings()) == 1
 
 
-@pytest.mark.parametrize(("use_tz", "expected"), [(True, set()), (False, {"E008"})])
-def test_times_have_zones(settings, use_tz: bool, expected: set[str]) -> None:
-    settings.USE_TZ = use_tz
-    assert ids_of_ours(django_checks.run_checks()) == expected
+def a_finding(**_kwargs: Any) -> list[CheckMessage]:
+    """What a check of a sub-app finds."""
+    return [warning(99, "A sub-app has something to say.", "Listen.")]
 
 
-def test_checks_are_registered(settings) -> None:
-    """`manage.py check` runs those of the settings, `check --deploy` those of production too."""
-    settings.CHAT_MEMORY, settings.CACHES = {"RECORDER": "no.where"}, LOCMEM
-    assert "E006" in ids_of_ours(django_checks.run_checks())
-    assert {"E006", "W002"} <= ids_of_ours(django_checks.run_checks(include_deployment_checks=True))
-    settings.CHAT_MEMORY = {"CACHE": "strict"}
-    assert "E007" in ids_of_ours(django_checks.run_checks())
+CHECKS = (Check(a_finding, "sub_app"),)
 
 
-def ids_of_ours(found: Sequence[CheckMessage]) -> set[str]:
-    ours = [message for message in found if str(message.id).startswith("chat_memory.")]
-    return set(ids(ours))
+class SubApp(AppConfig):
+    """A sub-app with checks of its own, which are those of this module."""
+
+    name = "tests.unit"
+    label = "sub_app"
+    chat_memory_checks = "tests.unit.test_checks"
+
+
+def test_sub_app_contributes_checks_of_its_own(monkeypatch) -> None:
+    """Beside those of each room, all of them once."""
+    before = list(contributed())
+    assert len({check.find for check in before}) == len(before)
+    monkeypatch.setitem(apps.app_configs, "sub_app", SubApp("tests.unit", tests.unit))
+    assert list(contributed()) == [*before, *CHECKS]
+    assert ids(CHECKS[0].find()) == ["W099"]
+
+
+def test_ids_of_the_reference_are_those_that_are_told() -> None:
+    """Each check names what it finds; ``settings.md`` explains the same."""
+    named = re.findall(r"\b[EW]\d{3}\b", " ".join(check.find.__doc__ or "" for check in contributed()))
+    reference = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text()
+    assert set(re.findall(r"chat_memory\.([EW]\d{3})\b", reference)) == set(named)

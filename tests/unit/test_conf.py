@@ -5,36 +5,35 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.core import checks as django_checks
 from django.test import override_settings
 
-from chat_memory import checks
+from chat_memory.checks import configuration, database
 from chat_memory.conf import NAMES, Settings, load, settings
 
 pytestmark = pytest.mark.once
 
 
-def found(given: Any) -> list[str | None]:
+def check_ids(given: Any) -> list[str | None]:
     """The ids of what the check of the settings says about them."""
     with override_settings(CHAT_MEMORY=given):
-        return [message.id for message in checks.check_settings()]
+        return [message.id for message in configuration.check_settings()]
 
 
 def test_nothing_has_to_be_set() -> None:
     with override_settings():
         assert (settings.default_workspace, settings.create_workspaces) == ("default", True)
-    assert found({}) == []
-    assert found(None) == []
+    assert check_ids({}) == []
+    assert check_ids(None) == []
 
 
 @pytest.mark.parametrize("given", [[], "strict", 7])
 def test_settings_are_a_dictionary(given: Any) -> None:
-    assert found(given) == ["chat_memory.E001"]
+    assert check_ids(given) == ["chat_memory.E001"]
 
 
 def test_unknown_setting_is_named_with_those_known() -> None:
     with override_settings(CHAT_MEMORY={"CACHE_MAXAGE": 5, "cache": "off", 7: 1}):
-        errors = checks.check_settings()
+        errors = configuration.check_settings()
     assert [error.id for error in errors] == ["chat_memory.E002"] * 3
     assert "'CACHE_MAXAGE'" in errors[0].msg
     assert "CACHE_MAX_AGE" in str(errors[0].hint)
@@ -52,7 +51,7 @@ def test_unknown_setting_is_named_with_those_known() -> None:
 )
 def test_setting_of_a_wrong_type_is_named(given: dict[str, Any]) -> None:
     with override_settings(CHAT_MEMORY=given):
-        (error,) = checks.check_settings()
+        (error,) = configuration.check_settings()
     assert error.id == "chat_memory.E003"
     assert next(iter(given)) in error.msg
 
@@ -75,14 +74,7 @@ def test_names_are_the_upper_case_of_the_attributes() -> None:
 
 @pytest.mark.parametrize(("vendor", "ids"), [("mysql", ["chat_memory.E004"]), ("postgresql", []), ("sqlite", [])])
 def test_other_databases_are_an_error(vendor: str, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "connections", {"default": SimpleNamespace(vendor=vendor)})
-    assert [error.id for error in checks.check_database(databases=["default"])] == ids
-    assert checks.check_database(databases=["other"]) == []
-    assert checks.check_database() == []
-
-
-@pytest.mark.django_db
-def test_checks_are_registered() -> None:
-    """What `manage.py check` runs finds a wrong setting; some of Django's own checks ask the database."""
-    with override_settings(CHAT_MEMORY={"TYPO": 1}):
-        assert "chat_memory.E002" in {message.id for message in django_checks.run_checks()}
+    monkeypatch.setattr(database, "connections", {"default": SimpleNamespace(vendor=vendor)})
+    assert [error.id for error in database.check_database(databases=["default"])] == ids
+    assert database.check_database(databases=["other"]) == []
+    assert database.check_database() == []

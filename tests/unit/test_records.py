@@ -4,13 +4,14 @@ import json
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
 from chat_memory import Message, ValidationError
-from chat_memory.records import as_utc, uuid7
+from chat_memory.records import Branch, as_utc, reach, uuid7, uuid7_texts
 from tests.strategies import json_values, messages
 
 pytestmark = pytest.mark.once
@@ -68,6 +69,21 @@ def test_keys_come_in_one_order() -> None:
 def test_makers_take_every_field(made: Message, role: str) -> None:
     """FEATURES S0.25, N39."""
     assert (made.role, made.content, made.name, made.metadata) == (role, "x", "n", {"a": 1})
+
+
+def test_a_state_is_shown_where_it_is_not_complete() -> None:
+    assert "state" not in Message.user("x").to_dict()
+    broken = Message.assistant("x", state="failed")
+    assert broken.to_dict()["state"] == "failed"
+    assert Message.from_dict(broken.to_dict()) == broken
+    assert "state" not in broken.to_openai()
+
+
+@pytest.mark.parametrize("state", ["gone", "", "Complete", None, 1])
+def test_an_unknown_state_is_named(state: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Message.from_dict({"role": "user", "content": "x", "state": state})
+    assert caught.value.field == "state"
 
 
 def test_message_cannot_be_changed() -> None:
@@ -147,6 +163,35 @@ def test_made_ids_are_of_version_7_and_in_order() -> None:
     assert [made.int >> 80 for made in ids] == sorted(made.int >> 80 for made in ids)
     moment = datetime.fromtimestamp((ids[0].int >> 80) / 1000, UTC)
     assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 10_000])
+def test_ids_of_one_call_are_of_version_7_and_rise(count: int) -> None:
+    texts = uuid7_texts(count)
+    ids = [UUID(text) for text in texts]
+    assert [str(made) for made in ids] == texts == sorted(set(texts))
+    assert {(made.version, made.variant) for made in ids} == {(7, RFC_4122)}
+    assert len({made.int >> 80 for made in ids}) == 1
+    assert abs(ids[0].int >> 80) - uuid7().int >> 80 < 60_000
+
+
+@pytest.mark.parametrize("noise", [b"\xff", b"\x00"])
+def test_ids_of_one_call_rise_whatever_was_drawn(noise: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.urandom", lambda size: noise * size)
+    texts = uuid7_texts(5)
+    assert texts == sorted(set(texts))
+    assert {UUID(text).version for text in texts} == {7}
+
+
+def test_reach_of_a_branch_goes_up_to_main() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    made = (("main", None, 0, 9), ("one", "main", 4, 6), ("two", "one", 5, 8))
+    branches = {
+        name: Branch(name, parent, fork_seq, last_seq, last_seq, 1, current=False, created_at=now, updated_at=now)
+        for name, parent, fork_seq, last_seq in made
+    }
+    assert reach(branches, "main") == {"main": 9}
+    assert reach(branches, "two") == {"two": 8, "one": 5, "main": 4}
 
 
 def test_times_in_dictionaries_are_text() -> None:

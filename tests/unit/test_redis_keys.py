@@ -40,9 +40,9 @@ class Recorder(redis.Redis):
 def keys_of(prefix: str, workspace: str, key: str, branch: str, user_key: str) -> Iterator[tuple[str, Any]]:
     """Every key a conversation's calls touch, with what it stands for."""
     for name, meaning, call in (
-        ("conversation", (workspace, key, branch), lambda a: a.read(Address(workspace, key, branch))),
-        ("sessions", (workspace,), lambda a: a.find(workspace)),
-        ("sessions of a user", (workspace, user_key), lambda a: a.find(workspace, Filter(user_key=user_key))),
+        ("conversation", (workspace, key, branch), lambda a: a.messages.read(Address(workspace, key, branch))),
+        ("sessions", (workspace,), lambda a: a.sessions.find(workspace)),
+        ("sessions of a user", (workspace, user_key), lambda a: a.sessions.find(workspace, Filter(user_key=user_key))),
     ):
         client = Recorder()
         call(RedisAdapter(client, prefix))
@@ -87,6 +87,6 @@ def test_prefix_that_would_move_keys_is_refused(prefix: Any) -> None:
 
 @pytest.mark.parametrize("ttl", [0, -1, 0.0009, float("nan"), float("inf"), 1e30, True, "60", timedelta(hours=1)])
 def test_life_that_is_none_is_refused(ttl: Any) -> None:
-    """FEATURES N11, R03: nought is not for ever, and not at once."""
+    """FEATURES N11, R03: 0 is neither for ever nor at once."""
     with pytest.raises(ValidationError, match="ttl"):
         RedisAdapter(redis.Redis(), ttl=ttl)

@@ -13,21 +13,21 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(script: str) -> subprocess.CompletedProcess[str]:
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a Python of its own, without settings."""
     before = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
     return subprocess.run([sys.executable, "-I", "-c", before + script], check=False, capture_output=True, text=True)
 
 
 def test_import_needs_no_settings() -> None:
-    ended = run("import chat_memory; print(chat_memory.__version__, len(dir(chat_memory)) > 10)")
+    ended = run_script("import chat_memory; print(chat_memory.__version__, len(dir(chat_memory)) > 10)")
     assert (ended.stderr, ended.returncode) == ("", 0)
     assert ended.stdout == f"{chat_memory.__version__} True\n"
 
 
 def test_messages_and_errors_need_no_settings() -> None:
     """The ORM is not imported for them either."""
-    ended = run(
+    ended = run_script(
         "from chat_memory import Message, NotSupported, Receipt, ValidationError\n"
         "assert Message.from_dict({'role': 'user', 'content': 'x'}) == Message.user('x')\n"
         "from django.apps import apps\n"
@@ -49,7 +49,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 def test_conformance_kit_needs_no_factory_boy() -> None:
     """It is in the extra ``testing``; an adapter's author may do without."""
-    ended = run(
+    ended = run_script(
         "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; sys.modules['factory'] = None\n"
         "import django; django.setup()\n"
         "import chat_memory.testing.conformance\n"

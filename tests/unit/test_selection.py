@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from chat_memory import Message, Summary, ValidationError
-from chat_memory.history import bounds, selection
+from chat_memory.history import selection
 from chat_memory.records import Budget
+from chat_memory.rules.numbers import budget as budget_of
 from chat_memory.storage.windowing import newest_turns
-from tests.histories import calling, histories, numbered, refused, said
+from tests.conversations import positions
+from tests.histories import calling, histories, numbered, refused, without_system
 
 pytestmark = pytest.mark.once
 
@@ -26,10 +28,10 @@ def system_of(history: Sequence[Message]) -> list[Message]:
     return [message for message in history if message.role == "system"]
 
 
-def window(history: Sequence[Message], budget: Budget) -> list[Message]:
+def window_from(history: Sequence[Message], budget: Budget) -> list[Message]:
     """As a conversation gives it: the newest turns of an adapter, made safe."""
     along = system_of(history) if budget.system else []
-    return selection.pair_safe(newest_turns(history, budget, along, whole=True) or [])
+    return selection.pair_safe(newest_turns(history, budget, along, has_all=True) or [])
 
 
 def fits(ending: Sequence[Message], budget: Budget, along: Sequence[Message]) -> bool:
@@ -44,8 +46,8 @@ def fits(ending: Sequence[Message], budget: Budget, along: Sequence[Message]) ->
 def longest(history: Sequence[Message], budget: Budget) -> list[Message]:
     """The window by definition: of all endings that begin with a turn, the longest that fits and is taken."""
     along = system_of(history) if budget.system else []
-    spoken = said(history)
-    endings = [spoken[n:] for n, message in enumerate(spoken) if message.role == "user"] + [[]]
+    dialogue = without_system(history)
+    endings = [dialogue[n:] for n, message in enumerate(dialogue) if message.role == "user"] + [[]]
     good = [ending for ending in endings if fits(ending, budget, along) and not refused(history, ending)]
     return sorted([*along, *good[0]], key=lambda message: message.seq or 0) if good else []
 
@@ -54,12 +56,12 @@ def longest(history: Sequence[Message], budget: Budget) -> list[Message]:
 @given(histories, budgets)
 def test_every_window_is_taken_fits_and_is_the_longest_that_does(history: list[Message], budget: Budget) -> None:
     """FEATURES N35-N37, E16, E05."""
-    shown = window(history, budget)
+    shown = window_from(history, budget)
     assert refused(history, shown) == []
     assert shown == longest(history, budget)
-    spoken = said(shown)
-    assert spoken == said(history)[len(said(history)) - len(spoken) :]
-    assert [message.role for message in spoken[:1]] in ([], ["user"])
+    dialogue = without_system(shown)
+    assert dialogue == without_system(history)[len(without_system(history)) - len(dialogue) :]
+    assert [message.role for message in dialogue[:1]] in ([], ["user"])
 
 
 @settings(max_examples=200)
@@ -67,16 +69,16 @@ def test_every_window_is_taken_fits_and_is_the_longest_that_does(history: list[M
 def test_what_a_summary_covers_goes_as_far_as_whole_turns_and_pairs_allow(
     history: list[Message], budget: Budget, covered: int
 ) -> None:
-    before, covered = window(history, budget), covered % (len(history) + 1)
+    before, covered = window_from(history, budget), covered % (len(history) + 1)
     after = selection.uncovered(before, covered)
     assert system_of(after) == system_of(before)
     gone = [message for message in before if message not in after]
     assert all((message.seq or 0) <= covered for message in gone)
     assert refused(history, after) == []
-    spoken = said(after)
-    for n, message in enumerate(spoken[1:], 1):  # no further turn could go
-        if message.role == "user" and all((one.seq or 0) <= covered for one in spoken[:n]):
-            assert refused(history, spoken[n:])
+    dialogue = without_system(after)
+    for n, message in enumerate(dialogue[1:], 1):  # no further turn could go
+        if message.role == "user" and all((one.seq or 0) <= covered for one in dialogue[:n]):
+            assert refused(history, dialogue[n:])
 
 
 @settings(max_examples=200)
@@ -124,13 +126,9 @@ LATE = numbered(
 """One of two results comes after the next question."""
 
 
-def positions(messages: Sequence[Message]) -> list[int | None]:
-    return [message.seq for message in messages]
-
-
 def test_a_late_result_brings_both_turns_or_none() -> None:
-    assert positions(window(LATE, Budget(turns=1))) == [1]
-    assert positions(window(LATE, Budget(turns=2))) == [1, 2, 3, 4, 5, 6, 7]
+    assert positions(window_from(LATE, Budget(turns=1))) == [1]
+    assert positions(window_from(LATE, Budget(turns=2))) == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_a_covered_turn_stays_where_a_later_one_answers_its_call() -> None:
@@ -178,12 +176,12 @@ def test_a_budget_is_one_whole_number_from_0(sizes: dict[str, Any], field: str) 
     """FEATURES N35, J14."""
     given_sizes = {"turns": None, "messages": None, "tokens": None, "system": True, "min_version": 0, **sizes}
     with pytest.raises(ValidationError) as refusal:
-        bounds.budget(**given_sizes)
+        budget_of(**given_sizes)
     assert refusal.value.field == field
     assert isinstance(refusal.value, ValueError)
 
 
 def test_a_budget_of_0_is_nothing() -> None:
-    assert bounds.budget(0, None, None, system=True, min_version=0) is None
-    seven = bounds.budget(None, None, 7, system=False, min_version=2)
+    assert budget_of(0, None, None, system=True, min_version=0) is None
+    seven = budget_of(None, None, 7, system=False, min_version=2)
     assert seven == Budget(tokens=7, system=False, min_version=2)

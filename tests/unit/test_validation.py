@@ -1,17 +1,26 @@
 """Validation: every bad payload has one clear error that names the field, and nothing is written."""
 
 import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 from django.test import override_settings
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from chat_memory import ChatMemoryError, Message, TooLarge, ValidationError, append_many, conversation
-from chat_memory.history.validation import Limits, check_batch, check_json, check_key, check_message, check_workspace
+from chat_memory.fields import SETTABLE
 from chat_memory.records import Receipt
+from chat_memory.rules import message as message_rules, session as session_rules
+from chat_memory.rules.json_values import check_json, object_of
+from chat_memory.rules.limits import Limits
+from chat_memory.rules.message import check_batch, check_message
+from chat_memory.rules.names import check_key, check_workspace
+from chat_memory.rules.numbers import whole_number
+from chat_memory.rules.times import EARLIEST, LATEST
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.testing.conformance.kit import SENT_AT
 from tests.payloads import FIELDS, MESSAGES, NAMES, deep
@@ -34,9 +43,10 @@ def test_bad_message_is_refused_by_field_and_nothing_written(name: str) -> None:
     assert caught.value.field == f"messages[1].{field}"
     assert len(str(caught.value)) < 300
     assert str(caught.value).isprintable()
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError) as caught:
         append_many({conversation("other", adapter=adapter): [Message.user("good")], chat: [bad]})
-    assert adapter.find("default") == []
+    assert caught.value.field == f"batches[<Conversation default/k>].messages[0].{field}"
+    assert adapter.sessions.find("default") == []
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -49,7 +59,7 @@ def test_bad_session_field_is_refused_and_nothing_written(name: str) -> None:
     assert chat.session() is None
     before = chat.open(title="before")
     with pytest.raises(ValidationError):
-        chat.update(title="after", **fields) if "title" not in fields else chat.update(**fields)
+        chat.update(**{"title": "after", **fields})
     assert chat.session() == before
 
 
@@ -142,9 +152,74 @@ def test_batch_is_checked_as_a_whole() -> None:
     """FEATURES J28."""
     with pytest.raises(TooLarge, match="MAX_BATCH"):
         check_batch([Message.user("x")] * 4, LIMITS)
-    with pytest.raises(ValidationError, match="same id"):
-        check_batch([Message.user("x", id="a"), Message.user("y", id="a")], LIMITS)
+    with pytest.raises(ValidationError, match=r"^messages: messages\[0\] and messages\[2\] have the same id 'a'$"):
+        check_batch([Message.user("x", id="a"), Message.user("y"), Message.user("z", id="a")], LIMITS)
     check_batch([Message.user("x")] * 3, LIMITS)
+
+
+anything: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers(-2, 2**31 + 1) | st.text(max_size=3) | st.just([]) | st.just({})
+)
+ids = anything | st.sampled_from(["a", "i" * 128, "i" * 129, "a\nb", "a\x00", "a\ud800", "é", "\x7f", "\x85"])
+contents = anything | st.sampled_from(
+    ["é" * 500, "é" * 501, "x" * 1_000, "x" * 1_001, "a\x00b", "a\ud800", "\U0001f600" * 251]
+)
+moments = anything | st.sampled_from(
+    [SENT_AT, EARLIEST, LATEST, EARLIEST - timedelta(1), LATEST + timedelta(1), datetime(2026, 1, 1)]  # noqa: DTZ001
+)
+odd_messages = st.builds(
+    Message,
+    st.sampled_from(["user", "assistant", "robot", ""]) | anything,
+    contents,
+    name=st.none() | anything,
+    id=st.none() | ids,
+    created_at=st.none() | moments,
+    tokens=st.none() | anything,
+    content_absent=st.just(False) | anything,
+    state=st.just("complete") | anything,
+)
+
+
+@given(odd_messages)
+@settings(max_examples=500)
+def test_what_is_seen_to_be_right_at_a_glance_keeps_every_rule(message: Message) -> None:
+    """The short way through ``check_message`` lets nothing through that the long one refuses."""
+    with pytest.MonkeyPatch.context() as patched:
+        verdicts = []
+        for is_short_way_open in (True, False):
+            if not is_short_way_open:
+                patched.setattr(message_rules, "_is_short_text", lambda _message, _limits: False)
+            try:
+                check_message(message, LIMITS)
+                verdicts.append("")
+            except ValidationError as error:
+                verdicts.append(str(error))
+    assert verdicts[0] == verdicts[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (lambda: whole_number(-3, "at"), "at: must be a whole number from 0, not -3"),
+        (lambda: whole_number(-(10**5_000)), "n: must be a whole number from 0, not a value of type int"),
+        (lambda: whole_number("7"), "n: must be a whole number from 0, not '7'"),
+        (lambda: object_of([("a", 1), ("b", 2), ("a", 3)]), "an object has the same name twice: 'a'"),
+        (lambda: check_key("a\nb"), r"key: must not contain control characters or surrogates, such as '\n' at index 1"),
+        (
+            lambda: check_message(Message.user("x", tokens=-1), LIMITS),
+            "tokens: must be a number from 0 to 2147483647, not -1",
+        ),
+        (lambda: check_message(Message.user(["x"]), LIMITS), "content[0]: must be an object, not str"),
+    ],
+)
+def test_an_error_names_what_was_given(wrong: Callable[[], object], text: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        wrong()
+    assert str(caught.value) == text
+
+
+def test_every_settable_field_has_a_rule() -> None:
+    assert set(session_rules._FIELD_CHECKS) == set(SETTABLE)
 
 
 @pytest.mark.parametrize("thing", [None, "text", {"role": "user", "content": "x"}, object()])
@@ -156,7 +231,7 @@ def test_what_is_no_message_is_refused(thing: Any) -> None:
 
 @pytest.mark.parametrize("number", [-1, 1.0, True, "1", None, SENT_AT])
 @pytest.mark.parametrize("verb", ["tail", "head", "since"])
-def test_counts_are_whole_numbers_from_nought(verb: str, number: Any) -> None:
+def test_counts_are_whole_numbers_from_0(verb: str, number: Any) -> None:
     """FEATURES J14, N35."""
     with pytest.raises(ValidationError, match="whole number"):
         getattr(conversation("k", adapter=MemoryAdapter()), verb)(number)

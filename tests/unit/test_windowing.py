@@ -14,7 +14,7 @@ ROLES = {"S": "system", "u": "user", "a": "assistant", "t": "tool"}
 HEADER = Header(uuid7(), 1, 1, 1)
 
 
-def told(letters: str, tokens: list[int | None] | None = None) -> list[Message]:
+def lettered(letters: str, tokens: list[int | None] | None = None) -> list[Message]:
     """A message for each letter."""
     counts = tokens or [1] * len(letters)
     pairs = enumerate(zip(letters, counts, strict=True), 1)
@@ -29,7 +29,7 @@ def look(messages: list[Message], looks: list[Span], span: Span) -> Slice:
 
 
 histories = st.lists(st.tuples(st.sampled_from("Suat"), st.none() | st.integers(0, 9)), max_size=3 * FIRST_LOOK).map(
-    lambda pairs: told("".join(letter for letter, _count in pairs), [count for _letter, count in pairs])
+    lambda pairs: lettered("".join(letter for letter, _count in pairs), [count for _letter, count in pairs])
 )
 budgets = st.builds(
     lambda unit, size, system: Budget(**{unit: size}, system=system),
@@ -50,8 +50,8 @@ def spent(budget: Budget, taken: list[Message]) -> int:
 
 
 @given(histories, budgets)
-@example(told("uaua"), Budget(tokens=2))
-@example(told("Su"), Budget(tokens=1))
+@example(lettered("uaua"), Budget(tokens=2))
+@example(lettered("Su"), Budget(tokens=1))
 def test_a_window_is_the_longest_suffix_of_whole_turns_within_its_budget(
     messages: list[Message], budget: Budget
 ) -> None:
@@ -65,31 +65,31 @@ def test_a_window_is_the_longest_suffix_of_whole_turns_within_its_budget(
 
 
 def test_what_the_newest_messages_cannot_tell_is_not_guessed() -> None:
-    newest = told("aua")
+    newest = lettered("aua")
     for budget in (Budget(turns=2), Budget(messages=4), Budget(tokens=9)):
-        assert newest_turns(newest, budget, [], whole=False) is None
-        assert newest_turns(newest, budget, [], whole=True) == newest[1:]
-    assert newest_turns(newest, Budget(turns=1), [], whole=False) == newest[1:]
-    assert newest_turns(newest, Budget(messages=2), [], whole=False) == newest[1:]
+        assert newest_turns(newest, budget, [], has_all=False) is None
+        assert newest_turns(newest, budget, [], has_all=True) == newest[1:]
+    assert newest_turns(newest, Budget(turns=1), [], has_all=False) == newest[1:]
+    assert newest_turns(newest, Budget(messages=2), [], has_all=False) == newest[1:]
 
 
 def test_a_small_window_reads_little_of_a_long_history() -> None:
     looks: list[Span] = []
-    found = read(partial(look, told("ua" * 5_000), looks), Budget(turns=10))
+    found = read(partial(look, lettered("ua" * 5_000), looks), Budget(turns=10))
     assert len(found.messages) == 20
     assert looks == [Span(system=True), Span(last=FIRST_LOOK)]
 
 
 def test_a_wide_window_looks_again_until_it_knows() -> None:
     looks: list[Span] = []
-    found = read(partial(look, told("ua" * 500), looks), Budget(messages=600, system=False))
+    found = read(partial(look, lettered("ua" * 500), looks), Budget(messages=600, system=False))
     assert len(found.messages) == 600
     assert [span.last for span in looks] == [64, 256, 1_024]
 
 
 def test_a_window_is_of_one_state() -> None:
     """Where something was stored between the two reads both are made again."""
-    states = [(told("Su"), HEADER), *[(told("SuSu"), Header(HEADER.session_id, 1, 2, 2))] * 3]
+    states = [(lettered("Su"), HEADER), *[(lettered("SuSu"), Header(HEADER.session_id, 1, 2, 2))] * 3]
     seen: list[Span] = []
 
     def change(span: Span) -> Slice:

@@ -1,5 +1,5 @@
 -- Store what was read from the database, all at once.
--- ARGV: format, lease ('' = strict), version, token, session, ident, whole, ttl_ms ('' = none), insist, entries...
+-- ARGV: format, lease ('' = strict), version, token, session, ident, extent, ttl_ms ('' = none), insist, entries...
 --   strict: any reader may fill, but not under a newer version of the same session, unless it insists
 --   bounded: only the holder of the lease, while it lasts, and nothing older than a writer has announced
 -- Answers: 'filled' 'unleased' 'old' 'newer'
@@ -20,7 +20,7 @@ redis.call('DEL', key)
 push_from(ENTRIES)
 redis.call('RPUSH', key, text_of({
   state = 'V', format = format, version = version, token = ARGV[4], session = ARGV[5], ident = ARGV[6],
-  whole = ARGV[7], least = version, lease = '', expires = 0,
+  extent = ARGV[7], least = version, lease = '', expires = 0, weight = weight_from(ENTRIES),
 }))
 if ARGV[8] ~= '' then redis.call('PEXPIREAT', key, whole_number(since + tonumber(ARGV[8]))) end
 return 'filled'

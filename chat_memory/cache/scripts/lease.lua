@@ -17,8 +17,8 @@ if h then
   end
 end
 local blank = {
-  state = 'L', format = ARGV[1], version = 0, token = '', session = '', ident = '', whole = '0', least = least,
-  lease = ARGV[2], expires = now + LEASE_MS,
+  state = 'L', format = ARGV[1], version = 0, token = '', session = '', ident = '', extent = '0', least = least,
+  lease = ARGV[2], expires = now + LEASE_MS, weight = 0,
 }
 redis.call('DEL', key)
 redis.call('RPUSH', key, text_of(blank))

@@ -2,7 +2,8 @@
 -- ARGV: format, session, prev_version, prev_token, version, token, ident, cap, ttl_ms, cut, entries...
 --   ttl_ms '': left as it is, 'none': for ever
 --   cut '1': the append stored more than cap messages, and only the newest of them follow
--- An absent key stays absent: only a whole read makes an entry (FEATURES N02, N03).
+-- An absent key stays absent: only a whole read makes an entry. The entries that follow weigh at most HEAVIEST together;
+-- with what is there they may be heavier, and then the oldest go.
 -- Answers: 'pushed' 'absent' 'leased' 'old' 'dropped'
 local ENTRIES = 11
 local h = load()
@@ -24,9 +25,14 @@ end
 local cap = tonumber(ARGV[8])
 redis.call('LSET', key, -1, ARGV[ENTRIES]) -- not popped: a list that is empty for a moment loses its expiry
 push_from(ENTRIES + 1)
-if ARGV[10] == '1' or redis.call('LLEN', key) > cap then
-  redis.call('LTRIM', key, -cap, -1)
-  h.whole = '0'
+h.weight = h.weight + weight_from(ENTRIES)
+local surplus = redis.call('LLEN', key) - cap
+if ARGV[10] == '1' then h.extent = '0' end
+while surplus > 0 or h.weight > HEAVIEST do
+  local oldest = redis.call('LPOP', key)
+  if not oldest then return 'dropped' end -- somebody else took some of them, and the key is gone
+  h.weight, h.extent = h.weight - #oldest, surplus > 0 and '0' or 'cut'
+  surplus = surplus - 1
 end
 h.version, h.token, h.ident, h.least = version, ARGV[6], ARGV[7], version
 redis.call('RPUSH', key, text_of(h))

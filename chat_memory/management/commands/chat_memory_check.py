@@ -21,14 +21,14 @@ class Command(MaintenanceCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """As the design prints them."""
+        """The options of the command line."""
         parser.add_argument("--workspace", metavar="SLUG", help="this workspace only")
         parser.add_argument("--cache", action="store_true", help="look into Redis too")
         parser.add_argument(
             "--sample",
             type=int,
             metavar="N",
-            help=f"how many cached sessions, those changed last ({integrity.SAMPLE}); with --cache",
+            help=f"how many cached sessions, those last active ({integrity.SAMPLE}); with --cache",
         )
         parser.add_argument("--repair", action="store_true", help="recount sessions and drop wrong cached entries")
         parser.add_argument(
@@ -72,5 +72,5 @@ def _line(violation: integrity.Violation) -> str:
 
 def _summary(report: integrity.Report) -> str:
     looked = f"{counted(report.sessions, 'session')} with {counted(report.messages, 'message')}"
-    found = f"{counted(report.violations, 'violation')}, {report.repaired} repaired"
-    return f"{looked} and {report.entries} cached: {found}"
+    violations = f"{counted(report.violations, 'violation')}, {report.repaired} repaired"
+    return f"{looked} and {report.entries} cached: {violations}"

@@ -12,15 +12,15 @@ from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, count
 
 
 class Command(MaintenanceCommand):
-    """Remove what had its time."""
+    """Remove what is due."""
 
     help = (
-        "Remove conversations without a change for N days and those past their own expiry, for good, and messages that "
-        "were cleared CLEARED_DAYS ago. May be killed, run again and run twice at once."
+        "Remove for good the conversations whose newest message is older than N days, those past their own expiry, and "
+        "messages that were cleared CLEARED_DAYS ago. May be killed, run again and run twice at once."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """As the design prints them."""
+        """The options of the command line."""
         parser.add_argument("--days", type=int, metavar="N", help="idle days; RETENTION_DAYS where it is not given")
         parser.add_argument("--workspace", metavar="SLUG", help="in this workspace only")
         parser.add_argument("--dry-run", action="store_true", help="list what would go, and change nothing")

@@ -1,4 +1,4 @@
-"""The command ``chat_memory_export``; what it does is for ``maintenance.exporting`` to say."""
+"""The command ``chat_memory_export``; what it does is for ``maintenance.transfer`` to say."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from chat_memory.maintenance import exporting
-from chat_memory.maintenance.formats import CHAT_MEMORY
+from chat_memory.maintenance.formats.lines import CHAT_MEMORY
+from chat_memory.maintenance.transfer import exporting, files
 from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, counted
 
 
@@ -18,7 +18,7 @@ class Command(MaintenanceCommand):
     help = "Export the conversations of a workspace, in the order of their keys. The file appears when it is complete."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """As the design prints them."""
+        """The options of the command line."""
         parser.add_argument("path", help="the file; - is standard output")
         parser.add_argument("--workspace", required=True, metavar="SLUG", help="which workspace")
         parser.add_argument("--session", metavar="KEY", help="this conversation only")
@@ -35,7 +35,7 @@ class Command(MaintenanceCommand):
             report = self._export(self._write, options)
             self.tell(report, _summary(report), options, self.stderr)
             return
-        with exporting.new_file(Path(options["path"]), force=options["force"]) as file:
+        with files.new_file(Path(options["path"]), force=options["force"]) as file:
             report = self._export(file.write, options)
         self.tell(report, _summary(report), options, self.stdout)
 

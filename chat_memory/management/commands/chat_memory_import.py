@@ -1,4 +1,4 @@
-"""The command ``chat_memory_import``; what it does is for ``maintenance.importing`` to say."""
+"""The command ``chat_memory_import``; what it does is for ``maintenance.transfer`` to say."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from chat_memory.maintenance import importing
-from chat_memory.maintenance.formats import AUTO, CHAT_MEMORY, OPENAI
+from chat_memory.maintenance.formats.lines import AUTO, CHAT_MEMORY, OPENAI
+from chat_memory.maintenance.transfer import importing
 from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, counted
 
 
@@ -22,7 +22,7 @@ class Command(MaintenanceCommand):
     help = "Import conversations from JSON Lines, one a line. A second import of the same file adds nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """As the design prints them."""
+        """The options of the command line."""
         parser.add_argument("path", help="the file; - is standard input")
         parser.add_argument("--workspace", required=True, metavar="SLUG", help="where to; made if it does not exist")
         parser.add_argument("--format", choices=(AUTO, CHAT_MEMORY, OPENAI), default=AUTO, help="of the lines")

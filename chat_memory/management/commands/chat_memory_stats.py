@@ -21,7 +21,7 @@ class Command(MaintenanceCommand):
     help = "Count workspaces, conversations and messages."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """As the design prints them."""
+        """The options of the command line."""
         parser.add_argument("--workspace", metavar="SLUG", help="this workspace only")
         parser.add_argument("--format", dest="report", choices=(TABLE, JSON, CSV), default=TABLE)
 

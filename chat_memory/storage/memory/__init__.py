@@ -1,4 +1,4 @@
-"""Owns the adapter that keeps conversations in this process; its states never change, so that readers need no lock."""
+"""Owns the adapter that keeps conversations in this process, as immutable states that readers need no lock for."""
 
 from chat_memory.storage.memory.adapter import MemoryAdapter
 

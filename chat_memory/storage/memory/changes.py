@@ -1,4 +1,4 @@
-"""Owns what follows from a change of a conversation: a new state, the old one left as it was; it must not keep any."""
+"""Owns the changes of a conversation, each a pure function from one state to the next; it must not store states."""
 
 from __future__ import annotations
 
@@ -10,31 +10,21 @@ import msgspec
 
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound, MessageNotFound, VersionConflict
+from chat_memory.fields import COUNTERS, empty_session
 from chat_memory.records import Address, Message, SessionRecord, uuid7
+from chat_memory.storage.contract.edits import Restate
 from chat_memory.storage.mapping import check_replay, to_messages, to_row
-from chat_memory.storage.memory.states import Conversation, Edited, Ledger, State, View, new_token
-from chat_memory.storage.titles import first_title
+from chat_memory.storage.memory.ledger import Ledger
+from chat_memory.storage.memory.states import BranchState, ConversationState, EditedRow, new_token
+from chat_memory.storage.memory.view import BranchView
 
 
-def made(at: Address, workspace_id: int, fields: Mapping[str, Any], now: datetime) -> Conversation:
-    """A conversation in which nothing has happened, at version 0 unless the fields say otherwise."""
-    given = {"title": "", "tags": [], "metadata": {}, "pinned": False, "created_at": now, **fields}
-    base_seq, version = given.pop("base_seq", 0), given.pop("version", 0)
-    main = State(
-        name=MAIN_BRANCH,
-        id=uuid7(),
-        parent=None,
-        fork_seq=0,
-        base_seq=base_seq,
-        last_seq=base_seq,
-        last_turn=0,
-        version=version,
-        vtoken=new_token(),
-        created_at=given["created_at"],
-        updated_at=now,
-        ledger=Ledger(base_seq),
-    )
-    counters = dict.fromkeys(("message_count", "version", "last_seq", "base_seq", "last_turn"), 0)
+def new_conversation(at: Address, workspace_id: int, fields: Mapping[str, Any], now: datetime) -> ConversationState:
+    """A new conversation without messages, at version 0 unless ``fields`` has a ``version``."""
+    values = {**empty_session(), "created_at": now, **fields}
+    base_seq, version = values.pop("base_seq", 0), values.pop("version", 0)
+    main = new_branch(MAIN_BRANCH, None, base_seq=base_seq, version=version, created_at=values["created_at"], now=now)
+    counters: dict[str, Any] = dict.fromkeys(COUNTERS, 0)
     record = SessionRecord(
         id=main.id,
         workspace=at.workspace,
@@ -43,137 +33,170 @@ def made(at: Address, workspace_id: int, fields: Mapping[str, Any], now: datetim
         user_key=at.user_key,
         user_id=at.user_id,
         updated_at=now,
-        **{**counters, **given},
+        active_at=values["created_at"],
+        **counters,
+        **values,
     )
-    return Conversation(record, workspace_id, {}).after(main)
+    return ConversationState(record, workspace_id, {}).after(main)
 
 
-def appended(
-    view: View, at: Address, messages: Sequence[Message], if_version: int | None, now: datetime
-) -> tuple[Conversation | None, tuple[Message, ...]]:
-    """The conversation with the messages that are new, None where none is; and all as they are stored.
+def new_branch(
+    name: str,
+    parent: str | None,
+    *,
+    now: datetime,
+    fork_seq: int = 0,
+    base_seq: int = 0,
+    last_turn: int = 0,
+    version: int = 1,
+    created_at: datetime | None = None,
+) -> BranchState:
+    """A branch without own messages; its first one gets the position after all shared and hidden positions."""
+    last_seq = max(fork_seq, base_seq)
+    return BranchState(
+        name=name,
+        id=uuid7(),
+        parent=parent,
+        fork_seq=fork_seq,
+        base_seq=base_seq,
+        last_seq=last_seq,
+        last_turn=last_turn,
+        version=version,
+        vtoken=new_token(),
+        created_at=created_at or now,
+        updated_at=now,
+        ledger=Ledger(last_seq),
+    )
+
+
+def append(
+    view: BranchView,
+    at: Address,
+    messages: Sequence[Message],
+    *,
+    now: datetime,
+    title: str | None = None,
+    if_version: int | None = None,
+) -> tuple[ConversationState | None, tuple[Message, ...]]:
+    """The conversation with the new messages, or None where all are replays; and all messages as they are stored.
 
     Raises:
-        MessageConflict: an id is stored with other content.
-        VersionConflict: the branch is not at ``if_version`` and not every message is known already.
+        MessageConflict: an id is stored with different content.
+        VersionConflict: the branch is not at ``if_version``, and some message is new.
     """
-    whole, state = view
-    placed = view.known(messages)
+    state = view.state
+    stored = view.stored(messages)
     for message in messages:
-        if message.id in placed:
-            check_replay(placed[message.id], message)
-    fresh = [message for message in messages if message.id not in placed]
+        if message.id in stored:
+            check_replay(stored[message.id], message)
+    fresh = [message for message in messages if message.id not in stored]
     if not fresh:
-        return None, tuple(placed[message.id] for message in messages)
+        return None, tuple(stored[message.id] for message in messages)
     if if_version is not None and if_version != state.version:
         raise VersionConflict(if_version, state.version)
     new = [msgspec.structs.replace(message, seq=seq) for seq, message in enumerate(fresh, state.last_seq + 1)]
     state.ledger.put(new, state.last_turn)
     last_seq = state.last_seq + len(new)
-    after = state.moved(now, last_seq=last_seq, last_turn=state.ledger.turn(last_seq))
-    placed |= {message.id: message for message in new}
-    described = _claimed(whole.record, at) | _titled(whole, fresh)
-    return whole.after(after, **described), tuple(placed[message.id] for message in messages)
+    after = state.next_version(now, last_seq=last_seq, last_turn=state.ledger.turns_until(last_seq))
+    stored |= {message.id: message for message in new}
+    fields = {"active_at": new[-1].created_at} | _new_owner(view, at) | _new_title(view, title)
+    return view.conversation.after(after, **fields), tuple(stored[message.id] for message in messages)
 
 
-def cleared(view: View, now: datetime) -> Conversation:
-    """The conversation without what the branch has shown."""
-    return view.conversation.after(view.state.moved(now, base_seq=view.state.last_seq))
+def clear(view: BranchView, now: datetime) -> ConversationState:
+    """The conversation with all messages of the branch hidden."""
+    return view.conversation.after(view.state.next_version(now, base_seq=view.state.last_seq))
 
 
-def described(view: View, fields: Mapping[str, Any], now: datetime) -> Conversation:
-    """The conversation with other fields."""
-    whole = view.conversation
-    states = {state.name: state for state in (whole.branches[MAIN_BRANCH], view.state)}
-    return whole.after(*(state.moved(now) for state in states.values()), **fields)
+def update(view: BranchView, fields: Mapping[str, Any], now: datetime) -> ConversationState:
+    """The conversation with other fields; a title that is set counts as not made from a message."""
+    conversation = view.conversation
+    states = {state.name: state for state in (conversation.branches[MAIN_BRANCH], view.state)}
+    title_made: dict[str, Any] = {"title_made": False} if "title" in fields else {}
+    return conversation.after(*(state.next_version(now) for state in states.values()), **fields, **title_made)
 
 
-def forked(view: View, name: str, seq: int | None, now: datetime) -> Conversation:
-    """The conversation with one more branch, which refers to what it shares.
+def fork(view: BranchView, name: str, seq: int | None, now: datetime) -> ConversationState:
+    """The conversation with a new branch, which shares the messages of ``view`` up to ``seq``; None: all.
 
     Raises:
-        BranchExists: there is one of this name.
-        MessageNotFound: the branch does not show the position, nor begin after it.
+        BranchExists: the conversation already has a branch of this name.
+        MessageNotFound: ``seq`` is neither the position of a visible message nor the one before the first.
     """
-    whole, state = view
-    if name in whole.branches:
-        raise BranchExists(f"conversation {whole.record.key!r} has a branch {name!r} already")
-    at = state.last_seq if seq is None else seq
-    if not state.base_seq <= at <= state.last_seq:
-        raise MessageNotFound(f"branch {state.name!r} shows no message at position {at}")
-    owner = view.owner(at)
-    new = State(
-        name=name,
-        id=uuid7(),
-        parent=owner.name,
-        fork_seq=at,
-        base_seq=state.base_seq,
-        last_seq=at,
-        last_turn=state.last_turn if at == state.last_seq else owner.ledger.turn(at),
-        version=1,
-        vtoken=new_token(),
-        created_at=now,
-        updated_at=now,
-        ledger=Ledger(at),
-    )
-    # Not yet a change of the conversation, whose place in a listing stays.
-    return whole.after(new, updated_at=whole.record.updated_at)
+    conversation, state = view
+    if name in conversation.branches:
+        raise BranchExists(conversation.record.key, name)
+    fork_seq = state.last_seq if seq is None else seq
+    if not state.base_seq <= fork_seq <= state.last_seq:
+        raise MessageNotFound(conversation.record.key, seq=fork_seq)
+    owner = view.owner(fork_seq)
+    turn = state.last_turn if fork_seq == state.last_seq else owner.ledger.turns_until(fork_seq)
+    branch = new_branch(name, owner.name, fork_seq=fork_seq, base_seq=state.base_seq, last_turn=turn, now=now)
+    # A fork does not change what readers of the conversation see, so updated_at stays.
+    return conversation.after(branch, updated_at=conversation.record.updated_at)
 
 
-def spoken(whole: Conversation, name: str, now: datetime) -> Conversation:
-    """The conversation with another speaker, whose version passes what any speaker before it has shown.
+def switch(conversation: ConversationState, name: str, now: datetime) -> ConversationState:
+    """The conversation with another current branch; its version becomes higher than main's and the former one's.
 
     Raises:
         BranchNotFound: there is no such branch.
     """
-    if name not in whole.branches:
-        raise BranchNotFound(f"conversation {whole.record.key!r} has no branch {name!r}")
-    known = [whole.branches[branch].version for branch in (MAIN_BRANCH, whole.head, name)]
-    # Who speaks is said of the conversation as its title is, so main moves too.
-    states = {MAIN_BRANCH: whole.branches[MAIN_BRANCH].moved(now)}
-    states[name] = whole.branches[name].moved(now, version=max(known) + 1)
-    return whole.after(*states.values(), head=name)
+    if name not in conversation.branches:
+        raise BranchNotFound(conversation.record.key, name)
+    versions = [conversation.branches[branch].version for branch in (MAIN_BRANCH, conversation.current, name)]
+    # A switch changes the conversation, like a new title, so main gets a new version too.
+    states = {MAIN_BRANCH: conversation.branches[MAIN_BRANCH].next_version(now)}
+    states[name] = conversation.branches[name].next_version(now, version=max(versions) + 1)
+    return conversation.after(*states.values(), current=name)
 
 
-def parted(view: View, now: datetime) -> Conversation:
-    """The conversation without a branch; main speaks where that did.
+def delete_branch(view: BranchView, now: datetime) -> ConversationState:
+    """The conversation without a branch; if the branch was current, ``main`` becomes current.
 
     Raises:
         BranchInUse: other branches share messages of it.
     """
-    whole, state = view
-    others = sorted(other.name for other in whole.branches.values() if other.parent == state.name)
+    conversation, state = view
+    others = sorted(other.name for other in conversation.branches.values() if other.parent == state.name)
     if others:
-        raise BranchInUse(f"branch {state.name!r} shares messages with {', '.join(map(repr, others))}")
-    left = spoken(whole, MAIN_BRANCH, now) if whole.head == state.name else whole
-    kept = {name: other for name, other in left.branches.items() if name != state.name}
-    return msgspec.structs.replace(left, branches=kept)
+        raise BranchInUse(state.name, others)
+    after = switch(conversation, MAIN_BRANCH, now) if conversation.current == state.name else conversation
+    remaining = {name: other for name, other in after.branches.items() if name != state.name}
+    return msgspec.structs.replace(after, branches=remaining)
 
 
-def edited(view: View, message: Message, now: datetime) -> tuple[Conversation, Message]:
-    """The conversation in which a message has other content and tokens, and that message.
+def edit(view: BranchView, seq: int, restate: Restate, now: datetime) -> tuple[ConversationState, Message]:
+    """The conversation with the content and tokens of one message replaced, and that message.
 
     Raises:
-        MessageNotFound: the branch does not show it.
+        MessageNotFound: there is no visible message at this position.
     """
-    whole, seq = view.conversation, message.seq or 0
+    conversation = view.conversation
     if not view.shows(seq):
-        raise MessageNotFound(f"conversation {whole.record.key!r} shows no message at position {seq}")
-    owner, given = view.owner(seq), to_row(message)
+        raise MessageNotFound(conversation.record.key, seq=seq)
+    owner = view.owner(seq)
     row = owner.row(seq)
-    said = row._replace(content=given.content, parts=given.parts, tokens=given.tokens)
-    before = owner.edits[seq].former if seq in owner.edits else ()
-    edits = {**owner.edits, seq: Edited(said, (*before, (row, now)))}
-    changed = [state.moved(now, **({"edits": edits} if state is owner else {})) for state in whole.below(owner.name)]
-    return whole.after(*changed), to_messages([(seq, *said)])[0]
+    (stored,) = to_messages([(seq, *row)])
+    restated = to_row(restate(stored))
+    new = row._replace(content=restated.content, parts=restated.parts, tokens=restated.tokens)
+    former = owner.edits[seq].former if seq in owner.edits else ()
+    edits = {**owner.edits, seq: EditedRow(new, (*former, (row, now)))}
+    sharing = conversation.with_branches(msgspec.structs.replace(owner, edits=edits)).sharing(owner.name, seq)
+    after = conversation.after(*(state.next_version(now) for state in sharing))
+    (edited,) = to_messages([(seq, *new)])
+    return after, edited
 
 
-def _claimed(record: SessionRecord, at: Address) -> dict[str, Any]:
-    """A session of nobody becomes that of the first user who writes to it."""
-    return {"user_id": at.user_id, "user_key": at.user_key} if at.user_key and not record.user_key else {}
+def _new_owner(view: BranchView, at: Address) -> dict[str, Any]:
+    """The owner to set: a session without an owner gets the first user who writes to it; else nothing."""
+    if not at.user_key or view.conversation.record.user_key:
+        return {}
+    return {"user_id": at.user_id, "user_key": at.user_key}
 
 
-def _titled(whole: Conversation, fresh: Sequence[Message]) -> dict[str, Any]:
-    """A conversation without a title has that of its first user's message."""
-    untitled = not whole.record.title and not whole.branches[MAIN_BRANCH].last_turn
-    return {"title": first_title(fresh)} if untitled else {}
+def _new_title(view: BranchView, title: str | None) -> dict[str, Any]:
+    """The title to set: only if the conversation has neither a title nor a user message yet; else nothing."""
+    has_turns = view.state.last_turn or view.conversation.branches[MAIN_BRANCH].last_turn
+    has_title = view.conversation.record.title
+    return {"title": title, "title_made": True} if title and not has_turns and not has_title else {}

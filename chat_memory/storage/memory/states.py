@@ -1,80 +1,39 @@
-"""Owns the states of a conversation that is kept in memory, each of them frozen; it must not lock or look any up."""
+"""Owns the immutable states of conversations and branches in memory; every change creates a new state."""
 
 from __future__ import annotations
 
 import secrets
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
-from chat_memory.records import Branch, Claim, Header, Message, SessionRecord, Slice, Span, Summary, as_utc
-from chat_memory.storage.mapping import Row, to_messages, to_row, turns
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.fields import MOMENTS
+from chat_memory.records import Branch, Claim, SessionRecord, Summary, as_utc
+from chat_memory.storage.mapping import Row
+from chat_memory.storage.memory.ledger import Ledger
 
-TOKEN_BITS = 62
-
-
-class Ledger:
-    """The rows that a branch has for itself. All its states share it, each sees those up to its ``last_seq``."""
-
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
-        self._rows: list[Row] = []
-        self._turns: list[int] = []
-        self._system: list[int] = []
-        self._positions: dict[str, int] = {}
-
-    def put(self, messages: Sequence[Message], before: int) -> None:
-        """Keep messages with dense positions after ``before`` turns; what a call taken back has left gives way."""
-        first = messages[0].seq or 0
-        place = first - 1 - self.offset
-        rows = [to_row(message) for message in messages]
-        self._rows[place:] = rows
-        self._turns[place:] = [before + turn for turn in turns(messages)]
-        self._system[bisect_left(self._system, first) :] = [
-            seq for seq, row in enumerate(rows, first) if row.role == Role.SYSTEM.value
-        ]
-        self._positions.update({row.client_id: seq for seq, row in enumerate(rows, first)})
-
-    def row(self, seq: int) -> Row:
-        """What is kept at a position."""
-        return self._rows[seq - 1 - self.offset]
-
-    def turn(self, seq: int) -> int:
-        """How many turns have begun up to a position."""
-        return self._turns[seq - 1 - self.offset] if seq > self.offset else 0
-
-    def system(self, low: int, high: int) -> list[int]:
-        """The positions of the system messages after ``low``, up to ``high``."""
-        return self._system[bisect_right(self._system, low) : bisect_right(self._system, high)]
-
-    def place(self, message_id: str, high: int) -> int | None:
-        """The position of an id, if it is up to ``high``."""
-        seq = self._positions.get(message_id, 0)
-        # A call taken back leaves positions behind, whose rows others take: the id in the row decides.
-        return seq if self.offset < seq <= high and self.row(seq).client_id == message_id else None
+_TOKEN_BITS = 62
 
 
-class Edited(NamedTuple):
-    """What a message says now, and what it said before with the moments at which that ended."""
+class EditedRow(NamedTuple):
+    """A row after its edits; ``former`` holds each earlier row with the time at which it was replaced."""
 
     row: Row
     former: tuple[tuple[Row, datetime], ...]
 
 
-class Held(NamedTuple):
-    """A claim and since when somebody has it."""
+class HeldClaim(NamedTuple):
+    """A caller's claim to make a summary, and the time since which it is held."""
 
     claim: Claim
     since: datetime
 
 
-class State(msgspec.Struct, frozen=True):
-    """A branch at one version."""
+class BranchState(msgspec.Struct, frozen=True):
+    """A branch at one version; the fields are those of its row, ``ledger`` holds its own messages."""
 
     name: str
     id: UUID
@@ -88,65 +47,65 @@ class State(msgspec.Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     ledger: Ledger
-    edits: dict[int, Edited] = {}
+    edits: dict[int, EditedRow] = {}
     summaries: tuple[Summary, ...] = ()
-    held: Held | None = None
+    held: HeldClaim | None = None
 
     @property
     def message_count(self) -> int:
-        """How many messages a reader sees: positions have no holes."""
-        return self.last_seq - self.base_seq
+        """The number of visible messages; positions have no gaps."""
+        return max(0, self.last_seq - self.base_seq)
 
     def row(self, seq: int) -> Row:
-        """What a message of this branch's own says now."""
+        """The row of one of the branch's own messages, with its edits."""
         edited = self.edits.get(seq)
         return edited.row if edited else self.ledger.row(seq)
 
-    def moved(self, now: datetime, **fields: Any) -> State:
-        """The state that follows this one."""
-        given = {"version": self.version + 1, "vtoken": new_token(), "updated_at": now, **fields}
-        return msgspec.structs.replace(self, **given)
+    def own_rows(self) -> list[tuple[Any, ...]]:
+        """All rows that the branch does not share with its parent, hidden ones included, each after its position."""
+        return [(seq, *self.row(seq)) for seq in range(self.ledger.offset + 1, self.last_seq + 1)]
+
+    def next_version(self, now: datetime, **fields: Any) -> BranchState:
+        """The next state, with a new version and token, and with changed fields."""
+        changed = {"version": self.version + 1, "vtoken": new_token(), "updated_at": now, **fields}
+        return msgspec.structs.replace(self, **changed)
 
 
-class Part(NamedTuple):
-    """A branch of a lineage, and which of its own messages are shown: those after ``low``, up to ``high``."""
-
-    state: State
-    low: int
-    high: int
-
-
-class Conversation(msgspec.Struct, frozen=True):
-    """A conversation at one moment: what its branches share, the branches by name, and which one speaks."""
+class ConversationState(msgspec.Struct, frozen=True):
+    """A conversation at one moment: the fields that its branches share, its branches, and which one is current."""
 
     record: SessionRecord
     workspace_id: int
-    branches: dict[str, State]
-    head: str = MAIN_BRANCH
+    branches: dict[str, BranchState]
+    current: str = MAIN_BRANCH
 
-    def meant(self, branch: str) -> View | None:
-        """The branch that an address means."""
-        state = self.branches.get(self.head if branch == CURRENT else branch)
-        return View(self, state) if state else None
-
-    def after(self, *states: State, head: str | None = None, **fields: Any) -> Conversation:
-        """The conversation after a change that led to these states of its branches."""
+    def after(self, *states: BranchState, current: str | None = None, **fields: Any) -> ConversationState:
+        """The conversation after a change: with new states of some branches, changed fields and a new updated_at."""
         changed = {"updated_at": max(state.updated_at for state in states), **fields}
         record = detached(msgspec.structs.replace(self.record, **changed))
-        return msgspec.structs.replace(self.holding(*states), record=record, head=head or self.head)
+        return msgspec.structs.replace(self.with_branches(*states), record=record, current=current or self.current)
 
-    def holding(self, *states: State) -> Conversation:
-        """The conversation with these states in the place of those of their names, which is no change by itself."""
+    def with_branches(self, *states: BranchState) -> ConversationState:
+        """The conversation with new states of some branches; its record and ``updated_at`` stay."""
         branches = {**self.branches, **{state.name: state for state in states}}
         return msgspec.structs.replace(self, branches=branches)
 
-    def below(self, name: str) -> list[State]:
-        """A branch, and all that hang on it or on such."""
-        children = [state.name for state in self.branches.values() if state.parent == name]
-        return [self.branches[name], *(state for child in children for state in self.below(child))]
+    def sharing(self, name: str, seq: int) -> list[BranchState]:
+        """The branch that owns a position, and all its descendants that share the position."""
+        names = [name]
+        for parent in names:  # the loop appends to the list that it iterates over
+            children = (state for state in self.branches.values() if state.parent == parent)
+            names += [state.name for state in children if state.fork_seq >= seq]
+        return [self.branches[each] for each in names]
 
-    def branch(self, state: State) -> Branch:
-        """A branch as it is shown."""
+    def in_order(self) -> list[Branch]:
+        """The records of all branches: ``main`` first, the others in the order they were created."""
+        states = sorted(self.branches.values(), key=lambda state: (state.parent is not None, state.created_at))
+        return [self.branch(state.name) for state in states]
+
+    def branch(self, name: str) -> Branch:
+        """The record of a branch."""
+        state = self.branches[name]
         return Branch(
             state.name,
             state.parent,
@@ -154,101 +113,19 @@ class Conversation(msgspec.Struct, frozen=True):
             state.last_seq,
             state.message_count,
             state.version,
-            state.name == self.head,
+            state.name == self.current,
             state.created_at,
             state.updated_at,
         )
 
 
-class View(NamedTuple):
-    """A branch of a conversation at one moment: all that is read of it."""
-
-    conversation: Conversation
-    state: State
-
-    @property
-    def header(self) -> Header:
-        """The state of the branch."""
-        at = self.state
-        return Header(at.id, self.conversation.workspace_id, at.version, at.vtoken, at.base_seq, at.last_seq)
-
-    @property
-    def record(self) -> SessionRecord:
-        """The session with the counters of this branch."""
-        return detached(self.counted)
-
-    @property
-    def counted(self) -> SessionRecord:
-        """The same, of which nothing may be handed out."""
-        names = ("message_count", "version", "vtoken", "last_seq", "base_seq", "last_turn")
-        counters = {name: getattr(self.state, name) for name in names}
-        return msgspec.structs.replace(self.conversation.record, branch=self.state.name, **counters)
-
-    def lineage(self) -> Iterator[Part]:
-        """The branch and those it shares messages of, in turn; their positions adjoin."""
-        state, high = self.state, self.state.last_seq
-        while True:
-            yield Part(state, state.fork_seq, high)
-            if state.parent is None:
-                return
-            state, high = self.conversation.branches[state.parent], state.fork_seq
-
-    def owner(self, seq: int) -> State:
-        """The branch that holds a position; 0 is main's."""
-        return next(part.state for part in self.lineage() if part.low < seq or part.state.parent is None)
-
-    def shows(self, seq: int) -> bool:
-        """Whether a reader sees the message at a position."""
-        return self.state.base_seq < seq <= self.state.last_seq
-
-    def slice(self, span: Span) -> Slice:
-        """The visible messages of a span, decoded anew for each caller."""
-        start = max(self.state.base_seq, span.after or 0)
-        end = self.state.last_seq if span.before is None else min(self.state.last_seq, span.before - 1)
-        if span.first is not None:
-            end = min(end, start + span.first)
-        if span.last is not None:
-            start = max(start, end - span.last)
-        rows = [row for part in reversed([*self.lineage()]) for row in _rows(part, start, end, system=span.system)]
-        return Slice(to_messages(rows), self.header)
-
-    def known(self, messages: Iterable[Message]) -> dict[str | None, Message]:
-        """Which of the messages are stored already along the lineage, hidden ones too, by id."""
-        found = {place for message in messages if (place := self._place(message.id or ""))}
-        rows = [(seq, *self.owner(seq).row(seq)) for seq in found]
-        return {message.id: message for message in to_messages(rows)}
-
-    def locate(self, message_id: str) -> int | None:
-        """The position of a visible message."""
-        seq = self._place(message_id)
-        return seq if seq and self.shows(seq) else None
-
-    def summaries(self) -> list[Summary]:
-        """Those of visible messages: the branch's own, and of what it shares."""
-        own, *others = self.lineage()
-        shared = [summary for part in others for summary in part.state.summaries if summary.last_seq <= part.high]
-        shown = [summary for summary in (*shared, *own.state.summaries) if summary.last_seq > self.state.base_seq]
-        return sorted(shown, key=lambda summary: summary.last_seq)
-
-    def _place(self, message_id: str) -> int | None:
-        places = (part.state.ledger.place(message_id, part.high) for part in self.lineage())
-        return next((seq for seq in places if seq), None)
-
-
-def _rows(part: Part, start: int, end: int, *, system: bool) -> list[tuple[Any, ...]]:
-    """The rows of a part within a span, with their positions."""
-    low, high = max(start, part.low), min(end, part.high)
-    places = part.state.ledger.system(low, high) if system else range(low + 1, high + 1)
-    return [(seq, *part.state.row(seq)) for seq in places]
-
-
 def new_token() -> int:
     """A random version token."""
-    return secrets.randbits(TOKEN_BITS)
+    return secrets.randbits(_TOKEN_BITS)
 
 
 def detached(record: SessionRecord) -> SessionRecord:
-    """A copy that shares nothing its holder could change, its times as UTC."""
-    copied: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record.metadata))
-    moments = {name: as_utc(getattr(record, name)) for name in ("created_at", "archived_at", "expires_at")}
-    return msgspec.structs.replace(record, tags=list(record.tags), metadata=copied, **moments)
+    """A copy with its own tags and metadata, which the caller may change, and with its times in UTC."""
+    metadata: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record.metadata))
+    moments = {name: as_utc(getattr(record, name)) for name in MOMENTS}
+    return msgspec.structs.replace(record, tags=list(record.tags), metadata=metadata, **moments)

@@ -1,40 +1,48 @@
-"""Owns the write of messages: the one-statement path and the locked one; it must not read histories."""
+"""Owns the write of messages: at once where one statement can, else under the session's lock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from django.db import IntegrityError, connections
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
+from chat_memory.conf import settings
 from chat_memory.exceptions import VersionConflict
 from chat_memory.models import Message as MessageRow, Session
-from chat_memory.records import Address, Change, Commit, Header, Message
-from chat_memory.storage.mapping import COLUMNS, READ_COLUMNS, check_replay, to_messages, to_row, turns
-from chat_memory.storage.orm import statements
+from chat_memory.records import Address, Change, Commit, Header, Message, uuid7
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.mapping import COLUMNS, READ_COLUMNS, check_replay, to_columns, to_messages, to_row, turns
+from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import fetch
+from chat_memory.storage.orm.emission import changed_branch
 from chat_memory.storage.orm.lineage import lineage
-from chat_memory.storage.orm.rows import Rows, create, lock, move, new_token, touch
+from chat_memory.storage.orm.rows import Rows, activity, create, grain, lock, move, new_token, touch
+from chat_memory.storage.orm.statements import append as statements
 from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
-from chat_memory.storage.titles import first_title
+
+Stored = tuple[Commit, str]
+"""What was stored, and the name of the branch it is on."""
+Statement = tuple[str, dict[str, Any]]
 
 
-def append(alias: str, at: Address, messages: Sequence[Message], if_version: int | None) -> Commit:
+def append(alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None) -> Commit:
     """Store the messages of one call; the contract is ``MessageStore.append``."""
-    if connections[alias].vendor == "postgresql" and at.means_whole and owns_transaction(alias):
-        try:
-            commit = retrying(alias, lambda: _append_fast(alias, at, messages, if_version))
-        except IntegrityError:
-            commit = None  # an id is known: the locked path tells a retry from a conflict
-        if commit is not None:
-            return commit
-    return retrying(alias, lambda: append_locked(alias, at, messages, if_version))
+    alone = owns_transaction(alias)
+    if alone and connections[alias].vendor == "postgresql":
+        stored = _at_once(alias, at, messages, title, if_version)
+        if stored is not None:
+            _tell(alias, at, *stored, nested=False)
+            return stored[0]
+    return retrying(alias, lambda: append_locked(alias, at, messages, title, if_version, nested=not alone))
 
 
-def append_locked(alias: str, at: Address, messages: Sequence[Message], if_version: int | None) -> Commit:
+def append_locked(
+    alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None, *, nested: bool
+) -> Commit:
     """Lock the session, then see which messages are new, then store those: right in every transaction."""
     with own_or_callers(alias):
         rows = lock(alias, at)
@@ -42,7 +50,7 @@ def append_locked(alias: str, at: Address, messages: Sequence[Message], if_versi
             if if_version and at.means_whole:
                 raise VersionConflict(if_version, 0)
             rows, _made = create(alias, at)
-        known = _known(rows.row, messages)
+        known = known_messages(rows.row, messages)
         fresh = [message for message in messages if message.id not in known]
         for message in messages:
             if message.id in known:
@@ -51,72 +59,16 @@ def append_locked(alias: str, at: Address, messages: Sequence[Message], if_versi
             return Commit(tuple(known[message.id] for message in messages), rows.header, None)
         if if_version is not None and if_version != rows.row.version:
             raise VersionConflict(if_version, rows.row.version)
-        commit = _store(alias, at, rows, fresh)
+        commit = store(alias, at, rows, fresh, title)
+        _tell(alias, at, commit, rows.row.branch, nested=nested)
         placed = known | {message.id: message for message in commit.messages}
         return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages))
 
 
-def _append_fast(
-    alias: str, at: Address, messages: Sequence[Message], if_version: int | None, title: str | None = None
-) -> Commit | None:
-    """One statement; None where it found no row, so that the locked path must say why, or brings the title.
-
-    Raises:
-        IntegrityError: an id is stored already; nothing was written.
-    """
-    rows = [to_row(message) for message in messages]
-    plain = all(row.has_text_alone for row in rows)
-    starts = turns(messages)
-    token = new_token()
-    params: dict[str, Any] = {
-        "vtoken": token,
-        "size": len(rows),
-        "turns": starts[-1],
-        "now": datetime.now(UTC),
-        "if_version": if_version,
-        "user_id": at.user_id,
-        "user_key": at.user_key,
-        "title": title,
-    }
-    if len(rows) == 1:
-        params |= rows[0]._asdict()
-    else:
-        params |= dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True)) | {"turn": starts}
-    shape = {"single": len(rows) == 1, "plain": plain, "claim": bool(at.user_key), "titled": title is not None}
-    found: list[tuple[Any, ...]] = []
-    if at.session_id is not None:
-        params |= {"session_id": at.session_id, "workspace_id": at.workspace_id}
-        found = fetch(connections[alias], statements.append(by_id=True, **shape), params)
-    if not found and not at.pinned:
-        params |= {"workspace": at.workspace, "key": at.key, "branch": MAIN_BRANCH}
-        found = fetch(connections[alias], statements.append(by_id=False, **shape), params)
-    if not found:
-        return None
-    session_id, workspace_id, version, base_seq, last_seq, prev_vtoken = found[0]
-    header = Header(session_id, workspace_id, version, token, base_seq, last_seq)
-    return Commit(_placed(messages, last_seq), header, Change(header, version - 1, prev_vtoken, len(rows)))
-
-
-def _placed(messages: Sequence[Message], last_seq: int) -> tuple[Message, ...]:
-    first = last_seq - len(messages) + 1
-    return tuple(msgspec.structs.replace(message, seq=first + index) for index, message in enumerate(messages))
-
-
-def _store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message]) -> Commit:
-    """Store messages known to be new, under the lock."""
+def store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message], title: str | None) -> Commit:
+    """Store messages known to be new, under the lock; the row object shows the state after it."""
     root, row = rows
-    if connections[alias].vendor == "postgresql" and row is root and root.head_id is None:
-        found = msgspec.structs.replace(at, session_id=row.pk, workspace_id=row.workspace_id)
-        commit = _append_fast(alias, found, fresh, None, first_title(fresh))
-        if commit is not None:
-            return commit
-    return _store_portably(alias, at, rows, fresh)
-
-
-def _store_portably(alias: str, at: Address, rows: Rows, fresh: Sequence[Message]) -> Commit:
-    """The same through the ORM, for SQLite and for branches."""
-    root, row = rows
-    version, token, starts = row.version, row.vtoken, turns(fresh)
+    before, starts = row.version, turns(fresh)
     placed = _placed(fresh, row.last_seq + len(fresh))
     MessageRow.objects.using(alias).bulk_create(
         MessageRow(
@@ -128,21 +80,22 @@ def _store_portably(alias: str, at: Address, rows: Rows, fresh: Sequence[Message
         )
         for message, turn in zip(placed, starts, strict=True)
     )
-    claimed = {"user_id": at.user_id, "user_key": at.user_key} if at.user_key and not root.user_key else {}
-    if not (root.title or root.last_turn or row.last_turn):
-        claimed["title"] = first_title(fresh)
+    owned = _owned(at, root, row, title)
+    active = placed[-1].created_at or datetime.now(UTC)
+    token = row.vtoken
     header = move(
         row,
         last_seq=row.last_seq + len(fresh),
         message_count=row.message_count + len(fresh),
         last_turn=row.last_turn + starts[-1],
-        **(claimed if row is root else {}),
+        **activity(row, active),
+        **(owned if row is root else {}),
     )
-    touch(rows, **claimed)
-    return Commit(placed, header, Change(header, version, token, len(fresh)))
+    touch(rows, **activity(root, active), **owned)
+    return Commit(placed, header, Change(header, before, token, len(fresh)))
 
 
-def _known(row: Session, messages: Sequence[Message]) -> dict[str | None, Message]:
+def known_messages(row: Session, messages: Sequence[Message]) -> dict[str | None, Message]:
     """Which of the messages are stored already, by id: on the branch or on what it shares."""
     line = lineage(row)
     stored = MessageRow.objects.using(row._state.db).filter(
@@ -151,3 +104,152 @@ def _known(row: Session, messages: Sequence[Message]) -> dict[str | None, Messag
     found = stored.values_list(*READ_COLUMNS, "session_id")
     reached = [columns for columns in found if line.reaches(columns[-1], columns[0])]
     return {message.id: message for message in to_messages(reached)}
+
+
+def _owned(at: Address, root: Session, row: Session, title: str | None) -> dict[str, Any]:
+    """What of the conversation itself a call sets once: an owner where it is nobody's, a title where it has none."""
+    owned: dict[str, Any] = {}
+    if at.user_key and not root.user_key:
+        owned |= {"user_id": at.user_id, "user_key": at.user_key}
+    if title is not None and not (root.title or root.last_turn or row.last_turn):
+        owned |= {"title": title, "title_made": True}
+    return owned
+
+
+def _at_once(
+    alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None
+) -> Stored | None:
+    """By one statement, or by a second where the first does not fit; None where it takes the lock to know more."""
+    call = _Call(alias, at, messages, title, if_version)
+    try:
+        for attempt in call.attempts():
+            found = retrying(alias, attempt)
+            if found:
+                return call.stored(found[0])
+    except IntegrityError:
+        return None  # an id is known: the locked path tells a retry from a conflict
+    return None
+
+
+class _Call:
+    """One append on PostgreSQL: its values, and the statements that may store them."""
+
+    def __init__(
+        self, alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None
+    ) -> None:
+        self._alias, self._at, self._messages = alias, at, messages
+        self._token = new_token()
+        self._if_version = if_version
+        active = messages[-1].created_at or datetime.now(UTC)
+        self._values: dict[str, Any] = {
+            "vtoken": self._token,
+            "size": len(messages),
+            "now": datetime.now(UTC),
+            "active": active,
+            "stale": active - grain(),
+            "if_version": if_version,
+            "title": title,
+            "user_id": at.user_id,
+            "user_key": at.user_key,
+            "workspace": at.workspace,
+            "key": at.key,
+            "branch": at.branch or MAIN_BRANCH,
+            "session_id": at.session_id,
+            "workspace_id": at.workspace_id,
+        }
+        plain = self._add_messages(messages)
+        self._shape = statements.Shape(len(messages) == 1, plain, bool(at.user_key), title is not None)
+
+    def _add_messages(self, messages: Sequence[Message]) -> bool:
+        """The columns of the messages among the values; whether they are plain."""
+        if len(messages) == 1:
+            row = to_row(messages[0])
+            self._values |= row._asdict() | {"turns": int(row.role == Role.USER.value)}
+            return row.is_plain
+        *columns, is_plain = to_columns(messages)
+        starts = turns(messages)
+        self._values |= dict(zip(COLUMNS, columns, strict=True)) | {"turn": starts, "turns": starts[-1]}
+        return is_plain
+
+    def attempts(self) -> Iterator[Callable[[], list[tuple[Any, ...]]]]:
+        """The statements to try, the likeliest first; each does nothing where it does not fit."""
+        at = self._at
+        if not at.means_whole:
+            yield from self._by_names(statements.to_branch, follows=False)
+            return
+        follows = at.branch == CURRENT
+        if hints.expects_branch(self._alias, at):
+            yield lambda: self._run(statements.to_branch(self._shape, by_id=at.pinned, follows=True))
+        yield from self._by_names(statements.to_main, follows=follows)
+        if not at.pinned and not self._if_version:
+            yield lambda: self._run(self._branch_or_new())
+        elif follows:
+            yield lambda: self._run(statements.to_branch(self._shape, by_id=at.pinned, follows=True))
+
+    def _by_names(self, statement: Callable[..., str], *, follows: bool) -> Iterator[Callable[[], list[Any]]]:
+        """By the ids a handle remembers; where nothing is under them any more, by its names."""
+        at = self._at
+        if at.session_id is not None:
+            yield lambda: self._run(statement(self._shape, by_id=True, follows=follows))
+        if not at.pinned:
+            yield lambda: self._run(statement(self._shape, by_id=False, follows=follows))
+
+    def _branch_or_new(self) -> str:
+        user: Any = Session._meta.get_field("user")
+        self._values |= {"new_id": uuid7(), "may_build": settings.create_workspaces}
+        return statements.to_branch_or_new(self._shape, user.db_type(connections[self._alias]))
+
+    def _run(self, sql: str) -> list[tuple[Any, ...]]:
+        if "%(ids)b" in sql:
+            self._values["ids"] = [message.id for message in self._messages]
+        return fetch(connections[self._alias], sql, self._values)
+
+    def stored(self, row: tuple[Any, ...]) -> Stored:
+        """The commit that a statement's row tells of."""
+        session_id, workspace_id, version, base_seq, last_seq, prev_vtoken, _last_turn, branch = row
+        hints.note(self._alias, self._at, branched=branch != MAIN_BRANCH)
+        header = Header(session_id, workspace_id, version, self._token, base_seq, last_seq)
+        change = Change(header, version - 1, prev_vtoken, len(self._messages))
+        return Commit(_placed(self._messages, last_seq), header, change), branch
+
+
+def _placed(messages: Sequence[Message], last_seq: int) -> tuple[Message, ...]:
+    first = last_seq - len(messages) + 1
+    return tuple(placed(message, first + index) for index, message in enumerate(messages))
+
+
+def placed(message: Message, seq: int) -> Message:
+    """The message at a position; cheaper than ``replace``, since every append needs one for each message."""
+    return Message(
+        message.role,
+        message.content,
+        message.name,
+        message.metadata,
+        message.id,
+        message.tool_calls,
+        message.tool_call_id,
+        seq,
+        message.created_at,
+        message.tokens,
+        message.content_absent,
+        message.state,
+    )
+
+
+def _tell(alias: str, at: Address, commit: Commit, branch: str, *, nested: bool) -> None:
+    header, change = commit.header, commit.change
+    if change is None:
+        return
+    changed_branch(
+        alias,
+        Kind.APPENDED,
+        at,
+        header.session_id,
+        branch,
+        header=header,
+        first_seq=header.last_seq - change.added + 1,
+        last_seq=header.last_seq,
+        made=change.prev_version == 0,
+        commit=commit,
+        nested=nested,
+    )

@@ -1,4 +1,4 @@
-"""Owns the read of messages; it must not write."""
+"""Owns how a read finds its rows: by the short statement where the first row is current, else along a branch."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ import msgspec
 from django.db import connections
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
-from chat_memory.models import Message as MessageRow
 from chat_memory.records import Address, Budget, Header, Message, Slice, Span
-from chat_memory.storage import windowing
 from chat_memory.storage.mapping import to_messages
-from chat_memory.storage.orm import statements, views
+from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import as_uuid, fetch, uuid_value
-from chat_memory.storage.orm.lineage import lineage
-from chat_memory.storage.orm.rows import find
+from chat_memory.storage.orm.statements import branch, read as main
+from chat_memory.storage.orm.statements.tables import HEADER
 
 _START, _END = 0, 2**63 - 1
 _SEQ = itemgetter(0)
-_HEADER = len(statements.HEADER)
+_HEADER = len(HEADER)
+WIDER = 8
+"""How much farther a window along a branch looks where it did not look far enough."""
+FIRST_LOOK = {"turns": (4, 16), "messages": (2, 16), "tokens": (1 / 32, 32)}
+"""By kind of budget: how many messages to look at for each unit of it, and how many besides."""
 
 Row = tuple[Any, ...]
 Statement = Callable[..., str]
@@ -32,9 +34,7 @@ Statement = Callable[..., str]
 
 def peek(alias: str, at: Address) -> Header | None:
     """The header alone; the contract is ``MessageStore.peek``."""
-    rows = plain(alias, at, statements.peek, {}, brief=True)
-    if rows is None or (rows and rows[0][-1]):
-        rows = _branched(alias, at, views.peek, {})
+    rows = shown(alias, at, main.peek, branch.peek, {}, brief=True)
     if not rows:
         return None
     session_id, *numbers = rows[0][:_HEADER]
@@ -50,50 +50,57 @@ def read(alias: str, at: Address, span: Span) -> Slice:
         "before": _END if span.before is None else span.before,
         "size": size,
     }
-    rows = plain(alias, at, partial(statements.read, **shape), params)
-    if rows is None or _is_spoken_for(rows):
-        longer = partial(views.read, **shape, postgresql=connections[alias].vendor == "postgresql")
-        rows = _branched(alias, at, longer, params)
-    return _slice(alias, rows)
+    along = partial(branch.read, **shape, postgresql=connections[alias].vendor == "postgresql")
+    return _slice(alias, shown(alias, at, partial(main.read, **shape), along, params))
 
 
 def window(alias: str, at: Address, budget: Budget) -> Slice:
-    """The newest whole turns within a budget; the contract is ``MessageStore.window``.
+    """The newest whole turns within a budget; the contract is ``MessageStore.window``."""
+    kind = next(name for name in FIRST_LOOK if getattr(budget, name) is not None)
+    size = getattr(budget, kind)
+    shape = {"budget": kind, "system": budget.system}
+    along = partial(branch.window, **shape, postgresql=connections[alias].vendor == "postgresql")
+    per_unit, besides = FIRST_LOOK[kind]
+    look = min(int(size * per_unit), _END // WIDER) + besides
+    while True:
+        rows = shown(alias, at, partial(main.window, **shape), along, {"size": size, "look": look})
+        if not _ended_too_near(rows):
+            found = _slice(alias, rows)
+            return Slice(_from_a_user(found.messages, budget), found.header)
+        look *= WIDER
 
-    Where the root speaks, the database finds their beginning; along a branch, spans do.
+
+def shown(
+    alias: str, at: Address, short: Statement, along: Statement, params: dict[str, Any], *, brief: bool = False
+) -> list[Row]:
+    """The rows of the branch that an address means.
+
+    ``short`` reads a first row that is current, and tells in the last column where it is not; ``along`` any branch, and
+    tells there whether it is one.
     """
-    name = next(name for name in ("turns", "messages", "tokens") if getattr(budget, name) is not None)
-    statement = partial(views.window, budget=name, system=budget.system)
-    rows = plain(alias, at, statement, {"size": getattr(budget, name)})
-    if rows is None or _is_spoken_for(rows):
-        return windowing.read(partial(read, alias, at), budget)
-    found = _slice(alias, rows)
-    return Slice(_from_a_user(found.messages, budget), found.header)
+    if at.means_whole and not hints.expects_branch(alias, at):
+        rows = _fetch(alias, at, short, params, brief=brief)
+        if not rows or not _flag(rows):
+            return rows
+    follows = at.branch == CURRENT
+    if follows and not at.pinned:
+        at = msgspec.structs.replace(at, session_id=None)  # the id a handle remembers may be another branch's
+    rows = _fetch(alias, at, partial(along, follows=follows), params, brief=brief)
+    if rows:
+        hints.note(alias, at, branched=_flag(rows))
+    return rows
 
 
-def locate(alias: str, at: Address, message_id: str) -> int | None:
-    """The position of a visible message; the contract is ``MessageStore.locate``."""
-    stored = MessageRow.objects.using(alias).filter(client_id=message_id)
-    if at.means_whole:
-        roots: dict[str, Any] = {
-            "session__workspace__slug": at.workspace,
-            "session__key": at.key,
-            "session__branch": MAIN_BRANCH,
-        }
-        if at.pinned:
-            roots |= {"session_id": at.session_id, "workspace_id": at.workspace_id}
-        place = stored.filter(session__deleted_at__isnull=True, **roots).values_list(
-            "seq", "session__base_seq", "session__head_id"
-        )
-        for seq, base_seq, head in place:
-            if head is None or at.branch == MAIN_BRANCH:
-                return seq if seq > base_seq else None
-    rows = find(alias, at)
-    if rows is None or (rows.row is rows.root and at.branch != MAIN_BRANCH and rows.root.head_id is None):
-        return None
-    line = lineage(rows.row)
-    found = stored.filter(**line.where).values_list("session_id", "seq")
-    return next((seq for session_id, seq in found if line.shows(session_id, seq)), None)
+def _flag(rows: list[Row]) -> bool:
+    """What the last column of the row that is no message says: a number of its own, or the end of the header."""
+    last = next(row[-1] for row in rows if row[-1] is not None)
+    return bool(last) if isinstance(last, int) else last.split()[_HEADER] == "1"
+
+
+def _ended_too_near(rows: list[Row]) -> bool:
+    """Whether a window along a branch must look farther."""
+    header = next((row[-1] for row in rows if row[-1] is not None), "")
+    return len(header.split()) > _HEADER + 1 and header.endswith(" 1")
 
 
 def _from_a_user(messages: list[Message], budget: Budget) -> list[Message]:
@@ -114,25 +121,6 @@ def _slice(alias: str, rows: list[Row]) -> Slice:
     session_id, *numbers = rows.pop(header)[-1].split()[:_HEADER]
     rows.sort(key=_SEQ)
     return Slice(to_messages(rows, connections[alias].timezone or UTC), Header(UUID(session_id), *map(int, numbers)))
-
-
-def _is_spoken_for(rows: list[Row]) -> bool:
-    """Whether all that came is the state of a root that another branch speaks for."""
-    return len(rows) == 1 and rows[0][-1].endswith(" 1")
-
-
-def plain(
-    alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False
-) -> list[Row] | None:
-    """The rows of a conversation that its root may speak for; None where a branch is asked for."""
-    return _fetch(alias, at, statement, params, brief=brief) if at.means_whole else None
-
-
-def _branched(alias: str, at: Address, statement: Statement, params: dict[str, Any]) -> list[Row]:
-    """The rows of a branch, or of the one that speaks: then the id a handle remembers may be another branch's."""
-    if at.branch == CURRENT and not at.pinned:
-        at = msgspec.structs.replace(at, session_id=None)
-    return _fetch(alias, at, partial(statement, follows=at.branch == CURRENT), params)
 
 
 def _fetch(alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False) -> list[Row]:

@@ -1,48 +1,217 @@
-"""Owns the removal of session rows with all that hangs on them; it must not decide which ones go."""
+"""Owns the one exit: nothing else deletes sessions or messages, whoever decides that they go.
+
+What hangs on a session or on a message registers here, in the ``ready()`` of its app::
+
+    from chat_memory.storage.orm.removal import dependent
+
+    dependent(Note, by="session")
+    dependent(Rating, by="message", before=names_of_files, after_commit=remove_files)
+
+It is then emptied by every way out: ``delete()``, cleanup, the admin, the end of a workspace, and Django's own cascade.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
-from django.db.models import Model, signals
+from django.db import transaction
+from django.db.models import Exists, F, Model, OuterRef, QuerySet, signals
 
-from chat_memory.models import Message as MessageRow, Revision, Session, Summary
+from chat_memory.choices import CURRENT
+from chat_memory.models import Message, Session, Summary, Workspace
+from chat_memory.records import Address
+from chat_memory.storage.changed import Changed, Kind
+from chat_memory.storage.orm import hints
+from chat_memory.storage.orm.emission import emit_after_commit
 from chat_memory.storage.tenancy import across_workspaces
 
+BATCH_SIZE = 500
+Before = Callable[[QuerySet[Any]], Any]
+AfterCommit = Callable[[str, Any], None]
 
-def remove(alias: str, sessions: Sequence[Any], **tenant: int) -> int:
-    """Delete locked sessions, branches included, with their messages; how many messages went.
 
-    Straight to the database where nobody but this package refers to them: Django's delete() would load every row. A
-    host's own foreign keys and delete signals get Django's way.
+class Dependent(NamedTuple):
+    """A table whose rows go with a session or with a message.
+
+    Attributes:
+        model: has the columns ``session_id`` and, by message, ``seq``; or, by message, a foreign key ``message``.
+        by: what its rows hang on.
+        before: called in the transaction with the rows that are about to go.
+        after_commit: called once they are gone with the database alias, and what ``before`` returned or else how many
+            rows went; never after a rollback.
     """
-    messages = MessageRow.objects.using(alias).filter(session_id__in=sessions, **tenant)
+
+    model: type[Model]
+    by: Literal["session", "message"]
+    before: Before | None = None
+    after_commit: AfterCommit | None = None
+
+    def of_sessions(self, alias: str, sessions: Collection[UUID], tenant: Mapping[str, int]) -> QuerySet[Any]:
+        """The rows that go with sessions."""
+        column = "session_id__in" if self._has("session") else "message__session_id__in"
+        own = tenant if self._has("workspace") else {}
+        return self._rows(alias).filter(**{column: sessions}, **own)
+
+    def of_messages(self, alias: str, messages: QuerySet[Message]) -> QuerySet[Any]:
+        """The rows that go with messages."""
+        if not self._has("seq"):
+            return self._rows(alias).filter(message__in=messages)
+        same = messages.filter(session_id=OuterRef("session_id"), seq=OuterRef("seq"))
+        return self._rows(alias).filter(Exists(same))
+
+    def remove(self, alias: str, rows: QuerySet[Any]) -> None:
+        """Delete some of its rows, and tell its owner after the commit."""
+        # A table of another app need not know workspaces: its rows go by their keys, which one tenant's rows gave.
+        with nullcontext() if self._has("workspace") else across_workspaces():
+            kept = self.before(rows) if self.before else None
+            removed: Any = rows.delete()[0] if _needs_collector(self.model) else rows._raw_delete(alias)
+        if self.after_commit is not None:
+            call = partial(self.after_commit, alias, removed if self.before is None else kept)
+            transaction.on_commit(call, using=alias, robust=True)
+
+    def _rows(self, alias: str) -> QuerySet[Any]:
+        return self.model._default_manager.using(alias)
+
+    def _has(self, field: str) -> bool:
+        return any(own.name == field or own.attname == f"{field}_id" for own in self.model._meta.concrete_fields)
+
+
+_dependents: dict[type[Model], Dependent] = {}
+_leaving: ContextVar[bool] = ContextVar("chat_memory_leaving", default=False)
+"""Whether the exit itself asks Django to delete, so that Django's signal tells nothing new."""
+
+
+def dependent(
+    model: type[Model],
+    by: Literal["session", "message"] = "session",
+    *,
+    before: Before | None = None,
+    after_commit: AfterCommit | None = None,
+) -> None:
+    """Register a table whose rows go with a session or with a message; see ``Dependent``."""
+    _dependents[model] = Dependent(model, by, before, after_commit)
+
+
+def connect() -> None:
+    """Be told of what Django's own ``delete()`` takes; called once, by ``AppConfig.ready()``."""
+    signals.pre_delete.connect(_on_django_delete, sender=Session, weak=False, dispatch_uid=_on_django_delete)
+
+
+def remove_sessions(alias: str, sessions: Sequence[UUID], **tenant: int) -> int:
+    """Delete locked sessions, branches included, with all that hangs on them; how many messages went.
+
+    Straight in the database where only registered tables refer to them: Django's ``delete()`` would load every row.
+    """
     rows = Session.objects.using(alias).filter(pk__in=sessions, **tenant)
-    for model in (Revision, Summary):
-        model._default_manager.using(alias).filter(session_id__in=sessions, **tenant)._raw_delete(alias)
-    if not (_hosts_care(MessageRow) or _hosts_care(Session)):
-        count: int = messages._raw_delete(alias)
-        rows._raw_delete(alias)
-        return count
-    with across_workspaces():  # the collector asks by the keys it was given, which one tenant's rows gave
+    messages = Message.objects.using(alias).filter(session_id__in=sessions, **tenant)
+    named = list(rows.values_list("pk", "workspace__slug", "key", "branch", "parent_id"))
+    leaving = {session_id for session_id, *_names in named}
+    for each in _dependents.values():
+        each.remove(alias, each.of_sessions(alias, sessions, tenant))
+    if _needs_collector(Message) or _needs_collector(Session):
         count = messages.count()
-        messages.delete()
-        rows.delete()
+        with _by_django():
+            messages.delete()
+            rows.delete()
+    else:
+        count = messages._raw_delete(alias)
+        rows._raw_delete(alias)
+    for session_id, workspace, key, branch, parent_id in named:
+        alone = bool(parent_id) and parent_id not in leaving
+        _tell(alias, session_id, workspace, key, branch, alone=alone)
     return count
 
 
-def _hosts_care(model: type[Model]) -> bool:
-    """Whether a model outside this package refers to this one, or somebody listens to its deletion."""
+def remove_messages(alias: str, messages: QuerySet[Message]) -> int:
+    """Delete messages of locked sessions with all that hangs on them; how many went."""
+    for each in _dependents.values():
+        if each.by == "message":
+            each.remove(alias, each.of_messages(alias, messages))
+    if _needs_collector(Message):
+        count = messages.count()
+        with _by_django():
+            messages.delete()
+        return count
+    removed: int = messages._raw_delete(alias)
+    return removed
+
+
+def remove_cleared(alias: str, sessions: Sequence[UUID]) -> int:
+    """Delete what ``clear()`` has hidden in locked sessions; how many messages went. No reader sees a difference."""
+    hidden = Message.objects.using(alias).filter(session_id__in=sessions, seq__lte=F("session__base_seq"))
+    count = remove_messages(alias, hidden)
+    covered = Summary.objects.using(alias).filter(session_id__in=sessions, last_seq__lte=F("session__base_seq"))
+    covered._raw_delete(alias)
+    return count
+
+
+def remove_workspace(alias: str, workspace_id: int) -> int:
+    """Delete a workspace with all its conversations, in one transaction; how many messages went."""
+    count = 0
+    with transaction.atomic(using=alias):
+        workspace = Workspace.objects.using(alias).filter(pk=workspace_id)
+        workspace.select_for_update().first()  # no session can be added from here on
+        sessions = Session.objects.using(alias).filter(workspace_id=workspace_id).order_by("pk")
+        while ids := list(sessions.select_for_update().values_list("pk", flat=True)[:BATCH_SIZE]):
+            count += remove_sessions(alias, ids, workspace_id=workspace_id)
+        with _by_django():
+            workspace.delete()
+    return count
+
+
+def _on_django_delete(instance: Session, using: str, origin: Any = None, **_signal: Any) -> None:
+    """A session is about to go by Django's ``delete()``, or by its cascade: what hangs on it goes with it."""
+    if _leaving.get():
+        return
+    with across_workspaces():
+        for each in _dependents.values():
+            each.remove(using, each.of_sessions(using, [instance.pk], {}))
+        alone = instance.parent_id is not None and origin is instance
+        _tell(using, instance.pk, instance.workspace.slug, instance.key, instance.branch, alone=alone)
+
+
+@contextmanager
+def _by_django() -> Iterator[None]:
+    """Let Django's collector delete; it asks by the keys it was given, which one tenant's rows gave."""
+    before = _leaving.set(True)
+    try:
+        with across_workspaces():
+            yield
+    finally:
+        _leaving.reset(before)
+
+
+def _needs_collector(model: type[Model]) -> bool:
+    """Whether a table that is not registered here refers to this one, or somebody listens to its deletion."""
     related = (field.related_model for field in model._meta.related_objects)
-    listened = signals.pre_delete.has_listeners(model) or signals.post_delete.has_listeners(model)
-    return listened or any(other._meta.app_label != model._meta.app_label for other in related)
+    ours = model._meta.app_label
+    return _is_watched(model) or any(other._meta.app_label != ours and other not in _dependents for other in related)
 
 
-def with_branches(rows: Any, sessions: Sequence[Any]) -> list[Any]:
-    """The ids of the sessions and of every branch below them among ``rows``."""
-    found, level = list(sessions), list(sessions)
-    while level:
-        level = list(rows.filter(parent_id__in=level).values_list("pk", flat=True))
-        found += level
-    return found
+def _is_watched(model: type[Model]) -> bool:
+    """Whether a receiver other than ours is connected; a signal's receivers are kept by (receiver, sender) ids."""
+    return any(
+        key[0] is not _on_django_delete and key[1] in (id(None), id(model))
+        for signal in (signals.pre_delete, signals.post_delete)
+        for key, *_rest in signal.receivers or ()
+    )
+
+
+def _tell(alias: str, session_id: UUID, workspace: str, key: str, branch: str, *, alone: bool) -> None:
+    """Emit the end of a branch, which was asked for by its name where it goes alone."""
+    hints.note(alias, Address(workspace, key), branched=False)
+    event = Changed(
+        kind=Kind.DELETED,
+        workspace=workspace,
+        key=key,
+        session_id=session_id,
+        branch=branch,
+        asked=branch if alone else CURRENT,
+        using=alias,
+    )
+    emit_after_commit(alias, event)

@@ -1,10 +1,10 @@
-"""Owns finding, locking and making a conversation's rows, root and branches; it must not touch messages."""
+"""Owns finding, locking, making and moving a conversation's rows, root and branches; it must not touch messages."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connections
@@ -15,7 +15,7 @@ from chat_memory.conf import settings
 from chat_memory.exceptions import BranchNotFound, SessionNotFound, WorkspaceNotFound
 from chat_memory.models import Session, Workspace
 from chat_memory.records import Address, Header, uuid7
-from chat_memory.storage.base import NOTHING
+from chat_memory.storage.contract import NO_FIELDS
 
 TOKEN_BITS = 62
 
@@ -30,6 +30,11 @@ class Rows(NamedTuple):
     def header(self) -> Header:
         """The state of the row."""
         return header_of(self.row)
+
+    @property
+    def current_id(self) -> Any:
+        """The id of the conversation's current branch, which need not be the row that is meant."""
+        return self.root.head_id or self.root.pk
 
 
 def find(alias: str, at: Address) -> Rows | None:
@@ -94,7 +99,10 @@ def move(row: Session, **fields: Any) -> Header:
 
 
 def touch(rows: Rows, **fields: Any) -> None:
-    """Tell the root that a branch of its changed, since lists and retention look at roots; its history is as it was."""
+    """Note on the root that one of its branches changed, since lists and retention look at roots.
+
+    The version of the root stays: its own history is as it was.
+    """
     if rows.row.pk != rows.root.pk:
         given = {"updated_at": rows.row.updated_at, **fields}
         Session.objects.using(rows.root._state.db).filter(pk=rows.root.pk, workspace_id=rows.root.workspace_id).update(
@@ -102,8 +110,23 @@ def touch(rows: Rows, **fields: Any) -> None:
         )
 
 
-def speak(root: Session, before: Session, after: Session) -> Header:
-    """Let a locked branch speak for its conversation instead of another; its new state.
+def activity(row: Session, active_at: datetime) -> dict[str, datetime]:
+    """The fields that say when a row was last active: the indexed copy moves only where it lags by ACTIVITY_GRAIN.
+
+    On SQLite it never lags: no update is cheaper there for leaving it alone.
+    """
+    may_lag = connections[row._state.db or "default"].vendor == "postgresql"
+    lagging = not (may_lag and active_at - grain() < row.listed_at <= active_at)
+    return {"active_at": active_at} | ({"listed_at": active_at} if lagging else {})
+
+
+def grain() -> timedelta:
+    """How far the indexed copy of the last activity may lag."""
+    return timedelta(seconds=settings.activity_grain)
+
+
+def make_current(root: Session, before: Session, after: Session) -> Header:
+    """Make a locked branch the current one in place of another; its new state.
 
     Its version passes both others', so that what readers of the conversation have seen never goes back.
     """
@@ -119,7 +142,7 @@ def new_token() -> int:
     return secrets.randbits(TOKEN_BITS)
 
 
-def create(alias: str, at: Address, fields: Mapping[str, Any] = NOTHING) -> tuple[Rows, bool]:
+def create(alias: str, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> tuple[Rows, bool]:
     """The root of a conversation, made and locked, and whether this call made it: another process may have been faster.
 
     It is at version 0, as if it were not there, unless ``fields`` say otherwise: an append moves it on.
@@ -130,21 +153,10 @@ def create(alias: str, at: Address, fields: Mapping[str, Any] = NOTHING) -> tupl
         WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
     """
     if not at.means_whole:
-        raise BranchNotFound(f"conversation {at.key!r} has no branch {at.branch!r}")
+        raise BranchNotFound(at.key, at.branch)
     if at.pinned:
-        raise SessionNotFound(f"conversation {at.key!r} is deleted")
-    now = datetime.now(UTC)
-    given = {"created_at": now, "last_seq": fields.get("base_seq", 0), **fields}
-    session = Session(
-        id=uuid7(),
-        workspace_id=_workspace_id(alias, at.workspace),
-        key=at.key,
-        user_id=at.user_id,
-        user_key=at.user_key,
-        vtoken=new_token(),
-        updated_at=now,
-        **given,
-    )
+        raise SessionNotFound(at.key, at.workspace)
+    session = _unsaved(alias, at, fields)
     while True:
         Session.objects.using(alias).bulk_create([session], ignore_conflicts=True)
         made = lock(alias, at)
@@ -152,11 +164,28 @@ def create(alias: str, at: Address, fields: Mapping[str, Any] = NOTHING) -> tupl
             return made, made.root.pk == session.pk
         kept = Session.objects.using(alias).filter(workspace_id=session.workspace_id, key=at.key, branch=MAIN_BRANCH)
         if kept.filter(deleted_at__isnull=False).exists():
-            raise SessionNotFound(f"conversation {at.key!r} is deleted")
+            raise SessionNotFound(at.key, at.workspace)
         # Another process had made it, and a third deleted it before the lock was ours.
 
 
-def _workspace_id(alias: str, slug: str) -> int:
+def _unsaved(alias: str, at: Address, fields: Mapping[str, Any]) -> Session:
+    now = datetime.now(UTC)
+    given = {"created_at": now, "last_seq": fields.get("base_seq", 0), **fields}
+    return Session(
+        id=uuid7(),
+        workspace_id=workspace_id(alias, at.workspace),
+        key=at.key,
+        user_id=at.user_id,
+        user_key=at.user_key,
+        vtoken=new_token(),
+        updated_at=now,
+        active_at=given["created_at"],
+        listed_at=given["created_at"],
+        **given,
+    )
+
+
+def workspace_id(alias: str, slug: str) -> int:
     """The workspace's id; made on first use where the settings allow it.
 
     Raises:
@@ -166,7 +195,7 @@ def _workspace_id(alias: str, slug: str) -> int:
     found = workspaces.filter(slug=slug).values_list("pk", flat=True).first()
     if found is None:
         if not settings.create_workspaces:
-            raise WorkspaceNotFound(f"there is no workspace {slug!r}, and CREATE_WORKSPACES is False")
+            raise WorkspaceNotFound(slug, may_be_made=False)
         workspaces.bulk_create([Workspace(slug=slug)], ignore_conflicts=True)
         found = workspaces.values_list("pk", flat=True).get(slug=slug)
     return found

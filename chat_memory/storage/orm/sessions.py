@@ -1,98 +1,119 @@
-"""Owns reads and changes of session rows; it must not touch single messages."""
+"""Owns the part that keeps session rows in Django's models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from chat_memory.exceptions import BranchInUse, SessionNotFound
+from chat_memory.fields import OF_BRANCH
 from chat_memory.models import Session
-from chat_memory.records import Address, Change, SessionRecord
-from chat_memory.storage.orm.removal import remove
-from chat_memory.storage.orm.rows import Rows, create, family, find as find_rows, lock, move, speak, touch
-from chat_memory.storage.orm.transactions import own_or_callers, retrying
+from chat_memory.records import Address, SessionRecord
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import NO_FIELDS, SessionStore
+from chat_memory.storage.listing import NO_FILTER, Cursor, Filter, Usage
+from chat_memory.storage.orm import listing, removal
+from chat_memory.storage.orm.emission import changed_row
+from chat_memory.storage.orm.part import OrmPart
+from chat_memory.storage.orm.rows import Rows, create, family, find, header_of, lock, make_current, move
+from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
 
-OF_BRANCH = frozenset({"branch", "message_count", "version", "vtoken", "last_seq", "base_seq", "last_turn"})
-"""What of a record is the branch's own; all else is the conversation's."""
+_RECORDED = tuple(name for name in SessionRecord.__struct_fields__ if name != "workspace")
 
 
 def to_record(root: Session, row: Session) -> SessionRecord:
     """The record of a conversation as one of its branches shows it; the workspace of the root must be loaded."""
-    names = (name for name in SessionRecord.__struct_fields__ if name != "workspace")
-    fields = {name: getattr(row if name in OF_BRANCH else root, name) for name in names}
+    fields = {name: getattr(row if name in OF_BRANCH else root, name) for name in _RECORDED}
     return SessionRecord(workspace=root.workspace.slug, **fields)
 
 
-def get(alias: str, at: Address) -> SessionRecord | None:
-    """The contract is ``SessionStore.get``."""
-    rows = find_rows(alias, at)
-    return to_record(*rows) if rows else None
+class OrmSessions(OrmPart, SessionStore):
+    """Sessions in Django's models."""
+
+    def get(self, at: Address) -> SessionRecord | None:
+        """See ``SessionStore.get``."""
+        rows = find(self._alias, at)
+        return to_record(*rows) if rows else None
+
+    def find(
+        self,
+        workspace: str,
+        wanted: Filter = NO_FILTER,
+        *,
+        before: Cursor | None = None,
+        after: Cursor | None = None,
+        size: int = 50,
+    ) -> list[SessionRecord]:
+        """See ``SessionStore.find``."""
+        return listing.find(self._alias, workspace, wanted, before=before, after=after, size=size)
+
+    def count(self, workspace: str, wanted: Filter = NO_FILTER) -> int:
+        """See ``SessionStore.count``."""
+        return listing.count(self._alias, workspace, wanted)
+
+    def usage(self, workspace: str, wanted: Filter = NO_FILTER) -> Usage:
+        """See ``SessionStore.usage``."""
+        return listing.usage(self._alias, workspace, wanted)
+
+    def open(self, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> tuple[SessionRecord, bool]:
+        """See ``SessionStore.open``."""
+        alias = self._alias
+        nested = not owns_transaction(alias)
+
+        def write() -> tuple[SessionRecord, bool]:
+            with own_or_callers(alias):
+                known = self.get(at)
+                if known is not None:
+                    return known, False
+                rows, made = create(alias, at, {**fields, "version": 1})
+                if made:
+                    changed_row(alias, Kind.OPENED, at, rows.row, rows.header, made=True, nested=nested)
+                return to_record(*rows), made
+
+        return retrying(alias, write)
+
+    def update(self, at: Address, fields: Mapping[str, Any]) -> SessionRecord:
+        """See ``SessionStore.update``."""
+        alias = self._alias
+        nested = not owns_transaction(alias)
+        given = dict(fields) | ({"title_made": False} if "title" in fields else {})
+
+        def write() -> SessionRecord:
+            with own_or_callers(alias):
+                rows = lock(alias, at)
+                if rows is None:
+                    raise SessionNotFound(at.key, at.workspace)
+                move(rows.root, **given)
+                if rows.row is not rows.root:
+                    move(rows.row)
+                changed_row(alias, Kind.UPDATED, at, rows.row, rows.header, fields=tuple(fields), nested=nested)
+                return to_record(*rows)
+
+        return retrying(alias, write)
+
+    def delete(self, at: Address) -> bool:
+        """See ``SessionStore.delete``: messages and branches go with the session."""
+        alias = self._alias
+        nested = not owns_transaction(alias)
+
+        def write() -> bool:
+            with own_or_callers(alias):
+                rows = lock(alias, at)
+                if rows is None:
+                    return False
+                was_current = rows.row.pk == rows.root.head_id
+                ids = list(family(rows.root).values_list("pk", flat=True)) if at.means_whole else [_lone(rows)]
+                removal.remove_sessions(alias, ids, workspace_id=rows.root.workspace_id)
+                if was_current and not at.means_whole:
+                    changed_row(alias, Kind.SWITCHED, at, rows.root, header_of(rows.root), nested=nested)
+                return True
+
+        return retrying(alias, write)
 
 
-def open_session(alias: str, at: Address, fields: Mapping[str, Any]) -> tuple[SessionRecord, bool]:
-    """The contract is ``SessionStore.open``."""
-
-    def write() -> tuple[SessionRecord, bool]:
-        with own_or_callers(alias):
-            known = get(alias, at)
-            if known is not None:
-                return known, False
-            rows, made = create(alias, at, {**fields, "version": 1})
-            return to_record(*rows), made
-
-    return retrying(alias, write)
-
-
-def update(alias: str, at: Address, fields: Mapping[str, Any]) -> SessionRecord:
-    """The contract is ``SessionStore.update``."""
-
-    def write() -> SessionRecord:
-        with own_or_callers(alias):
-            rows = lock(alias, at)
-            if rows is None:
-                raise SessionNotFound(f"there is no conversation {at.key!r} in workspace {at.workspace!r}")
-            move(rows.root, **fields)
-            if rows.row is not rows.root:
-                move(rows.row)
-            return to_record(*rows)
-
-    return retrying(alias, write)
-
-
-def clear(alias: str, at: Address) -> Change | None:
-    """The contract is ``MessageStore.clear``: O(1), the rows stay until cleanup takes them."""
-
-    def write() -> Change | None:
-        with own_or_callers(alias):
-            rows = lock(alias, at)
-            if rows is None or rows.row.base_seq == rows.row.last_seq:
-                return None
-            before = rows.header
-            after = move(rows.row, base_seq=before.last_seq, message_count=0, cleared_at=datetime.now(UTC))
-            touch(rows)
-            return Change(after, before.version, before.vtoken)
-
-    return retrying(alias, write)
-
-
-def delete(alias: str, at: Address) -> bool:
-    """The contract is ``SessionStore.delete``: messages and branches go with the session."""
-
-    def write() -> bool:
-        with own_or_callers(alias):
-            rows = lock(alias, at)
-            if rows is None:
-                return False
-            ids = list(family(rows.root).values_list("pk", flat=True)) if at.means_whole else [_lone(rows)]
-            remove(alias, ids, workspace_id=rows.root.workspace_id)
-            return True
-
-    return retrying(alias, write)
-
-
-def _lone(rows: Rows) -> Any:
-    """The id of a branch that may go: nothing hangs on it, and main speaks if it did.
+def _lone(rows: Rows) -> UUID:
+    """The id of a branch that may go: nothing hangs on it, and main is current where it was.
 
     Raises:
         BranchInUse: other branches share messages of it.
@@ -100,7 +121,7 @@ def _lone(rows: Rows) -> Any:
     root, row = rows
     others = sorted(family(root).filter(parent_id=row.pk).values_list("branch", flat=True))
     if others:
-        raise BranchInUse(f"branch {row.branch!r} shares messages with {', '.join(map(repr, others))}")
+        raise BranchInUse(row.branch, others)
     if root.head_id == row.pk:
-        speak(root, row, root)
+        make_current(root, row, root)
     return row.pk

@@ -1,4 +1,4 @@
-"""Owns the kit that any storage adapter runs, plain pytest: every clause of ``chat_memory.storage.base``.
+"""Owns the kit that any storage adapter runs, plain pytest: every clause of ``chat_memory.storage.contract``.
 
 A test module needs three lines, and the mark ``django_db(transaction=True)`` where it stores in Django's database::
 
@@ -6,21 +6,28 @@ A test module needs three lines, and the mark ``django_db(transaction=True)`` wh
         def make_adapter(self) -> Adapter:
             return MyAdapter()
 
-An adapter that keeps summaries adds ``let_claims_lapse``.
+An adapter that keeps summaries adds ``let_claims_lapse``; one whose ``append_many`` is not supported says
+``changes_several = False``. Clauses of a part that the adapter lacks are skipped.
 """
 
+from chat_memory.testing.conformance.activity import ActivityClauses
 from chat_memory.testing.conformance.appending import AppendClauses
+from chat_memory.testing.conformance.archive import ArchiveClauses
 from chat_memory.testing.conformance.batches import BatchClauses
 from chat_memory.testing.conformance.belonging import BelongingClauses
+from chat_memory.testing.conformance.branch_events import BranchEventClauses
 from chat_memory.testing.conformance.branch_writers import BranchWriterClauses
 from chat_memory.testing.conformance.branches import BranchClauses
 from chat_memory.testing.conformance.edits import EditClauses
+from chat_memory.testing.conformance.events import EventClauses
 from chat_memory.testing.conformance.kit import Kit
 from chat_memory.testing.conformance.listing import ListingClauses
+from chat_memory.testing.conformance.parts import PartClauses
 from chat_memory.testing.conformance.reading import ReadClauses
 from chat_memory.testing.conformance.sessions import SessionClauses
-from chat_memory.testing.conformance.speaking import SpeakingClauses
 from chat_memory.testing.conformance.summaries import SummaryClauses
+from chat_memory.testing.conformance.switching import SwitchClauses
+from chat_memory.testing.conformance.titles import TitleClauses
 from chat_memory.testing.conformance.windows import WindowClauses
 from chat_memory.testing.conformance.writers import WriterClauses
 
@@ -28,21 +35,24 @@ __all__ = ["AdapterConformance", "Kit"]
 
 
 class AdapterConformance(
+    ActivityClauses,
     AppendClauses,
+    ArchiveClauses,
     BatchClauses,
     BelongingClauses,
     BranchClauses,
+    BranchEventClauses,
     BranchWriterClauses,
     EditClauses,
+    EventClauses,
     ListingClauses,
+    PartClauses,
     ReadClauses,
     SessionClauses,
-    SpeakingClauses,
     SummaryClauses,
+    SwitchClauses,
+    TitleClauses,
     WindowClauses,
     WriterClauses,
 ):
-    """Every clause, each a test method.
-
-    Where a capability flag is False its clauses are skipped, and one tests that the flag tells the truth.
-    """
+    """Every clause, each a test method."""

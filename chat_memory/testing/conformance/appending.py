@@ -1,4 +1,4 @@
-"""Owns the clauses of ``append``: positions, exactly once, conflicts, who may make what; one writer at a time."""
+"""Owns the clauses of ``append``: positions, exactly once, conflicts, what an append makes; one writer at a time."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from asgiref.sync import async_to_sync
 from django.test import override_settings
 
-from chat_memory.exceptions import BranchNotFound, ChatMemoryError, MessageConflict, VersionConflict, WorkspaceNotFound
+from chat_memory.choices import State
+from chat_memory.exceptions import BranchNotFound, MessageConflict, VersionConflict, WorkspaceNotFound
 from chat_memory.records import Message
 from chat_memory.testing.conformance.kit import SENT_AT, Kit, positions, user, users
 
@@ -21,6 +21,7 @@ FULL = (
     Message("assistant", None, tool_calls=[{"id": "c"}], id="absent", content_absent=True, tokens=1),
     Message("tool", "42", tool_call_id="c", metadata={"z": 2**70, "a": {}, "ü": [[]]}, id="tool", tokens=None),
     Message("function", "ok", name="f", metadata={}, id="function", tokens=2**31 - 1),
+    Message("assistant", "cut o", id="failed", tokens=2, state=State.FAILED.value),
 )
 
 
@@ -28,19 +29,19 @@ class AppendClauses(Kit):
     """See ``MessageStore.append``."""
 
     def test_positions_are_dense_and_adjacent(self) -> None:
-        first = self.adapter.append(self.at(), users("a", "b"))
-        second = self.adapter.append(self.at(), users("c"))
+        first = self.messages.append(self.at(), users("a", "b"))
+        second = self.messages.append(self.at(), users("c"))
         assert positions(first.messages + second.messages) == [1, 2, 3]
         assert second.header.last_seq == 3
         assert self.ids() == ["a", "b", "c"]
 
     def test_a_message_comes_back_as_it_was_given(self) -> None:
-        """FEATURES R09, J16: every field, None, absent and "" told apart, numbers and the order of keys kept."""
+        """Every field, None, absent and "" told apart, numbers and the order of keys kept."""
         given = [msgspec.structs.replace(message, created_at=SENT_AT) for message in FULL]
-        commit = self.adapter.append(self.at(), given)
+        commit = self.messages.append(self.at(), given)
         expected = [msgspec.structs.replace(message, seq=seq) for seq, message in enumerate(given, 1)]
         assert list(commit.messages) == expected
-        read = self.adapter.read(self.at()).messages
+        read = self.messages.read(self.at()).messages
         assert read == expected
         assert [_key_orders(message) for message in read] == [_key_orders(message) for message in expected]
 
@@ -52,34 +53,33 @@ class AppendClauses(Kit):
 
     def test_change_names_what_it_replaced(self) -> None:
         before = self.append("a")
-        commit = self.adapter.append(self.at(), users("b"))
+        commit = self.messages.append(self.at(), users("b"))
         assert commit.change is not None
         assert (commit.change.prev_version, commit.change.prev_vtoken) == (before.version, before.vtoken)
         assert commit.change.header == commit.header
 
     def test_a_replay_gives_the_stored_message_and_changes_nothing(self) -> None:
-        """FEATURES E11: the time of the attempt and the order of keys do not make another message."""
-        stored = self.adapter.append(self.at(), [user("a", metadata={"x": 1, "y": 2}), user("b")])
-        again = user("a", metadata={"y": 2, "x": 1}, created_at=SENT_AT.replace(year=2027), tokens=9)
-        replay = self.adapter.append(self.at(), [again])
+        """The time of the attempt, the order of keys, tokens and state do not make another message."""
+        stored = self.messages.append(self.at(), [user("a", metadata={"x": 1, "y": 2}), user("b")])
+        again = user("a", metadata={"y": 2, "x": 1}, created_at=SENT_AT.replace(year=2027), tokens=9, state="failed")
+        replay = self.messages.append(self.at(), [again])
         assert replay.change is None
         assert replay.messages == stored.messages[:1]
         assert replay.header == stored.header == self.header()
 
     def test_a_partly_known_call_stores_what_is_missing(self) -> None:
         self.append("a", "b")
-        commit = self.adapter.append(self.at(), users("b", "c", "a", "d"))
+        commit = self.messages.append(self.at(), users("b", "c", "a", "d"))
         assert positions(commit.messages) == [2, 3, 1, 4]
         assert commit.header.version == 2
         assert self.ids() == ["a", "b", "c", "d"]
 
     def test_another_message_under_a_known_id_is_refused_whole(self) -> None:
-        """FEATURES J28."""
         before = self.append("a")
         changes: list[dict[str, Any]] = [{"content": "other"}, {"name": "n"}, {"metadata": {}}, {"tool_call_id": "t"}]
         for changed in changes:
             with pytest.raises(MessageConflict) as caught:
-                self.adapter.append(self.at(), [user("new"), user("a", **changed)])
+                self.messages.append(self.at(), [user("new"), user("a", **changed)])
             assert caught.value.message_id == "a"
         assert self.ids() == ["a"]
         assert self.header() == before
@@ -91,44 +91,44 @@ class AppendClauses(Kit):
         assert self.ids(key="other") == ["a"]
 
     def test_version_is_compared_before_anything_new_is_stored(self) -> None:
-        version = self.adapter.append(self.at(), users("a"), if_version=0).header.version
-        assert self.adapter.append(self.at(), users("b"), if_version=version).header.version == version + 1
+        version = self.messages.append(self.at(), users("a"), if_version=0).header.version
+        assert self.messages.append(self.at(), users("b"), if_version=version).header.version == version + 1
         with pytest.raises(VersionConflict) as caught:
-            self.adapter.append(self.at(), users("b", "c"), if_version=version)
+            self.messages.append(self.at(), users("b", "c"), if_version=version)
         assert (caught.value.expected, caught.value.actual) == (version, version + 1)
         assert self.ids() == ["a", "b"]
 
     def test_a_pure_replay_succeeds_at_any_version(self) -> None:
         self.append("a")
         self.append("b")
-        replay = self.adapter.append(self.at(), users("a"), if_version=0)
+        replay = self.messages.append(self.at(), users("a"), if_version=0)
         assert (replay.change, positions(replay.messages)) == (None, [1])
 
-    def test_no_session_is_at_version_nought(self) -> None:
+    def test_version_zero_means_no_session(self) -> None:
         with pytest.raises(VersionConflict) as caught:
-            self.adapter.append(self.at(), users("a"), if_version=3)
+            self.messages.append(self.at(), users("a"), if_version=3)
         assert (caught.value.expected, caught.value.actual) == (3, 0)
-        assert self.adapter.get(self.at()) is None
+        assert self.sessions.get(self.at()) is None
 
     def test_ids_remembered_from_a_deleted_session_do_no_harm(self) -> None:
-        """FEATURES N09: a handle that knew the old session writes to the new one."""
+        """A handle that knew the old session writes to the new one."""
         old = self.append("a", "b")
         stale = self.at(session_id=old.session_id, workspace_id=old.workspace_id)
-        self.adapter.delete(self.at())
-        commit = self.adapter.append(stale, users("a"))
+        self.sessions.delete(self.at())
+        commit = self.messages.append(stale, users("a"))
         assert (positions(commit.messages), commit.header.version) == ([1], 1)
         assert commit.header.session_id != old.session_id
-        assert len(self.adapter.read(stale).messages) == 1
+        assert len(self.messages.read(stale).messages) == 1
 
     def test_an_unknown_branch_is_never_made_by_a_write(self) -> None:
         self.append("a")
         with pytest.raises(BranchNotFound):
-            self.adapter.append(self.at(branch="draft"), users("b"))
+            self.messages.append(self.at(branch="draft"), users("b"))
         assert self.ids() == ["a"]
 
     @override_settings(CHAT_MEMORY={"CREATE_WORKSPACES": False})
     def test_an_unknown_workspace_is_made_only_where_allowed(self) -> None:
-        refused: list[Any] = [lambda: self.append("a"), lambda: self.adapter.open(self.at())]
+        refused: list[Any] = [lambda: self.append("a"), lambda: self.sessions.open(self.at())]
         for call in refused:
             with pytest.raises(WorkspaceNotFound):
                 call()
@@ -139,12 +139,6 @@ class AppendClauses(Kit):
         ids = [f"{number}" for number in range(2_500)]
         assert self.append(*ids).last_seq == 2_500
         assert self.ids() == ids
-
-    def test_append_has_a_twin(self) -> None:
-        commit = async_to_sync(self.adapter.aappend)(self.at(), users("a"), if_version=0)
-        assert positions(commit.messages) == [1]
-        with pytest.raises(ChatMemoryError):
-            async_to_sync(self.adapter.aappend)(self.at(), users("b"), if_version=0)
 
 
 def _key_orders(message: Message) -> tuple[str, str]:

@@ -1,68 +1,52 @@
-"""Owns the clauses of ``append_many`` and of the flags: what an adapter says of itself is true."""
+"""Owns the clauses of ``append_many``: several sessions changed together, or the call refused."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
-from asgiref.sync import async_to_sync
 
 from chat_memory.exceptions import BranchNotFound, MessageConflict, NotSupported
-from chat_memory.storage.base import Batch
-from chat_memory.testing.conformance.kit import Kit, positions, user, users
+from chat_memory.storage.contract import Batch
+from chat_memory.testing.conformance.kit import Kit, positions, user, users, where
 
 
 class BatchClauses(Kit):
-    """See ``MessageStore.append_many`` and ``Adapter.transactional``."""
+    """See ``MessageStore.append_many``."""
 
-    def test_flags_are_booleans(self) -> None:
-        adapter = self.adapter
-        flags = (adapter.durable, adapter.transactional, adapter.can_branch, adapter.can_summarize)
-        assert all(isinstance(flag, bool) for flag in flags)
-
-    def test_several_sessions_are_written_together_or_the_call_is_not_supported(self) -> None:
-        batches = [(self.at("z"), users("a", "b")), (self.at("b"), users("a"))]
-        if not self.adapter.transactional:
-            self._assert_refused(batches)
-            return
-        commits = self.adapter.append_many(batches)
+    @where("changes_several")
+    def test_several_sessions_are_written_together(self) -> None:
+        batches: list[Batch] = [(self.at("z"), users("a", "b"), None), (self.at("b"), users("a"), None)]
+        commits = self.messages.append_many(batches)
         assert [positions(commit.messages) for commit in commits] == [[1, 2], [1]]
         assert (self.ids(key="z"), self.ids(key="b")) == (["a", "b"], ["a"])
-        replays = self.adapter.append_many(batches)
+        replays = self.messages.append_many(batches)
         assert [commit.change for commit in replays] == [None, None]
         assert [commit.messages for commit in replays] == [commit.messages for commit in commits]
 
+    @where("changes_several")
     def test_a_refusal_takes_every_session_back(self) -> None:
         before = self.append("known")
-        fresh = (self.at("fresh"), users("a"))
-        more = (self.at(), users("more"))
-        if not self.adapter.transactional:
-            self._assert_refused([fresh, more])
-            return
+        fresh: Batch = (self.at("fresh"), users("a"), None)
+        more: Batch = (self.at(), users("more"), None)
+        conflicting: Batch = (self.at(), [user("known", "other")], None)
         with pytest.raises(MessageConflict):
-            self.adapter.append_many([fresh, more, (self.at("z"), users("b")), (self.at(), [user("known", "other")])])
+            self.messages.append_many([fresh, more, (self.at("z"), users("b"), None), conflicting])
         with pytest.raises(BranchNotFound):
-            self.adapter.append_many([fresh, more, (self.at("z", branch="draft"), users("b"))])
-        assert self.adapter.get(fresh[0]) is None
-        assert self.adapter.get(self.at("z")) is None
+            self.messages.append_many([fresh, more, (self.at("z", branch="draft"), users("b"), None)])
+        assert self.sessions.get(fresh[0]) is None
+        assert self.sessions.get(self.at("z")) is None
         assert self.header() == before
         assert self.append("between").last_seq == 2
-        assert self.adapter.locate(self.at(), "more") is None
-        assert positions(self.adapter.append(*more).messages) == [3]
+        assert self.messages.locate(self.at(), "more") is None
+        assert positions(self.messages.append(*more[:2]).messages) == [3]
         assert self.ids() == ["known", "between", "more"]
 
-    def test_append_many_has_a_twin(self) -> None:
-        batches = [(self.at(), users("a"))]
-        if not self.adapter.transactional:
-            with pytest.raises(NotSupported):
-                async_to_sync(self.adapter.aappend_many)(batches)
-            return
-        (commit,) = async_to_sync(self.adapter.aappend_many)(batches)
-        assert positions(commit.messages) == [1]
-
-    def _assert_refused(self, batches: Sequence[Batch]) -> None:
-        before = [self.adapter.get(at) for at, _messages in batches]
+    def test_several_sessions_are_refused_where_the_class_says_so(self) -> None:
+        if self.changes_several:
+            pytest.skip(f"{self.adapter.name} changes several sessions at once")
+        batches: list[Batch] = [(self.at("fresh"), users("a"), None), (self.at(), users("more"), None)]
+        before = self.append("known")
         with pytest.raises(NotSupported):
-            self.adapter.append_many(batches)
-        assert [self.adapter.get(at) for at, _messages in batches] == before
+            self.messages.append_many(batches)
+        assert self.sessions.get(self.at("fresh")) is None
+        assert self.header() == before

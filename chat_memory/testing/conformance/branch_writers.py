@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
 from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound
-from chat_memory.records import Address, Branch, Commit, Content, Header, Message
+from chat_memory.records import Address, Branch, Commit, Content, Header
 from chat_memory.testing.conformance.branches import branched
-from chat_memory.testing.conformance.kit import Kit, at_once, positions, users
+from chat_memory.testing.conformance.kit import Kit, at_once, positions, users, where
 
 WRITERS = 4
 ROUNDS = 8
@@ -24,28 +22,28 @@ class BranchWriterClauses(Kit):
     def test_of_forks_of_one_name_one_makes_it(self) -> None:
         for number in range(ROUNDS):
             at = self.at(f"k{number}")
-            self.adapter.append(at, users("a", "b"))
+            self.messages.append(at, users("a", "b"))
             calls = [partial(self._try_fork, at, "draft", 1 + writer % 2) for writer in range(WRITERS)]
             made = [branch for branch in at_once(*calls) if branch]
             assert len(made) == 1
-            assert self.adapter.branches(at)[1:] == made
+            assert self.branches.all(at)[1:] == made
 
     @branched
     def test_forks_of_the_unknown_make_one_conversation(self) -> None:
         for number in range(ROUNDS):
             at = self.at(f"k{number}")
-            at_once(*(partial(self.adapter.fork, at, f"{writer}") for writer in range(WRITERS)))
-            names = [branch.name for branch in self.adapter.branches(at)]
+            at_once(*(partial(self.branches.fork, at, f"{writer}") for writer in range(WRITERS)))
+            names = [branch.name for branch in self.branches.all(at)]
             assert (names[0], sorted(names[1:])) == ("main", [f"{writer}" for writer in range(WRITERS)])
-        assert len(self.adapter.find(self.workspace)) == ROUNDS
+        assert len(self.sessions.find(self.workspace)) == ROUNDS
 
     @branched
-    def test_append_racing_a_fork_that_speaks(self) -> None:
-        """FEATURES J27, J36: what came before is counted as left behind, what came after is on the new branch."""
+    def test_append_racing_a_fork_with_a_switch(self) -> None:
+        """An append before the fork is on the branch left behind, one after it on the new branch."""
         for number in range(ROUNDS):
             at = self.at(f"k{number}")
-            self.adapter.append(at, users("first", "second"))
-            append, fork = partial(self.adapter.append, at, users("a", "b")), partial(self._cut, at, 1)
+            self.messages.append(at, users("first", "second"))
+            append, fork = partial(self.messages.append, at, users("a", "b")), partial(self._cut, at, 1)
             commit, left = at_once(append, fork)
             assert isinstance(commit, Commit)
             assert isinstance(left, Header)
@@ -61,12 +59,12 @@ class BranchWriterClauses(Kit):
     def test_append_racing_a_switch(self) -> None:
         """Its messages are on one branch, whole, and the versions that readers see only grow."""
         self.append("first")
-        self.adapter.fork(self.at(), "draft")
+        self.branches.fork(self.at(), "draft")
         sent: list[str] = []
         for number in range(ROUNDS):
             target = "main" if number % 2 else "draft"
             before, ids = self.version(), [f"{number}.a", f"{number}.b"]
-            at_once(partial(self.append, *ids), partial(self.adapter.switch, self.at(), target))
+            at_once(partial(self.append, *ids), partial(self.branches.switch, self.at(), target))
             sent += ids
             places = [self.ids(branch=name)[-2:] == ids for name in ("main", "draft")]
             assert sorted(places) == [False, True]
@@ -75,9 +73,9 @@ class BranchWriterClauses(Kit):
         assert sorted(filter(None, both)) == sorted(["first", "first", *sent])
 
     @branched
-    def test_versions_never_go_back_for_whoever_watches(self) -> None:
+    def test_versions_never_go_back_for_a_reader(self) -> None:
         self.append(*(f"{number}" for number in range(5)))
-        self.adapter.fork(self.at(), "draft", 2)
+        self.branches.fork(self.at(), "draft", 2)
 
         def watch() -> list[int]:
             return [self.version() for _look in range(6 * ROUNDS)]
@@ -89,24 +87,23 @@ class BranchWriterClauses(Kit):
 
         seen, *_none = at_once(
             watch,
-            partial(change, lambda number: self.adapter.switch(self.at(), "main" if number % 2 else "draft")),
+            partial(change, lambda number: self.branches.switch(self.at(), "main" if number % 2 else "draft")),
             partial(change, lambda number: self.append(f"m{number}", branch="main")),
             partial(change, lambda number: self.append(f"d{number}")),
         )
         assert seen == sorted(seen)
 
     @branched
-    def test_of_switches_at_once_one_speaks(self) -> None:
+    def test_of_switches_at_once_one_is_current(self) -> None:
         self.append("a")
         names = [f"{writer}" for writer in range(WRITERS)]
         for name in names:
-            self.adapter.fork(self.at(), name)
+            self.branches.fork(self.at(), name)
         for _round in range(ROUNDS):
-            at_once(*(partial(self.adapter.switch, self.at(), name) for name in names))
-            speakers = [branch.name for branch in self.adapter.branches(self.at()) if branch.current]
-            assert len(speakers) == 1
-            assert self.header() == self.header(branch=speakers[0])
-            assert speakers[0] in names
+            at_once(*(partial(self.branches.switch, self.at(), name) for name in names))
+            current = self.current()
+            assert current in names
+            assert self.header() == self.header(branch=current)
 
     @branched
     def test_fork_racing_the_deletion_of_its_source(self) -> None:
@@ -114,7 +111,7 @@ class BranchWriterClauses(Kit):
         for number in range(ROUNDS):
             key, source = f"k{number}", self.at(f"k{number}", branch="source")
             self.append("a", key=key)
-            self.adapter.fork(self.at(key), "source")
+            self.branches.fork(self.at(key), "source")
             self.append("b", key=key, branch="source")
             made, gone = at_once(partial(self._try_fork, source, "new", 2), partial(self._try_delete, source))
             assert bool(made) != bool(gone)
@@ -123,30 +120,28 @@ class BranchWriterClauses(Kit):
     @branched
     def test_edits_at_once_are_each_kept(self) -> None:
         self.append("a")
-        self.adapter.fork(self.at(), "draft")
+        self.branches.fork(self.at(), "draft")
         texts = [f"{number}" for number in range(WRITERS * 2)]
-        edits = [
-            partial(self._rewrite_first, text, "draft" if number % 2 else "main") for number, text in enumerate(texts)
-        ]
+        edits = [partial(self.rewrite, 1, text, "draft" if number % 2 else "main") for number, text in enumerate(texts)]
         at_once(*edits)
-        former = [revision.content for revision in self.adapter.revisions(self.at(), 1)]
+        former = [revision.content for revision in self.edits.revisions(self.at(), 1)]
         assert former[0] == "a"
-        assert sorted(map(str, [*former[1:], self._first("main")])) == texts
-        assert self._first("main") == self._first("draft")
+        assert sorted(map(str, [*former[1:], *self.contents("main")])) == texts
+        assert self.contents("main") == self.contents("draft")
 
-    @branched
+    @where("edits", "branches")
     def test_readers_see_an_edit_whole(self) -> None:
-        """Who reads the same state twice reads the same text, on every branch that shares it."""
+        """A reader who gets the same header twice gets the same text, on every branch that shares it."""
         self.append("a", "b")
-        self.adapter.fork(self.at(), "draft")
+        self.branches.fork(self.at(), "draft")
 
         def write() -> list[tuple[Header | None, Content]]:
             for number in range(2 * ROUNDS):
-                self._rewrite_first(f"{number}", "main")
+                self.rewrite(1, f"{number}", "main")
             return []
 
         def watch(branch: str) -> list[tuple[Header | None, Content]]:
-            found = [self.adapter.read(self.at(branch=branch)) for _look in range(4 * ROUNDS)]
+            found = [self.messages.read(self.at(branch=branch)) for _look in range(4 * ROUNDS)]
             return [(seen.header, seen.messages[0].content) for seen in found]
 
         watched = at_once(write, partial(watch, "main"), partial(watch, "draft"))
@@ -159,30 +154,24 @@ class BranchWriterClauses(Kit):
     def test_append_racing_an_edit(self) -> None:
         for number in range(ROUNDS):
             at = self.at(f"k{number}")
-            before = self.adapter.append(at, users("a")).header.version
-            edited = msgspec.structs.replace(users("a")[0], content="new", seq=1)
-            append, edit = partial(self.adapter.append, at, users("b")), partial(self.adapter.edit, at, edited)
+            before = self.messages.append(at, users("a")).header.version
+            append = partial(self.messages.append, at, users("b"))
+            edit = partial(self.rewrite, 1, "new", key=at.key)
             commits = at_once(append, edit)
             assert sorted(commit.header.version for commit in commits) == [before + 1, before + 2]
-            assert [message.content for message in self.adapter.read(at).messages] == ["new", "b"]
+            assert [message.content for message in self.messages.read(at).messages] == ["new", "b"]
 
     def _cut(self, at: Address, seq: int) -> Header:
-        return self.adapter.fork(at, "new", seq, switch=True)[1]
+        return self.branches.fork(at, "new", seq, switch=True)[1]
 
     def _try_fork(self, at: Address, name: str, seq: int) -> Branch | None:
         try:
-            return self.adapter.fork(at, name, seq)[0]
+            return self.branches.fork(at, name, seq)[0]
         except (BranchExists, BranchNotFound):
             return None
 
     def _try_delete(self, at: Address) -> bool:
         try:
-            return self.adapter.delete(at)
+            return self.sessions.delete(at)
         except BranchInUse:
             return False
-
-    def _rewrite_first(self, text: str, branch: str) -> None:
-        self.adapter.edit(self.at(branch=branch), Message("user", text, seq=1, tokens=5))
-
-    def _first(self, branch: str) -> Content:
-        return self.adapter.read(self.at(branch=branch)).messages[0].content

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from asgiref.sync import async_to_sync
 
 from chat_memory.records import Span
 from chat_memory.testing.conformance.kit import Kit, positions, user, users
@@ -30,53 +29,52 @@ class ReadClauses(Kit):
 
     @pytest.mark.parametrize("name", SPANS)
     def test_span_is_read_oldest_first(self, name: str) -> None:
-        """FEATURES N16, N41."""
         span, expected = SPANS[name]
         self.append(*"12345")
         assert self.ids(span) == list(expected)
 
     def test_unknown_is_empty_and_reading_makes_nothing(self) -> None:
-        found = self.adapter.read(self.at())
+        found = self.messages.read(self.at())
         assert (found.messages, found.header) == ([], None)
-        assert self.adapter.find(self.workspace) == []
-        assert self.adapter.get(self.at()) is None
+        assert self.sessions.find(self.workspace) == []
+        assert self.sessions.get(self.at()) is None
 
     def test_unknown_branch_is_empty(self) -> None:
         self.append("a")
-        found = self.adapter.read(self.at(branch="draft"))
+        found = self.messages.read(self.at(branch="draft"))
         assert (found.messages, found.header) == ([], None)
 
     def test_reading_changes_nothing(self) -> None:
-        """FEATURES J09, J13: neither version nor time of the last change."""
-        written, before = self.append("a", "b"), self.adapter.get(self.at())
+        """Neither version nor time of the last change."""
+        written, before = self.append("a", "b"), self.sessions.get(self.at())
         for span, _expected in SPANS.values():
-            assert self.adapter.read(self.at(), span).header == written
-        assert self.adapter.get(self.at()) == before
+            assert self.messages.read(self.at(), span).header == written
+        assert self.sessions.get(self.at()) == before
 
     def test_what_is_read_is_detached(self) -> None:
-        """FEATURES N43: neither what a reader nor what the writer still holds can change the store."""
+        """Neither what a reader nor what the writer still holds can change the store."""
         given = user("a", metadata={"list": [1]})
-        self.adapter.append(self.at(), [given])
-        for held in (given, *self.adapter.read(self.at()).messages):
+        self.messages.append(self.at(), [given])
+        for held in (given, *self.messages.read(self.at()).messages):
             assert held.metadata is not None
             held.metadata["list"].append("tampered")
-        assert self.adapter.read(self.at()).messages[0].metadata == {"list": [1]}
+        assert self.messages.read(self.at()).messages[0].metadata == {"list": [1]}
 
     def test_workspaces_and_keys_never_meet(self) -> None:
-        """FEATURES N12, R13: whatever the keys look like."""
+        """Whatever the keys look like."""
         keys = ("a:b", "a", "b", "*", "{a}", "}{", "a/b", "A", "é", "e\u0301", " ", "%3A", "main", "x" * 255)
         for number, key in enumerate(keys):
             self.append(f"{number}", key=key)
         assert [self.ids(key=key) for key in keys] == [[f"{number}"] for number in range(len(keys))]
         neighbour = msgspec.structs.replace(self.at("a"), workspace=f"{self.workspace}.a")
-        self.adapter.append(neighbour, users("of the neighbour"))
+        self.messages.append(neighbour, users("of the neighbour"))
         assert self.ids(key="a") == ["1"]
-        assert {record.key for record in self.adapter.find(self.workspace)} == set(keys)
+        assert {record.key for record in self.sessions.find(self.workspace)} == set(keys)
 
     def test_cleared_messages_are_hidden_from_everybody(self) -> None:
-        """FEATURES N32: by whatever handle, and positions go on."""
+        """By whatever handle, and positions go on."""
         before = self.append("a", "b")
-        change = self.adapter.clear(self.at())
+        change = self.messages.clear(self.at())
         assert change is not None
         assert (change.prev_version, change.prev_vtoken) == (before.version, before.vtoken)
         assert (change.header.version, change.header.base_seq, change.header.last_seq) == (before.version + 1, 2, 2)
@@ -84,26 +82,19 @@ class ReadClauses(Kit):
         assert self.header() == change.header
         assert self.append("c").base_seq == 2
         for span in (Span(), Span(after=0), Span(first=5), Span(last=5), Span(before=10)):
-            assert positions(self.adapter.read(self.at(), span).messages) == [3]
+            assert positions(self.messages.read(self.at(), span).messages) == [3]
 
     def test_clearing_nothing_changes_nothing(self) -> None:
-        assert self.adapter.clear(self.at()) is None
-        assert self.adapter.get(self.at()) is None
+        assert self.messages.clear(self.at()) is None
+        assert self.sessions.get(self.at()) is None
         self.append("a")
-        self.adapter.clear(self.at())
+        self.messages.clear(self.at())
         cleared = self.header()
-        assert self.adapter.clear(self.at()) is None
+        assert self.messages.clear(self.at()) is None
         assert self.header() == cleared
 
     def test_a_late_retry_does_not_bring_a_cleared_message_back(self) -> None:
-        """FEATURES N05."""
         self.append("a")
-        self.adapter.clear(self.at())
-        assert self.adapter.append(self.at(), users("a")).change is None
+        self.messages.clear(self.at())
+        assert self.messages.append(self.at(), users("a")).change is None
         assert self.ids() == []
-
-    def test_read_and_clear_have_twins(self) -> None:
-        self.append("a", "b")
-        assert positions(async_to_sync(self.adapter.aread)(self.at(), Span(last=1)).messages) == [2]
-        assert async_to_sync(self.adapter.aclear)(self.at()) is not None
-        assert async_to_sync(self.adapter.aread)(self.at()).messages == []

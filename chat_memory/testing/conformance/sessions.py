@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from asgiref.sync import async_to_sync
 
 from chat_memory.exceptions import BranchNotFound, SessionNotFound, VersionConflict
 from chat_memory.records import Message, Span
-from chat_memory.storage.listing import Filter, Usage
-from chat_memory.testing.conformance.kit import SENT_AT, Kit, positions, user, users, where
+from chat_memory.storage.listing import Filter
+from chat_memory.testing.conformance.kit import SENT_AT, Kit, positions, user, users
 
 FIELDS: dict[str, Any] = {
     "title": "Tïtle",
@@ -29,94 +28,94 @@ class SessionClauses(Kit):
     """See ``SessionStore``."""
 
     def test_open_makes_a_session_once(self) -> None:
-        made, is_new = self.adapter.open(self.at(user_key="bob"), FIELDS)
+        made, is_new = self.sessions.open(self.at(user_key="bob"), FIELDS)
         assert is_new
         assert {name: getattr(made, name) for name in FIELDS} == FIELDS
         assert (made.workspace, made.key, made.branch, made.user_key) == (self.workspace, "k", "main", "bob")
         assert (made.message_count, made.last_seq, made.base_seq, made.last_turn) == (0, 0, 0, 0)
-        again, is_new = self.adapter.open(self.at(user_key="eve"), {"title": "other"})
+        again, is_new = self.sessions.open(self.at(user_key="eve"), {"title": "other"})
         assert (again, is_new) == (made, False)
-        assert self.adapter.get(self.at()) == made
+        assert self.sessions.get(self.at()) == made
         assert str(made.archived_at).endswith("+00:00")
 
     def test_open_takes_what_an_import_knows(self) -> None:
-        """See OPEN_FIELDS: positions that a clear had spent stay spent."""
-        made, _is_new = self.adapter.open(self.at(), {"created_at": SENT_AT, "base_seq": 7})
+        """Its age, and the positions that were cleared before."""
+        made, _is_new = self.sessions.open(self.at(), {"created_at": SENT_AT, "base_seq": 7})
         assert (made.created_at, made.base_seq, made.last_seq, made.message_count) == (SENT_AT, 7, 7, 0)
-        assert positions(self.adapter.append(self.at(), users("a", "b")).messages) == [8, 9]
-        assert positions(self.adapter.append(self.at(), users("b", "c")).messages) == [9, 10]
+        assert positions(self.messages.append(self.at(), users("a", "b")).messages) == [8, 9]
+        assert positions(self.messages.append(self.at(), users("b", "c")).messages) == [9, 10]
         assert self.ids(Span(last=2)) == ["b", "c"]
         assert self.ids(Span(first=1)) == ["a"]
         self.assert_counters(message_count=3, last_seq=10, base_seq=7)
 
     def test_open_without_fields_gives_defaults(self) -> None:
         before = datetime.now(UTC)
-        made, _is_new = self.adapter.open(self.at())
+        made, _is_new = self.sessions.open(self.at())
         assert (made.title, made.tags, made.metadata, made.pinned) == ("", [], {}, False)
         assert (made.archived_at, made.deleted_at, made.expires_at, made.user_key) == (None, None, None, "")
         assert made.created_at.tzinfo is UTC
         assert (made.created_at - before).total_seconds() < 60
 
     def test_an_opened_session_is_appended_to(self) -> None:
-        made, _is_new = self.adapter.open(self.at())
-        commit = self.adapter.append(self.at(), users("a"), if_version=made.version)
+        made, _is_new = self.sessions.open(self.at())
+        commit = self.messages.append(self.at(), users("a"), if_version=made.version)
         assert commit.header.session_id == made.id
         assert positions(commit.messages) == [1]
 
     def test_making_a_session_is_its_first_change(self) -> None:
-        """Version 0 is where there is none, so who appends at 0 never meets a session that somebody opened."""
-        made, _is_new = self.adapter.open(self.at())
-        assert (made.version, self.adapter.open(self.at())[0].version) == (1, 1)
+        """Version 0 means that there is none, so an append at version 0 never meets a session that was opened."""
+        made, _is_new = self.sessions.open(self.at())
+        assert (made.version, self.sessions.open(self.at())[0].version) == (1, 1)
         with pytest.raises(VersionConflict) as caught:
-            self.adapter.append(self.at(), users("a"), if_version=0)
+            self.messages.append(self.at(), users("a"), if_version=0)
         assert (caught.value.expected, caught.value.actual) == (0, 1)
-        commit = self.adapter.append(self.at(), users("a"), if_version=1)
+        commit = self.messages.append(self.at(), users("a"), if_version=1)
         assert commit.change is not None
         assert (commit.change.prev_version, commit.change.prev_vtoken) == (1, made.vtoken)
 
     def test_open_never_makes_a_branch(self) -> None:
         with pytest.raises(BranchNotFound):
-            self.adapter.open(self.at(branch="draft"))
-        assert self.adapter.find(self.workspace) == []
+            self.sessions.open(self.at(branch="draft"))
+        assert self.sessions.find(self.workspace) == []
 
     def test_update_sets_what_it_names_and_moves_the_version(self) -> None:
         self.append("a")
-        before, seen = self.adapter.get(self.at()), self.header()
+        before, seen = self.sessions.get(self.at()), self.header()
         assert before is not None
-        after = self.adapter.update(self.at(), FIELDS)
+        after = self.sessions.update(self.at(), FIELDS)
         assert {name: getattr(after, name) for name in FIELDS} == FIELDS
         assert (after.version, after.message_count) == (before.version + 1, 1)
         assert after.updated_at >= before.updated_at
         assert self.header() != seen
-        cleared = self.adapter.update(self.at(), {"archived_at": None, "tags": []})
+        cleared = self.sessions.update(self.at(), {"archived_at": None, "tags": []})
         assert (cleared.archived_at, cleared.tags, cleared.title) == (None, [], FIELDS["title"])
-        assert self.adapter.get(self.at()) == cleared
+        assert self.sessions.get(self.at()) == cleared
 
     def test_update_of_the_unknown_is_refused(self) -> None:
         with pytest.raises(SessionNotFound):
-            self.adapter.update(self.at(), {"title": "x"})
-        assert self.adapter.get(self.at()) is None
+            self.sessions.update(self.at(), {"title": "x"})
+        assert self.sessions.get(self.at()) is None
 
     def test_records_are_detached(self) -> None:
-        """FEATURES J15: neither what is returned nor what was given can change the store."""
+        """Neither what is returned nor what was given can change the store."""
         given: dict[str, Any] = {"tags": ["a"], "metadata": {"list": []}}
-        held, _is_new = self.adapter.open(self.at(), given)
-        for record in (held, self.adapter.get(self.at()), *self.adapter.find(self.workspace)):
+        held, _is_new = self.sessions.open(self.at(), given)
+        for record in (held, self.sessions.get(self.at()), *self.sessions.find(self.workspace)):
             assert record is not None
             record.tags.append("tampered")
             record.metadata["list"].append("tampered")
         given["metadata"]["list"].append("tampered")
-        found = self.adapter.get(self.at())
+        found = self.sessions.get(self.at())
         assert found is not None
         assert (found.tags, found.metadata) == (["a"], {"list": []})
 
     def test_counters_follow_the_messages(self) -> None:
-        """FEATURES J25, R06: a turn begins with a user's message; a hidden message is not counted."""
+        """A turn begins with a user's message; a hidden message is not counted."""
         reply = Message("assistant", "ok", id="r", created_at=SENT_AT)
-        self.adapter.append(self.at(), [user("a"), reply, user("b")])
-        self.adapter.append(self.at(), [user("c"), user("a")])
+        self.messages.append(self.at(), [user("a"), reply, user("b")])
+        self.messages.append(self.at(), [user("c"), user("a")])
         self.assert_counters(message_count=4, last_seq=4, base_seq=0, last_turn=3, version=2)
-        self.adapter.clear(self.at())
+        self.messages.clear(self.at())
         self.assert_counters(message_count=0, last_seq=4, base_seq=4, last_turn=3, version=3)
         self.append("d")
         self.assert_counters(message_count=1, last_seq=5, base_seq=4, last_turn=4, version=4)
@@ -124,101 +123,43 @@ class SessionClauses(Kit):
 
     def assert_counters(self, **expected: int) -> None:
         """Compare some of the session's counters."""
-        record = self.adapter.get(self.at())
+        record = self.sessions.get(self.at())
         assert {name: getattr(record, name) for name in expected} == expected
 
-    def test_the_first_user_names_the_session(self) -> None:
-        """Until somebody sets a title; a message that is stored already names nothing again."""
-        system = Message("system", "Be brief", id="s", created_at=SENT_AT)
-        self.adapter.append(self.at(), [system])
-        assert self._title() == ""
-        self.adapter.append(self.at(), [system, user("a", " How  do\nI? "), user("b", "Later")])
-        assert self._title() == "How do I?"
-        self.append("c")
-        assert self._title() == "How do I?"
-        self.adapter.update(self.at(), {"title": ""})
-        self.adapter.append(self.at(), [user("a", " How  do\nI? "), user("d")])
-        assert self._title() == ""
-
-    def test_a_title_that_is_set_stays(self) -> None:
-        self.adapter.open(self.at(), {"title": "Mine"})
-        self.append("a")
-        assert self._title() == "Mine"
-        self.adapter.clear(self.at())
-        self.append("b")
-        assert self._title() == "Mine"
-
-    def test_a_title_set_to_nothing_before_anybody_spoke_is_none(self) -> None:
-        self.adapter.open(self.at(), {"title": ""})
-        self.append("a")
-        assert self._title() == "a"
-
-    def test_a_first_message_without_text_names_nothing(self) -> None:
-        self.adapter.append(self.at(), [Message("user", [{"type": "image"}], id="i", created_at=SENT_AT), user("a")])
-        assert self._title() == ""
-        self.append("b")
-        assert self._title() == ""
-
-    @where("can_branch")
-    def test_a_first_user_on_a_branch_names_the_session(self) -> None:
-        self.adapter.open(self.at())
-        self.adapter.fork(self.at(), "draft")
-        self.append("a", branch="draft")
-        assert self._title() == "a"
-        self.append("b")
-        assert self._title() == "a"
-
     def test_a_session_of_nobody_is_claimed_once(self) -> None:
-        """FEATURES J05, E07."""
         self.append("a")
-        assert self.adapter.append(self.at(user_key="bob"), users("a")).change is None
+        assert self.messages.append(self.at(user_key="bob"), users("a")).change is None
         assert self._owner() == ""
-        self.adapter.append(self.at(user_key="bob"), users("b"))
+        self.messages.append(self.at(user_key="bob"), users("b"))
         assert self._owner() == "bob"
-        self.adapter.append(self.at(user_key="eve"), users("c"))
+        self.messages.append(self.at(user_key="eve"), users("c"))
         self.append("d")
         assert self._owner() == "bob"
-        assert [record.key for record in self.adapter.find(self.workspace, Filter(user_key="bob"))] == ["k"]
-        assert self.adapter.find(self.workspace, Filter(user_key="eve")) == []
+        assert [record.key for record in self.sessions.find(self.workspace, Filter(user_key="bob"))] == ["k"]
+        assert self.sessions.find(self.workspace, Filter(user_key="eve")) == []
 
     def test_the_first_writer_owns_a_new_session(self) -> None:
-        self.adapter.append(self.at(user_key="bob"), users("a"))
+        self.messages.append(self.at(user_key="bob"), users("a"))
         assert self._owner() == "bob"
 
     def test_delete_takes_everything(self) -> None:
-        """FEATURES N09, J10: gone for every handle, and the next append begins anew."""
+        """Also for handles that know its ids; the next append makes another session."""
         old = self.append("a", "b")
         self.append("a", key="other")
-        assert self.adapter.delete(self.at())
-        assert not self.adapter.delete(self.at())
-        assert (self.ids(), self.header(), self.adapter.get(self.at())) == ([], None, None)
-        assert [record.key for record in self.adapter.find(self.workspace)] == ["other"]
+        assert self.sessions.delete(self.at())
+        assert not self.sessions.delete(self.at())
+        assert (self.ids(), self.header(), self.sessions.get(self.at())) == ([], None, None)
+        assert [record.key for record in self.sessions.find(self.workspace)] == ["other"]
         assert self.ids(key="other") == ["a"]
-        commit = self.adapter.append(self.at(), [user("a", "now of other content")])
+        commit = self.messages.append(self.at(), [user("a", "now of other content")])
         assert (positions(commit.messages), commit.header.version) == ([1], 1)
         assert commit.header.session_id != old.session_id
         assert commit.header.vtoken != old.vtoken
 
     def test_delete_of_the_unknown_is_false(self) -> None:
-        assert not self.adapter.delete(self.at())
-        assert self.adapter.find(self.workspace) == []
-
-    def test_session_verbs_have_twins(self) -> None:
-        adapter = self.adapter
-        made, is_new = async_to_sync(adapter.aopen)(self.at(), {"title": "t"})
-        assert (made.title, is_new) == ("t", True)
-        assert async_to_sync(adapter.aupdate)(self.at(), {"title": "u"}).title == "u"
-        found = async_to_sync(adapter.aget)(self.at())
-        assert found is not None
-        assert async_to_sync(adapter.afind)(self.workspace, Filter(user_key=""), before=None, size=5) == [found]
-        assert async_to_sync(adapter.acount)(self.workspace, Filter(title="U")) == 1
-        assert async_to_sync(adapter.ausage)(self.workspace, Filter(key="k")) == Usage(sessions=1)
-        assert async_to_sync(adapter.adelete)(self.at())
-
-    def _title(self) -> str | None:
-        record = self.adapter.get(self.at())
-        return record.title if record else None
+        assert not self.sessions.delete(self.at())
+        assert self.sessions.find(self.workspace) == []
 
     def _owner(self) -> str | None:
-        record = self.adapter.get(msgspec.structs.replace(self.at(), user_key="somebody else"))
+        record = self.sessions.get(msgspec.structs.replace(self.at(), user_key="somebody else"))
         return record.user_key if record else None

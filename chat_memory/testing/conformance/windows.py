@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import msgspec
 import pytest
-from asgiref.sync import async_to_sync
 
-from chat_memory.records import Address, Budget, Message, Span
+from chat_memory.records import Budget, Message, Span
 from chat_memory.storage import windowing
 from chat_memory.testing.conformance.kit import SENT_AT, Kit, at_once, positions, user, users
 
-TOLD = "aSuaSuaauaS"
+LETTERS = "aSuaSuaauaS"
 """One letter a message: of a system, a user or an assistant; what is before the first user's is no turn."""
 LONG = "SaS" + "uaSaaau" * 40
 WINDOWS = {
@@ -39,7 +35,7 @@ WINDOWS = {
 }
 
 
-def told(letters: str) -> list[Message]:
+def messages_of(letters: str) -> list[Message]:
     """A message for each letter, of 10 tokens."""
     roles = {"S": "system", "u": "user", "a": "assistant"}
     return [
@@ -53,113 +49,101 @@ class WindowClauses(Kit):
 
     @pytest.mark.parametrize("name", WINDOWS)
     def test_window_takes_whole_turns_and_the_system_messages(self, name: str) -> None:
-        """FEATURES N35-N37, E16: the budget is exact, the newest turns come, the first of them is a user's."""
+        """The budget is exact, the newest turns come, the first of them is a user's."""
         budget, expected = WINDOWS[name]
-        header = self.adapter.append(self.at(), told(TOLD)).header
-        found = self.adapter.window(self.at(), budget)
+        header = self.messages.append(self.at(), messages_of(LETTERS)).header
+        found = self.messages.window(self.at(), budget)
         assert positions(found.messages) == expected
         assert found.header == header
-        assert found.messages == [m for m in self.adapter.read(self.at()).messages if m.seq in expected]
+        assert found.messages == [m for m in self.messages.read(self.at()).messages if m.seq in expected]
 
     @pytest.mark.parametrize("system", [True, False])
     @pytest.mark.parametrize("unit", ["turns", "messages", "tokens"])
     def test_window_of_a_long_history(self, unit: str, system: bool) -> None:
         """However many messages there are, it is what arithmetic over all of them gives."""
-        self.adapter.append(self.at(), told(LONG))
-        every = self.adapter.read(self.at()).messages
+        self.messages.append(self.at(), messages_of(LONG))
+        every = self.messages.read(self.at()).messages
         along = [message for message in every if message.role == "system"] if system else []
         for size in (1, 2, 3, 40, 63, 64, 65, 66, 79, 80, 81, 200, 280, 1_000, 1_300, 2_000, 9_999):
             budget = Budget(**{unit: size}, system=system)
-            expected = windowing.newest_turns(every, budget, along, whole=True)
-            assert self.adapter.window(self.at(), budget).messages == expected
+            expected = windowing.newest_turns(every, budget, along, has_all=True)
+            assert self.messages.window(self.at(), budget).messages == expected
 
     def test_window_counts_no_tokens_where_none_are_known(self) -> None:
-        told_nothing = [user("a", tokens=None), user("b", tokens=4), user("c", tokens=None)]
-        self.adapter.append(self.at(), told_nothing)
-        assert positions(self.adapter.window(self.at(), Budget(tokens=3)).messages) == [3]
-        assert positions(self.adapter.window(self.at(), Budget(tokens=4)).messages) == [1, 2, 3]
+        uncounted = [user("a", tokens=None), user("b", tokens=4), user("c", tokens=None)]
+        self.messages.append(self.at(), uncounted)
+        assert positions(self.messages.window(self.at(), Budget(tokens=3)).messages) == [3]
+        assert positions(self.messages.window(self.at(), Budget(tokens=4)).messages) == [1, 2, 3]
 
     @pytest.mark.parametrize("budget", [Budget(turns=2), Budget(messages=9), Budget(tokens=999)], ids=str)
     def test_window_shows_nothing_that_is_cleared(self, budget: Budget) -> None:
-        """Nor what is left of a turn whose beginning is hidden."""
-        self.adapter.append(self.at(), told("Sua"))
-        self.adapter.clear(self.at())
-        more = told("SuaaaSua")[3:]
-        self.adapter.append(self.at(), more)
-        assert positions(self.adapter.window(self.at(), budget).messages) == [6, 7, 8]
+        """Nor the rest of a turn whose beginning is hidden."""
+        self.messages.append(self.at(), messages_of("Sua"))
+        self.messages.clear(self.at())
+        more = messages_of("SuaaaSua")[3:]
+        self.messages.append(self.at(), more)
+        assert positions(self.messages.window(self.at(), budget).messages) == [6, 7, 8]
 
     def test_window_without_a_turn_is_the_system_messages(self) -> None:
-        self.adapter.append(self.at(), told("aSa"))
+        self.messages.append(self.at(), messages_of("aSa"))
         for budget in (Budget(turns=1), Budget(messages=5), Budget(tokens=99)):
-            assert positions(self.adapter.window(self.at(), budget).messages) == [2]
+            assert positions(self.messages.window(self.at(), budget).messages) == [2]
 
     def test_window_of_the_unknown_is_empty_and_makes_nothing(self) -> None:
         for at in (self.at(), self.at(branch="draft")):
-            found = self.adapter.window(at, Budget(turns=3))
+            found = self.messages.window(at, Budget(turns=3))
             assert (found.messages, found.header) == ([], None)
-        assert self.adapter.find(self.workspace) == []
+        assert self.sessions.find(self.workspace) == []
 
     def test_window_is_of_one_moment(self) -> None:
-        """What is seen is what there was at the header's version: whole calls of a system message and a turn."""
+        """The messages are those of the header's version: whole calls of a system message and a turn."""
 
         def write() -> None:
             for number in range(10):
                 call = [Message("system", "", id=f"{number}s", created_at=SENT_AT), user(f"{number}u")]
-                self.adapter.append(self.at(), call)
+                self.messages.append(self.at(), call)
 
         def watch() -> None:
             for _round in range(20):
-                found = self.adapter.window(self.at(), Budget(turns=1))
+                found = self.messages.window(self.at(), Budget(turns=1))
                 last_seq = found.header.last_seq if found.header else 0
                 assert positions(found.messages) == ([*range(1, last_seq, 2), last_seq] if last_seq else [])
 
         at_once(write, watch, watch)
 
     def test_system_messages_are_read_apart(self) -> None:
-        header = self.adapter.append(self.at(), told(TOLD)).header
+        header = self.messages.append(self.at(), messages_of(LETTERS)).header
         spans = {Span(): [2, 5, 11], Span(after=2): [5, 11], Span(before=11): [2, 5], Span(after=2, before=11): [5]}
         for span, expected in spans.items():
-            found = self.adapter.read(self.at(), msgspec.structs.replace(span, system=True))
+            found = self.messages.read(self.at(), msgspec.structs.replace(span, system=True))
             assert (positions(found.messages), found.header) == (expected, header)
-        assert self.adapter.read(self.at("unknown"), Span(system=True)).header is None
-        self.adapter.clear(self.at())
+        assert self.messages.read(self.at("unknown"), Span(system=True)).header is None
+        self.messages.clear(self.at())
         assert self.ids(Span(system=True)) == []
 
     def test_locate_finds_a_visible_message(self) -> None:
         self.append("a", "A", "b")
         self.append("a", key="other")
-        assert [self.adapter.locate(self.at(), name) for name in ("a", "A", "b")] == [1, 2, 3]
-        assert [self.adapter.locate(self.at(), name) for name in ("c", "", "a ")] == [None] * 3
-        assert self.adapter.locate(self.at("other"), "b") is None
-        assert self.adapter.locate(self.at("unknown"), "a") is None
-        self.adapter.clear(self.at())
+        assert [self.messages.locate(self.at(), name) for name in ("a", "A", "b")] == [1, 2, 3]
+        assert [self.messages.locate(self.at(), name) for name in ("c", "", "a ")] == [None] * 3
+        assert self.messages.locate(self.at("other"), "b") is None
+        assert self.messages.locate(self.at("unknown"), "a") is None
+        self.messages.clear(self.at())
         self.append("c")
-        assert [self.adapter.locate(self.at(), name) for name in ("a", "b", "c")] == [None, None, 4]
+        assert [self.messages.locate(self.at(), name) for name in ("a", "b", "c")] == [None, None, 4]
 
-    def test_what_begins_speaks_under_both_names(self) -> None:
-        """No branch has another speak: the conversation and ``main`` are the same."""
+    def test_a_new_conversation_is_found_under_both_names(self) -> None:
+        """Before any switch, the conversation and ``main`` are the same."""
         main = self.at(branch="main")
-        self.adapter.append(main, users("a"))
+        self.messages.append(main, users("a"))
         self.append("b")
-        assert self.adapter.read(main) == self.adapter.read(self.at())
-        assert self.adapter.peek(main) == self.adapter.peek(self.at())
-        assert self.adapter.get(main) == self.adapter.get(self.at())
-        found = self.adapter.get(self.at())
+        assert self.messages.read(main) == self.messages.read(self.at())
+        assert self.messages.peek(main) == self.messages.peek(self.at())
+        assert self.sessions.get(main) == self.sessions.get(self.at())
+        found = self.sessions.get(self.at())
         assert found is not None
         assert (found.branch, found.message_count) == ("main", 2)
-        assert self.adapter.find(self.workspace) == [found]
-        assert self.adapter.open(main) == (found, False)
-        assert self.adapter.delete(main)
+        assert self.sessions.find(self.workspace) == [found]
+        assert self.sessions.open(main) == (found, False)
+        assert self.sessions.delete(main)
         assert self.header() is None
-
-    def test_window_and_locate_have_twins(self) -> None:
-        self.append("a", "b")
-        window: Any = partial(async_to_sync(self.adapter.awindow), self.at())
-        assert positions(window(Budget(turns=1)).messages) == [2]
-        assert async_to_sync(self.adapter.alocate)(self._known(), "b") == 2
-
-    def _known(self) -> Address:
-        """The address of a handle that has read before."""
-        header = self.header()
-        assert header is not None
-        return self.at(session_id=header.session_id, workspace_id=header.workspace_id)

@@ -9,7 +9,8 @@ from itertools import groupby, pairwise
 
 from chat_memory.exceptions import MessageConflict, VersionConflict
 from chat_memory.records import Change, Commit, Message
-from chat_memory.testing.conformance.kit import Kit, at_once, positions, user, users
+from chat_memory.storage.contract import Batch
+from chat_memory.testing.conformance.kit import Kit, at_once, positions, user, users, where
 
 WRITERS = 6
 CALLS = 5
@@ -17,12 +18,12 @@ ROUNDS = 8
 
 
 class WriterClauses(Kit):
-    """What holds whoever else writes."""
+    """What holds while others write."""
 
     def test_concurrent_calls_are_dense_adjacent_and_whole(self) -> None:
-        """FEATURES J08, R12: nothing lost or doubled, one call's messages together, one writer's calls in order."""
+        """Nothing lost or doubled, one call's messages together, one writer's calls in order."""
         at_once(*(partial(self._write_calls, f"{writer}") for writer in range(WRITERS)))
-        messages = self.adapter.read(self.at()).messages
+        messages = self.messages.read(self.at()).messages
         assert positions(messages) == list(range(1, WRITERS * CALLS * 3 + 1))
         calls = [(call, [message.id for message in sent]) for call, sent in groupby(messages, _call_of)]
         assert len(calls) == WRITERS * CALLS
@@ -43,10 +44,10 @@ class WriterClauses(Kit):
             assert (after.prev_version, after.prev_vtoken) == (before.header.version, before.header.vtoken)
 
     def test_the_same_call_sent_by_several_is_stored_once(self) -> None:
-        """FEATURES E11: one stores it, all get the same answer."""
+        """One stores it, all get the same answer."""
         for number in range(ROUNDS):
             messages = users(f"{number}.a", f"{number}.b")
-            commits = at_once(*[partial(self.adapter.append, self.at(), messages)] * WRITERS)
+            commits = at_once(*[partial(self.messages.append, self.at(), messages)] * WRITERS)
             assert sum(commit.change is not None for commit in commits) == 1
             assert all(commit.messages == commits[0].messages for commit in commits)
         assert len(self.ids()) == 2 * ROUNDS
@@ -56,7 +57,7 @@ class WriterClauses(Kit):
         for number in range(ROUNDS):
             ids = [f"{number}.{letter}" for letter in "abcdef"]
             calls = [users(*ids[start : start + 3]) for start in range(4)]
-            commits = at_once(*(partial(self.adapter.append, self.at(), messages) for messages in calls))
+            commits = at_once(*(partial(self.messages.append, self.at(), messages) for messages in calls))
             places = {(message.id, message.seq) for commit in commits for message in commit.messages}
             assert len(places) == len(ids)
         assert sorted(filter(None, self.ids())) == sorted(f"{number}.{x}" for number in range(ROUNDS) for x in "abcdef")
@@ -82,36 +83,37 @@ class WriterClauses(Kit):
     def test_first_appends_make_one_session(self) -> None:
         for number in range(ROUNDS):
             key = f"new {number}"
-            calls = [partial(self.adapter.append, self.at(key), users(f"{writer}")) for writer in range(WRITERS)]
+            calls = [partial(self.messages.append, self.at(key), users(f"{writer}")) for writer in range(WRITERS)]
             commits = at_once(*calls)
             assert len({commit.header.session_id for commit in commits}) == 1
             assert sorted(commit.messages[0].seq or 0 for commit in commits) == list(range(1, WRITERS + 1))
-        assert len(self.adapter.find(self.workspace)) == ROUNDS
+        assert len(self.sessions.find(self.workspace)) == ROUNDS
 
     def test_opening_at_once_makes_one_session(self) -> None:
-        answers = at_once(*[partial(self.adapter.open, self.at(), {"title": "t"})] * WRITERS)
+        answers = at_once(*[partial(self.sessions.open, self.at(), {"title": "t"})] * WRITERS)
         assert sum(made for _record, made in answers) == 1
         assert len({record.id for record, _made in answers}) == 1
 
+    @where("changes_several")
     def test_calls_over_several_sessions_in_any_order_end(self) -> None:
         """No two of them wait for each other, and each is seen whole."""
-        if not self.adapter.transactional:
-            return
         keys = "abc"
         for number in range(ROUNDS):
             orders = (keys, keys[::-1], "bca", "cab")
-            batches = [[(self.at(key), users(f"{number}.{order}")) for key in order] for order in orders]
-            at_once(*(partial(self.adapter.append_many, batch) for batch in batches))
-        histories = [self.adapter.read(self.at(key)).messages for key in keys]
+            batches: list[list[Batch]] = [
+                [(self.at(key), users(f"{number}.{order}"), None) for key in order] for order in orders
+            ]
+            at_once(*(partial(self.messages.append_many, batch) for batch in batches))
+        histories = [self.messages.read(self.at(key)).messages for key in keys]
         assert [positions(messages) for messages in histories] == [list(range(1, 4 * ROUNDS + 1))] * 3
         assert len({tuple(message.id for message in messages) for messages in histories}) == 1
 
     def test_append_racing_clear(self) -> None:
-        """Before the clear it is hidden, after it is seen: nothing between, and positions stay dense."""
+        """A call before the clear is hidden whole, one after it is shown whole; positions stay dense."""
         for number in range(ROUNDS):
             at, messages = self.at(f"k{number}"), users("a", "b")
-            self.adapter.append(at, users("first"))
-            commit, change = _pair(partial(self.adapter.append, at, messages), partial(self.adapter.clear, at))
+            self.messages.append(at, users("first"))
+            commit, change = _pair(partial(self.messages.append, at, messages), partial(self.messages.clear, at))
             assert isinstance(commit, Commit)
             assert isinstance(change, Change)
             assert positions(commit.messages) == [2, 3]
@@ -120,25 +122,25 @@ class WriterClauses(Kit):
             assert {commit.header.version, change.header.version} == {2, 3}
 
     def test_append_racing_delete(self) -> None:
-        """FEATURES N09: gone with the old session or first in a new one, never a part."""
+        """A call goes with the old session whole, or begins a new one."""
         for number in range(ROUNDS):
             at, messages = self.at(f"k{number}"), users("a", "b")
-            old = self.adapter.append(at, users("first")).header
-            commit, gone = _pair(partial(self.adapter.append, at, messages), partial(self.adapter.delete, at))
+            old = self.messages.append(at, users("first")).header
+            commit, gone = _pair(partial(self.messages.append, at, messages), partial(self.sessions.delete, at))
             assert isinstance(commit, Commit)
             assert gone is True
-            read = self.adapter.read(at)
+            read = self.messages.read(at)
             if commit.header.session_id == old.session_id:
                 assert (read.messages, read.header) == ([], None)
             else:
                 assert (positions(read.messages), read.header) == ([1, 2], commit.header)
 
     def test_reads_see_whole_calls(self) -> None:
-        """FEATURES N18: a reader never sees a part of a call, nor a header of another moment."""
+        """A reader never sees a part of a call, nor a header of another moment."""
 
         def watch() -> list[Commit]:
             for _round in range(WRITERS * CALLS):
-                found = self.adapter.read(self.at())
+                found = self.messages.read(self.at())
                 last_seq = found.header.last_seq if found.header else 0
                 assert len(found.messages) == last_seq
                 assert last_seq % 3 == 0
@@ -152,16 +154,16 @@ class WriterClauses(Kit):
     def _write_calls(self, writer: str) -> list[Commit]:
         """A writer's calls of three messages each, one after the other."""
         calls = [users(*(f"{writer}.{call}.{number}" for number in range(3))) for call in range(CALLS)]
-        return [self.adapter.append(self.at(), messages) for messages in calls]
+        return [self.messages.append(self.at(), messages) for messages in calls]
 
     def _try_append(self, message: Message, if_version: int | None = None) -> Commit | None:
         try:
-            return self.adapter.append(self.at(), [message], if_version=if_version)
+            return self.messages.append(self.at(), [message], if_version=if_version)
         except (MessageConflict, VersionConflict):
             return None
 
     def _assert_dense(self) -> None:
-        messages = self.adapter.read(self.at()).messages
+        messages = self.messages.read(self.at()).messages
         assert positions(messages) == list(range(1, len(messages) + 1))
 
 

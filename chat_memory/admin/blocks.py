@@ -1,0 +1,200 @@
+"""Owns how a stored message is divided into blocks for a page: text, JSON, links and tool calls, all bounded in size.
+
+A message is untrusted input: its parts, calls and names may be many or long. Texts are cut before they are parsed, at
+most ``PARTS`` parts and ``PARTS`` calls are shown one by one, and names are shortened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from django.utils.formats import number_format
+from django.utils.translation import gettext, ngettext
+
+from chat_memory.admin.json_text import pretty
+from chat_memory.choices import Role
+
+PARTS = 50
+"""At most this many parts, and this many calls, of one message are shown one by one."""
+LONGEST_NAME = 200
+"""Characters of a name, or of a part's type, that are shown."""
+LONGEST_LINK = 2_000
+"""Characters of an address; a longer one is shown as text, not as a link."""
+OPEN_LINES, OPEN_TEXT = 20, 4_000
+"""JSON with more lines or more characters starts folded."""
+
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_IMAGE_PARTS = ("image_url", "input_image")
+_LINK = re.compile(r"https?://[^\s\x00-\x1f]+", re.IGNORECASE)
+_MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}")
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One piece of a message's content.
+
+    Attributes:
+        kind: ``text``, ``json``, ``link`` (``text`` is the address), ``note`` (a remark of the page) or ``more`` (a
+            remark that the page leaves something out).
+        text: the text to show.
+        label: a heading for the block; "" for plain text.
+        cut: how many characters are left out at the end.
+    """
+
+    kind: str
+    text: str
+    label: str = ""
+    cut: int = 0
+
+    @property
+    def lines(self) -> int:
+        """The number of lines in the text."""
+        return self.text.count("\n") + 1
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the block is small enough to start unfolded."""
+        return len(self.text) <= OPEN_TEXT and self.lines <= OPEN_LINES
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A tool call: its id in the conversation, the tool's name and the arguments."""
+
+    id: str
+    name: str
+    arguments: Block
+
+
+class Room:
+    """The number of characters of a message that a page still has room for; None: no limit."""
+
+    def __init__(self, left: int | None = None) -> None:
+        self._left = left
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether there is no limit."""
+        return self._left is None
+
+    def fit(self, block: Block) -> Block:
+        """The block, cut to the room that is left, which shrinks by its length; JSON is indented if it then fits."""
+        left = len(block.text) if self._left is None else self._left
+        if len(block.text) > left:
+            shown = msgspec.structs.replace(block, text=block.text[:left], cut=len(block.text) - left)
+        elif block.kind == "json":
+            indented = pretty(block.text)
+            fits = self._left is None or len(indented) <= left
+            shown = msgspec.structs.replace(block, text=indented) if fits else block
+        else:
+            shown = block
+        if self._left is not None:
+            self._left = max(0, left - len(shown.text))
+        return shown
+
+
+def content_blocks(role: str, content: str | None, parts: str | None, room: Room) -> list[Block]:
+    """The content of a message, from its columns, as blocks that fit into ``room``."""
+    if parts is not None:
+        return _parts(parts, room)
+    if not content:
+        return [Block("note", gettext("empty"))]
+    if role in {Role.TOOL.value, Role.FUNCTION.value} and content.lstrip()[:1] in {"{", "["}:
+        return [room.fit(Block("json", content, gettext("Result")))]
+    return [room.fit(Block("text", content))]
+
+
+def calls(text: str | None, room: Room) -> tuple[list[Call], Block | None]:
+    """The first ``PARTS`` tool calls of a message, and a block about the others; None where there are no others."""
+    if not text:
+        return [], None
+    elements = _elements(text)
+    if elements is None:
+        elements = [msgspec.Raw(text)]
+    first_calls = [_call(element, room) for element in elements[:PARTS]]
+    more = ngettext("{number} more call", "{number} more calls", len(elements) - PARTS)
+    return first_calls, _others(more, elements, room)
+
+
+def _parts(text: str, room: Room) -> list[Block]:
+    elements = _elements(text)
+    if elements is None:
+        return [room.fit(Block("text", text))] if text != "null" else []
+    blocks = [room.fit(_part(element)) for element in elements[:PARTS]]
+    others = _others(ngettext("{number} more part", "{number} more parts", len(elements) - PARTS), elements, room)
+    return [*blocks, others] if others else blocks
+
+
+def _elements(text: str) -> list[msgspec.Raw] | None:
+    """The elements of a JSON list, undecoded; None where the text is not a JSON list."""
+    try:
+        return msgspec.json.decode(text, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _others(name: str, elements: Sequence[msgspec.Raw], room: Room) -> Block | None:
+    """A block about the elements beyond the first ``PARTS``: their number, and their JSON if room is endless."""
+    left = elements[PARTS:]
+    if not left:
+        return None
+    title = name.format(number=number_format(len(left)))
+    if not room.is_endless:
+        return Block("more", title)
+    return Block("json", f"[{','.join(bytes(element).decode() for element in left)}]", title)
+
+
+def _part(element: msgspec.Raw) -> Block:
+    """A content part in OpenAI's format, as text or an image; a part of another type is shown as JSON."""
+    part = _value(element)
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in _TEXT_PARTS and isinstance(part.get("text"), str):
+        return Block("text", part["text"])
+    if kind in _IMAGE_PARTS:
+        image = part.get("image_url")
+        address = image.get("url") if isinstance(image, dict) else image
+        if isinstance(address, str):
+            return _image(address)
+    return Block("json", bytes(element).decode(), _name(kind) or gettext("Part"))
+
+
+def _image(address: str) -> Block:
+    """An image part as a link, never fetched by the page; only http and https addresses become links."""
+    head, comma, data = address.partition(",")
+    if comma and head[:5].lower() == "data:":
+        media_type = head[5 : 5 + LONGEST_NAME].partition(";")[0]
+        kind = media_type if _MEDIA_TYPE.fullmatch(media_type) else gettext("unknown type")
+        size = number_format(len(data))
+        return Block("note", gettext("inline image ({kind}, {size} characters)").format(kind=kind, size=size))
+    is_link = len(address) <= LONGEST_LINK and _LINK.fullmatch(address)
+    return Block("link" if is_link else "text", address, gettext("Image"))
+
+
+def _call(element: msgspec.Raw, room: Room) -> Call:
+    """A tool call, nested below ``function`` or flat; a call without known arguments is shown as JSON."""
+    call = _value(element)
+    outer = call if isinstance(call, dict) else {}
+    inner = outer["function"] if isinstance(outer.get("function"), dict) else outer
+    value = next((inner[name] for name in ("arguments", "args", "input") if name in inner), element)
+    arguments = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    identity = outer.get("id")
+    return Call(
+        id=identity if isinstance(identity, str) else _name(identity),
+        name=_name(inner.get("name")) or gettext("tool call"),
+        arguments=room.fit(Block("json", arguments, gettext("Arguments"))),
+    )
+
+
+def _value(element: msgspec.Raw) -> Any:
+    """The decoded JSON value; None where it cannot be decoded."""
+    try:
+        return msgspec.json.decode(element)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _name(value: Any) -> str:
+    """A name as short text; a message may hold any JSON value in its place. "" where there is none."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode() if value else ""
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"

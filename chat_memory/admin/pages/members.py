@@ -1,0 +1,97 @@
+"""Owns the admin's pages of memberships: the list of all, and the table on a workspace's page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from chat_memory.admin.base import ScopedAdmin
+from chat_memory.admin.filters import WorkspaceFilter
+from chat_memory.admin.rows import ReadsWhereItWrites, rows
+from chat_memory.admin.scope import Scope, scope_of
+from chat_memory.models import Workspace, WorkspaceMember
+
+if TYPE_CHECKING:
+    TabularInline = admin.TabularInline[Any, Any]
+else:
+    TabularInline = admin.TabularInline
+
+
+class WorkspaceMemberInline(ReadsWhereItWrites, TabularInline):
+    """The members on a workspace's page; only admins of the workspace may change them."""
+
+    model = WorkspaceMember
+    extra = 0
+    raw_id_fields = ("user",)
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
+        """Autocompletion for the user, if the host's admin can search users."""
+        return _searchable(self.admin_site, request, ("user",))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """The memberships with their users, whose names the table shows."""
+        return super().get_queryset(request).select_related("user")
+
+    def has_add_permission(self, request: HttpRequest, obj: Workspace | None = None) -> bool:
+        """Django's permission and the role admin; the creator of a workspace counts as its admin."""
+        return super().has_add_permission(request, obj) and scope_of(request).administers_or_makes(obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Workspace | None = None) -> bool:
+        """Django's permission and the role admin."""
+        return super().has_change_permission(request, obj) and scope_of(request).administers_or_makes(obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Workspace | None = None) -> bool:
+        """Django's permission and the role admin."""
+        return super().has_delete_permission(request, obj) and scope_of(request).administers_or_makes(obj)
+
+
+@admin.register(WorkspaceMember)
+class WorkspaceMemberAdmin(ScopedAdmin):
+    """The memberships of all workspaces the user belongs to."""
+
+    list_display = ("user", "workspace", "role", "may_send_system", "may_send_tool")
+    list_select_related = ("user", "workspace")
+    list_filter = (WorkspaceFilter, "role")
+    search_fields = ("workspace__slug", "workspace__name")
+    raw_id_fields = ("workspace", "user")
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
+        """Autocompletion for user and workspace, as far as the admin can search them."""
+        return _searchable(self.admin_site, request, ("workspace", "user"))
+
+    def reach(self, scope: Scope) -> Q:
+        """See ``ScopedAdmin.reach``."""
+        return scope.members()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """The memberships with their users and workspaces, which every page names."""
+        return super().get_queryset(request).select_related("user", "workspace")
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> QuerySet[Any] | None:
+        """The choices of a form field; only workspaces the user administers can be chosen."""
+        if db_field.name == "workspace":
+            return rows(Workspace).filter(scope_of(request).administered())
+        return super().get_field_queryset(db, db_field, request)
+
+    def has_change_permission(self, request: HttpRequest, obj: WorkspaceMember | None = None) -> bool:
+        """Django's permission and the role admin."""
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or scope_of(request).administers(obj.workspace_id))
+
+    def has_delete_permission(self, request: HttpRequest, obj: WorkspaceMember | None = None) -> bool:
+        """Django's permission and the role admin."""
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or scope_of(request).administers(obj.workspace_id))
+
+
+def _searchable(site: admin.AdminSite, request: HttpRequest, names: Sequence[str]) -> list[str]:
+    """The foreign keys whose model the user may search in this admin; a host may have no admin page for users."""
+    models: dict[str, Any] = {name: WorkspaceMember._meta.get_field(name).related_model for name in names}
+    pages = {name: site.get_model_admin(model) for name, model in models.items() if site.is_registered(model)}
+    return [
+        name for name, page in pages.items() if page.get_search_fields(request) and page.has_view_permission(request)
+    ]

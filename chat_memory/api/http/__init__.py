@@ -1,0 +1,1 @@
+"""Owns the HTTP mechanics that all resources share: requests, pages, preconditions, problem documents."""

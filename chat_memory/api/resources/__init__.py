@@ -1,0 +1,1 @@
+"""Owns the views, one module per resource; no resource module imports another."""

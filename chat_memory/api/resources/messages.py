@@ -1,0 +1,200 @@
+"""Owns the API's views of messages, its hot path; it must not change a session except by appending."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from django.http import HttpResponse
+
+from chat_memory import wiring
+from chat_memory.api import lookup
+from chat_memory.api.http import idempotency
+from chat_memory.api.http.pages import Page
+from chat_memory.api.http.preconditions import unmodified
+from chat_memory.api.http.problems import bad_request
+from chat_memory.api.http.request import ChatRequest
+from chat_memory.api.http.responses import json_response
+from chat_memory.api.resources.views import ChatMemoryViewSet
+from chat_memory.api.shapes import BranchQuery, MessageQuery, messages_in
+from chat_memory.choices import CURRENT
+from chat_memory.exceptions import NotFound, ValidationError
+from chat_memory.records import Header, Json, Message, Receipt, Span
+from chat_memory.rules.message import ID_LENGTH
+from chat_memory.rules.names import check_key
+from chat_memory.storage.mapping import to_json
+
+replace = msgspec.structs.replace
+_SEQ = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+
+
+class MessageViewSet(ChatMemoryViewSet):
+    """Appends and reads the messages of a session; there is no way to change or delete one."""
+
+    def list(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
+        """The newest page, or the page before or after a position, oldest message first: two queries, one for a 304.
+
+        ``?id=`` finds a message by its id; it is a parameter since ``messages/<seq>/`` already means a position.
+        """
+        query = request.query_as(MessageQuery)
+        found = lookup.find_session(request, slug, session_id, query.branch)
+        if (answer := unmodified(request, found.tag())) is not None:
+            return answer
+        if query.id is not None:
+            return _by_id(found, query)
+        span = _span(query, found)
+        page, header = _page(found, span)
+        links = _links(request, page.count, header, span)
+        return json_response(Page(msgspec.Raw(page.body), *links), etag=found.tag(header))
+
+    def create(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
+        """Append one message, or a list as a whole: 201 with the stored messages, 200 for a replay. Two queries."""
+        found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
+        found.member.check_write()
+        body = request.json()
+        messages, alone = messages_in(body), isinstance(body, dict)
+        found.member.check_grants(messages, alone=alone)
+        receipt = _append(request, found, messages, alone=alone)
+        status = 200 if receipt.replayed else 201
+        if not alone:
+            return json_response(_raw(receipt.messages), status)
+        location = request.build_absolute_uri(f"{receipt.first_seq}/{_on_branch(found)}")
+        return json_response(_raw(receipt.messages[0]), status, location=location)
+
+    def retrieve(self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any) -> HttpResponse:
+        """One message by its position."""
+        found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
+        if not _SEQ.fullmatch(seq):
+            raise NotFound
+        messages, header = _read(found, _only(found, int(seq)))
+        if not messages:
+            raise NotFound
+        tag = found.tag(header)
+        return unmodified(request, tag) or json_response(_raw(messages[0]), etag=tag)
+
+
+def _raw(messages: Message | Sequence[Message]) -> msgspec.Raw:
+    """One message, or a list of messages, encoded as JSON."""
+    return msgspec.Raw(to_json(messages))
+
+
+def _append(request: ChatRequest, found: lookup.FoundSession, messages: Sequence[Message], *, alone: bool) -> Receipt:
+    with_ids = _with_ids(request, found, messages)
+    try:
+        return found.history().append(*with_ids, if_version=found.expected_version(request))
+    except ValidationError as error:
+        raise (_of_one(error) if alone else error) from None
+
+
+def _with_ids(request: ChatRequest, found: lookup.FoundSession, messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages; with an Idempotency-Key, those without an id get one derived from it.
+
+    The id is derived from user, session, key and the message's index, so a retry sends the same ids.
+
+    Raises:
+        Refusal: 400, the header is empty or too long.
+    """
+    key = idempotency.key_of(request)
+    if key is None:
+        return messages
+    return [
+        replace(message, id=idempotency.derived_id(found.id, request.user_id, key, index))
+        if message.id is None
+        else message
+        for index, message in enumerate(messages)
+    ]
+
+
+def _of_one(error: ValidationError) -> ValidationError:
+    """The same error for a body of a single message: its field has no index."""
+    return type(error)(error.reason, field=error.field.removeprefix("messages[0]").removeprefix("."))
+
+
+def _span(query: MessageQuery, found: lookup.FoundSession) -> Span:
+    """The span of the query; the cache must not answer with a state older than the session just looked up."""
+    span = Span(query.after_seq, query.before_seq, min_version=found.version, seen=found.session.shown)
+    return replace(span, last=query.size) if query.after_seq is None else replace(span, first=query.size)
+
+
+def _read(found: lookup.FoundSession, span: Span) -> tuple[Sequence[Message], Header]:
+    """The messages in a span of the session that was looked up, and the header of its branch.
+
+    Raises:
+        NotFound: the session was deleted meanwhile, even if another one with its key exists now.
+    """
+    read = found.history().read(span)
+    return read.messages, _require(read.header)
+
+
+def _page(found: lookup.FoundSession, span: Span) -> tuple[Json, Header]:
+    """As ``_read``, but with the messages encoded as JSON, which a warm cache holds for the newest page."""
+    page = found.history().read_json(span)
+    return page, _require(page.header)
+
+
+def _require(header: Header | None) -> Header:
+    if header is None:
+        raise NotFound
+    return header
+
+
+def _links(request: ChatRequest, count: int, header: Header, span: Span) -> tuple[str | None, str | None]:
+    """The addresses of the newer and the older page; None where there is none.
+
+    Positions have no gaps, so the header tells what lies beyond the page without a query.
+    """
+    first, last = _edges(count, header, span)
+    end = header.last_seq if span.before is None else min(header.last_seq, span.before - 1)
+    if span.after is not None and span.before is not None:
+        return (request.link(after_seq=last) if last < end else None), None
+    newer = request.link(after_seq=last, before_seq=None) if last < header.last_seq else None
+    older = request.link(before_seq=first, after_seq=None) if first > header.base_seq + 1 else None
+    return newer, older
+
+
+def _edges(count: int, header: Header, span: Span) -> tuple[int, int]:
+    """The first and last position of a page; an empty page lies before the first message, or after the last."""
+    if span.after is None:
+        last = header.last_seq if span.before is None else min(header.last_seq, span.before - 1)
+        last = last if count else header.base_seq
+        return last - count + 1, last
+    first = (max(span.after, header.base_seq) if count else header.last_seq) + 1
+    return first, first + count - 1
+
+
+def _by_id(found: lookup.FoundSession, query: MessageQuery) -> HttpResponse:
+    """A page with the message of the requested id, or an empty page.
+
+    Raises:
+        Refusal: 400, no message can have this id, or the query has a position too.
+    """
+    if query.after_seq is not None or query.before_seq is not None:
+        raise bad_request("Cannot be combined with a position.", "id")
+    try:
+        check_key(query.id, "id", ID_LENGTH)
+    except ValidationError as error:
+        raise bad_request(error.reason, "id") from None
+    messages, tag = _of_id(found, str(query.id))
+    return json_response(Page(_raw(messages)), etag=tag)
+
+
+def _of_id(found: lookup.FoundSession, message_id: str) -> tuple[Sequence[Message], str]:
+    """A list of the message with this id, or an empty list, and the entity tag of the session."""
+    seq = wiring.adapter().messages.locate(found.address, message_id)
+    if seq is None:
+        return [], found.tag()
+    messages, header = _read(found, _only(found, seq))
+    return [message for message in messages if message.id == message_id], found.tag(header)
+
+
+def _on_branch(found: lookup.FoundSession) -> str:
+    """The query string that keeps an address on the requested branch; "" for the current branch."""
+    return "" if found.branch == CURRENT else f"?{urlencode({'branch': found.branch})}"
+
+
+def _only(found: lookup.FoundSession, seq: int) -> Span:
+    """The span of a single position."""
+    return Span(seq - 1, seq + 1, first=1, min_version=found.version, seen=found.session.shown)

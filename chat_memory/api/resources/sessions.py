@@ -1,0 +1,261 @@
+"""Owns the API's views of sessions; it must not touch messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import transaction
+from django.http import HttpResponse
+from rest_framework.response import Response
+
+from chat_memory import wiring
+from chat_memory.api import lookup
+from chat_memory.api.access import Member
+from chat_memory.api.http import idempotency, pages
+from chat_memory.api.http.bodies import members_of
+from chat_memory.api.http.preconditions import etag, unmodified
+from chat_memory.api.http.problems import Refusal, bad_request, forbidden
+from chat_memory.api.http.request import ChatRequest
+from chat_memory.api.http.responses import json_response, show
+from chat_memory.api.resources.views import ChatMemoryViewSet
+from chat_memory.api.shapes import NoQuery, SessionIn, SessionOut, SessionPatch, SessionQuery, settings_in
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.exceptions import NotFound, ValidationError, VersionConflict
+from chat_memory.fields import empty_session
+from chat_memory.history.conversation import conversation
+from chat_memory.records import SessionRecord, as_utc, uuid7
+from chat_memory.rules.names import check_key, check_text
+from chat_memory.rules.session import TAG_LENGTH, TITLE_LENGTH
+from chat_memory.rules.times import check_time
+from chat_memory.storage.listing import Cursor, Filter
+
+_DERIVED_KEYS = UUID("0e4ce3a2-6a51-5d0c-9c5f-6a3b0f1d8e27")
+
+
+class LastActiveFirst(msgspec.Struct, frozen=True):
+    """The sessions of a workspace that match a filter, last active first; a ``pages.Listing``."""
+
+    workspace: str
+    wanted: Filter
+
+    def find(self, place: str | None, size: int, *, backwards: bool) -> Sequence[SessionRecord]:
+        """See ``pages.Listing.find``."""
+        sessions = wiring.adapter().sessions
+        if place is None:
+            return sessions.find(self.workspace, self.wanted, size=size)
+        cursor = Cursor.parse(place)
+        check_time(cursor.active_at, "cursor")
+        before, after = (None, cursor) if backwards else (cursor, None)
+        return sessions.find(self.workspace, self.wanted, before=before, after=after, size=size)
+
+    def place_of(self, row: SessionRecord) -> str:
+        """See ``pages.Listing.place_of``."""
+        return str(Cursor.of(row))
+
+
+class SessionViewSet(ChatMemoryViewSet):
+    """The sessions of a workspace that the member may see."""
+
+    def list(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
+        """The sessions that meet the conditions, last active first: two queries."""
+        query = request.query_as(SessionQuery)
+        _workspace, member = lookup.find_workspace(request, slug)
+        page = pages.cut(request, query, LastActiveFirst(slug, _filter(query, member)))
+        return json_response(pages.show_page(page, SessionOut))
+
+    def create(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
+        """Create a session (201), or return the existing session of the body's key unchanged (200)."""
+        request.query_as(NoQuery)
+        _workspace, member = lookup.find_workspace(request, slug)
+        member.check_write()
+        body = members_of(request.body_as(SessionIn))
+        key, derived = body.get("key"), None
+        if key is None:
+            derived = _derived_key(request, slug)
+            key = derived or str(uuid7())
+        owner, settings = _owner(request, member, body), settings_in(body)
+        chat = conversation(key, slug, user=owner, using=lookup.database())
+        session, is_new = chat.get_or_create(**settings)
+        if not is_new:
+            _check_opened(session, member)
+            if derived is not None:
+                _check_retry(session, owner, body, settings)
+        location = request.build_absolute_uri(f"{session.id}/")
+        return _answer(request, slug, session, 201 if is_new else 200, location)
+
+    def retrieve(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
+        """One session: two queries, or one for a 304."""
+        request.query_as(NoQuery)
+        found = lookup.find_session(request, slug, session_id)
+        return unmodified(request, found.tag()) or json_response(show(_record(found), SessionOut), etag=found.tag())
+
+    def partial_update(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
+        """Set the fields that the body names; the others stay as they are."""
+        request.query_as(NoQuery)
+        found = lookup.find_session(request, slug, session_id)
+        found.member.check_write()
+        settings = settings_in(members_of(request.body_as(SessionPatch)))
+        return _answer(request, slug, _update(found, settings, found.expected_version(request)))
+
+    def destroy(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> Response:
+        """Delete the session, with its branches and messages, for good (204)."""
+        request.query_as(NoQuery)
+        found = lookup.find_session(request, slug, session_id)
+        found.member.check_delete(own=found.session.own)
+        if not _delete(found, found.expected_version(request)):
+            raise NotFound
+        return Response(status=204)
+
+
+def _filter(query: SessionQuery, member: Member) -> Filter:
+    """The filter for the query's conditions, restricted to the sessions the member may see.
+
+    Raises:
+        Refusal: 400, a condition has a value that no session can have; the error names the condition.
+    """
+    try:
+        _check_conditions(query)
+    except ValidationError as error:
+        raise bad_request(error.reason, error.field) from None
+    return Filter(
+        user_id=member.sees_user_id,
+        user_key=query.user_key,
+        key=query.key,
+        tags=tuple(query.tag),
+        title=query.title,
+        since=as_utc(query.since),
+        until=as_utc(query.until),
+        archived=query.archived,
+        pinned=query.pinned,
+    )
+
+
+def _check_conditions(query: SessionQuery) -> None:
+    """Check that a stored session could have the values of the conditions.
+
+    Raises:
+        ValidationError: a value is too long, malformed or out of range.
+    """
+    for name in ("key", "user_key"):
+        if getattr(query, name) is not None:
+            check_key(getattr(query, name), name)
+    for tag in query.tag:
+        check_key(tag, "tag", TAG_LENGTH)
+    check_text(query.title, "title", TITLE_LENGTH)
+    for name in ("since", "until"):
+        if getattr(query, name) is not None:
+            check_time(getattr(query, name), name)
+
+
+def _derived_key(request: ChatRequest, slug: str) -> str | None:
+    """The session key derived from user, workspace and Idempotency-Key; None where the request has no such header.
+
+    Raises:
+        Refusal: 400, the header is empty or too long.
+    """
+    key = idempotency.key_of(request)
+    return None if key is None else idempotency.derived_id(_DERIVED_KEYS, request.user_id, key, slug)
+
+
+def _owner(request: ChatRequest, member: Member, body: Mapping[str, Any]) -> Any:
+    """The owner of a new session: the requesting user, or the body's ``user_key`` where the role allows that.
+
+    Raises:
+        Refusal: 403, the role ``member`` may not name another owner.
+        ValidationError: ``user_key`` is not a valid key.
+    """
+    user_key = body.get("user_key")
+    if user_key is None:
+        return request.user
+    if not member.sees_all:
+        raise forbidden("A member may only create their own sessions.", "user_key")
+    check_key(user_key, "user_key")
+    return user_key
+
+
+def _check_opened(session: SessionRecord, member: Member) -> None:
+    """Check that the member may see a session that existed already.
+
+    Raises:
+        Refusal: 409, the session belongs to another user.
+    """
+    if not member.sees(own=member.owns(session)):
+        raise Refusal(409, "This key is taken in the workspace.", code="key_taken", field="key")
+
+
+def _check_retry(session: SessionRecord, owner: Any, body: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Check that a retry with an Idempotency-Key describes the session that the first attempt created.
+
+    The first request is not stored, so the body is compared with the session as it is now.
+
+    Raises:
+        Refusal: 409, the body describes another session, or the session was changed meanwhile.
+    """
+    expected = {"user_key": owner if isinstance(owner, str) else str(owner.pk), **empty_session(), **settings}
+    if body.get("archived") and session.archived_at:
+        expected["archived_at"] = session.archived_at  # "archived" meant the moment of the first attempt
+    if session.title_made and not expected["title"]:
+        del expected["title"]  # the title was made of the first message, after the first attempt
+    differing = [name for name, value in expected.items() if getattr(session, name) != value]
+    if differing:
+        detail = f"This key created a session whose {' and '.join(differing)} differs from the body."
+        raise Refusal(409, detail, code="idempotency_conflict", field=idempotency.HEADER)
+
+
+def _record(found: lookup.FoundSession) -> SessionRecord:
+    """The session's present record.
+
+    Raises:
+        NotFound: the session was deleted meanwhile.
+    """
+    session = found.history().session()
+    if session is None:
+        raise NotFound
+    return session
+
+
+def _answer(
+    request: ChatRequest, slug: str, session: SessionRecord, status: int = 200, location: str | None = None
+) -> HttpResponse:
+    """The response with a session that was just written, and its ETag.
+
+    Where the current branch is not ``main``, the session is read again: its tag covers two rows.
+    """
+    if session.branch == MAIN_BRANCH:
+        return json_response(show(session, SessionOut), status, etag=etag(session), location=location)
+    found = lookup.find_session(request, slug, str(session.id))
+    return json_response(show(_record(found), SessionOut), status, etag=found.tag(), location=location)
+
+
+def _update(found: lookup.FoundSession, settings: Mapping[str, Any], expected: int | None) -> SessionRecord:
+    """Set fields of the session if it is at the expected version; None accepts any version.
+
+    Raises:
+        VersionConflict: the session is at another version; nothing was changed.
+        NotFound: the session was deleted meanwhile.
+    """
+    chat = found.history()
+    if expected is None:
+        return chat.update(**settings)
+    with transaction.atomic(using=lookup.database()):
+        record = chat.update(**settings)  # write before comparing: the write locks the row
+        if record.version != expected + 1:
+            raise VersionConflict(expected, record.version - 1)
+    return record
+
+
+def _delete(found: lookup.FoundSession, expected: int | None) -> bool:
+    """Delete the session if it is at the expected version (None accepts any), and tell whether it existed.
+
+    Raises:
+        VersionConflict: the session is at another version; nothing was changed.
+        NotFound: a version is expected, and the session was deleted meanwhile.
+    """
+    if expected is None:
+        return found.history().delete()
+    with transaction.atomic(using=lookup.database()):
+        _update(found, {}, expected)
+        return found.history().delete()

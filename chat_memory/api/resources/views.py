@@ -1,0 +1,64 @@
+"""Owns what all views of the API share: policies, the request class and error handling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase
+from rest_framework.parsers import JSONParser
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+from rest_framework.viewsets import ViewSet
+
+from chat_memory.api.http import problems
+from chat_memory.api.http.request import ChatRequest, receive
+from chat_memory.api.http.throttling import RateThrottle
+
+WITH_BODY = ("POST", "PUT", "PATCH")
+
+
+class ChatMemoryViewSet(ViewSet):
+    """The base of the API's views: logged-in users only, JSON in and out, errors as problem documents.
+
+    Authentication, negotiation and further throttles are those of DRF and of the host's settings.
+    """
+
+    permission_classes = (IsAuthenticated,)
+    renderer_classes = (JSONRenderer,)
+    parser_classes = (JSONParser,)
+    versioning_class = None
+
+    def initialize_request(self, request: HttpRequest, *_args: Any, **_captured: Any) -> ChatRequest:
+        """DRF's hook: wrap the request in ChatRequest."""
+        return ChatRequest(
+            request,
+            parsers=self.get_parsers(),
+            authenticators=self.get_authenticators(),
+            negotiator=self.get_content_negotiator(),
+            parser_context=self.get_parser_context(request),
+        )
+
+    def initial(self, request: Request, *args: Any, **captured: Any) -> None:
+        """Read the body before permissions are checked.
+
+        Otherwise a client that sends its body slowly could still use permissions revoked meanwhile.
+        """
+        if request.method in WITH_BODY:
+            receive(request)
+        super().initial(request, *args, **captured)
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        """The host's throttles, and the API's own."""
+        return [*super().get_throttles(), RateThrottle()]
+
+    def get_exception_handler(self) -> Callable[..., HttpResponseBase | None]:
+        """Problem documents for these views; the host's EXCEPTION_HANDLER keeps serving the host's views."""
+        return problems.handle
+
+    @property
+    def default_response_headers(self) -> dict[str, Any]:
+        """Cache-Control keeps responses out of shared caches, and has browsers revalidate each time, by the ETag."""
+        return {**super().default_response_headers, "Cache-Control": "private, no-cache"}

@@ -1,0 +1,254 @@
+"""Owns the shapes of the API's requests and responses, as msgspec reads and writes them and OpenAPI documents them.
+
+Names ending in Out are responses, names ending in In or Patch are request bodies, and names ending in Query are the
+query parameters of an address. The fields of sessions and messages come from ``chat_memory.fields``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+from chat_memory.api.http.pages import CursorQuery, Number, Page, PageQuery
+from chat_memory.api.http.problems import Problem
+from chat_memory.choices import MemberRole
+from chat_memory.exceptions import ValidationError
+from chat_memory.fields import GIVEN, SETTABLE, empty_session
+from chat_memory.records import Branch, Message, SessionRecord
+from chat_memory.storage.mapping import MessageJson
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+MemberRoleName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(MemberRole.values)})]
+
+
+class RootOut(msgspec.Struct, frozen=True):
+    """The root of the API; ``workspaces`` is the address of the list of workspaces."""
+
+    workspaces: str
+
+
+class WorkspaceOut(msgspec.Struct, frozen=True):
+    """A workspace, with the requesting user's role and grants in it."""
+
+    slug: str
+    name: str
+    role: MemberRoleName
+    may_send_system: bool
+    may_send_tool: bool
+    created_at: datetime
+
+
+class SessionOut(msgspec.Struct, frozen=True):
+    """A session.
+
+    Attributes:
+        id: the session's id in the addresses of the API.
+        key: the session's key in the application, unique in the workspace.
+        user_key: the owner's key; "" where the session has no owner.
+        title: the title; "" where there is none.
+        tags: the application's tags.
+        metadata: the application's own JSON object.
+        pinned: whether the session is pinned.
+        archived_at: when the session was archived; null where it is not.
+        expires_at: when the session expires; null: never.
+        message_count: the number of visible messages on the current branch.
+        last_seq: the position of the newest message on the current branch.
+        version: the version of the current branch.
+        created_at: when the session was created.
+        updated_at: when anything in the session last changed.
+        active_at: the time of the newest message; without messages, when the session was created.
+    """
+
+    id: UUID
+    key: str
+    user_key: str
+    title: str
+    tags: list[str]
+    metadata: dict[str, Any]
+    pinned: bool
+    archived_at: datetime | None
+    expires_at: datetime | None
+    message_count: int
+    last_seq: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    active_at: datetime
+
+
+class MessageOut(MessageJson, frozen=True):
+    """A message; ``content_absent`` is present, and true, only where the stored message had no content key."""
+
+
+class BranchOut(Branch, frozen=True):
+    """A branch; it shows the messages of its ``parent`` up to ``fork_seq``, followed by its own messages."""
+
+
+def _shape(name: str, meaning: str, fields: Iterable[tuple[str, Any]]) -> type[msgspec.Struct]:
+    """A request body in which every member is optional, except the role of a message."""
+    members = [
+        (field, kind) if field == "role" else (field, kind | msgspec.UnsetType, msgspec.UNSET) for field, kind in fields
+    ]
+    return msgspec.defstruct(name, members, namespace={"__doc__": meaning}, module=__name__, frozen=True, kw_only=True)
+
+
+def _settings() -> Iterable[tuple[str, Any]]:
+    """The session fields a client may set, with their types; null sets a field to its empty value, except a flag."""
+    kinds = get_type_hints(SessionRecord)
+    for name in SETTABLE:
+        yield name, kinds[name] if kinds[name] is bool else kinds[name] | None
+    yield "archived", bool
+
+
+SessionIn = _shape(
+    "SessionIn",
+    "A session to create, or to open by its ``key``; the other members are used only for a new session.",
+    [("key", str | None), ("user_key", str | None), *_settings()],
+)
+SessionPatch = _shape(
+    "SessionPatch",
+    "The fields to set; null empties a field, and ``archived`` sets ``archived_at`` to now (true) or null (false).",
+    _settings(),
+)
+MessageIn = _shape(
+    "MessageIn",
+    "A message to append; any other member is set by the server, and ignored here.",
+    [(name, get_type_hints(Message)[name]) for name in (*GIVEN, "content_absent")],
+)
+
+
+class ForkIn(msgspec.Struct, frozen=True):
+    """A branch to create; ``at`` is the last position it shares with its parent; null: all positions."""
+
+    name: str
+    at: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class NoQuery(msgspec.Struct, frozen=True):
+    """The query of an address that takes no parameters."""
+
+
+class BranchQuery(msgspec.Struct, frozen=True):
+    """The branch of the session; the current branch where none is named."""
+
+    branch: str | None = None
+
+
+class SessionQuery(CursorQuery, frozen=True):
+    """The conditions of a list of sessions; a session must meet all that are given.
+
+    Attributes:
+        key: the session with this key.
+        user_key: sessions of this user.
+        title: sessions whose title contains this text, ignoring case.
+        tag: sessions with this tag; if the parameter is repeated, sessions with all these tags.
+        since: sessions whose newest message is from this time or later.
+        until: sessions whose newest message is from before this time.
+        archived: true: archived sessions; false: the others.
+        pinned: true: pinned sessions; false: the others.
+    """
+
+    key: str | None = None
+    user_key: str | None = None
+    title: str | None = None
+    tag: list[str] = msgspec.field(default_factory=list)
+    since: Moment | None = None
+    until: Moment | None = None
+    archived: bool | None = None
+    pinned: bool | None = None
+
+
+class MessageQuery(PageQuery, frozen=True):
+    """The conditions of a list of messages; without a position, the newest page.
+
+    Attributes:
+        branch: the branch to read; the current branch where none is named.
+        after_seq: messages after this position.
+        before_seq: messages before this position.
+        id: the message with this id; cannot be combined with a position.
+    """
+
+    branch: str | None = None
+    after_seq: Number | None = None
+    before_seq: Number | None = None
+    id: str | None = None
+
+
+class ContextQuery(msgspec.Struct, frozen=True):
+    """The size of a context for a language model: exactly one of ``turns``, ``messages`` and ``tokens``."""
+
+    branch: str | None = None
+    turns: Number | None = None
+    messages: Number | None = None
+    tokens: Number | None = None
+
+
+SHAPES: tuple[Any, ...] = (
+    RootOut,
+    Page[list[WorkspaceOut]],
+    Page[list[SessionOut]],
+    Page[list[MessageOut]],
+    Page[list[BranchOut]],
+    SessionIn,
+    SessionPatch,
+    MessageIn,
+    ForkIn,
+    CursorQuery,
+    SessionQuery,
+    MessageQuery,
+    ContextQuery,
+    BranchQuery,
+    NoQuery,
+    Problem,
+)
+"""All request and response shapes, for ``msgspec.json.schema_components``."""
+
+
+def settings_in(members: dict[str, Any]) -> dict[str, Any]:
+    """The session fields that the members of a SessionIn or SessionPatch body set, in the core's names and types.
+
+    Raises:
+        ValidationError: the body has both ``archived`` and ``archived_at``.
+    """
+    empty = empty_session()
+    settings = {name: empty[name] if value is None else value for name, value in members.items() if name in empty}
+    if "archived" in members:
+        if "archived_at" in members:
+            raise ValidationError("cannot be combined with archived_at", field="archived")
+        settings["archived_at"] = datetime.now(UTC) if members["archived"] else None
+    return settings
+
+
+def messages_in(body: Any) -> list[Message]:
+    """The messages of a request body: one object, or a list of objects.
+
+    Raises:
+        ValidationError: the body is neither, a role is missing, or a value has the wrong type; the error's field is a
+            path such as ``messages[2].role``.
+    """
+    if isinstance(body, dict):
+        return [_message_in(body)]
+    if not isinstance(body, list) or not body:
+        raise ValidationError("the body must be a message, or a list of at least one message")
+    messages = []
+    for index, item in enumerate(body):
+        try:
+            messages.append(_message_in(item))
+        except ValidationError as error:
+            raise error.under(f"messages[{index}]") from None
+    return messages
+
+
+def _message_in(item: Any) -> Message:
+    if not isinstance(item, dict):
+        raise ValidationError("a message must be an object")
+    if "role" not in item:
+        raise ValidationError("must be given", field="role")
+    members = {name: item[name] for name in GIVEN if name in item}
+    if item.get("content_absent") is True and members.get("content", "") is None:
+        del members["content"]  # a client sends back what it read: MessageOut shows absent content as null
+    return Message.from_dict(members)

@@ -1,0 +1,27 @@
+"""Owns what the settings ask of the cache; it must not act on them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from chat_memory.cache.entry import LAYOUT
+
+
+class CachePolicy(msgspec.Struct, frozen=True):
+    """The settings CACHE, CACHE_TAIL, CACHE_TTL and CACHE_MAX_AGE (both in seconds)."""
+
+    mode: Literal["strict", "bounded"]
+    tail: int
+    ttl: float | None
+    max_age: float
+
+    @property
+    def format(self) -> str:
+        """What must be equal for two processes to read each other's entries: layout, mode and what it promises."""
+        return f"{LAYOUT:02}s" if self.mode == "strict" else f"{LAYOUT:02}b{self.max_age:g}"
+
+    def ttl_for(self, cache_ttl: float | msgspec.UnsetType | None) -> float | None:
+        """The life of an entry in seconds: the handle's own, else CACHE_TTL; 0: it must not be cached."""
+        return self.ttl if cache_ttl is msgspec.UNSET else cache_ttl

@@ -1,0 +1,47 @@
+"""Owns the async twin of a method or function: the same call in a thread, by one hop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import update_wrapper
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+
+Owner = TypeVar("Owner")
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+def twin(
+    body: Callable[Concatenate[Owner, Given], Answer],
+) -> Callable[Concatenate[Owner, Given], Coroutine[Any, Any, Answer]]:
+    """The async twin of a method, with its signature; one that takes any keyword needs a twin written out."""
+    name = body.__name__
+
+    async def in_a_thread(self: Owner, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        # By its name: where a subclass has another body, this is the twin of that one.
+        call: Callable[Given, Answer] = getattr(self, name)
+        return await sync_to_async(call)(*args, **kwargs)
+
+    _describe(in_a_thread, body)
+    return in_a_thread
+
+
+def function_twin(body: Callable[Given, Answer]) -> Callable[Given, Coroutine[Any, Any, Answer]]:
+    """The async twin of a function, with its signature."""
+
+    async def in_a_thread(*args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        return await sync_to_async(body)(*args, **kwargs)
+
+    _describe(in_a_thread, body)
+    return in_a_thread
+
+
+def _describe(twin: Any, body: Callable[..., Any]) -> None:
+    """Have ``help()`` and tracebacks show the twin under its own name."""
+    update_wrapper(twin, body)
+    place, _dot, name = body.__qualname__.rpartition(".")
+    twin.__name__ = f"a{name}"
+    twin.__qualname__ = f"{place}.a{name}" if place else twin.__name__
+    twin.__doc__ = f"Async twin of ``{name}``."

@@ -1,0 +1,54 @@
+"""Owns a line as JSON: what of it is damage, and the bytes that every reader takes for one line."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from chat_memory.exceptions import ValidationError
+from chat_memory.rules.json_values import object_of
+
+_LINE_ENDS = {sign.encode(): f"\\u{ord(sign):04x}".encode() for sign in "\x85\u2028\u2029"}
+"""What some readers take for the end of a line, though JSON allows it inside text; and its escape."""
+
+
+def parse(line: bytes) -> dict[str, Any]:
+    """The object of a line.
+
+    Raises:
+        ValidationError: it is no JSON object, is nested too deeply, or has an object with the same name twice.
+    """
+    try:
+        record = msgspec.json.decode(line)
+        if not _is_written_alike(record, line):
+            json.loads(line.decode(), object_pairs_hook=object_of)
+    except RecursionError:
+        raise ValidationError("nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValidationError(f"is not UTF-8: {error.reason}") from None
+    except msgspec.MsgspecError as error:
+        raise ValidationError(f"is not JSON: {str(error).removeprefix('JSON is malformed: ')}") from None
+    if not isinstance(record, dict):
+        raise ValidationError(f"a line holds one conversation as an object, not {type(record).__name__}")
+    return record
+
+
+def write(record: Any) -> bytes:
+    """The line of an object, its end included."""
+    line = msgspec.json.encode(record)
+    for sign, escape in _LINE_ENDS.items():
+        line = line.replace(sign, escape)
+    return line + b"\n"
+
+
+def _is_written_alike(record: object, line: bytes) -> bool:
+    """Whether a line is what its content is written as, like those of an export: then nothing was lost in reading it.
+
+    In any other line an object may have a name twice, of which msgspec takes the last without a word.
+    """
+    with suppress(ValueError, OverflowError):  # a number that can be read and not written is for the rules to refuse
+        return write(record) == line.strip() + b"\n"
+    return False

@@ -1,0 +1,54 @@
+"""Owns OpenAI's line format: the lines of chats and of fine-tuning files."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+import msgspec
+
+from chat_memory.exceptions import ValidationError
+from chat_memory.maintenance.formats import json_lines, messages
+from chat_memory.records import Transcript
+from chat_memory.rules.names import check_key
+
+_KEYS = frozenset({"id", "messages", "metadata"})
+
+
+def read(record: dict[str, Any]) -> Transcript:
+    """The conversation of a line; keys that OpenAI's tools do not know are kept in the metadata.
+
+    Raises:
+        ValidationError: what is wrong, with its path. Sizes and values are for ``rules`` to judge.
+    """
+    key = record.get("id")
+    if key is None:
+        # A line of a fine-tuning file has no name: its content names it, whatever the order of its keys.
+        digest = hashlib.sha256(msgspec.json.encode(record, order="sorted")).hexdigest()
+        key = f"openai-{digest[:32]}"
+    check_key(key, "id")
+    if "messages" not in record:
+        raise ValidationError("is missing", field="messages")
+    metadata = _metadata(record)
+    fields = {} if metadata == {} else {"metadata": metadata}
+    return Transcript(key, messages.read(record["messages"], uuid.uuid5(messages.NAMESPACE, key)), fields=fields)
+
+
+def write(transcript: Transcript) -> bytes:
+    """The line of a conversation: no times, ids or metadata of messages, but the keys that an import set aside."""
+    shown = [messages.to_openai(message) for message in transcript.messages]
+    line: dict[str, Any] = {"id": transcript.key, "messages": shown}
+    metadata = transcript.fields.get("metadata")
+    return json_lines.write(line | ({"metadata": metadata} if metadata else {}))
+
+
+def _metadata(record: dict[str, Any]) -> Any:
+    metadata = {} if record.get("metadata") is None else record["metadata"]
+    others = {name: value for name, value in record.items() if name not in _KEYS and value is not None}
+    if not others or not isinstance(metadata, dict):
+        return metadata
+    twice = sorted(others.keys() & metadata.keys())
+    if twice:
+        raise ValidationError(f"{twice[0][:40]!r} is a key of the line and of its metadata", field="metadata")
+    return metadata | others

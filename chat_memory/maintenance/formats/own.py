@@ -1,0 +1,180 @@
+"""Owns our own line format, which holds all of a conversation; equal conversations are equal bytes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.exceptions import ValidationError
+from chat_memory.fields import SETTABLE, SETTABLE_MOMENTS
+from chat_memory.maintenance.formats import json_lines, messages
+from chat_memory.maintenance.formats.shapes import shaped, utc
+from chat_memory.records import Transcript, TranscriptBranch, TranscriptSummary, as_utc
+from chat_memory.rules.json_values import unstorable
+from chat_memory.rules.names import BRANCH_LENGTH, check_key, check_model
+
+MAX_POSITION = 2**53
+"""Any larger number is not the same in every JSON parser."""
+Position = Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
+
+
+class _Branch(msgspec.Struct, forbid_unknown_fields=True):
+    """A branch of a line; its messages are those after the fork."""
+
+    name: str
+    messages: Any
+    parent: str = MAIN_BRANCH
+    fork_seq: Position = 0
+    base_seq: Position = 0
+    current: bool = False
+    created_at: datetime | None = None
+
+
+class _Summary(msgspec.Struct, forbid_unknown_fields=True):
+    """A summary of a line."""
+
+    text: str = ""
+    branch: str = MAIN_BRANCH
+    first_seq: Position = 0
+    last_seq: Position = 0
+    model: str = ""
+    created_at: datetime | None = None
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    """A line; what of it is Any is for the rules to judge, which do so for every door alike."""
+
+    key: str
+    messages: Any
+    title: Any = ""
+    tags: Any = msgspec.UNSET
+    metadata: Any = msgspec.UNSET
+    user_key: str = ""
+    created_at: datetime | None = None
+    pinned: Any = msgspec.UNSET
+    archived_at: datetime | msgspec.UnsetType = msgspec.UNSET
+    expires_at: datetime | msgspec.UnsetType = msgspec.UNSET
+    base_seq: Position = 0
+    branches: list[_Branch] = []
+    summaries: list[_Summary] = []
+
+
+def read(record: dict[str, Any]) -> Transcript:
+    """The conversation of a line; a title that is left out is none, as an export leaves it.
+
+    Raises:
+        ValidationError: what is wrong, with its path. Sizes and values are for ``rules`` to judge.
+    """
+    # null is what other tools write for a value that is not there
+    line = shaped({name: value for name, value in record.items() if value is not None}, _Line)
+    check_key(line.key)
+    if line.user_key:
+        check_key(line.user_key, "user_key")
+    settable = {name: getattr(line, name) for name in SETTABLE if getattr(line, name) is not msgspec.UNSET}
+    fields = {name: utc(value, name) if name in SETTABLE_MOMENTS else value for name, value in settable.items()}
+    session = uuid.uuid5(messages.NAMESPACE, line.key)
+    main = messages.read(line.messages, session)
+    branches = _branches(line.branches, session)
+    summaries = _summaries(line.summaries, {MAIN_BRANCH, *(branch.name for branch in branches)})
+    began = utc(line.created_at, "created_at")
+    return Transcript(line.key, main, line.user_key, began, line.base_seq, fields, branches, summaries)
+
+
+def write(transcript: Transcript) -> bytes:
+    """The line of a conversation: in a fixed order, and what is empty is left out."""
+    fields = dict(transcript.fields)
+    # jsonb does not keep the order of keys, so none is promised: sorted is the same on every database.
+    metadata = msgspec.json.encode(fields.get("metadata"), order="sorted") if fields.get("metadata") else b""
+    shown = {
+        "key": transcript.key,
+        "title": fields.get("title"),
+        "tags": fields.get("tags"),
+        "metadata": metadata and msgspec.Raw(metadata),
+        "user_key": transcript.user_key,
+        "created_at": _iso(transcript.created_at),
+        "pinned": fields.get("pinned"),
+        "archived_at": _iso(fields.get("archived_at")),
+        "expires_at": _iso(fields.get("expires_at")),
+        "base_seq": transcript.base_seq,
+    }
+    line = {name: value for name, value in shown.items() if value}
+    line["messages"] = [messages.to_own(message) for message in transcript.messages]
+    if transcript.branches:
+        line["branches"] = [_branch_record(branch) for branch in transcript.branches]
+    if transcript.summaries:
+        line["summaries"] = [_summary_record(summary) for summary in transcript.summaries]
+    return json_lines.write(line)
+
+
+def _branches(items: Sequence[_Branch], session: uuid.UUID) -> list[TranscriptBranch]:
+    branches: list[TranscriptBranch] = []
+    for index, item in enumerate(items):
+        try:
+            branches.append(_branch(item, {MAIN_BRANCH, *(branch.name for branch in branches)}, session))
+        except ValidationError as error:
+            raise error.under(f"branches[{index}]") from None
+    current = [branch.name for branch in branches if branch.current]
+    if len(current) > 1:
+        raise ValidationError(f"only one can be current, not {current[0]!r} and {current[1]!r}", field="branches")
+    return branches
+
+
+def _branch(item: _Branch, known: set[str], session: uuid.UUID) -> TranscriptBranch:
+    name = item.name
+    check_key(name, "name", BRANCH_LENGTH)
+    if name in known:
+        raise ValidationError(f"there is a branch {name!r} already", field="name")
+    _check_known(item.parent, known, "parent")
+    own = messages.read(item.messages, uuid.uuid5(session, name))
+    began = utc(item.created_at, "created_at")
+    return TranscriptBranch(name, item.parent, item.fork_seq, item.base_seq, own, item.current, began)
+
+
+def _summaries(items: Sequence[_Summary], branches: set[str]) -> list[TranscriptSummary]:
+    summaries = []
+    for index, item in enumerate(items):
+        try:
+            summaries.append(_summary(item, branches))
+        except ValidationError as error:
+            raise error.under(f"summaries[{index}]") from None
+    return summaries
+
+
+def _summary(item: _Summary, branches: set[str]) -> TranscriptSummary:
+    if not 1 <= item.first_seq <= item.last_seq:
+        raise ValidationError(f"must be from 1 to last_seq {item.last_seq}, not {item.first_seq}", field="first_seq")
+    if not item.text.strip() or unstorable(item.text):
+        raise ValidationError("must be text that is not blank and can be stored", field="text")
+    check_model(item.model)
+    _check_known(item.branch, branches, "branch")
+    kept = utc(item.created_at, "created_at")
+    return TranscriptSummary(item.branch, item.first_seq, item.last_seq, item.text, item.model, kept)
+
+
+def _check_known(name: str, known: set[str], field: str) -> None:
+    if name not in known:
+        raise ValidationError(f"names no branch that comes before it: {name[:40]!r}", field=field)
+
+
+def _branch_record(branch: TranscriptBranch) -> dict[str, Any]:
+    line = {"name": branch.name, "parent": branch.parent, "fork_seq": branch.fork_seq, "base_seq": branch.base_seq}
+    line |= {"current": branch.current, "created_at": _iso(branch.created_at)}
+    shown = {name: value for name, value in line.items() if value or name == "fork_seq"}
+    return shown | {"messages": [messages.to_own(message) for message in branch.messages]}
+
+
+def _summary_record(summary: TranscriptSummary) -> dict[str, Any]:
+    """Without the token count, as a message."""
+    line = {name: getattr(summary, name) for name in ("branch", "first_seq", "last_seq", "text", "model")}
+    line["created_at"] = _iso(summary.created_at)
+    return {name: value for name, value in line.items() if value or name == "text"}
+
+
+def _iso(moment: datetime | None) -> str | None:
+    utc_moment = as_utc(moment)
+    return utc_moment.isoformat() if utc_moment else None

@@ -1,0 +1,6 @@
+"""Owns which conversations are kept how long, and the removal of the others."""
+
+from chat_memory.maintenance.retention.cleanup import BATCH_SIZE, Report, clean_up
+from chat_memory.maintenance.retention.policy import Doomed, preview
+
+__all__ = ["BATCH_SIZE", "Doomed", "Report", "clean_up", "preview"]

@@ -1,0 +1,161 @@
+"""Owns the cleanup: what is due goes in batches, each a transaction; a run may be killed, and run twice at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.db import transaction
+from django.db.models import QuerySet
+
+from chat_memory.exceptions import ValidationError
+from chat_memory.maintenance.retention.policy import policy
+from chat_memory.maintenance.tenants import database
+from chat_memory.models import Session
+from chat_memory.storage.orm import removal
+from chat_memory.storage.orm.bulk import among
+from chat_memory.storage.orm.transactions import retrying
+from chat_memory.storage.tenancy import across_workspaces
+
+BATCH_SIZE = 500
+MAX_BATCH_SIZE = 10_000
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a cleanup removed.
+
+    Attributes:
+        sessions: conversations removed, their branches with them.
+        messages: the messages of those.
+        cleared: messages removed that ``clear()`` had hidden, of conversations that stay.
+        finished: False when the time was up before the work was done.
+    """
+
+    sessions: int = 0
+    messages: int = 0
+    cleared: int = 0
+    finished: bool = True
+
+
+class _Batch(NamedTuple):
+    """The sessions of a batch, and how many messages went; fewer sessions than asked for are the last."""
+
+    sessions: list[UUID]
+    messages: int
+
+
+def clean_up(
+    days: int | None = None,
+    *,
+    workspace: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    max_seconds: float | None = None,
+    using: str | None = None,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Remove for good what is due: idle and expired conversations, and messages cleared CLEARED_DAYS ago.
+
+    A batch is one transaction; rows that another transaction holds are left to the next run, so two cleanups share the
+    work and a conversation that is written to is kept.
+
+    Args:
+        days: remove conversations whose newest message is older; None: RETENTION_DAYS. Pinned ones stay.
+        workspace: in this one only.
+        batch_size: conversations per transaction, 1 to 10,000.
+        max_seconds: begin no batch after this time.
+        using: the database alias; None: where the router writes sessions.
+        on_batch: called after each batch with the number of conversations removed so far.
+
+    Raises:
+        ValidationError: no days, or a number out of range.
+        WorkspaceNotFound: there is no such workspace.
+    """
+    alias = database(using)
+    due = policy(alias, days, workspace)
+    deadline = _deadline(batch_size, max_seconds)
+    sessions = messages = cleared = 0
+    batch: _Batch | None = None
+    while batch is None or len(batch.sessions) == batch_size:
+        batch = _remove_conversations(alias, _behind(batch, due.conversations(alias)), batch_size)
+        sessions += len(batch.sessions)
+        messages += batch.messages
+        if batch.sessions:
+            on_batch(sessions)
+        if time.monotonic() >= deadline:
+            return Report(sessions, messages, finished=False)
+    batch = None
+    while batch is None or len(batch.sessions) == batch_size:
+        batch = _remove_cleared(alias, _behind(batch, due.cleared(alias)), batch_size)
+        cleared += batch.messages
+        if time.monotonic() >= deadline:
+            return Report(sessions, messages, cleared, finished=len(batch.sessions) < batch_size)
+    return Report(sessions, messages, cleared)
+
+
+def _deadline(batch_size: int, max_seconds: float | None) -> float:
+    """The moment after which no batch begins.
+
+    Raises:
+        ValidationError: one of the two is out of range.
+    """
+    if not 1 <= batch_size <= MAX_BATCH_SIZE:
+        raise ValidationError(f"must be from 1 to {MAX_BATCH_SIZE}, not {batch_size}", field="batch_size")
+    if max_seconds is not None and not max_seconds > 0:
+        raise ValidationError(f"must be more than 0, not {max_seconds}", field="max_seconds")
+    return float("inf") if max_seconds is None else time.monotonic() + max_seconds
+
+
+def _behind(batch: _Batch | None, rows: QuerySet[Session]) -> QuerySet[Session]:
+    """Those of the rows that come after a batch."""
+    return rows if batch is None or not batch.sessions else rows.filter(pk__gt=batch.sessions[-1])
+
+
+def _remove_conversations(alias: str, rows: QuerySet[Session], size: int) -> _Batch:
+    """Remove the first of the conversations with their branches."""
+
+    def write() -> _Batch:
+        with across_workspaces(), transaction.atomic(using=alias):
+            roots = _locked(rows, size)
+            if not roots:
+                return _Batch([], 0)
+            return _Batch(roots, removal.remove_sessions(alias, among(alias, _families(alias, roots))))
+
+    return retrying(alias, write)
+
+
+def _remove_cleared(alias: str, rows: QuerySet[Session], size: int) -> _Batch:
+    """Remove what the first of the sessions hide."""
+
+    def write() -> _Batch:
+        with across_workspaces(), transaction.atomic(using=alias):
+            sessions = _locked(rows, size)
+            if not sessions:
+                return _Batch([], 0)
+            ids = among(alias, sessions)
+            messages = removal.remove_cleared(alias, ids)
+            Session.objects.using(alias).filter(pk__in=ids).update(cleared_at=None)
+            return _Batch(sessions, messages)
+
+    return retrying(alias, write)
+
+
+def _locked(rows: QuerySet[Session], size: int) -> list[UUID]:
+    """The ids of the first of the rows, along the primary key, so that no row is looked at twice.
+
+    The lock sees the newest row: one that was written to since the statement began no longer matches. A branch is
+    written to under the lock of its root.
+    """
+    locked = rows.order_by("pk").select_for_update(skip_locked=True)
+    return list(locked.values_list("pk", flat=True)[:size])
+
+
+def _families(alias: str, roots: list[UUID]) -> list[UUID]:
+    """The ids of the conversations' rows, branches of branches included."""
+    rows, family, level = Session.objects.using(alias), list(roots), list(roots)
+    while level:
+        level = list(rows.filter(parent_id__in=among(alias, level)).values_list("pk", flat=True))
+        family += level
+    return family

@@ -1,0 +1,1 @@
+"""Owns the import and the export of conversations; what a line says is for ``formats``."""

@@ -1,0 +1,86 @@
+"""Owns reading a stored conversation as a whole, past the cache, which would keep what nobody reads again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from django.db.models import Exists, OuterRef, Q
+
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.fields import SETTABLE
+from chat_memory.history.naming import address_of
+from chat_memory.models import Session, Summary
+from chat_memory.records import Address, Branch, Slice, Span, Transcript, TranscriptBranch, TranscriptSummary
+from chat_memory.storage.contract import BranchStore
+from chat_memory.storage.orm import DjangoAdapter
+
+
+def of_current_branch(session: Session) -> Transcript | None:
+    """What readers of the conversation see; None where it was deleted meanwhile."""
+    shown = DjangoAdapter(session._state.db).messages.read(address_of(session))
+    return _transcript(session, shown) if shown.header else None
+
+
+def whole(session: Session) -> Transcript | None:
+    """The conversation with all its branches and summaries, as they were at one moment; None where it was deleted."""
+    adapter, main = DjangoAdapter(session._state.db), msgspec.structs.replace(address_of(session), branch=MAIN_BRANCH)
+    shown = adapter.messages.read(main)
+    if shown.header is None or not _has_more(session):
+        return _transcript(session, shown) if shown.header else None
+    branch_store = adapter.part(BranchStore)
+    while True:
+        before = branch_store.all(main)
+        shown = adapter.messages.read(main)
+        if shown.header is None:
+            return None
+        branches = _branches(adapter, main, before[1:], shown.header.base_seq)
+        summaries = _summaries(adapter.alias, main)
+        after = branch_store.all(main)
+        if after == before or not (len(after) > 1 or summaries):
+            return msgspec.structs.replace(_transcript(session, shown), branches=branches, summaries=summaries)
+
+
+def _has_more(session: Session) -> bool:
+    """Whether a conversation has branches or summaries, as few have."""
+    rows = Session.objects.using(session._state.db).filter(workspace_id=session.workspace_id, key=session.key)
+    summaries = Summary.objects.filter(workspace_id=session.workspace_id, session_id=OuterRef("pk"), text__isnull=False)
+    return rows.filter(Q(parent__isnull=False) | Exists(summaries)).exists()
+
+
+def _transcript(session: Session, shown: Slice) -> Transcript:
+    fields = {field: getattr(session, field) for field in SETTABLE}
+    base_seq = shown.header.base_seq if shown.header else 0
+    return Transcript(session.key, shown.messages, session.user_key, session.created_at, base_seq, fields)
+
+
+def _branches(adapter: DjangoAdapter, main: Address, stored: Sequence[Branch], base_seq: int) -> list[TranscriptBranch]:
+    """The branches of a conversation whose ``main`` shows what is after ``base_seq``, parents before children."""
+    branches: list[TranscriptBranch] = []
+    bases = {MAIN_BRANCH: base_seq}
+    waiting = list(stored)
+    while waiting:  # clocks differ, so a child may seem to be older than its parent
+        branch = next(each for each in waiting if (each.parent or MAIN_BRANCH) in bases)
+        waiting.remove(branch)
+        base = branch.last_seq - branch.message_count
+        parent = branch.parent or MAIN_BRANCH
+        # What the parent has cleared is in no line of its own, so that the branch brings it along.
+        fork_seq = base if bases[parent] > base else branch.fork_seq
+        at = Address(main.workspace, main.key, branch.name)
+        own = adapter.messages.read(at, Span(after=max(fork_seq, base))).messages
+        branches.append(TranscriptBranch(branch.name, parent, fork_seq, base, own, branch.current, branch.created_at))
+        bases[branch.name] = base
+    return branches
+
+
+def _summaries(alias: str, main: Address) -> list[TranscriptSummary]:
+    """The summaries of a conversation, branch by branch, without those of what has been cleared."""
+    kept = Summary.objects.using(alias).filter(
+        workspace__slug=main.workspace, session__key=main.key, text__isnull=False
+    )
+    rows = kept.select_related("session").order_by("session__created_at", "session_id", "last_seq", "id")
+    return [
+        TranscriptSummary(row.session.branch, row.first_seq, row.last_seq, row.text or "", row.model, row.created_at)
+        for row in rows
+        if row.last_seq > row.session.base_seq
+    ]

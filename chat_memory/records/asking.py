@@ -1,0 +1,87 @@
+"""Owns the arguments of adapter calls: the address of a conversation, a span of messages, the budget of a window."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import msgspec
+
+from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.records.answers import Header
+
+
+class Address(msgspec.Struct, frozen=True):
+    """The conversation that a call is about, and its owner in case the call creates it.
+
+    Attributes:
+        workspace: the workspace's slug.
+        key: the session's key.
+        branch: the name of a branch; or CURRENT: whichever branch is current when the adapter runs the call.
+        user_id: the primary key of the owner, if the owner is a user of the host.
+        user_key: the owner's key; "" for no owner.
+        workspace_id: the id that an earlier call found. If nothing is stored under the ids, the adapter looks up slug
+            and key again.
+        session_id: the id that an earlier call found; the id of ``main`` where ``branch`` is CURRENT.
+        pinned: whether the address means only the session with this ``session_id``, and no later one with its key.
+        cache_ttl: seconds that a cache in mode strict may keep the session; None: until evicted; 0: not at all; unset:
+            the setting CACHE_TTL.
+    """
+
+    workspace: str
+    key: str
+    branch: str = CURRENT
+    user_id: Any = None
+    user_key: str = ""
+    workspace_id: int | None = None
+    session_id: uuid.UUID | None = None
+    pinned: bool = False
+    cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET
+
+    @property
+    def means_whole(self) -> bool:
+        """Whether the address names no branch other than ``main``, so that a write may create the conversation."""
+        return self.branch in (CURRENT, MAIN_BRANCH)
+
+
+class Span(msgspec.Struct, frozen=True):
+    """The messages that a read returns, oldest first.
+
+    Attributes:
+        after: only messages after this position; None: from the first visible one.
+        before: only messages before this position; None: up to the newest.
+        first: of these, only the first n; cannot be combined with ``last``.
+        last: of these, only the last n.
+        min_version: a cache must not answer with a state before this version (mode bounded may be behind).
+        system: only system messages; cannot be combined with ``first`` or ``last``.
+        seen: the state that the caller has just read from the database; a cache in mode strict then compares its entry
+            with it, instead of asking the database.
+    """
+
+    after: int | None = None
+    before: int | None = None
+    first: int | None = None
+    last: int | None = None
+    min_version: int = 0
+    system: bool = False
+    seen: Header | None = None
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """The size of a window at the end of a conversation; exactly one of the first three is set, to at least 1.
+
+    A turn is a user message with everything that follows, up to the next user message.
+
+    Attributes:
+        turns: this many of the newest turns.
+        messages: as many of the newest whole turns as have at most this many messages; system messages do not count.
+        tokens: as many of the newest whole turns as have at most this many tokens; included system messages count.
+        system: whether the window includes the conversation's system messages; otherwise it has none.
+        min_version: see ``Span.min_version``.
+    """
+
+    turns: int | None = None
+    messages: int | None = None
+    tokens: int | None = None
+    system: bool = True
+    min_version: int = 0

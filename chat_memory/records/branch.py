@@ -1,0 +1,53 @@
+"""Owns the record of a branch, and of the former content of an edited message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from chat_memory.records.message import Content
+
+
+class Branch(msgspec.Struct, frozen=True):
+    """One branch of a conversation: the messages of its ``parent`` up to ``fork_seq``, followed by its own messages.
+
+    Attributes:
+        name: the name of the branch; ``main`` for the one a conversation begins with.
+        parent: the name of the branch whose messages it shares; None for ``main``.
+        fork_seq: the last position that it shares with its parent; 0 for ``main``.
+        last_seq: the position of its newest message.
+        message_count: the number of its visible messages.
+        version: the branch's own version.
+        current: whether calls that name no branch use it.
+        created_at: when the branch was created.
+        updated_at: when the branch last changed.
+    """
+
+    name: str
+    parent: str | None
+    fork_seq: int
+    last_seq: int
+    message_count: int
+    version: int
+    current: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """The content that the message at position ``seq`` had until the edit at ``edited_at``."""
+
+    seq: int
+    content: Content
+    edited_at: datetime
+
+
+def reach(branches: Mapping[str, Branch], name: str) -> dict[str, int]:
+    """The last position that a branch shows of itself and of each of its ancestors, by the name of the branch."""
+    branch, positions = branches[name], {name: branches[name].last_seq}
+    while branch.parent is not None:
+        positions[branch.parent] = branch.fork_seq
+        branch = branches[branch.parent]
+    return positions

@@ -1,0 +1,76 @@
+"""Owns the record of a whole conversation, as an export writes it and an import reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from chat_memory.records.message import Message
+
+
+class TranscriptBranch(msgspec.Struct, frozen=True):
+    """A branch of a transcript.
+
+    Attributes:
+        name: the name of the branch.
+        parent: the name of the branch whose messages it shares.
+        fork_seq: the last position that it shares with its parent.
+        base_seq: the last position that is hidden on this branch.
+        messages: its own messages, oldest first.
+        current: whether it is the conversation's current branch.
+        created_at: when it was forked; None: not known.
+    """
+
+    name: str
+    parent: str
+    fork_seq: int
+    base_seq: int
+    messages: Sequence[Message]
+    current: bool = False
+    created_at: datetime | None = None
+
+
+class TranscriptSummary(msgspec.Struct, frozen=True):
+    """A summary of a transcript; ``branch`` is the branch it belongs to, ``tokens`` is 0 where not known."""
+
+    branch: str
+    first_seq: int
+    last_seq: int
+    text: str
+    model: str = ""
+    created_at: datetime | None = None
+    tokens: int = 0
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """A whole conversation for export and import.
+
+    Attributes:
+        key: the session's key.
+        messages: the messages of ``main``, oldest first, each with an id.
+        user_key: the owner's key; "" where there is no owner.
+        created_at: when the conversation began; None: not known.
+        base_seq: the last position that is cleared; the first message is at the position after it.
+        fields: title, tags, metadata, pinned, archived_at and expires_at, as far as they are set.
+        branches: the other branches, each after its parent.
+        summaries: the summaries of all branches.
+        title_made: whether the title was made from a message, not set by the application.
+    """
+
+    key: str
+    messages: Sequence[Message]
+    user_key: str = ""
+    created_at: datetime | None = None
+    base_seq: int = 0
+    fields: Mapping[str, Any] = {}
+    branches: Sequence[TranscriptBranch] = ()
+    summaries: Sequence[TranscriptSummary] = ()
+    title_made: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of messages, those of all branches included."""
+        return len(self.messages) + sum(len(branch.messages) for branch in self.branches)

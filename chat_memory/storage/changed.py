@@ -1,0 +1,83 @@
+"""Owns the event of a committed change, to which the cache, the public signals and automatic summaries listen.
+
+The code that writes to the store emits it once per change and branch, after the commit, and never for a rollback or a
+replay. ``changed`` is a Django signal; its sender is the ``source`` of the store (``Adapter.source``), and a receiver
+gets the event as the keyword argument ``event``. An error in a receiver is logged under ``django.dispatch`` and has no
+other effect.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+from django.dispatch import Signal
+
+from chat_memory.choices import CURRENT
+from chat_memory.records import Commit, Header
+
+
+class Kind(StrEnum):
+    """The kind of a change."""
+
+    OPENED = "opened"
+    APPENDED = "appended"
+    UPDATED = "updated"
+    CLEARED = "cleared"
+    DELETED = "deleted"
+    FORKED = "forked"
+    SWITCHED = "switched"
+    EDITED = "edited"
+    SUMMARIZED = "summarized"
+    RESTORED = "restored"
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """One committed change of one branch of a conversation.
+
+    Attributes:
+        kind: the kind of the change.
+        workspace: the workspace's slug.
+        key: the session's key.
+        session_id: the id of the branch's row.
+        branch: the name of the branch that changed.
+        header: the state of the branch after the change; None where the branch was deleted.
+        first_seq: the first position that the change affects; None where it affects no positions.
+        last_seq: the last position that the change affects; None where it affects no positions.
+        made: whether this change created the session.
+        commit: the result of an append or an edit, with the state before it; None for other kinds. Its messages may
+            include some of the call that were stored before.
+        fields: the names of the fields that were set.
+        parent: the branch that a new branch was forked from; "" for other kinds.
+        asked: the branch in the writer's Address: a name, or CURRENT.
+        cache_ttl: the ``cache_ttl`` of the writer's Address.
+        nested: whether the caller had opened a transaction, which may contain several changes; False of a removal.
+        using: the database alias; None where the store has no database.
+    """
+
+    kind: Kind
+    workspace: str
+    key: str
+    session_id: UUID
+    branch: str
+    header: Header | None = None
+    first_seq: int | None = None
+    last_seq: int | None = None
+    made: bool = False
+    commit: Commit | None = None
+    fields: tuple[str, ...] = ()
+    parent: str = ""
+    asked: str = CURRENT
+    cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET
+    nested: bool = False
+    using: str | None = None
+
+
+changed = Signal(use_caching=True)
+"""Sent with a Changed as ``event``; the sender is the source of the store."""
+
+
+def emit(source: object, event: Changed) -> None:
+    """Send the event of a committed change to all receivers of this store's changes."""
+    changed.send_robust(sender=source, event=event)

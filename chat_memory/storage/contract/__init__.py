@@ -1,0 +1,35 @@
+"""Owns the storage contract: an adapter consists of parts, one module each; it must not depend on a database.
+
+An adapter trusts its input: messages are validated and have an id and a time. It promises the following, which the
+conformance kit (``chat_memory.testing.conformance``) tests:
+
+- Positions have no gaps and are never reused; an id is stored once.
+- A call is stored completely or not at all, and its messages are adjacent.
+- A read returns one snapshot and never writes.
+- Each committed change is emitted once (``storage.changed``).
+"""
+
+from chat_memory.storage.contract.adapter import Adapter
+from chat_memory.storage.contract.archive import ArchiveStore, Restored
+from chat_memory.storage.contract.branches import BranchStore
+from chat_memory.storage.contract.edits import EditStore
+from chat_memory.storage.contract.messages import ALL_MESSAGES, Batch, MessageStore
+from chat_memory.storage.contract.part import Part
+from chat_memory.storage.contract.sessions import NO_FIELDS, SessionStore
+from chat_memory.storage.contract.summaries import CLAIM_LAPSES, SummaryStore
+
+__all__ = [
+    "ALL_MESSAGES",
+    "CLAIM_LAPSES",
+    "NO_FIELDS",
+    "Adapter",
+    "ArchiveStore",
+    "Batch",
+    "BranchStore",
+    "EditStore",
+    "MessageStore",
+    "Part",
+    "Restored",
+    "SessionStore",
+    "SummaryStore",
+]

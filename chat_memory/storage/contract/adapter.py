@@ -1,0 +1,76 @@
+"""Owns the adapter: the parts of a back end, and the properties they share."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable
+from typing import TypeVar
+
+from chat_memory.exceptions import NotSupported
+from chat_memory.storage.contract.archive import ArchiveStore
+from chat_memory.storage.contract.branches import BranchStore
+from chat_memory.storage.contract.edits import EditStore
+from chat_memory.storage.contract.messages import MessageStore
+from chat_memory.storage.contract.part import Part
+from chat_memory.storage.contract.sessions import SessionStore
+from chat_memory.storage.contract.summaries import SummaryStore
+
+Wanted = TypeVar("Wanted", bound=Part)
+
+
+class Adapter(ABC):
+    """A back end: the parts ``messages`` and ``sessions``, and further parts that may be missing.
+
+    A missing part is None. Code that needs a part gets it from ``part``, which raises where it is missing.
+    """
+
+    messages: MessageStore
+    sessions: SessionStore
+    branches: BranchStore | None = None
+    edits: EditStore | None = None
+    summaries: SummaryStore | None = None
+    archive: ArchiveStore | None = None
+
+    @property
+    def name(self) -> str:
+        """The back end's name in error messages."""
+        return type(self).__name__
+
+    def part(self, kind: type[Wanted]) -> Wanted:
+        """The part of a kind, such as ``adapter.part(BranchStore)``.
+
+        Raises:
+            NotSupported: this back end lacks the part; the error names both.
+        """
+        part: Wanted | None = getattr(self, kind.attribute)
+        if part is None:
+            raise NotSupported(self.name, kind.attribute, kind.lack)
+        return part
+
+    @property
+    def source(self) -> object:
+        """The sender of this store's change events (``storage.changed``); all adapters of a store share it."""
+        return self
+
+    @property
+    def identity(self) -> str:
+        """A text that differs between any two stores that may share one cache."""
+        return f"{type(self).__name__}:{id(self)}"
+
+    @property
+    def schema(self) -> str:
+        """The set of tables (a database schema) in which names are looked up now; "" where there is only one."""
+        return ""
+
+    @property
+    def alias(self) -> str | None:
+        """The alias of the database; None where the back end has no database."""
+        return None
+
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, so that rows read now may still be rolled back."""
+        return False
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call ``call`` after the open transaction commits, at once where none is open, and never after a rollback."""
+        call()

@@ -1,0 +1,83 @@
+"""Owns the contract's part for the messages of conversations."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import partial
+
+from chat_memory.records import Address, Budget, Change, Commit, Header, Json, Message, Slice, Span
+from chat_memory.storage import windowing
+from chat_memory.storage.contract.part import Part
+from chat_memory.storage.mapping import to_json
+
+Batch = tuple[Address, Sequence[Message], str | None]
+"""The address, messages and title of one append, as in ``MessageStore.append``."""
+ALL_MESSAGES = Span()
+"""The span of all visible messages."""
+
+
+class MessageStore(Part):
+    """The messages of conversations."""
+
+    attribute = "messages"
+    lack = "cannot keep messages"
+
+    @abstractmethod
+    def append(
+        self, at: Address, messages: Sequence[Message], *, title: str | None = None, if_version: int | None = None
+    ) -> Commit:
+        """Store the messages after the last one; a message whose id is stored already is a replay, not stored again.
+
+        An unknown session is created; an unknown workspace too, if CREATE_WORKSPACES is True.
+
+        Args:
+            at: the conversation.
+            messages: one or more messages.
+            title: sets the conversation's title if it has none and no user message yet; None: leave it as it is.
+            if_version: store new messages only if the session is at this version.
+
+        Raises:
+            MessageConflict: an id is stored with different content.
+            VersionConflict: the session is not at ``if_version``, and some message is new.
+            WorkspaceNotFound: the workspace is unknown and may not be created.
+            BranchNotFound: the session has no such branch.
+        """
+
+    @abstractmethod
+    def append_many(self, batches: Sequence[Batch]) -> list[Commit]:
+        """Append to several sessions in one transaction; results are in the order given.
+
+        Raises:
+            NotSupported: the back end cannot change several sessions in one transaction.
+            ChatMemoryError: see ``append``; nothing was written to any session.
+        """
+
+    @abstractmethod
+    def read(self, at: Address, span: Span = ALL_MESSAGES) -> Slice:
+        """The visible messages of the span, oldest first; none where there is no session."""
+
+    def peek(self, at: Address) -> Header | None:
+        """The state of the session without its messages: while it stays equal, reads return the same messages."""
+        return self.read(at, Span(last=1)).header
+
+    def read_json(self, at: Address, span: Span = ALL_MESSAGES) -> Json:
+        """As ``read``, with the messages encoded as the API's JSON; a cache may hold them in this form."""
+        part = self.read(at, span)
+        return Json(to_json(part.messages), len(part.messages), part.header)
+
+    def window(self, at: Address, budget: Budget) -> Slice:
+        """The newest whole turns within the budget, with the system messages if it wants them, oldest first.
+
+        Turns are taken as they are stored: the caller must check for a tool call whose result is in a later turn.
+        """
+        return windowing.read(partial(self.read, at), budget)
+
+    def locate(self, at: Address, message_id: str) -> int | None:
+        """The position of the visible message with this id; None where there is none."""
+        visible = self.read(at).messages
+        return next((message.seq for message in visible if message.id == message_id), None)
+
+    @abstractmethod
+    def clear(self, at: Address) -> Change | None:
+        """Hide all messages stored so far, by any process; None where there was nothing to hide."""

@@ -1,0 +1,61 @@
+"""Owns the in-memory part for branches."""
+
+from __future__ import annotations
+
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.exceptions import BranchNotFound
+from chat_memory.records import Address, Branch, Header
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import BranchStore
+from chat_memory.storage.memory import changes
+from chat_memory.storage.memory.states import ConversationState
+from chat_memory.storage.memory.store import MemoryStore, Transaction
+from chat_memory.storage.memory.view import BranchView
+
+
+class MemoryBranches(BranchStore):
+    """See ``BranchStore``."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def all(self, at: Address) -> list[Branch]:
+        """See ``BranchStore.all``."""
+        view = self._store.find(at)
+        return view.conversation.in_order() if view else []
+
+    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+        """See ``BranchStore.fork``; shared rows are referred to, not copied."""
+        with self._store.transaction() as transaction:
+            existing = transaction.find(at)
+            view = existing or transaction.new_conversation(at, {"version": 1})
+            conversation = changes.fork(view, name, seq, transaction.now)
+            if existing is None:
+                transaction.add_event(Kind.OPENED, at, view, made=True)
+            branch = BranchView(conversation, conversation.branches[name])
+            parent = {"parent": branch.state.parent, "last_seq": branch.state.fork_seq}
+            transaction.add_event(Kind.FORKED, at, branch, **parent)
+            if switch:
+                conversation = _switch(transaction, at, conversation, name)
+            transaction.keep(conversation)
+            return conversation.branch(name), view.header
+
+    def switch(self, at: Address, name: str) -> Header | None:
+        """See ``BranchStore.switch``."""
+        with self._store.transaction() as transaction:
+            view = transaction.find(at)
+            if view is None:
+                if name == MAIN_BRANCH and at.means_whole:
+                    return None
+                raise BranchNotFound(at.key, name)
+            if view.conversation.current == name:
+                return None
+            conversation = _switch(transaction, at, view.conversation, name)
+            transaction.keep(conversation)
+            return BranchView(conversation, conversation.branches[name]).header
+
+
+def _switch(transaction: Transaction, at: Address, before: ConversationState, name: str) -> ConversationState:
+    conversation = changes.switch(before, name, transaction.now)
+    transaction.add_event(Kind.SWITCHED, at, BranchView(conversation, conversation.branches[name]))
+    return conversation

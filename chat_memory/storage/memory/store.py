@@ -1,0 +1,158 @@
+"""Owns the conversations in memory, their locks, and the transactions that change them and emit events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.conf import settings
+from chat_memory.exceptions import BranchNotFound, WorkspaceNotFound
+from chat_memory.records import Address, Change
+from chat_memory.storage.changed import Changed, Kind, emit
+from chat_memory.storage.contract import NO_FIELDS
+from chat_memory.storage.memory import changes
+from chat_memory.storage.memory.states import ConversationState
+from chat_memory.storage.memory.view import BranchView
+
+Place = tuple[str, str]
+"""The workspace and the key of a conversation."""
+
+
+class MemoryStore:
+    """The conversations by workspace and key.
+
+    One writer at a time holds ``_writing``. Readers hold ``_table`` only for a look-up: states are immutable, so a
+    reader never waits for a writer's work.
+    """
+
+    def __init__(self, source: object, clock: Callable[[], datetime]) -> None:
+        self._source = source
+        self._clock = clock
+        self._writing = threading.RLock()
+        self._table = threading.Lock()
+        self._workspaces: dict[str, _Workspace] = {}
+
+    def add_workspace(self, slug: str) -> None:
+        """Create a workspace, unless it exists."""
+        with self._table:
+            self._workspaces.setdefault(slug, _Workspace(len(self._workspaces) + 1))
+
+    def get(self, place: Place) -> ConversationState | None:
+        """The conversation's present state; None where there is no conversation."""
+        slug, key = place
+        with self._table:
+            workspace = self._workspaces.get(slug)
+            return workspace.conversations.get(key) if workspace else None
+
+    def find(self, at: Address) -> BranchView | None:
+        """The branch that an address names, in its present state; None where there is no such branch."""
+        conversation = self.get((at.workspace, at.key))
+        return BranchView.of(conversation, at.branch) if conversation else None
+
+    def current_views(self, slug: str) -> Iterator[BranchView]:
+        """The current branch of each conversation of a workspace, all from one moment."""
+        with self._table:
+            workspace = self._workspaces.get(slug)
+            conversations = [*workspace.conversations.values()] if workspace else []
+        return (view for conversation in conversations if (view := BranchView.of(conversation)))
+
+    def workspace_id(self, slug: str) -> int:
+        """The id of a workspace, which is created if CREATE_WORKSPACES is True.
+
+        Raises:
+            WorkspaceNotFound: the workspace is unknown, and CREATE_WORKSPACES is False.
+        """
+        if slug not in self._workspaces:
+            if not settings.create_workspaces:
+                raise WorkspaceNotFound(slug, may_be_made=False)
+            self.add_workspace(slug)
+        return self._workspaces[slug].id
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A context in which one call changes conversations; other callers see all its changes at once, at its end.
+
+        If the block raises, nothing is changed. Otherwise its events are emitted after the locks are released.
+        """
+        with self._writing:
+            transaction = Transaction(self, self._clock())
+            yield transaction
+            self._publish(transaction.changed)
+        for event in transaction.events:
+            emit(self._source, event)
+
+    def _publish(self, changed: Mapping[Place, ConversationState | None]) -> None:
+        with self._table:
+            for (workspace, key), conversation in changed.items():
+                conversations = self._workspaces[workspace].conversations
+                if conversation is None:
+                    conversations.pop(key, None)
+                else:
+                    conversations[key] = conversation
+
+
+class Transaction:
+    """The changes of one call, and the events that it will emit."""
+
+    def __init__(self, store: MemoryStore, now: datetime) -> None:
+        self.now = now
+        self.changed: dict[Place, ConversationState | None] = {}
+        self.events: list[Changed] = []
+        self._store = store
+
+    def find(self, at: Address) -> BranchView | None:
+        """The branch that an address names, after the changes of this call; None where there is no such branch."""
+        place = at.workspace, at.key
+        conversation = self.changed[place] if place in self.changed else self._store.get(place)
+        return BranchView.of(conversation, at.branch) if conversation else None
+
+    def new_conversation(self, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> BranchView:
+        """The first state of a new conversation; the caller must still ``keep`` it.
+
+        Raises:
+            BranchNotFound: the address names a branch other than ``main``, and only a fork creates branches.
+            WorkspaceNotFound: the workspace is unknown, and CREATE_WORKSPACES is False.
+        """
+        if not at.means_whole:
+            raise BranchNotFound(at.key, at.branch)
+        conversation = changes.new_conversation(at, self._store.workspace_id(at.workspace), fields, self.now)
+        return BranchView(conversation, conversation.branches[MAIN_BRANCH])
+
+    def keep(self, conversation: ConversationState) -> None:
+        """Store the new state of a conversation when the call ends."""
+        self.changed[conversation.record.workspace, conversation.record.key] = conversation
+
+    def drop(self, at: Address) -> None:
+        """Delete a conversation when the call ends."""
+        self.changed[at.workspace, at.key] = None
+
+    def add_event(self, kind: Kind, at: Address, view: BranchView, **more: Any) -> None:
+        """Emit an event about a branch after the call; ``more`` are further fields of Changed."""
+        fields: dict[str, Any] = {
+            "workspace": at.workspace,
+            "key": at.key,
+            "session_id": view.state.id,
+            "branch": view.state.name,
+            "header": view.header,
+            "asked": at.branch,
+            "cache_ttl": at.cache_ttl,
+        }
+        self.events.append(Changed(kind=kind, **(fields | more)))
+
+
+def change_between(before: BranchView, after: BranchView) -> Change:
+    """The change that led from one state of a branch to the next."""
+    added = after.state.last_seq - before.state.last_seq
+    return Change(after.header, before.state.version, before.state.vtoken, added)
+
+
+class _Workspace:
+    """A workspace and its conversations by key."""
+
+    def __init__(self, number: int) -> None:
+        self.id = number
+        self.conversations: dict[str, ConversationState] = {}

@@ -1,0 +1,146 @@
+"""Owns the part that keeps branches in Django's models; each is a session row that hangs on another."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import structs
+
+from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
+from chat_memory.models import Session
+from chat_memory.records import Address, Branch, Header, uuid7
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import BranchStore
+from chat_memory.storage.orm import hints
+from chat_memory.storage.orm.emission import changed_row
+from chat_memory.storage.orm.lineage import lineage
+from chat_memory.storage.orm.part import OrmPart
+from chat_memory.storage.orm.rows import Rows, create, family, find, header_of, lock, make_current, new_token
+from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+
+
+class OrmBranches(OrmPart, BranchStore):
+    """Branches in Django's models."""
+
+    def all(self, at: Address) -> list[Branch]:
+        """See ``BranchStore.all``; the ids are made in time order, where clocks might disagree."""
+        rows = find(self._alias, at)
+        if rows is None:
+            return []
+        known = {row.pk: row for row in family(rows.root)}
+        ordered = sorted(known.values(), key=lambda row: (row.parent_id is not None, row.created_at, row.pk))
+        return [to_branch(row, rows.root, known[row.parent_id] if row.parent_id else None) for row in ordered]
+
+    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+        """See ``BranchStore.fork``."""
+        alias = self._alias
+        nested = not owns_transaction(alias)
+
+        def write() -> tuple[Branch, Header]:
+            with own_or_callers(alias):
+                source = lock(alias, at)
+                # Every refusal comes before the first write, for the caller's transaction may go on.
+                if name == MAIN_BRANCH or (source and family(source.root).filter(branch=name).exists()):
+                    raise BranchExists(at.key, name)
+                if source is None and seq and at.means_whole:
+                    raise MessageNotFound(at.key, seq=seq)
+                if source is None:
+                    source, opened = create(alias, at, {"version": 1})
+                    if opened:
+                        changed_row(alias, Kind.OPENED, at, source.row, source.header, made=True, nested=nested)
+                left = source.header
+                made, parent = _forked(at, source, name, left.last_seq if seq is None else seq)
+                shared = {"parent": parent.branch, "last_seq": made.fork_seq}
+                changed_row(alias, Kind.FORKED, at, made, header_of(made), nested=nested, **shared)
+                if switch:
+                    _switched(alias, at, source.root, _current(source), made, nested=nested)
+                return to_branch(made, source.root, parent), left
+
+        return retrying(alias, write)
+
+    def switch(self, at: Address, name: str) -> Header | None:
+        """See ``BranchStore.switch``."""
+        alias = self._alias
+        nested = not owns_transaction(alias)
+
+        def write() -> Header | None:
+            with own_or_callers(alias):
+                held = lock(alias, at)
+                if held is None and name == MAIN_BRANCH and at.means_whole:
+                    return None
+                known = {row.branch: row for row in family(held.root)} if held else {}
+                if held is None or name not in known:
+                    raise BranchNotFound(at.key, name)
+                root, target, current = held.root, known[name], _current(held)
+                if target.pk == current.pk:
+                    return None
+                return _switched(alias, at, root, current, root if target.pk == root.pk else target, nested=nested)
+
+        return retrying(alias, write)
+
+
+def to_branch(row: Session, root: Session, parent: Session | None) -> Branch:
+    """A row as the branch it is."""
+    current = row.pk == (root.head_id or root.pk)
+    counters = (row.fork_seq or 0, row.last_seq, row.message_count, row.version)
+    return Branch(row.branch, parent.branch if parent else None, *counters, current, row.created_at, row.updated_at)
+
+
+def insert_branch(
+    root: Session, name: str, parent_id: Any, *, seq: int, base: int, turn: int, created_at: datetime | None = None
+) -> Session:
+    """A new branch that shares the positions up to ``seq`` and shows those after ``base``."""
+    now = datetime.now(UTC)
+    made = Session(
+        id=uuid7(),
+        workspace_id=root.workspace_id,
+        key=root.key,
+        branch=name,
+        parent_id=parent_id,
+        fork_seq=seq,
+        base_seq=base,
+        last_seq=max(seq, base),
+        message_count=max(0, seq - base),
+        last_turn=turn,
+        version=1,
+        vtoken=new_token(),
+        created_at=created_at or now,
+        updated_at=now,
+        active_at=root.active_at,
+        listed_at=root.listed_at,
+    )
+    made.save(using=root._state.db, force_insert=True)
+    return made
+
+
+def _switched(alias: str, at: Address, root: Session, before: Session, after: Session, *, nested: bool) -> Header:
+    header = make_current(root, before, after)
+    hints.note(alias, structs.replace(at, branch=CURRENT), branched=after is not root)
+    changed_row(alias, Kind.SWITCHED, at, after, header, nested=nested)
+    return header
+
+
+def _current(rows: Rows) -> Session:
+    """The current branch, which need not be the one that is meant."""
+    return _row(rows, rows.current_id)
+
+
+def _row(rows: Rows, ident: Any) -> Session:
+    """A row of the conversation; one that is there already is not read again."""
+    return next((row for row in rows if row.pk == ident), None) or family(rows.root).get(pk=ident)
+
+
+def _forked(at: Address, source: Rows, name: str, seq: int) -> tuple[Session, Session]:
+    """A branch of the row that holds the position, and that row.
+
+    Raises:
+        MessageNotFound: the source does not show the position.
+    """
+    root, row = source
+    if not row.base_seq <= seq <= row.last_seq:
+        raise MessageNotFound(at.key, seq=seq)
+    line = lineage(row)
+    parent = _row(source, line.owner(seq))
+    return insert_branch(root, name, parent.pk, seq=seq, base=row.base_seq, turn=line.turn_at(seq)), parent

@@ -1,0 +1,67 @@
+"""Owns how a change of rows becomes a change event: once, after the commit, from the one source of a database."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Any
+from uuid import UUID
+
+from django.db import connections, transaction
+
+from chat_memory.models import Session
+from chat_memory.records import Address, Header
+from chat_memory.storage.changed import Changed, Kind, emit
+
+
+class Source:
+    """The sender of the change events of one database alias."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    def __repr__(self) -> str:
+        return f"<Source {self.alias}>"
+
+
+@cache
+def source_of(alias: str) -> Source:
+    """The one source of a database alias."""
+    return Source(alias)
+
+
+def emit_after_commit(alias: str, event: Changed) -> None:
+    """Emit an event once what was written is committed; never after a rollback.
+
+    With autocommit off and no ``atomic`` block Django cannot tell when the caller commits, so the event is left out.
+    """
+    connection = connections[alias]
+    if connection.in_atomic_block:
+        transaction.on_commit(partial(emit, source_of(alias), event), using=alias, robust=True)
+    elif connection.get_autocommit():
+        emit(source_of(alias), event)
+
+
+def changed_row(
+    alias: str, kind: Kind, at: Address, row: Session, header: Header | None, *, nested: bool, **more: Any
+) -> None:
+    """Emit a change of one row of a conversation."""
+    changed_branch(alias, kind, at, row.pk, row.branch, header=header, nested=nested, **more)
+
+
+def changed_branch(
+    alias: str, kind: Kind, at: Address, session_id: UUID, branch: str, *, nested: bool, **more: Any
+) -> None:
+    """Emit a change of one branch, by its names."""
+    event = Changed(
+        kind=kind,
+        workspace=at.workspace,
+        key=at.key,
+        session_id=session_id,
+        branch=branch,
+        asked=at.branch,
+        cache_ttl=at.cache_ttl,
+        nested=nested,
+        using=alias,
+        **more,
+    )
+    emit_after_commit(alias, event)

@@ -1,0 +1,224 @@
+"""Owns the rows that a conversation which is not stored yet becomes, worked out without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound, ValidationError
+from chat_memory.models import Session, Summary
+from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptSummary, uuid7
+from chat_memory.storage.mapping import to_row, turns
+from chat_memory.storage.orm.rows import new_token
+
+
+class Layout:
+    """The rows of one conversation: its sessions, ``main`` first, their messages and their summaries.
+
+    Raises:
+        BranchExists: two branches have one name.
+        BranchNotFound: a branch or a summary names a branch that does not come before it.
+        MessageNotFound: a branch begins at a position that its parent does not have.
+        ValidationError: a message is on a branch and on what it shares, or a summary covers more than its branch holds.
+    """
+
+    def __init__(self, at: Address, workspace_id: int, transcript: Transcript, now: datetime) -> None:
+        self._key, self._workspace_id, self._now = at.key, workspace_id, now
+        self.messages: list[tuple[Any, ...]] = []
+        root = new_root(at, workspace_id, transcript, now)
+        self._rows = {MAIN_BRANCH: Row(root, None, 0)}
+        self._fill(MAIN_BRANCH, transcript.messages)
+        for branch in transcript.branches:
+            self._fork(branch)
+            self._fill(branch.name, branch.messages)
+            if branch.current:
+                root.head_id = self._rows[branch.name].session.pk
+        self.summaries = [self._summary(summary) for summary in transcript.summaries]
+        _set_activity(root, max((row.newest for row in self._rows.values() if row.newest), default=None))
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of its branches, ``main`` first."""
+        return [*self._rows.values()]
+
+    def _fork(self, branch: TranscriptBranch) -> None:
+        if branch.name in self._rows:
+            raise BranchExists(self._key, branch.name)
+        parent = self._rows.get(branch.parent)
+        if parent is None:
+            raise BranchNotFound(self._key, branch.parent)
+        check_origin(self._key, branch, parent.session)
+        seq, root = branch.fork_seq, self._rows[MAIN_BRANCH].session
+        turn = parent.turn_at(seq) if seq > parent.session.base_seq else 0
+        owner = parent.owner(seq)
+        self._rows[branch.name] = Row(new_branch(root, branch, owner.session.pk, turn, self._now), owner, turn)
+
+    def _fill(self, name: str, messages: Sequence[Message]) -> None:
+        """Give the messages to a row that has none yet."""
+        if not messages:
+            return
+        row = self._rows[name]
+        row.check_new(messages)
+        session_id = row.session.pk
+        self.messages += [
+            (self._workspace_id, session_id, seq, turn, *to_row(message))
+            for seq, turn, message in zip(count(row.start + 1), row.fill(messages), messages)
+        ]
+
+    def _summary(self, summary: TranscriptSummary) -> Summary:
+        row = self._rows.get(summary.branch)
+        if row is None:
+            raise BranchNotFound(self._key, summary.branch)
+        return new_summary(row.session, summary, self._now)
+
+
+class Row:
+    """A row of a layout, and the turn of each of its own messages, which begin after ``start``.
+
+    ``parent`` is the row that holds the position it begins at; None for ``main``.
+    """
+
+    def __init__(self, session: Session, parent: Row | None, turn: int) -> None:
+        self.session = session
+        self.start = session.last_seq
+        self.parent = parent
+        self.newest: datetime | None = None
+        self._turn = turn
+        self._turns: list[int] = []
+        self._messages: Sequence[Message] = ()
+
+    def fill(self, messages: Sequence[Message]) -> list[int]:
+        """Count messages that are new to the row; the turn of each."""
+        session = self.session
+        self._messages = messages
+        self._turns = [self._turn + turn for turn in turns(messages)] if self._turn else turns(messages)
+        session.last_seq += len(messages)
+        session.message_count += len(messages)
+        session.last_turn = self._turns[-1]
+        self.newest = messages[-1].created_at
+        _set_activity(session, self.newest)
+        return self._turns
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Those of its own messages; none where it has none."""
+        return {"first_seq": self.start + 1, "last_seq": self.session.last_seq} if self._turns else {}
+
+    def check_new(self, messages: Sequence[Message]) -> None:
+        """Messages of a branch are none of those it shares.
+
+        Raises:
+            ValidationError: one has the id of a message that the branch shares.
+        """
+        row, ids = self, {message.id for message in messages} if self.parent else set()
+        while row.parent is not None:
+            shared = row.parent._messages[: max(0, (row.session.fork_seq or 0) - row.parent.start)]
+            twice = next((message.id for message in shared if message.id in ids), None)
+            if twice is not None:
+                branch, other = self.session.branch, row.parent.session.branch
+                raise ValidationError(f"message {twice!r} of branch {branch!r} is one that it shares with {other!r}")
+            row = row.parent
+
+    def turn_at(self, seq: int) -> int:
+        """How many turns have begun up to a position."""
+        if seq > self.start:
+            return self._turns[seq - self.start - 1]
+        if self.parent is None or seq > (self.session.fork_seq or 0):
+            return self._turn
+        return self.parent.turn_at(seq)
+
+    def owner(self, seq: int) -> Row:
+        """The row that holds a position; 0 is the root's."""
+        if self.parent is None or seq > (self.session.fork_seq or 0):
+            return self
+        return self.parent.owner(seq)
+
+
+def new_root(at: Address, workspace_id: int, transcript: Transcript, now: datetime) -> Session:
+    """The first row of a conversation, without its messages."""
+    base = transcript.base_seq
+    return Session(
+        id=uuid7(),
+        workspace_id=workspace_id,
+        key=at.key,
+        user_id=at.user_id,
+        user_key=at.user_key,
+        base_seq=base,
+        last_seq=base,
+        **_new(began(transcript, now)),
+        title_made=transcript.title_made,
+        **transcript.fields,
+    )
+
+
+def began(transcript: Transcript, now: datetime) -> datetime:
+    """When a conversation began: as the transcript says, else with the earliest of its messages."""
+    sent = [message.created_at for message in transcript.messages if message.created_at]
+    return transcript.created_at or min(sent, default=now)
+
+
+def new_branch(root: Session, branch: TranscriptBranch, parent_id: UUID, turn: int, now: datetime) -> Session:
+    """The row of a branch, without its own messages, below the row that holds the position it begins at."""
+    seq, base = branch.fork_seq, branch.base_seq
+    return Session(
+        id=uuid7(),
+        workspace_id=root.workspace_id,
+        key=root.key,
+        branch=branch.name,
+        parent_id=parent_id,
+        fork_seq=seq,
+        base_seq=base,
+        last_seq=max(seq, base),
+        last_turn=turn,
+        message_count=max(0, seq - base),
+        **_new(branch.created_at or now),
+    )
+
+
+def new_summary(session: Session, summary: TranscriptSummary, now: datetime) -> Summary:
+    """The row of a summary.
+
+    Raises:
+        ValidationError: it covers more than its branch holds.
+    """
+    if summary.last_seq > session.last_seq:
+        held = f"branch {session.branch!r}, which ends at {session.last_seq}"
+        raise ValidationError(f"the summary up to position {summary.last_seq} covers more than {held}")
+    return Summary(
+        workspace_id=session.workspace_id,
+        session_id=session.pk,
+        first_seq=summary.first_seq,
+        last_seq=summary.last_seq,
+        text=summary.text,
+        model=summary.model,
+        tokens=summary.tokens,
+        created_at=summary.created_at or now,
+    )
+
+
+def check_origin(key: str, branch: TranscriptBranch, parent: Session) -> None:
+    """A branch begins within its parent, and shows nothing that its parent has cleared.
+
+    Raises:
+        MessageNotFound: it does not.
+    """
+    if branch.fork_seq > parent.last_seq:
+        raise MessageNotFound(key, seq=branch.fork_seq)
+    if branch.base_seq < min(branch.fork_seq, parent.base_seq):
+        raise MessageNotFound(key, seq=branch.base_seq + 1)
+
+
+def _new(began: datetime) -> dict[str, Any]:
+    """What a row begins with: the first version, and the times of one that has no messages."""
+    times = dict.fromkeys(("created_at", "updated_at", "active_at", "listed_at"), began.astimezone(UTC))
+    return {"version": 1, "vtoken": new_token(), **times}
+
+
+def _set_activity(session: Session, newest: datetime | None) -> None:
+    """An imported history keeps its own times: it changed last when its newest message was written."""
+    if newest is not None:
+        session.active_at = session.listed_at = session.updated_at = newest

@@ -1,0 +1,168 @@
+"""Owns giving one conversation what a transcript has beyond it, under its lock; its own fields stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import structs
+
+from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.exceptions import BranchNotFound, ValidationError
+from chat_memory.models import Session, Summary
+from chat_memory.records import Address, Message, Transcript, TranscriptBranch
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import Restored
+from chat_memory.storage.mapping import check_replay
+from chat_memory.storage.orm import hints
+from chat_memory.storage.orm.appending import known_messages, store
+from chat_memory.storage.orm.emission import changed_row
+from chat_memory.storage.orm.layout import began, check_origin, new_branch, new_summary
+from chat_memory.storage.orm.lineage import lineage
+from chat_memory.storage.orm.rows import Rows, create, family, header_of, lock, make_current
+
+
+class Merge:
+    """One conversation and what it is to get; runs within the caller's transaction.
+
+    Raises:
+        ChatMemoryError: the transcript contradicts what is stored, or itself; the caller has to roll back.
+    """
+
+    def __init__(self, alias: str, at: Address, transcript: Transcript, *, nested: bool) -> None:
+        self._alias = alias
+        self._at = structs.replace(at, branch=MAIN_BRANCH)
+        self._transcript = transcript
+        self._nested = nested
+        self._now = datetime.now(UTC)
+        self._changed: dict[UUID, dict[str, int | None]] = {}
+        self._active: list[datetime] = []
+        self._added = 0
+
+    def run(self) -> Restored:
+        """Do it."""
+        transcript = self._transcript
+        rows, made = self._root()
+        # What branches and summaries say of positions is true only where the messages are at theirs.
+        placed = bool(transcript.branches or transcript.summaries)
+        if transcript.messages:
+            self._append(rows, transcript.messages, transcript.base_seq if placed else None)
+        current = None
+        for branch in transcript.branches:
+            if self._fork(branch) and branch.current:
+                current = branch.name
+            if branch.messages:
+                self._append(self._locked(branch.name), branch.messages, max(branch.fork_seq, branch.base_seq))
+        switched = current is not None and self._switch(current)
+        self._summarize()
+        if len(self._active) > 1:  # each branch has set the time of its own newest message
+            newest = dict.fromkeys(("active_at", "listed_at"), max(self._active))
+            family(rows.root).filter(pk=rows.root.pk).update(**newest)
+        self._tell(rows.root, made=made, switched=switched)
+        return Restored(made=made, messages=self._added, replayed=transcript.size - self._added)
+
+    def _root(self) -> tuple[Rows, bool]:
+        """The locked first row, and whether it was made."""
+        rows, made = lock(self._alias, self._at), False
+        if rows is None:
+            transcript = self._transcript
+            given = {"base_seq": transcript.base_seq, "created_at": began(transcript, self._now)}
+            fields = {**transcript.fields, **given, "title_made": transcript.title_made, "version": 1}
+            rows, made = create(self._alias, self._at, fields)
+        if made:
+            self._note(rows.root)
+        return rows, made
+
+    def _locked(self, name: str) -> Rows:
+        rows = lock(self._alias, structs.replace(self._at, branch=name))
+        if rows is None:
+            raise BranchNotFound(self._at.key, name)
+        return rows
+
+    def _append(self, rows: Rows, messages: Sequence[Message], after: int | None) -> None:
+        """Store those of the messages that the branch has not; with ``after``, all must be at the positions behind."""
+        known = known_messages(rows.row, messages)
+        for message in messages:
+            if message.id in known:
+                check_replay(known[message.id], message)
+        fresh = [message for message in messages if message.id not in known]
+        if fresh:
+            # The owner of what exists stays; of what was just made it is the address' already.
+            at = structs.replace(self._at, user_id=None, user_key="")
+            placed = store(self._alias, at, rows, fresh, None).messages
+            self._note(rows.row, first_seq=placed[0].seq, last_seq=placed[-1].seq)
+            known |= {message.id: message for message in placed}
+            self._added += len(fresh)
+            self._active.append(placed[-1].created_at or self._now)
+        if after is not None:
+            _check_positions(rows.row.branch, [known[message.id] for message in messages], after)
+
+    def _fork(self, branch: TranscriptBranch) -> bool:
+        """Make a branch as another database had it; False where there is one of its name."""
+        parent = self._locked(branch.parent)
+        if family(parent.root).filter(branch=branch.name).exists():
+            return False
+        check_origin(self._at.key, branch, parent.row)
+        line, seq = lineage(parent.row), branch.fork_seq
+        turn = line.turn_at(seq) if seq > parent.row.base_seq else 0
+        made = new_branch(parent.root, branch, line.owner(seq), turn, self._now)
+        made.save(using=self._alias, force_insert=True)
+        self._note(made)
+        return True
+
+    def _switch(self, name: str) -> bool:
+        """Make a branch the current one; False where it is."""
+        root, row = self._locked(name)
+        current = root if root.head_id is None else family(root).get(pk=root.head_id)
+        if current.pk == row.pk:
+            return False
+        make_current(root, current, row)
+        hints.note(self._alias, structs.replace(self._at, branch=CURRENT), branched=row is not root)
+        self._note(root)
+        self._note(row)
+        return True
+
+    def _summarize(self) -> None:
+        """Keep those of the summaries that the conversation has not.
+
+        Raises:
+            ValidationError: one covers more than its branch holds.
+        """
+        for summary in self._transcript.summaries:
+            row = self._locked(summary.branch).row
+            made = new_summary(row, summary, self._now)
+            same = {"first_seq": made.first_seq, "last_seq": made.last_seq, "text": made.text}
+            kept = Summary.objects.using(self._alias).filter(workspace_id=row.workspace_id, session_id=row.pk, **same)
+            if not kept.exists():
+                made.save(using=self._alias, force_insert=True)
+                self._note(row)
+
+    def _note(self, row: Session, **positions: int | None) -> None:
+        """Remember that the branch is another one now, and where it has grown."""
+        self._changed.setdefault(row.pk, {}).update(positions)
+
+    def _tell(self, root: Session, *, made: bool, switched: bool) -> None:
+        """One event for each branch that changed, and one more where another branch is the current one."""
+        rows = {row.pk: row for row in family(root)} if self._changed else {}
+        for row in (rows[pk] for pk in self._changed):
+            more: dict[str, Any] = {**self._changed[row.pk], "made": made and row.pk == root.pk}
+            if row.parent_id and row.version == 1:
+                more["parent"] = rows[row.parent_id].branch
+            changed_row(self._alias, Kind.RESTORED, self._at, row, header_of(row), nested=self._nested, **more)
+        if switched and not made:
+            current = rows[rows[root.pk].head_id or root.pk]
+            changed_row(self._alias, Kind.SWITCHED, self._at, current, header_of(current), nested=self._nested)
+
+
+def _check_positions(branch: str, messages: Sequence[Message], after: int) -> None:
+    """The messages of a transcript are at the positions that its branches and summaries count on.
+
+    Raises:
+        ValidationError: one is not.
+    """
+    for wanted, message in enumerate(messages, after + 1):
+        if message.seq != wanted:
+            stored = f"message {message.id!r} of branch {branch!r} is stored at position {message.seq}"
+            raise ValidationError(f"{stored}, and the line has it at {wanted}")

@@ -1,0 +1,19 @@
+"""Owns what the parts over Django's models share: the database they work on."""
+
+from __future__ import annotations
+
+from django.db import router
+
+from chat_memory.models import Session
+
+
+class OrmPart:
+    """A part on one database alias, or on the one the router writes sessions to."""
+
+    def __init__(self, using: str | None) -> None:
+        self._using = using
+
+    @property
+    def _alias(self) -> str:
+        """Reads go where writes go, so that a history is never behind itself."""
+        return self._using or router.db_for_write(Session)

@@ -1,0 +1,155 @@
+"""Owns the statements that read along a branch: its own rows and, up to the fork, its ancestors'.
+
+They are the longer form of ``statements.read`` and answer for a first row too. The last column of the header row tells
+whether it is a branch. Positions along a lineage have no holes, so the newest n are a range, not a sort: each row of
+the lineage is walked only where the range meets it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from chat_memory.storage.orm.statements.read import SUMMARY_COLUMNS
+from chat_memory.storage.orm.statements.tables import (
+    BY_ID,
+    HEADER,
+    MESSAGE,
+    SESSION,
+    SUMMARY,
+    SYSTEM,
+    header_row,
+    meant,
+    message_columns,
+)
+
+OF_BRANCH = ("parent_id", "fork_seq")
+FORKED = "CASE WHEN parent_id IS NULL THEN 0 ELSE 1 END"
+
+
+@cache
+def peek(*, by_id: bool, follows: bool) -> str:
+    """The header of a branch, or of the current branch."""
+    return f"WITH {_session(by_id=by_id, follows=follows)} SELECT {', '.join(HEADER)}, {FORKED} FROM session"
+
+
+@cache
+def summaries(*, by_id: bool, follows: bool) -> str:
+    """The summaries of what a branch shows, its own and those of what it shares, oldest first."""
+    columns = ", ".join(f"k.{column}" for column in SUMMARY_COLUMNS)
+    return f"""
+WITH RECURSIVE {_session(by_id=by_id, follows=follows)}, {_lineage("last_seq", "session s")}
+SELECT {columns}, (SELECT {FORKED} FROM session) FROM lineage l JOIN {SUMMARY} k ON k.workspace_id = l.workspace_id
+  AND k.session_id = l.id AND k.text IS NOT NULL AND k.last_seq <= l.high
+WHERE k.last_seq > (SELECT base_seq FROM session) ORDER BY k.last_seq, k.id"""
+
+
+@cache
+def read(*, by_id: bool, follows: bool, newest: bool, bounded: bool, system: bool, postgresql: bool) -> str:
+    """The messages of a span on a branch, and its header."""
+    least, greatest = _functions(postgresql=postgresql)
+    low, high = f"{greatest}(base_seq, %(after)b)", f"{least}(last_seq, %(before)b - 1)"
+    if bounded and newest:
+        low = f"{greatest}({low}, {high} - %(size)b)"
+    elif bounded:
+        high = f"{least}({high}, {low} + %(size)b)"
+    part = _part("(SELECT low FROM span)", "(SELECT high FROM span)", SYSTEM if system else "", postgresql=postgresql)
+    return f"""
+WITH RECURSIVE {_session(by_id=by_id, follows=follows)}, span AS (SELECT {low} AS low, {high} AS high FROM session),
+{_lineage("last_seq", "session s")}
+{header_row(FORKED)}
+UNION ALL
+SELECT {message_columns("m")}, NULL FROM lineage l {part}"""
+
+
+@cache
+def window(*, by_id: bool, follows: bool, budget: str, system: bool, postgresql: bool) -> str:
+    """The newest whole turns within a budget, along a branch.
+
+    What the budget takes is looked for among the newest ``look`` messages, by their turns and tokens alone. The header
+    row ends in 1 where that was not far enough: then the rows are to be asked for again with a larger ``look``.
+    """
+    _least, greatest = _functions(postgresql=postgresql)
+    since = f"(SELECT {greatest}(base_seq, last_seq - %(look)b) FROM session)"
+    of_system = _part("(SELECT base_seq FROM session)", "l.high", SYSTEM, postgresql=postgresql)
+    spent = f"(SELECT COALESCE(SUM(m.tokens), 0) FROM lineage l {of_system})" if system else "0"
+    passed = {
+        "turns": "SELECT last_turn - %(size)b FROM session",
+        "messages": "SELECT turn FROM recent WHERE role <> 'system' ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
+        "tokens": f"""
+    SELECT turn FROM (
+      SELECT turn, seq, SUM(COALESCE(tokens, 0)) OVER (ORDER BY seq DESC) AS spent FROM recent WHERE role <> 'system'
+    ) AS counted WHERE spent > %(size)b - {spent} ORDER BY seq DESC LIMIT 1""",
+    }[budget]
+    too_near = (
+        f"(SELECT CASE WHEN seq IS NULL AND {since} > (SELECT base_seq FROM session) THEN 1 ELSE 0 END FROM edge)"
+    )
+    counted = _part("(SELECT seq FROM start)", "l.high", "AND m.role <> 'system'", postgresql=postgresql)
+    along = f"UNION ALL SELECT {message_columns('m')}, NULL FROM lineage l {of_system}" if system else ""
+    return f"""
+WITH RECURSIVE {_session("last_turn", by_id=by_id, follows=follows)}, {_lineage("last_seq", "session s")},
+recent AS (
+  SELECT m.seq, m.turn, m.role, m.tokens FROM lineage l {_part(since, "l.high", "", postgresql=postgresql)}
+),
+passed AS (SELECT COALESCE(({passed}), 0) AS turn),
+edge AS (SELECT MAX(seq) AS seq FROM recent WHERE turn <= (SELECT turn FROM passed)),
+start AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge)
+{header_row(FORKED, too_near)}
+UNION ALL SELECT {message_columns("m")}, NULL FROM lineage l {counted} {along}"""
+
+
+@cache
+def ancestors() -> str:
+    """The rows above a branch, each with the part of it that the branch shows."""
+    return f"""
+WITH RECURSIVE {_lineage("CAST(%(high)b AS bigint)", f"{SESSION} s WHERE {BY_ID}")}
+SELECT id, low, high FROM lineage"""
+
+
+@cache
+def sharing() -> str:
+    """The ids of a row and of every branch below it that shares one of its positions."""
+    return f"""
+WITH RECURSIVE below(id) AS (
+  SELECT s.id FROM {SESSION} s WHERE {BY_ID}
+  UNION ALL
+  SELECT s.id FROM below JOIN {SESSION} s
+    ON s.parent_id = below.id AND s.workspace_id = %(workspace_id)b AND s.fork_seq >= %(seq)b
+)
+SELECT id FROM below"""
+
+
+def _functions(*, postgresql: bool) -> tuple[str, str]:
+    """The smaller and the larger of two numbers."""
+    return ("least", "greatest") if postgresql else ("min", "max")
+
+
+def _part(low: str, high: str, condition: str, *, postgresql: bool) -> str:
+    """The messages that a row of the lineage has within a span, joined to it."""
+    least, greatest = _functions(postgresql=postgresql)
+    upper = "l.high" if high == "l.high" else f"{least}(l.high, {high})"
+    where = f"""m.session_id = l.id AND m.workspace_id = l.workspace_id
+  AND m.seq > {greatest}(l.low, {low}) AND m.seq <= {upper} {condition}"""
+    # OFFSET keeps PostgreSQL from joining whole sessions: each part is then a walk of the index.
+    lateral = f"CROSS JOIN LATERAL (SELECT * FROM {MESSAGE} m WHERE {where} OFFSET 0) m"
+    return lateral if postgresql else f"JOIN {MESSAGE} m ON {where}"
+
+
+def _lineage(high: str, first: str) -> str:
+    """A row and those above it, as a CTE, each with the positions that are shown of it: the first up to ``high``."""
+    return f"""lineage(id, workspace_id, parent_id, low, high) AS (
+  SELECT s.id, s.workspace_id, s.parent_id, COALESCE(s.fork_seq, 0), {high} FROM {first}
+  UNION ALL
+  SELECT p.id, p.workspace_id, p.parent_id, COALESCE(p.fork_seq, 0), l.low
+  FROM lineage l JOIN {SESSION} p ON p.id = l.parent_id AND p.workspace_id = l.workspace_id
+)"""
+
+
+def _session(*more: str, by_id: bool, follows: bool) -> str:
+    """The row that is read, as a CTE: the one that is named, or the current branch of the root that is."""
+    row = ", ".join(f"b.{column}" for column in (*HEADER, *OF_BRANCH, *more))
+    named = f"{meant(by_id=by_id)} AND s.deleted_at IS NULL"
+    if not follows:
+        return f"session AS (SELECT {row.replace('b.', 's.')} FROM {SESSION} s WHERE {named})"
+    current = "b.id = COALESCE(s.head_id, s.id) AND b.workspace_id = s.workspace_id"
+    both = f"{SESSION} s JOIN {SESSION} b ON {current}"
+    return f"session AS (SELECT {row} FROM {both} WHERE {named} AND s.parent_id IS NULL)"

@@ -1,0 +1,95 @@
+"""Owns the statements that read a conversation whose first row is current, as nearly all are; both vendors."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from chat_memory.storage.orm.statements.tables import (
+    HEADER,
+    MESSAGE,
+    ON_BRANCH,
+    ROOT,
+    SESSION,
+    SUMMARY,
+    SYSTEM,
+    header_row,
+    meant,
+    message_columns,
+)
+
+OF_SESSION = (
+    "m.session_id = (SELECT id FROM session WHERE on_branch = 0) "
+    "AND m.workspace_id = (SELECT workspace_id FROM session)"
+)
+SUMMARY_COLUMNS = ("first_seq", "last_seq", "text", "model", "tokens", "created_at")
+
+
+def root(*more: str, by_id: bool) -> str:
+    """The first row of a conversation, as a CTE."""
+    state = ", ".join(f"s.{column}" for column in (*HEADER, *more))
+    return f"session AS (SELECT {state}, {ON_BRANCH} FROM {SESSION} s WHERE {meant(by_id=by_id)} AND {ROOT})"
+
+
+@cache
+def peek(*, by_id: bool) -> str:
+    """The header of a session: the one row that tells whether a cached history is still the history."""
+    columns = ", ".join(f"s.{column}" for column in HEADER)
+    return f"SELECT {columns}, {ON_BRANCH} FROM {SESSION} s WHERE {meant(by_id=by_id)} AND {ROOT}"
+
+
+@cache
+def summaries(*, by_id: bool) -> str:
+    """The summaries of what a session shows, oldest first; one row of NULL where there are none."""
+    columns = ", ".join(f"k.{column}" for column in SUMMARY_COLUMNS)
+    return f"""
+SELECT {columns}, {ON_BRANCH} FROM {SESSION} s LEFT JOIN {SUMMARY} k ON k.workspace_id = s.workspace_id
+  AND k.session_id = s.id AND k.text IS NOT NULL AND k.last_seq > s.base_seq AND k.last_seq <= s.last_seq
+WHERE {meant(by_id=by_id)} AND {ROOT} ORDER BY k.last_seq, k.id"""
+
+
+@cache
+def read(*, by_id: bool, newest: bool, bounded: bool, system: bool = False) -> str:
+    """The messages of a span and the header of their session: one statement, so one snapshot.
+
+    One row has every message column NULL and the header, space-separated, in the last: a header of its own columns
+    would cost as much on each of a thousand rows. The scalar subqueries let the index on (session, seq) be walked
+    from either end, so that the cost does not grow with the session. Rows come in no promised order.
+    """
+    span = f"""
+  SELECT {message_columns("m")}, NULL AS header FROM {MESSAGE} m
+  WHERE {OF_SESSION} AND m.seq > (SELECT base_seq FROM session) AND m.seq > %(after)b AND m.seq < %(before)b
+    {SYSTEM if system else ""}"""
+    if bounded:
+        span = f"SELECT * FROM ({span} ORDER BY m.seq {'DESC' if newest else 'ASC'} LIMIT %(size)b) AS span"
+    return f"""
+WITH {root(by_id=by_id)}
+{header_row("on_branch")}
+UNION ALL {span}"""
+
+
+@cache
+def window(*, by_id: bool, budget: str, system: bool) -> str:
+    """The newest whole turns within a budget.
+
+    ``passed`` is the newest turn that the budget does not take, found by walking back over the window's rows and one
+    more; the turns after it are the window. Rows come in no promised order.
+    """
+    shown = f"FROM {MESSAGE} m WHERE {OF_SESSION} AND m.seq > (SELECT base_seq FROM session)"
+    counted = f"{shown} AND m.role <> 'system'"
+    passed = {
+        "turns": "SELECT last_turn - %(size)b FROM session",
+        "messages": f"SELECT m.turn {counted} ORDER BY m.seq DESC LIMIT 1 OFFSET %(size)b",
+        "tokens": f"""
+    SELECT turn FROM (
+      SELECT m.turn, m.seq, SUM(COALESCE(m.tokens, 0)) OVER (ORDER BY m.seq DESC) AS spent {counted}
+    ) AS m WHERE spent > %(size)b - {f"(SELECT COALESCE(SUM(m.tokens), 0) {shown} {SYSTEM})" if system else "0"}
+    ORDER BY m.seq DESC LIMIT 1""",
+    }[budget]
+    before = f"SELECT m.seq {shown} AND m.turn <= (SELECT turn FROM passed) ORDER BY m.seq DESC LIMIT 1"
+    along = f"UNION ALL SELECT {message_columns('m')}, NULL {shown} {SYSTEM}" if system else ""
+    return f"""
+WITH {root("last_turn", by_id=by_id)},
+passed AS (SELECT COALESCE(({passed}), 0) AS turn),
+start AS (SELECT COALESCE(({before}), 0) AS seq)
+{header_row("on_branch")}
+UNION ALL SELECT {message_columns("m")}, NULL {counted} AND m.seq > (SELECT seq FROM start) {along}"""

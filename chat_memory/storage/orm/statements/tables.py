@@ -1,0 +1,38 @@
+"""Owns the names and conditions that the statements share."""
+
+from __future__ import annotations
+
+from chat_memory.models import Message, Session, Summary, Workspace
+from chat_memory.storage.mapping import READ_COLUMNS
+
+SESSION = Session._meta.db_table
+MESSAGE = Message._meta.db_table
+WORKSPACE = Workspace._meta.db_table
+SUMMARY = Summary._meta.db_table
+
+BY_ID = "s.id = %(session_id)b AND s.workspace_id = %(workspace_id)b"
+BY_NAME = (
+    f"s.workspace_id = (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b) "
+    "AND s.key = %(key)b AND s.branch = %(branch)b"
+)
+ROOT = "s.parent_id IS NULL AND s.deleted_at IS NULL"
+HEADER = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq")
+ON_BRANCH = "CASE WHEN s.head_id IS NULL THEN 0 ELSE 1 END AS on_branch"
+"""Whether another branch is current: then the root's own messages are not what readers see."""
+SYSTEM = "AND m.role = 'system'"
+
+
+def meant(*, by_id: bool) -> str:
+    """The condition for the row that an address means, by what a handle remembers or by its names."""
+    return BY_ID if by_id else BY_NAME
+
+
+def message_columns(table: str) -> str:
+    """What is read of a message."""
+    return ", ".join(f"{table}.{column}" for column in READ_COLUMNS)
+
+
+def header_row(*more: str) -> str:
+    """The one row of a read that is no message: its last column holds the header as text, separated by spaces."""
+    header = " || ' ' || ".join(f"CAST({column} AS text)" for column in (*HEADER, *more))
+    return f"SELECT {', '.join('NULL' for _ in READ_COLUMNS)}, {header} FROM session"

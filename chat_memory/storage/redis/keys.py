@@ -1,0 +1,51 @@
+"""Owns the names of the keys; they never collide, whatever the names of workspaces, sessions and users are."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.exceptions import ValidationError
+from chat_memory.records import Address
+
+PREFIX = "chat_memory:store:"
+
+
+class Keys:
+    """The keys under one prefix; parts are percent-quoted, so that none contains a ':'.
+
+    Raises:
+        ValidationError: the prefix is not text, or contains braces.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        check_prefix(prefix)
+        self._prefix = prefix
+
+    def conversation(self, at: Address) -> str:
+        """The key of the hash that holds a whole conversation; the part in braces chooses its slot in a Cluster."""
+        return f"{self._prefix}{{{at.workspace}:{quote(at.key, safe='')}:{quote(at.branch or MAIN_BRANCH, safe='')}}}"
+
+    def workspace(self, slug: str) -> str:
+        """The key of a workspace's id."""
+        return f"{self._prefix}{{{slug}}}"
+
+    def sessions(self, workspace: str, user_key: str = "") -> str:
+        """The key of the list of a user's sessions; "" as ``user_key``: of all sessions of the workspace."""
+        return f"{self.workspace(workspace)}:sessions" + (f":{quote(user_key, safe='')}" if user_key else "")
+
+    def lists(self, workspace: str, user_key: str) -> list[str]:
+        """The keys of the lists that hold a session of this user, each followed by the key of its expiry times."""
+        lists = [self.sessions(workspace, owner) for owner in {"", user_key}]
+        # A quoted user key never begins with ':'.
+        return [key for sessions in lists for key in (sessions, f"{sessions}::expiries")]
+
+
+def check_prefix(prefix: object) -> None:
+    """Check the prefix of keys: text without braces, which would choose the slots of a Cluster.
+
+    Raises:
+        ValidationError: the value is not such text.
+    """
+    if not isinstance(prefix, str) or set(prefix) & set("{}"):
+        raise ValidationError("must be text without braces", field="prefix")

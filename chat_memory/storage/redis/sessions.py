@@ -1,0 +1,114 @@
+"""Owns the Redis part for sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from heapq import nlargest, nsmallest
+from typing import Any
+
+from chat_memory.exceptions import SessionNotFound
+from chat_memory.records import Address, SessionRecord
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import NO_FIELDS, SessionStore
+from chat_memory.storage.listing import NO_FILTER, Cursor, Filter, Usage, every
+from chat_memory.storage.redis.codec import ScriptHeader, field_values, read_record
+from chat_memory.storage.redis.lists import Member, Place, Stretch
+from chat_memory.storage.redis.messages import RedisMessages
+from chat_memory.storage.redis.store import RedisStore
+
+
+class RedisSessions(SessionStore):
+    """See ``SessionStore``."""
+
+    def __init__(self, store: RedisStore, messages: RedisMessages) -> None:
+        self._store = store
+        self._messages = messages
+
+    def get(self, at: Address) -> SessionRecord | None:
+        """See ``SessionStore.get``; the script reads every visible message in order to count them."""
+        answer = self._store.run("get", at)
+        return read_record(at, answer) if answer else None
+
+    def find(
+        self,
+        workspace: str,
+        wanted: Filter = NO_FILTER,
+        *,
+        before: Cursor | None = None,
+        after: Cursor | None = None,
+        size: int = 50,
+    ) -> list[SessionRecord]:
+        """See ``SessionStore.find``; list entries that are out of date are corrected on the way.
+
+        A filter by title or tag reads every session between ``since`` and ``until``.
+        """
+        if wanted.user_id is not None or size < 1:
+            return []
+        stretch = Stretch.of(wanted, before, after)
+        if wanted.key is not None:
+            record = self.get(Address(workspace, wanted.key))
+            return [record] if record and _is_wanted(record, wanted, stretch) else []
+        records = self._walk(workspace, wanted, stretch, size)
+        if stretch.upwards:
+            return nsmallest(size, records, key=Place.of)[::-1]
+        return nlargest(size, records, key=Place.of)
+
+    def usage(self, workspace: str, wanted: Filter = NO_FILTER) -> Usage:
+        """See ``SessionStore.usage``; reads every visible message; hidden messages do not count."""
+        addresses = (Address(workspace, record.key) for record in every(self.find, workspace, wanted))
+        return sum((Usage.of(self._messages.read(at).messages) for at in addresses), Usage())
+
+    def open(self, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> tuple[SessionRecord, bool]:
+        """See ``SessionStore.open``."""
+        head, values = [*self._store.write_values(), at.user_key.encode()], field_values(fields)
+        answer = self._store.run("open", at, *head, "", "", *values)
+        if answer[0] == b"absent":
+            answer = self._store.run("open", at, *head, *self._store.new_session_values(at), *values)
+        made, header, record = answer
+        kind = Kind.OPENED if made else None
+        self._store.finish(at, ScriptHeader._make(header), kind, made=True, fields=tuple(fields))
+        return read_record(at, record), bool(made)
+
+    def update(self, at: Address, fields: Mapping[str, Any]) -> SessionRecord:
+        """See ``SessionStore.update``."""
+        answer = self._store.run("update", at, *self._store.write_values(), *field_values(fields))
+        if answer[0] == b"absent":
+            raise SessionNotFound(at.key, at.workspace)
+        _made, header, record = answer
+        self._store.finish(at, ScriptHeader._make(header), Kind.UPDATED, fields=tuple(fields))
+        return read_record(at, record)
+
+    def delete(self, at: Address) -> bool:
+        """See ``SessionStore.delete``."""
+        answer = self._store.run("delete", at)
+        if answer:
+            self._store.finish(at, ScriptHeader._make(answer[0]), Kind.DELETED, header=None)
+        return bool(answer)
+
+    def _walk(self, workspace: str, wanted: Filter, stretch: Stretch, size: int) -> list[SessionRecord]:
+        """Sessions of a part of a list that meet the filter, read until no later one can be in the first ``size``."""
+        records: dict[str, SessionRecord] = {}
+        nearest = nsmallest if stretch.upwards else nlargest
+        for member in self._store.lists.members(workspace, wanted.user_key or "", stretch):
+            if len(records) >= size:
+                places = map(Place.of, records.values())
+                if stretch.is_behind(member.place, nearest(size, places)[-1]):
+                    break
+            record = self._member(workspace, wanted.user_key or "", member)
+            if record and _is_wanted(record, wanted, stretch):
+                records[member.place.id] = record
+        return [*records.values()]
+
+    def _member(self, workspace: str, user_key: str, member: Member) -> SessionRecord | None:
+        """The session of a list entry, None where it is gone; an entry that is out of date is corrected."""
+        record = self.get(Address(workspace, member.key))
+        if record is None or str(record.id) != member.place.id:
+            self._store.lists.remove(workspace, member.key, member.place.id, user_key)
+            return None
+        if Place.of(record) != member.place:
+            self._store.lists.put_record(record)
+        return record
+
+
+def _is_wanted(record: SessionRecord, wanted: Filter, stretch: Stretch) -> bool:
+    return wanted.takes(record) and stretch.is_behind(Place.of(record), stretch.start)

@@ -1,3 +1,0 @@
--- The session without its messages, or nothing.
-local session = find()
-return session and record(session) or {}

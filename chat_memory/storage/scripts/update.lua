@@ -1,7 +1,0 @@
--- ARGV: vtoken, life, then names and values.
-local session = find()
-if not session then return {'absent'} end
-move(session, ARGV[1])
-for at = 3, #ARGV, 2 do session[ARGV[at]] = ARGV[at + 1] end
-keep(session, ARGV[2])
-return {0, header(session), record(session)}

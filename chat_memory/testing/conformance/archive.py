@@ -1,0 +1,175 @@
+"""Owns the clauses of ``restore``: a conversation comes in whole or not at all, with its own times, and once."""
+# ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from django.test import override_settings
+
+from chat_memory.exceptions import MessageConflict, WorkspaceNotFound
+from chat_memory.records import Address, Message, Summary, Transcript, TranscriptBranch, TranscriptSummary
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import Restored
+from chat_memory.testing.conformance.kit import SENT_AT, Kit, answer, user, users, where
+from chat_memory.testing.conformance.sessions import FIELDS
+
+restoring = where("archive")
+YEARS_AGO = SENT_AT.replace(year=2020)
+
+
+def aged(*messages: Message) -> list[Message]:
+    """The messages a minute apart, years ago."""
+    moments = [YEARS_AGO + timedelta(minutes=minute) for minute in range(1, len(messages) + 1)]
+    return [
+        msgspec.structs.replace(message, created_at=moment) for message, moment in zip(messages, moments, strict=True)
+    ]
+
+
+class ArchiveClauses(Kit):
+    """See ``ArchiveStore``."""
+
+    @restoring
+    def test_a_conversation_comes_in_with_its_fields_and_times(self) -> None:
+        messages = aged(user("a"), answer("b", metadata={"z": 1, "a": [None]}), user("c", state="failed"))
+        found = self._restore(messages, user_key="bob", created_at=YEARS_AGO, base_seq=4, fields=FIELDS)
+        assert found == Restored(made=True, messages=3)
+        shown = self.messages.read(self.at()).messages
+        assert shown == [msgspec.structs.replace(message, seq=seq) for seq, message in enumerate(messages, 5)]
+        record = self.sessions.get(self.at())
+        assert record is not None
+        assert {name: getattr(record, name) for name in FIELDS} == FIELDS
+        assert (record.user_key, record.created_at, record.title_made) == ("bob", YEARS_AGO, False)
+        assert (record.base_seq, record.last_seq, record.message_count, record.last_turn) == (4, 7, 3, 2)
+        assert record.active_at == messages[-1].created_at
+
+    @restoring
+    def test_a_conversation_without_a_title_gets_none(self) -> None:
+        self._restore(aged(user("a")))
+        record = self.sessions.get(self.at())
+        assert record is not None
+        assert (record.title, record.title_made) == ("", False)
+
+    @restoring
+    def test_a_title_that_was_made_comes_in_as_made(self) -> None:
+        self._restore(aged(user("a")), fields={"title": "Made"}, title_made=True)
+        record = self.sessions.get(self.at())
+        assert record is not None
+        assert (record.title, record.title_made) == ("Made", True)
+
+    @restoring
+    def test_a_second_restore_changes_nothing(self) -> None:
+        messages = aged(*users("a", "b"))
+        self._restore(messages, fields=FIELDS)
+        before = self.sessions.get(self.at())
+        with self.listening() as events:
+            assert self._restore(messages, fields={"title": "other"}) == Restored(replayed=2)
+        assert events == []
+        assert self.sessions.get(self.at()) == before
+
+    @restoring
+    def test_a_conversation_that_exists_gets_what_it_lacks(self) -> None:
+        self.sessions.open(self.at(), {"title": "Mine"})
+        self.append("a")
+        found = self._restore(aged(*users("a", "b", "c")), user_key="bob", fields={"title": "Theirs"})
+        assert (found.made, found.messages, found.replayed) == (False, 2, 1)
+        assert self.ids() == ["a", "b", "c"]
+        record = self.sessions.get(self.at())
+        assert record is not None
+        assert record.title == "Mine"
+
+    @restoring
+    def test_one_that_cannot_come_in_costs_none_of_the_others(self) -> None:
+        before = self.append("a", key="old")
+        found = self.archive.restore(
+            [
+                self._pair("first", users("a")),
+                self._pair("old", [user("new"), user("a", "other")]),
+                self._pair("last", users("b")),
+            ]
+        )
+        assert [(answered.made, answered.messages) for answered in found] == [(True, 1), (False, 0), (True, 1)]
+        assert isinstance(found[1].error, MessageConflict)
+        assert [self.ids(key=key) for key in ("first", "old", "last")] == [["a"], ["a"], ["b"]]
+        assert self.header("old") == before
+
+    @restoring
+    def test_a_call_without_conversations_does_nothing(self) -> None:
+        assert self.archive.restore([]) == []
+
+    @restoring
+    def test_many_conversations_come_in_together(self) -> None:
+        keys = [f"k{number}" for number in range(120)]
+        found = self.archive.restore([self._pair(key, aged(*users("a", "b"))) for key in keys])
+        assert found == [Restored(made=True, messages=2)] * len(keys)
+        assert {record.key for record in self.sessions.find(self.workspace, size=500)} == set(keys)
+        assert self.ids(key="k77") == ["a", "b"]
+
+    @where("archive", "branches")
+    def test_a_conversation_comes_in_with_its_branches(self) -> None:
+        found = self._restore(aged(*users("a", "b", "c")), branches=_branches())
+        assert (found.made, found.messages, found.error) == (True, 6, None)
+        assert self.ids(branch="main") == ["a", "b", "c"]
+        assert self.ids(branch="one") == ["a", "b", "x", "y"]
+        assert self.ids(branch="two") == self.ids() == ["a", "b", "x", "z"]
+        branches = {branch.name: (branch.parent, branch.fork_seq) for branch in self.branches.all(self.at())}
+        assert branches == {"main": (None, 0), "one": ("main", 2), "two": ("one", 3)}
+        assert self.current() == "two"
+        again = self._restore(aged(*users("a", "b", "c")), branches=_branches())
+        assert (again.made, again.messages, again.error) == (False, 0, None)
+
+    @where("archive", "summaries")
+    def test_a_conversation_comes_in_with_its_summaries(self) -> None:
+        kept = TranscriptSummary("main", 1, 2, "text", model="m", created_at=YEARS_AGO, tokens=7)
+        for _time in range(2):
+            self._restore(aged(*users("a", "b", "c")), summaries=[kept])
+            assert self.summaries.all(self.at()) == [Summary(1, 2, "text", "m", 7, YEARS_AGO)]
+
+    @restoring
+    def test_a_restore_is_sent(self) -> None:
+        self.append("a", key="old")
+        with self.listening() as events:
+            pairs = [self._pair("new", users("a", "b")), self._pair("old", users("a", "b"))]
+            self.archive.restore([*pairs, self._pair("old", [user("a", "other")])])
+        sent = [(event.key, event.kind, event.branch, event.made, event.header) for event in events]
+        assert sorted(sent, key=lambda one: one[0]) == [
+            ("new", Kind.RESTORED, "main", True, self.header("new")),
+            ("old", Kind.RESTORED, "main", False, self.header("old")),
+        ]
+
+    @where("archive", "branches")
+    def test_a_restore_is_sent_for_each_branch(self) -> None:
+        with self.listening() as events:
+            self._restore(aged(*users("a", "b", "c")), branches=_branches())
+        sent = {event.branch: (event.kind, event.header) for event in events}
+        assert sent == {name: (Kind.RESTORED, self.header(branch=name)) for name in ("main", "one", "two")}
+        assert len(events) == len(sent)
+
+    @restoring
+    @override_settings(CHAT_MEMORY={"CREATE_WORKSPACES": False})
+    def test_an_unknown_workspace_is_made_by_a_restore_only_where_allowed(self) -> None:
+        with self.listening() as events, pytest.raises(WorkspaceNotFound):
+            self._restore(users("a"))
+        assert events == []
+        self.make_workspace(self.workspace)
+        assert self._restore(users("a")).made
+
+    def _restore(self, messages: list[Message], **fields: Any) -> Restored:
+        (found,) = self.archive.restore([self._pair("k", messages, **fields)])
+        return found
+
+    def _pair(self, key: str, messages: list[Message], **fields: Any) -> tuple[Address, Transcript]:
+        address = self.at(key, user_key=fields.get("user_key", ""))
+        return address, Transcript(key=key, messages=messages, **fields)
+
+
+def _branches() -> list[TranscriptBranch]:
+    """One of ``main``, and the current one of that."""
+    one, two = aged(*users("x", "y")), aged(*users("z"))
+    return [
+        TranscriptBranch("one", parent="main", fork_seq=2, base_seq=0, messages=one),
+        TranscriptBranch("two", parent="one", fork_seq=3, base_seq=0, messages=two, current=True),
+    ]

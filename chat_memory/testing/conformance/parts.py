@@ -1,0 +1,39 @@
+"""Owns the clauses of the parts: an adapter has those it says, and names the ones it lacks."""
+# ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
+
+from __future__ import annotations
+
+import pytest
+
+from chat_memory.exceptions import NotSupported
+from chat_memory.storage.contract import (
+    ArchiveStore,
+    BranchStore,
+    EditStore,
+    MessageStore,
+    Part,
+    SessionStore,
+    SummaryStore,
+)
+from chat_memory.testing.conformance.kit import Kit
+
+PARTS: tuple[type[Part], ...] = (MessageStore, SessionStore, BranchStore, EditStore, SummaryStore, ArchiveStore)
+
+
+class PartClauses(Kit):
+    """See ``Adapter.part``."""
+
+    @pytest.mark.parametrize("kind", PARTS, ids=lambda kind: kind.attribute)
+    def test_a_part_is_there_or_named_as_lacking(self, kind: type[Part]) -> None:
+        part = getattr(self.adapter, kind.attribute)
+        if part is None:
+            with pytest.raises(NotSupported, match=kind.lack) as caught:
+                self.adapter.part(kind)
+            assert (caught.value.adapter, caught.value.part) == (self.adapter.name, kind.attribute)
+        else:
+            assert isinstance(part, kind)
+            assert self.adapter.part(kind) is part
+
+    def test_messages_and_sessions_are_always_there(self) -> None:
+        assert (self.adapter.messages, self.adapter.sessions) == (self.messages, self.sessions)
+        assert self.adapter.name
