@@ -169,10 +169,14 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "sessions",
                 "constraints": [
                     models.UniqueConstraint(fields=("workspace", "key", "branch"), name="chat_memory_session_key"),
-                    models.UniqueConstraint(fields=("workspace", "id"), name="chat_memory_session_tenant"),
+                    models.UniqueConstraint(fields=("id", "workspace"), name="chat_memory_session_tenant"),
                 ],
                 "indexes": [
-                    models.Index(fields=["workspace", "-listed_at", "-id"], name="chat_memory_by_workspace"),
+                    models.Index(
+                        condition=models.Q(("parent__isnull", True)),
+                        fields=["workspace", "-listed_at", "-id"],
+                        name="chat_memory_by_workspace",
+                    ),
                     models.Index(
                         condition=models.Q(("user__isnull", False)),
                         fields=["user", "-listed_at"],
@@ -293,8 +297,8 @@ class Migration(migrations.Migration):
                 "verbose_name": "message",
                 "verbose_name_plural": "messages",
                 "constraints": [
-                    models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_message_seq"),
                     models.UniqueConstraint(fields=("session", "client_id"), name="chat_memory_message_once"),
+                    models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_message_seq"),
                     models.CheckConstraint(
                         condition=models.Q(("role__in", ["system", "user", "assistant", "tool", "function"])),
                         name="chat_memory_message_role",

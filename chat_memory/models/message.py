@@ -49,8 +49,9 @@ class Message(models.Model):
         verbose_name = _("message")
         verbose_name_plural = _("messages")
         constraints = (
-            models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_message_seq"),
             models.UniqueConstraint(fields=("session", "client_id"), name="chat_memory_message_once"),
+            # After the other: of two indexes that seem to cost the same PostgreSQL takes the younger, which reads want.
+            models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_message_seq"),
             models.CheckConstraint(condition=models.Q(role__in=Role.values), name="chat_memory_message_role"),
         )
         # A window includes all system messages, wherever they are; the partial index finds the few there are.

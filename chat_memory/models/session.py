@@ -108,11 +108,15 @@ class Session(models.Model):
         verbose_name_plural = _("sessions")
         constraints = (
             models.UniqueConstraint(fields=("workspace", "key", "branch"), name="chat_memory_session_key"),
-            models.UniqueConstraint(fields=("workspace", "id"), name="chat_memory_session_tenant"),
+            models.UniqueConstraint(fields=("id", "workspace"), name="chat_memory_session_tenant"),
         )
         # No index has a column that every append changes; listed_at changes at most once per ACTIVITY_GRAIN.
         indexes = (
-            models.Index(fields=("workspace", "-listed_at", "-id"), name="chat_memory_by_workspace"),
+            models.Index(
+                fields=("workspace", "-listed_at", "-id"),
+                condition=models.Q(parent__isnull=True),
+                name="chat_memory_by_workspace",
+            ),
             models.Index(
                 fields=("user", "-listed_at"), condition=models.Q(user__isnull=False), name="chat_memory_by_user"
             ),

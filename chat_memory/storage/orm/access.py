@@ -91,7 +91,7 @@ SELECT s.key, s.user_key, s.workspace_id, s.user_id = %(user_id)b, s.version, s.
 FROM {session} s JOIN {workspace} w ON w.id = s.workspace_id JOIN {member} m ON m.workspace_id = w.id
   JOIN {session} b ON b.workspace_id = s.workspace_id AND {shown} AND b.deleted_at IS NULL
 WHERE s.id = %(session_id)b AND w.slug = %(workspace)b AND m.user_id = %(user_id)b
-  AND s.parent_id IS NULL AND s.deleted_at IS NULL"""  # noqa: S608  # the names of our own tables
+  AND s.branch = 'main' AND s.deleted_at IS NULL"""  # noqa: S608  # the names of our own tables
 
 
 def _field(name: str) -> Any:

@@ -14,15 +14,15 @@ from chat_memory.conf import settings
 from chat_memory.exceptions import VersionConflict
 from chat_memory.models import Message as MessageRow, Session
 from chat_memory.records import Address, Change, Commit, Header, Message, uuid7
-from chat_memory.storage.changed import Kind
+from chat_memory.storage.changed import Changed, Kind
 from chat_memory.storage.mapping import COLUMNS, READ_COLUMNS, check_replay, to_columns, to_messages, to_row, turns
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import fetch
-from chat_memory.storage.orm.emission import changed_branch
+from chat_memory.storage.orm.emission import emit_after_commit
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.rows import Rows, activity, create, grain, lock, move, new_token, touch
 from chat_memory.storage.orm.statements import append as statements
-from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying, trying_again
 
 Stored = tuple[Commit, str]
 """What was stored, and the name of the branch it is on."""
@@ -33,7 +33,7 @@ def append(alias: str, at: Address, messages: Sequence[Message], title: str | No
     """Store the messages of one call; the contract is ``MessageStore.append``."""
     alone = owns_transaction(alias)
     if alone and connections[alias].vendor == "postgresql":
-        stored = _at_once(alias, at, messages, title, if_version)
+        stored = _at_once(_Call(alias, at, messages, title, if_version))
         if stored is not None:
             _tell(alias, at, *stored, nested=False)
             return stored[0]
@@ -116,14 +116,11 @@ def _owned(at: Address, root: Session, row: Session, title: str | None) -> dict[
     return owned
 
 
-def _at_once(
-    alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None
-) -> Stored | None:
+def _at_once(call: _Call) -> Stored | None:
     """By one statement, or by a second where the first does not fit; None where it takes the lock to know more."""
-    call = _Call(alias, at, messages, title, if_version)
     try:
         for attempt in call.attempts():
-            found = retrying(alias, attempt)
+            found = trying_again(attempt)
             if found:
                 return call.stored(found[0])
     except IntegrityError:
@@ -138,13 +135,15 @@ class _Call:
         self, alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None
     ) -> None:
         self._alias, self._at, self._messages = alias, at, messages
+        self._connection = connections[alias]
         self._token = new_token()
         self._if_version = if_version
-        active = messages[-1].created_at or datetime.now(UTC)
+        now = datetime.now(UTC)
+        active = messages[-1].created_at or now
         self._values: dict[str, Any] = {
             "vtoken": self._token,
             "size": len(messages),
-            "now": datetime.now(UTC),
+            "now": now,
             "active": active,
             "stale": active - grain(),
             "if_version": if_version,
@@ -158,18 +157,27 @@ class _Call:
             "workspace_id": at.workspace_id,
         }
         plain = self._add_messages(messages)
-        self._shape = statements.Shape(len(messages) == 1, plain, bool(at.user_key), title is not None)
+        rows = len(messages) if len(messages) <= statements.FEW else 0
+        self._shape = statements.Shape(rows, plain, bool(at.user_key), title is not None)
 
     def _add_messages(self, messages: Sequence[Message]) -> bool:
-        """The columns of the messages among the values; whether they are plain."""
+        """The columns of the messages among the values, as their number asks for; whether they are plain."""
+        values = self._values
         if len(messages) == 1:
             row = to_row(messages[0])
-            self._values |= row._asdict() | {"turns": int(row.role == Role.USER.value)}
+            values |= row._asdict() | {"turns": int(row.role == Role.USER.value)}
             return row.is_plain
-        *columns, is_plain = to_columns(messages)
         starts = turns(messages)
-        self._values |= dict(zip(COLUMNS, columns, strict=True)) | {"turn": starts, "turns": starts[-1]}
-        return is_plain
+        values["turns"] = starts[-1]
+        if len(messages) > statements.FEW:
+            *columns, is_plain = to_columns(messages)
+            values |= dict(zip(COLUMNS, columns, strict=True)) | {"turn": starts}
+            return is_plain
+        rows = [to_row(message) for message in messages]
+        for number, (row, start) in enumerate(zip(rows, starts, strict=True), 1):
+            values |= {f"{name}_{number}": value for name, value in zip(COLUMNS, row, strict=True)}
+            values[f"turn_{number}"] = start
+        return all(row.is_plain for row in rows)
 
     def attempts(self) -> Iterator[Callable[[], list[tuple[Any, ...]]]]:
         """The statements to try, the likeliest first; each does nothing where it does not fit."""
@@ -197,12 +205,10 @@ class _Call:
     def _branch_or_new(self) -> str:
         user: Any = Session._meta.get_field("user")
         self._values |= {"new_id": uuid7(), "may_build": settings.create_workspaces}
-        return statements.to_branch_or_new(self._shape, user.db_type(connections[self._alias]))
+        return statements.to_branch_or_new(self._shape, user.db_type(self._connection))
 
     def _run(self, sql: str) -> list[tuple[Any, ...]]:
-        if "%(ids)b" in sql:
-            self._values["ids"] = [message.id for message in self._messages]
-        return fetch(connections[self._alias], sql, self._values)
+        return fetch(self._connection, sql, self._values)
 
     def stored(self, row: tuple[Any, ...]) -> Stored:
         """The commit that a statement's row tells of."""
@@ -240,16 +246,20 @@ def _tell(alias: str, at: Address, commit: Commit, branch: str, *, nested: bool)
     header, change = commit.header, commit.change
     if change is None:
         return
-    changed_branch(
-        alias,
-        Kind.APPENDED,
-        at,
-        header.session_id,
-        branch,
+    event = Changed(
+        kind=Kind.APPENDED,
+        workspace=at.workspace,
+        key=at.key,
+        session_id=header.session_id,
+        branch=branch,
         header=header,
         first_seq=header.last_seq - change.added + 1,
         last_seq=header.last_seq,
         made=change.prev_version == 0,
         commit=commit,
+        asked=at.branch,
+        cache_ttl=at.cache_ttl,
         nested=nested,
+        using=alias,
     )
+    emit_after_commit(alias, event)

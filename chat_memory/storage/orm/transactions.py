@@ -37,8 +37,15 @@ def retrying(alias: str, write: Callable[[], Result]) -> Result:
     Raises:
         OperationalError: still so after 20 seconds, or the transaction is the caller's, who must then retry it whole.
     """
-    if not owns_transaction(alias):
-        return write()
+    return trying_again(write) if owns_transaction(alias) else write()
+
+
+def trying_again(write: Callable[[], Result]) -> Result:
+    """Run a write that is a transaction of ours, as ``retrying`` does.
+
+    Raises:
+        OperationalError: still so after 20 seconds.
+    """
     deadline = time.monotonic() + RETRY_SECONDS
     pause = 0.001
     while True:

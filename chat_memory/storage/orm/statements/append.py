@@ -6,11 +6,12 @@ writes. No row comes back where the session is not there, is not at ``if_version
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
 from chat_memory.fields import MESSAGE_COLUMNS, PLAIN_COLUMNS
-from chat_memory.storage.orm.statements.tables import MESSAGE, ROOT, SESSION, WORKSPACE, meant
+from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, ROOT, SESSION, WORKSPACE, meant_root
 
 TYPES = dict.fromkeys(MESSAGE_COLUMNS, "text") | {"tokens": "int4", "created_at": "timestamptz"}
 RETURNED = "id, workspace_id, version, base_seq, last_seq, prev_vtoken, last_turn"
@@ -26,28 +27,21 @@ _ACTIVE = """updated_at = %(now)b, active_at = %(active)b,
 """The indexed time moves only where it lags by ACTIVITY_GRAIN: else the update would touch every index."""
 _COUNTERS = """prev_vtoken = s.vtoken, vtoken = %(vtoken)b, version = s.version + 1,
     last_seq = s.last_seq + %(size)b, message_count = s.message_count + %(size)b, last_turn = s.last_turn + %(turns)b"""
-_KNOWN = f"""
-    WITH RECURSIVE above(id, parent_id, fork_seq, high) AS (
-      SELECT p.id, p.parent_id, p.fork_seq, s.fork_seq FROM {SESSION} p WHERE p.id = s.parent_id
-      UNION ALL
-      SELECT p.id, p.parent_id, p.fork_seq, a.fork_seq FROM above a JOIN {SESSION} p ON p.id = a.parent_id
-    )
-    SELECT 1 FROM above a JOIN {MESSAGE} m ON m.session_id = a.id AND m.seq <= a.high
-    WHERE m.workspace_id = s.workspace_id AND m.client_id = ANY(%(ids)b::text[])"""
-"""Whether a branch shares one of the messages already; its own are the business of the unique key."""
+FEW = 4
+"""Up to so many messages are sent value by value: the driver takes longer to make arrays of them."""
 
 
 class Shape(NamedTuple):
     """What of a call decides the text of its statement.
 
     Attributes:
-        single: one message, whose values are parameters; else columns are arrays.
+        rows: how many messages, up to FEW: then each value is a parameter; 0: more, and each column is an array.
         plain: messages of text alone, whose other columns are left out.
         claims: whether the caller is a user, to whom a conversation of nobody falls.
         titled: whether the call brings a title.
     """
 
-    single: bool
+    rows: int
     plain: bool
     claims: bool
     titled: bool
@@ -59,7 +53,7 @@ def to_main(shape: Shape, *, by_id: bool, follows: bool) -> str:
     return f"""
 WITH session AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}{_owned(shape)}
-  WHERE {meant(by_id=by_id)} AND {ROOT} {"AND s.head_id IS NULL" if follows else ""} AND {_AT_VERSION}
+  WHERE {meant_root(by_id=by_id)} {"AND s.head_id IS NULL" if follows else ""} AND {_AT_VERSION}
   RETURNING {_columns("s")}
 ), {_stored(shape)}
 SELECT {RETURNED}, 'main' FROM session"""
@@ -102,24 +96,44 @@ def _branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
     """The row of a branch, numbered on. The root is locked first, as in every other change of a conversation."""
     first = f"s.id, s.workspace_id, s.key, s.head_id FROM {SESSION} s WHERE"
     if follows:
-        root = f"SELECT {first} {meant(by_id=by_id)} AND {ROOT} AND s.head_id IS NOT NULL FOR NO KEY UPDATE"
+        root = f"SELECT {first} {meant_root(by_id=by_id)} AND s.head_id IS NOT NULL FOR NO KEY UPDATE"
         which = "s.id = root.head_id AND s.workspace_id = root.workspace_id"
     else:
-        named = f"SELECT s.key FROM {SESSION} s WHERE {meant(by_id=True)}" if by_id else "SELECT %(key)b"
+        named = f"SELECT s.key FROM {SESSION} s WHERE {BY_ID}" if by_id else "SELECT %(key)b"
         workspace = "%(workspace_id)b" if by_id else f"(SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b)"
-        root = f"""SELECT {first} s.workspace_id = {workspace} AND s.key = ({named}) AND s.branch = 'main' AND {ROOT}
+        root = f"""SELECT {first} s.workspace_id = {workspace} AND s.key = ({named}) AND {ROOT}
   FOR NO KEY UPDATE"""
         which = "s.workspace_id = root.workspace_id AND s.key = root.key AND s.parent_id IS NOT NULL AND " + (
             "s.id = %(session_id)b" if by_id else "s.branch = %(branch)b"
         )
     return f"""root AS ({root}), appended AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}
-  FROM root WHERE {which} AND s.deleted_at IS NULL AND {_AT_VERSION} AND NOT EXISTS ({_KNOWN})
+  FROM root WHERE {which} AND s.deleted_at IS NULL AND {_AT_VERSION} AND NOT EXISTS ({_known(shape)})
   RETURNING {_columns("s")}, s.branch, root.id AS root_id
 ), active AS (
   UPDATE {SESSION} AS s SET {_ACTIVE}{_owned(shape)}
   FROM appended a WHERE s.id = a.root_id AND s.workspace_id = a.workspace_id
 )"""
+
+
+def _known(shape: Shape) -> str:
+    """Whether a branch shares one of the messages already; its own are the business of the unique key.
+
+    Ids come one by one where they are few: the planner takes an array that it does not know to be longer, and would
+    then plan anew with every call.
+    """
+    ids = "= ANY(%(client_id)b::text[])"
+    if shape.rows:
+        numbers = [""] if shape.rows == 1 else [f"_{row}" for row in range(1, shape.rows + 1)]
+        ids = f"IN ({', '.join(f'%(client_id{number})b::text' for number in numbers)})"
+    return f"""
+    WITH RECURSIVE above(id, parent_id, fork_seq, high) AS (
+      SELECT p.id, p.parent_id, p.fork_seq, s.fork_seq FROM {SESSION} p WHERE p.id = s.parent_id
+      UNION ALL
+      SELECT p.id, p.parent_id, p.fork_seq, a.fork_seq FROM above a JOIN {SESSION} p ON p.id = a.parent_id
+    )
+    SELECT 1 FROM above a JOIN {MESSAGE} m ON m.session_id = a.id AND m.seq <= a.high
+    WHERE m.workspace_id = s.workspace_id AND m.client_id {ids}"""
 
 
 def _owned(shape: Shape) -> str:
@@ -134,17 +148,25 @@ def _columns(table: str) -> str:
 def _stored(shape: Shape) -> str:
     """The INSERT of the messages of the row ``session``, which holds the numbers after the call."""
     columns = PLAIN_COLUMNS if shape.plain else MESSAGE_COLUMNS
-    if shape.single:
-        source, position, turn = "session", "session.last_seq", "session.last_turn"
-        values = ", ".join(f"%({column})b::{TYPES[column]}" for column in columns)
-    else:
-        arrays = ", ".join(f"%({column})b::{TYPES[column]}[]" for column in columns)
-        source = (
-            f"session, unnest({arrays}, %(turn)b::int8[]) WITH ORDINALITY AS m({', '.join(columns)}, turn, position)"
-        )
+    source, position, turn = "session", "session.last_seq", "session.last_turn"
+    values = ", ".join(f"%({column})b::{TYPES[column]}" for column in columns)
+    if shape.rows != 1:
+        source = f"session, {_rows(columns, shape.rows)} AS m({', '.join(columns)}, turn, position)"
         position, turn = "session.last_seq - %(size)b + m.position", "session.last_turn - %(turns)b + m.turn"
         values = ", ".join(f"m.{column}" for column in columns)
     return f"""stored AS (
   INSERT INTO {MESSAGE} (workspace_id, session_id, seq, turn, {", ".join(columns)})
   SELECT session.workspace_id, session.id, {position}, {turn}, {values} FROM {source}
 )"""
+
+
+def _rows(columns: Sequence[str], number: int) -> str:
+    """The messages of a call as rows: the columns, the turn within the call, and the position from 1."""
+    if not number:
+        arrays = ", ".join(f"%({column})b::{TYPES[column]}[]" for column in columns)
+        return f"unnest({arrays}, %(turn)b::int8[]) WITH ORDINALITY"
+    rows = (
+        ", ".join([*(f"%({column}_{row})b::{TYPES[column]}" for column in columns), f"%(turn_{row})b::int8", f"{row}"])
+        for row in range(1, number + 1)
+    )
+    return f"(VALUES {', '.join(f'({row})' for row in rows)})"

@@ -19,6 +19,7 @@ from chat_memory.storage.orm.statements.tables import (
     SYSTEM,
     header_row,
     meant,
+    meant_root,
     message_columns,
 )
 
@@ -147,9 +148,8 @@ def _lineage(high: str, first: str) -> str:
 def _session(*more: str, by_id: bool, follows: bool) -> str:
     """The row that is read, as a CTE: the one that is named, or the current branch of the root that is."""
     row = ", ".join(f"b.{column}" for column in (*HEADER, *OF_BRANCH, *more))
-    named = f"{meant(by_id=by_id)} AND s.deleted_at IS NULL"
     if not follows:
-        return f"session AS (SELECT {row.replace('b.', 's.')} FROM {SESSION} s WHERE {named})"
+        return f"session AS (SELECT {row.replace('b.', 's.')} FROM {SESSION} s WHERE {meant(by_id=by_id)})"
     current = "b.id = COALESCE(s.head_id, s.id) AND b.workspace_id = s.workspace_id"
     both = f"{SESSION} s JOIN {SESSION} b ON {current}"
-    return f"session AS (SELECT {row} FROM {both} WHERE {named} AND s.parent_id IS NULL)"
+    return f"session AS (SELECT {row} FROM {both} WHERE {meant_root(by_id=by_id)})"

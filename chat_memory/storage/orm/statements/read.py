@@ -8,12 +8,11 @@ from chat_memory.storage.orm.statements.tables import (
     HEADER,
     MESSAGE,
     ON_BRANCH,
-    ROOT,
     SESSION,
     SUMMARY,
     SYSTEM,
     header_row,
-    meant,
+    meant_root,
     message_columns,
 )
 
@@ -27,14 +26,14 @@ SUMMARY_COLUMNS = ("first_seq", "last_seq", "text", "model", "tokens", "created_
 def root(*more: str, by_id: bool) -> str:
     """The first row of a conversation, as a CTE."""
     state = ", ".join(f"s.{column}" for column in (*HEADER, *more))
-    return f"session AS (SELECT {state}, {ON_BRANCH} FROM {SESSION} s WHERE {meant(by_id=by_id)} AND {ROOT})"
+    return f"session AS (SELECT {state}, {ON_BRANCH} FROM {SESSION} s WHERE {meant_root(by_id=by_id)})"
 
 
 @cache
 def peek(*, by_id: bool) -> str:
     """The header of a session: the one row that tells whether a cached history is still the history."""
     columns = ", ".join(f"s.{column}" for column in HEADER)
-    return f"SELECT {columns}, {ON_BRANCH} FROM {SESSION} s WHERE {meant(by_id=by_id)} AND {ROOT}"
+    return f"SELECT {columns}, {ON_BRANCH} FROM {SESSION} s WHERE {meant_root(by_id=by_id)}"
 
 
 @cache
@@ -44,7 +43,7 @@ def summaries(*, by_id: bool) -> str:
     return f"""
 SELECT {columns}, {ON_BRANCH} FROM {SESSION} s LEFT JOIN {SUMMARY} k ON k.workspace_id = s.workspace_id
   AND k.session_id = s.id AND k.text IS NOT NULL AND k.last_seq > s.base_seq AND k.last_seq <= s.last_seq
-WHERE {meant(by_id=by_id)} AND {ROOT} ORDER BY k.last_seq, k.id"""
+WHERE {meant_root(by_id=by_id)} ORDER BY k.last_seq, k.id"""
 
 
 @cache

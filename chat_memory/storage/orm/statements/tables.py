@@ -11,11 +11,9 @@ WORKSPACE = Workspace._meta.db_table
 SUMMARY = Summary._meta.db_table
 
 BY_ID = "s.id = %(session_id)b AND s.workspace_id = %(workspace_id)b"
-BY_NAME = (
-    f"s.workspace_id = (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b) "
-    "AND s.key = %(key)b AND s.branch = %(branch)b"
-)
-ROOT = "s.parent_id IS NULL AND s.deleted_at IS NULL"
+BY_KEY = f"s.workspace_id = (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b) AND s.key = %(key)b"
+ROOT = "s.branch = 'main' AND s.deleted_at IS NULL"
+"""The first row of a conversation, in words that match the unique index over keys and no index over lists."""
 HEADER = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq")
 ON_BRANCH = "CASE WHEN s.head_id IS NULL THEN 0 ELSE 1 END AS on_branch"
 """Whether another branch is current: then the root's own messages are not what readers see."""
@@ -23,8 +21,13 @@ SYSTEM = "AND m.role = 'system'"
 
 
 def meant(*, by_id: bool) -> str:
-    """The condition for the row that an address means, by what a handle remembers or by its names."""
-    return BY_ID if by_id else BY_NAME
+    """The condition for a branch, by what a handle remembers or by its names."""
+    return f"{BY_ID if by_id else f'{BY_KEY} AND s.branch = %(branch)b'} AND s.deleted_at IS NULL"
+
+
+def meant_root(*, by_id: bool) -> str:
+    """The condition for the first row of a conversation, by what a handle remembers or by its names."""
+    return f"{BY_ID if by_id else BY_KEY} AND {ROOT}"
 
 
 def message_columns(table: str) -> str:
