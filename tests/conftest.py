@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from chat_memory import metrics
-from tests.patience import impatient, patient_cache  # noqa: F401  # fixtures of every test
+from tests.patience import caches_end_with_their_test, impatient, patient_cache  # noqa: F401  # fixtures of every test
 from tests.servers.plugin import is_serverless
 from tests.tenancy import _within_one_workspace, tenancy_watch  # noqa: F401  # fixtures of every test
 

@@ -1,11 +1,13 @@
-"""Has the cache wait long where it must not in production: on a busy machine 50 ms pass without a fault of Redis."""
+"""Has the cache wait long where it must not in production, for on a busy machine 50 ms pass; and end with its test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from chat_memory import wiring
 from chat_memory.cache import connecting, lua
+from chat_memory.cache.listening import relayed
 
 IN_PRODUCTION = {"TIMEOUT": connecting.TIMEOUT, "LEASE_MS": lua.LEASE_MS}
 LONG = 30.0
@@ -23,6 +25,16 @@ def patient_cache() -> Iterator[None]:
         lua.script.cache_clear()
         yield
     lua.script.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def caches_end_with_their_test() -> Iterator[None]:
+    """An adapter that the traceback of some error still holds would hear of what later tests change."""
+    yield
+    wiring._composition = type(wiring._composition)()
+    with relayed.lock:
+        relayed.receivers.clear()
+        relayed.sender_receivers_cache.clear()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Turns the cache on for a test, and counts the statements and commands of a call; proves nothing itself."""
 
-import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -77,7 +76,6 @@ def redis_commands(client: Redis, call: Callable[[], object]) -> list[str]:
 
 def counts_of(call: Callable[[], object]) -> dict[str, int]:
     """What a call adds to the totals."""
-    gc.collect()  # an adapter of earlier settings, which the traceback of some error holds, would count as well
     before = metrics.totals()
     call()
     return {name: count - before[name] for name, count in metrics.totals().items() if count != before[name]}

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from chat_memory import wiring
 from chat_memory.cache import connecting
+from tests import patience
 from tests.cache.caching import ALIAS, HIT, caching, key_of, newest_texts, statements
 from tests.conversations import chat, say
 from tests.servers import Server, start_redis, start_sentinel
@@ -95,6 +96,11 @@ def test_no_connection_for_each_call(cached: str, client: Redis) -> None:
         newest_texts()
         chat().tail_json(5)
     assert connections_made(client) == before
+
+
+def test_nobody_waits_long_for_redis() -> None:
+    """The tests do, and so they must say what holds without them."""
+    assert patience.IN_PRODUCTION == {"TIMEOUT": 0.05, "LEASE_MS": 300}
 
 
 def test_threads_share_a_pool(cached: str, client: Redis) -> None:

@@ -1,6 +1,5 @@
 """Metrics: each event is counted once, summed over processes, and never in the way of who is counted."""
 
-import gc
 import os
 import signal
 import subprocess
@@ -29,7 +28,6 @@ PROGRAM = (
 @pytest.fixture(autouse=True)
 def _counting_from_zero(redis_client: Redis) -> Iterator[None]:
     """What earlier tests counted goes into sums that are thrown away."""
-    gc.collect()  # an adapter of earlier settings, which the traceback of some error holds, would count as well
     metrics.sum_up_with(wiring.shared_counters)
     metrics.flush()
     redis_client.flushdb()

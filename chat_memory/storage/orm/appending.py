@@ -186,11 +186,15 @@ class _Call:
             yield from self._by_names(statements.to_branch, follows=False)
             return
         follows = at.branch == CURRENT
+        may_make = follows and not at.pinned and not self._if_version
+        if may_make and not hints.expects_conversation(self._alias, at):
+            yield lambda: self._run(self._to_any())
+            return
         if hints.expects_branch(self._alias, at):
             yield lambda: self._run(statements.to_branch(self._shape, by_id=at.pinned, follows=True))
         yield from self._by_names(statements.to_main, follows=follows)
-        if not at.pinned and not self._if_version:
-            yield lambda: self._run(self._branch_or_new())
+        if may_make:
+            yield lambda: self._run(self._to_any())
         elif follows:
             yield lambda: self._run(statements.to_branch(self._shape, by_id=at.pinned, follows=True))
 
@@ -202,10 +206,10 @@ class _Call:
         if not at.pinned:
             yield lambda: self._run(statement(self._shape, by_id=False, follows=follows))
 
-    def _branch_or_new(self) -> str:
+    def _to_any(self) -> str:
         user: Any = Session._meta.get_field("user")
         self._values |= {"new_id": uuid7(), "may_build": settings.create_workspaces}
-        return statements.to_branch_or_new(self._shape, user.db_type(self._connection))
+        return statements.to_any(self._shape, user.db_type(self._connection))
 
     def _run(self, sql: str) -> list[tuple[Any, ...]]:
         return fetch(self._connection, sql, self._values)
@@ -214,6 +218,7 @@ class _Call:
         """The commit that a statement's row tells of."""
         session_id, workspace_id, version, base_seq, last_seq, prev_vtoken, _last_turn, branch = row
         hints.note(self._alias, self._at, branched=branch != MAIN_BRANCH)
+        hints.note_stored(self._alias, self._at)
         header = Header(session_id, workspace_id, version, self._token, base_seq, last_seq)
         change = Change(header, version - 1, prev_vtoken, len(self._messages))
         return Commit(_placed(self._messages, last_seq), header, change), branch

@@ -204,7 +204,7 @@ def _is_watched(model: type[Model]) -> bool:
 
 def _tell(alias: str, session_id: UUID, workspace: str, key: str, branch: str, *, alone: bool) -> None:
     """Emit the end of a branch, which was asked for by its name where it goes alone."""
-    hints.note(alias, Address(workspace, key), branched=False)
+    hints.forget(alias, Address(workspace, key))
     event = Changed(
         kind=Kind.DELETED,
         workspace=workspace,
