@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, tzinfo
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -14,7 +14,7 @@ from django.db import connections
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
 from chat_memory.records import Address, Budget, Header, Message, Slice, Span
-from chat_memory.storage.mapping import to_messages
+from chat_memory.storage.mapping import READ_COLUMNS, to_messages
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import as_uuid, fetch, uuid_value
 from chat_memory.storage.orm.statements import branch, read as main
@@ -23,6 +23,9 @@ from chat_memory.storage.orm.statements.tables import HEADER
 _START, _END = 0, 2**63 - 1
 _SEQ = itemgetter(0)
 _HEADER = len(HEADER)
+_MESSAGE = len(READ_COLUMNS)
+FEW = 100
+"""Up to so many messages are read with the header in each row."""
 WIDER = 8
 """How much farther a window along a branch looks where it did not look far enough."""
 FIRST_LOOK = {"turns": (4, 16), "messages": (2, 16), "tokens": (1 / 32, 32)}
@@ -50,8 +53,11 @@ def read(alias: str, at: Address, span: Span) -> Slice:
         "before": _END if span.before is None else span.before,
         "size": size,
     }
-    along = partial(branch.read, **shape, postgresql=connections[alias].vendor == "postgresql")
-    return _slice(alias, shown(alias, at, partial(main.read, **shape), along, params))
+    postgresql = connections[alias].vendor == "postgresql"
+    short = partial(main.read, **shape)
+    if postgresql and size is not None and size <= FEW:
+        short = partial(main.read_few, newest=shape["newest"], system=span.system)
+    return _slice(alias, shown(alias, at, short, partial(branch.read, **shape, postgresql=postgresql), params))
 
 
 def window(alias: str, at: Address, budget: Budget) -> Slice:
@@ -117,10 +123,22 @@ def _from_a_user(messages: list[Message], budget: Budget) -> list[Message]:
 def _slice(alias: str, rows: list[Row]) -> Slice:
     if not rows:
         return Slice([], None)
+    zone = connections[alias].timezone or UTC
+    if len(rows[0]) > _MESSAGE + 1:
+        return _slice_of_few(rows, zone)
     header = next(index for index, row in enumerate(rows) if row[-1] is not None)
     session_id, *numbers = rows.pop(header)[-1].split()[:_HEADER]
     rows.sort(key=_SEQ)
-    return Slice(to_messages(rows, connections[alias].timezone or UTC), Header(UUID(session_id), *map(int, numbers)))
+    return Slice(to_messages(rows, zone), Header(UUID(session_id), *map(int, numbers)))
+
+
+def _slice_of_few(rows: list[Row], zone: tzinfo) -> Slice:
+    """The slice of rows that end with the header each; one row without a message stands for none."""
+    header = Header(*rows[0][_MESSAGE : _MESSAGE + _HEADER])
+    if rows[0][0] is None:
+        return Slice([], header)
+    rows.sort(key=_SEQ)
+    return Slice(to_messages(rows, zone), header)
 
 
 def _fetch(alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False) -> list[Row]:
