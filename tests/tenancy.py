@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import cache, lru_cache, wraps
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,10 +33,10 @@ class Watch:
         self.loose: list[str] = []
 
     def look(self, statement: str) -> None:
-        if not TENANT_TABLE.search(statement) or spans_workspaces() or not _from_bound_room():
+        if not _names_tenants(statement) or spans_workspaces() or not _from_bound_room():
             return
         self.seen += 1
-        if not (PREDICATE.search(statement) or INSERT.match(statement)):
+        if not _names_a_workspace(statement):
             self.loose.append(statement)
 
 
@@ -69,11 +69,27 @@ def _reporting(execute: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
     return reporting
 
 
+# Remembered, since every statement of the suite passes here.
+@lru_cache(maxsize=4096)
+def _names_tenants(statement: str) -> bool:
+    return TENANT_TABLE.search(statement) is not None
+
+
+@lru_cache(maxsize=4096)
+def _names_a_workspace(statement: str) -> bool:
+    return bool(PREDICATE.search(statement) or INSERT.match(statement))
+
+
+@cache
+def _is_bound(filename: str) -> bool:
+    path = Path(filename)
+    return PACKAGE in path.parents and path.relative_to(PACKAGE).parts[0] not in UNBOUND
+
+
 def _from_bound_room() -> bool:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if PACKAGE in path.parents and path.relative_to(PACKAGE).parts[0] not in UNBOUND:
+        if _is_bound(frame.f_code.co_filename):
             return True
         frame = frame.f_back
     return False
