@@ -26,6 +26,7 @@ _ROOTS = (
     "s.parent_id IS NULL",
     "s.deleted_at IS NULL",
 )
+# A moment comes as a query of its own, whose value no planner knows: one that does plans anew with every call.
 _CONDITIONS = {
     "nobody": "s.user_key = ''",
     "user_key": "s.user_key = %(user_key)b AND NOT (s.user_key = '')",
@@ -33,13 +34,16 @@ _CONDITIONS = {
     "key": "s.key = %(key)b",
     "archived": "(s.archived_at IS NOT NULL) = %(archived)b",
     "pinned": "s.pinned = %(pinned)b",
-    "until": "s.active_at < %(until)b AND s.listed_at < %(until)b",
-    "before": "(s.active_at, s.id) < (%(before)b, %(before_id)b) AND s.listed_at <= %(before)b",
+    "until": "s.active_at < (SELECT %(until)b) AND s.listed_at < (SELECT %(until)b)",
+    "before": "(s.active_at, s.id) < ((SELECT %(before)b), %(before_id)b) AND s.listed_at <= (SELECT %(before)b)",
 }
 _OF_VENDOR = {
     "postgresql": {
-        "since": "s.active_at >= %(since)b AND s.listed_at >= %(since)b - %(margin)b::interval",
-        "after": "(s.active_at, s.id) > (%(after)b, %(after_id)b) AND s.listed_at >= %(after)b - %(margin)b::interval",
+        "since": "s.active_at >= (SELECT %(since)b) AND s.listed_at >= (SELECT %(since)b) - %(margin)b::interval",
+        "after": (
+            "(s.active_at, s.id) > ((SELECT %(after)b), %(after_id)b) "
+            "AND s.listed_at >= (SELECT %(after)b) - %(margin)b::interval"
+        ),
         "tags": "s.tags @> CAST(CAST(%(tags)b AS text) AS jsonb)",
         "title": "s.title ILIKE %(title)b",
         "cost": (
@@ -48,8 +52,8 @@ _OF_VENDOR = {
         ),
     },
     "sqlite": {
-        "since": "s.listed_at >= %(since)b",
-        "after": "(s.listed_at, s.id) > (%(after)b, %(after_id)b)",
+        "since": "s.listed_at >= (SELECT %(since)b)",
+        "after": "(s.listed_at, s.id) > ((SELECT %(after)b), %(after_id)b)",
         "tags": (
             "NOT EXISTS (SELECT 1 FROM json_each(%(tags)b) AS wanted "
             "WHERE wanted.value NOT IN (SELECT value FROM json_each(s.tags)))"
