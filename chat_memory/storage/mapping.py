@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate, repeat
 from operator import attrgetter
@@ -243,6 +243,18 @@ def check_replay(stored: Message, repeated: Message) -> None:
     """
     if identity(stored) != identity(repeated):
         raise MessageConflict(repeated.id or "")
+
+
+def new_messages(messages: Sequence[Message], stored: Mapping[str | None, Message]) -> list[Message]:
+    """Those of the messages of one call that are not stored, by their ids; the others must be retries.
+
+    Raises:
+        MessageConflict: a stored message differs.
+    """
+    for message in messages:
+        if message.id in stored:
+            check_replay(stored[message.id], message)
+    return [message for message in messages if message.id not in stored]
 
 
 _identity_of = attrgetter(*IDENTITY, "content_absent")

@@ -13,7 +13,7 @@ from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound, Me
 from chat_memory.fields import COUNTERS, empty_session
 from chat_memory.records import Address, Message, SessionRecord, uuid7
 from chat_memory.storage.contract.edits import Restate
-from chat_memory.storage.mapping import check_replay, to_messages, to_row
+from chat_memory.storage.mapping import new_messages, to_messages, to_row
 from chat_memory.storage.memory.ledger import Ledger
 from chat_memory.storage.memory.states import BranchState, ConversationState, EditedRow, new_token
 from chat_memory.storage.memory.view import BranchView
@@ -86,10 +86,7 @@ def append(
     """
     state = view.state
     stored = view.stored(messages)
-    for message in messages:
-        if message.id in stored:
-            check_replay(stored[message.id], message)
-    fresh = [message for message in messages if message.id not in stored]
+    fresh = new_messages(messages, stored)
     if not fresh:
         return None, tuple(stored[message.id] for message in messages)
     if if_version is not None and if_version != state.version:

@@ -14,11 +14,11 @@ from chat_memory.conf import settings
 from chat_memory.exceptions import VersionConflict
 from chat_memory.models import Message as MessageRow, Session
 from chat_memory.records import Address, Change, Commit, Header, Message, uuid7
-from chat_memory.storage.changed import Changed, Kind
-from chat_memory.storage.mapping import COLUMNS, READ_COLUMNS, check_replay, to_columns, to_messages, to_row, turns
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.mapping import COLUMNS, READ_COLUMNS, new_messages, to_columns, to_messages, to_row, turns
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import fetch
-from chat_memory.storage.orm.emission import emit_after_commit
+from chat_memory.storage.orm.emission import changed_branch
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.rows import Rows, activity, create, grain, lock, move, new_token, touch
 from chat_memory.storage.orm.statements import append as statements
@@ -51,10 +51,7 @@ def append_locked(
                 raise VersionConflict(if_version, 0)
             rows, _made = create(alias, at)
         known = known_messages(rows.row, messages)
-        fresh = [message for message in messages if message.id not in known]
-        for message in messages:
-            if message.id in known:
-                check_replay(known[message.id], message)
+        fresh = new_messages(messages, known)
         if not fresh:
             return Commit(tuple(known[message.id] for message in messages), rows.header, None)
         if if_version is not None and if_version != rows.row.version:
@@ -251,20 +248,16 @@ def _tell(alias: str, at: Address, commit: Commit, branch: str, *, nested: bool)
     header, change = commit.header, commit.change
     if change is None:
         return
-    event = Changed(
-        kind=Kind.APPENDED,
-        workspace=at.workspace,
-        key=at.key,
-        session_id=header.session_id,
-        branch=branch,
+    changed_branch(
+        alias,
+        Kind.APPENDED,
+        at,
+        header.session_id,
+        branch,
         header=header,
         first_seq=header.last_seq - change.added + 1,
         last_seq=header.last_seq,
         made=change.prev_version == 0,
         commit=commit,
-        asked=at.branch,
-        cache_ttl=at.cache_ttl,
         nested=nested,
-        using=alias,
     )
-    emit_after_commit(alias, event)

@@ -10,14 +10,14 @@ from msgspec import structs
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
 from chat_memory.models import Session
-from chat_memory.records import Address, Branch, Header, uuid7
+from chat_memory.records import Address, Branch, Header
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import BranchStore
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.part import OrmPart
-from chat_memory.storage.orm.rows import Rows, create, family, find, header_of, lock, make_current, new_token
+from chat_memory.storage.orm.rows import Rows, branch_row, create, family, find, header_of, lock, make_current
 from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
 
 
@@ -88,33 +88,6 @@ def to_branch(row: Session, root: Session, parent: Session | None) -> Branch:
     return Branch(row.branch, parent.branch if parent else None, *counters, current, row.created_at, row.updated_at)
 
 
-def insert_branch(
-    root: Session, name: str, parent_id: Any, *, seq: int, base: int, turn: int, created_at: datetime | None = None
-) -> Session:
-    """A new branch that shares the positions up to ``seq`` and shows those after ``base``."""
-    now = datetime.now(UTC)
-    made = Session(
-        id=uuid7(),
-        workspace_id=root.workspace_id,
-        key=root.key,
-        branch=name,
-        parent_id=parent_id,
-        fork_seq=seq,
-        base_seq=base,
-        last_seq=max(seq, base),
-        message_count=max(0, seq - base),
-        last_turn=turn,
-        version=1,
-        vtoken=new_token(),
-        created_at=created_at or now,
-        updated_at=now,
-        active_at=root.active_at,
-        listed_at=root.listed_at,
-    )
-    made.save(using=root._state.db, force_insert=True)
-    return made
-
-
 def _switched(alias: str, at: Address, root: Session, before: Session, after: Session, *, nested: bool) -> Header:
     header = make_current(root, before, after)
     hints.note(alias, structs.replace(at, branch=CURRENT), branched=after is not root)
@@ -143,4 +116,8 @@ def _forked(at: Address, source: Rows, name: str, seq: int) -> tuple[Session, Se
         raise MessageNotFound(at.key, seq=seq)
     line = lineage(row)
     parent = _row(source, line.owner(seq))
-    return insert_branch(root, name, parent.pk, seq=seq, base=row.base_seq, turn=line.turn_at(seq)), parent
+    now = datetime.now(UTC)
+    times = {"created_at": now, "updated_at": now, "active_at": root.active_at, "listed_at": root.listed_at}
+    made = branch_row(root, name, parent.pk, seq=seq, base=row.base_seq, turn=line.turn_at(seq), times=times)
+    made.save(using=root._state.db, force_insert=True)
+    return made, parent

@@ -13,7 +13,7 @@ from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
 from chat_memory.models import Session, Summary
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptSummary, uuid7
 from chat_memory.storage.mapping import to_row, turns
-from chat_memory.storage.orm.rows import new_token
+from chat_memory.storage.orm.rows import branch_row, new_token
 
 
 class Layout:
@@ -149,7 +149,9 @@ def new_root(at: Address, workspace_id: int, transcript: Transcript, now: dateti
         user_key=at.user_key,
         base_seq=base,
         last_seq=base,
-        **_new(began(transcript, now)),
+        version=1,
+        vtoken=new_token(),
+        **_times(began(transcript, now)),
         title_made=transcript.title_made,
         **transcript.fields,
     )
@@ -163,20 +165,8 @@ def began(transcript: Transcript, now: datetime) -> datetime:
 
 def new_branch(root: Session, branch: TranscriptBranch, parent_id: UUID, turn: int, now: datetime) -> Session:
     """The row of a branch, without its own messages, below the row that holds the position it begins at."""
-    seq, base = branch.fork_seq, branch.base_seq
-    return Session(
-        id=uuid7(),
-        workspace_id=root.workspace_id,
-        key=root.key,
-        branch=branch.name,
-        parent_id=parent_id,
-        fork_seq=seq,
-        base_seq=base,
-        last_seq=max(seq, base),
-        last_turn=turn,
-        message_count=max(0, seq - base),
-        **_new(branch.created_at or now),
-    )
+    times = _times(branch.created_at or now)
+    return branch_row(root, branch.name, parent_id, seq=branch.fork_seq, base=branch.base_seq, turn=turn, times=times)
 
 
 def new_summary(session: Session, summary: TranscriptSummary, now: datetime) -> Summary:
@@ -212,10 +202,9 @@ def check_origin(key: str, branch: TranscriptBranch, parent: Session) -> None:
         raise MessageNotFound(key, seq=branch.base_seq + 1)
 
 
-def _new(began: datetime) -> dict[str, Any]:
-    """What a row begins with: the first version, and the times of one that has no messages."""
-    times = dict.fromkeys(("created_at", "updated_at", "active_at", "listed_at"), began.astimezone(UTC))
-    return {"version": 1, "vtoken": new_token(), **times}
+def _times(began: datetime) -> dict[str, datetime]:
+    """The times of a row that has no messages."""
+    return dict.fromkeys(("created_at", "updated_at", "active_at", "listed_at"), began.astimezone(UTC))
 
 
 def _set_activity(session: Session, newest: datetime | None) -> None:

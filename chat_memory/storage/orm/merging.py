@@ -15,7 +15,7 @@ from chat_memory.models import Session, Summary
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Restored
-from chat_memory.storage.mapping import check_replay
+from chat_memory.storage.mapping import new_messages
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.appending import known_messages, store
 from chat_memory.storage.orm.emission import changed_row
@@ -84,10 +84,7 @@ class Merge:
     def _append(self, rows: Rows, messages: Sequence[Message], after: int | None) -> None:
         """Store those of the messages that the branch has not; with ``after``, all must be at the positions behind."""
         known = known_messages(rows.row, messages)
-        for message in messages:
-            if message.id in known:
-                check_replay(known[message.id], message)
-        fresh = [message for message in messages if message.id not in known]
+        fresh = new_messages(messages, known)
         if fresh:
             # The owner of what exists stays; of what was just made it is the address' already.
             at = structs.replace(self._at, user_id=None, user_key="")

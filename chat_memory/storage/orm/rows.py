@@ -185,6 +185,27 @@ def _unsaved(alias: str, at: Address, fields: Mapping[str, Any]) -> Session:
     )
 
 
+def branch_row(
+    root: Session, name: str, parent_id: Any, *, seq: int, base: int, turn: int, times: Mapping[str, datetime]
+) -> Session:
+    """The row of a new branch, not saved, that shares the positions up to ``seq`` and shows those after ``base``."""
+    return Session(
+        id=uuid7(),
+        workspace_id=root.workspace_id,
+        key=root.key,
+        branch=name,
+        parent_id=parent_id,
+        fork_seq=seq,
+        base_seq=base,
+        last_seq=max(seq, base),
+        message_count=max(0, seq - base),
+        last_turn=turn,
+        version=1,
+        vtoken=new_token(),
+        **times,
+    )
+
+
 def workspace_id(alias: str, slug: str) -> int:
     """The workspace's id; made on first use where the settings allow it.
 
