@@ -78,7 +78,8 @@ def test_statements_do_not_grow_with_the_conversations_of_a_group() -> None:
 
     asked("warm", 1)
     few = asked("few", 2)
-    assert asked("many", 60) == few
+    # Over SQLite, Django 5.2 sends no more than 999 values a statement: 34 rows of sessions.
+    assert asked("many", 30) == few
     assert few <= 8
 
 
