@@ -43,4 +43,6 @@ class MemberRole(TextChoices):
 
 
 ROLES = frozenset(Role.values)
+DEVELOPER = "developer"
+"""OpenAI's newer name of the role system, which a mapping may use; the message then says so in ``extra``."""
 STATES = frozenset(State.values)

@@ -120,14 +120,25 @@ class MessageConflict(Conflict):
 
     Attributes:
         message_id: the id of both messages.
+        seq: the position of the stored message; None where it is not known.
+        field: where the call has the other message, as a path such as ``messages[2]``; "" where it has no more than
+            one.
     """
 
-    def __init__(self, message_id: str) -> None:
-        super().__init__(f"message id {message_id!r} is already stored with different content")
+    def __init__(self, message_id: str, *, seq: int | None = None, field: str = "") -> None:
+        where = "" if seq is None else f", at position {seq}"
+        text = f"message id {message_id!r} is already stored with different content{where}"
+        super().__init__(f"{field}: {text}" if field else text)
         self.message_id = message_id
+        self.seq = seq
+        self.field = field
 
     def __reduce__(self) -> Any:
-        return type(self), (self.message_id,)
+        return partial(type(self), seq=self.seq, field=self.field), (self.message_id,)
+
+    def under(self, path: str) -> Self:
+        """The same error with ``path`` in front of its field."""
+        return type(self)(self.message_id, seq=self.seq, field=f"{path}.{self.field}" if self.field else path)
 
 
 class BranchExists(Conflict):

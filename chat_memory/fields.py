@@ -80,7 +80,8 @@ class MessageField(NamedTuple):
         name: the name in the record, and in the API.
         columns: the columns of the row; where there are several, the type of the value decides which one holds it.
         json: whether the column holds JSON as text.
-        given: whether a client may set it; otherwise the server does.
+        given: whether a client may set it by its name; otherwise the server sets it, or it holds the keys that no field
+            has (``extra``).
         identity: whether a retry must repeat the same value.
         empty: the default value, which most messages have.
     """
@@ -102,12 +103,13 @@ MESSAGE = (
     MessageField("tool_calls", ("tool_calls",), json=True),
     MessageField("tool_call_id", ("tool_call_id",)),
     MessageField("metadata", ("metadata",), json=True),
+    MessageField("extra", ("extra",), json=True, given=False),
     MessageField("tokens", ("tokens",), given=False, identity=False),
     MessageField("created_at", ("created_at",), given=False, identity=False),
     MessageField("state", ("state",), given=False, identity=False, empty=State.COMPLETE.value),
 )
 GIVEN = tuple(field.name for field in MESSAGE if field.given)
-"""The message fields a client may set; the server sets position, time, token count and state."""
+"""The message fields a client may set by name; the server sets position, time, token count and state."""
 IDENTITY = tuple(field.name for field in MESSAGE if field.identity)
 """The message fields that must be equal in a retry; the time and the token count may differ between attempts."""
 MESSAGE_COLUMNS = tuple(column for field in MESSAGE if field.name != "seq" for column in field.columns)

@@ -18,7 +18,7 @@ from chat_memory.api.http.problems import Problem
 from chat_memory.choices import MemberRole
 from chat_memory.exceptions import ValidationError
 from chat_memory.fields import GIVEN, SETTABLE, empty_session
-from chat_memory.records import Branch, Message, SessionRecord
+from chat_memory.records import MESSAGE_KEYS, Branch, Message, SessionRecord
 from chat_memory.storage.mapping import MessageJson
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -116,7 +116,8 @@ SessionPatch = _shape(
 )
 MessageIn = _shape(
     "MessageIn",
-    "A message to append; any other member is set by the server, and ignored here.",
+    "A message to append. What the server sets (seq, created_at, tokens, state) is ignored; further members are kept "
+    "as they are and given back.",
     [(name, get_type_hints(Message)[name]) for name in (*GIVEN, "content_absent")],
 )
 
@@ -187,6 +188,7 @@ class ContextQuery(msgspec.Struct, frozen=True):
     tokens: Number | None = None
 
 
+_OF_SERVER = MESSAGE_KEYS - {*GIVEN, "content_absent"}
 SHAPES: tuple[Any, ...] = (
     RootOut,
     Page[list[WorkspaceOut]],
@@ -248,7 +250,5 @@ def _message_in(item: Any) -> Message:
         raise ValidationError("a message must be an object")
     if "role" not in item:
         raise ValidationError("must be given", field="role")
-    members = {name: item[name] for name in GIVEN if name in item}
-    if item.get("content_absent") is True and members.get("content", "") is None:
-        del members["content"]  # a client sends back what it read: MessageOut shows absent content as null
-    return Message.from_dict(members)
+    # A client may send back what it read, which has what the server sets.
+    return Message.from_dict({name: value for name, value in item.items() if name not in _OF_SERVER})

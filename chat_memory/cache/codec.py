@@ -8,10 +8,10 @@ from operator import attrgetter
 import msgspec
 
 from chat_memory.records import Message
+from chat_memory.storage.mapping import of_json
 
 _OPENING, _CLOSING = b'{"id":', ord("}")
 _seq = attrgetter("seq")
-_decode = msgspec.json.Decoder(list[Message]).decode
 
 
 class Damaged(ValueError):
@@ -25,7 +25,7 @@ def decode(entries: Sequence[bytes], last_seq: int) -> list[Message]:
         Damaged: one of them is no message, or one is missing.
     """
     try:
-        messages = _decode(b"[" + b",".join(entries) + b"]")
+        messages = of_json(entries)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:  # of JSON, of a message, or of UTF-8
         raise Damaged(type(error).__name__) from None
     if list(map(_seq, messages)) != list(range(last_seq - len(messages) + 1, last_seq + 1)):

@@ -11,7 +11,7 @@ from uuid import UUID
 from chat_memory.records import Header, Message
 from chat_memory.storage.mapping import to_json
 
-LAYOUT = 2
+LAYOUT = 3
 """Number of the layout of entries, raised with every change of it. An older release leaves newer entries alone."""
 HEAVIEST = 1024 * 1024
 """Bytes of messages in one entry at most: Redis takes too long to hand over more."""

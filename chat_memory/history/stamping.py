@@ -40,6 +40,7 @@ def stamped(messages: Sequence[Message]) -> list[Message]:
             _tokens(message, counter) if message.tokens is None else message.tokens,
             message.content_absent,
             state if type(state := message.state) is str else plain(state),
+            message.extra or None,
         )
         for message in messages
     ]

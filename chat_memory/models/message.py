@@ -11,7 +11,7 @@ from chat_memory.models.workspace import Workspace
 
 
 class Message(models.Model):
-    """One message. JSON (``parts``, ``tool_calls``, ``metadata``) is stored as text, since jsonb would rewrite it.
+    """One message. JSON (``parts``, ``tool_calls``, ``metadata``, ``extra``) is text, since jsonb would rewrite it.
 
     ``content`` holds a content that is text. Any other content, null included, is in ``parts`` as JSON. Where both
     columns are NULL, the message came without the key ``content``.
@@ -37,13 +37,14 @@ class Message(models.Model):
     )
     role = models.CharField(_("role"), max_length=10, choices=Role.choices)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.COMPLETE)
-    client_id = models.CharField(_("message id"), max_length=128)
+    client_id = models.CharField(_("message id"), max_length=512)
     content = models.TextField(_("content"), null=True, blank=True)  # noqa: DJ001  # NULL, "" and absent differ
     parts = models.TextField(_("content parts"), null=True, blank=True)  # noqa: DJ001
     name = models.CharField(_("name"), max_length=255, null=True, blank=True)  # noqa: DJ001
     tool_calls = models.TextField(_("tool calls"), null=True, blank=True)  # noqa: DJ001
-    tool_call_id = models.CharField(_("tool call id"), max_length=255, null=True, blank=True)  # noqa: DJ001
+    tool_call_id = models.TextField(_("tool call id"), null=True, blank=True)  # noqa: DJ001
     metadata = models.TextField(_("metadata"), null=True, blank=True)  # noqa: DJ001
+    extra = models.TextField(_("further fields"), null=True, blank=True)  # noqa: DJ001
 
     class Meta:
         verbose_name = _("message")

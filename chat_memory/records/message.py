@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from chat_memory.choices import STATES, State
+from chat_memory.choices import DEVELOPER, STATES, Role, State
 from chat_memory.exceptions import ValidationError
 
 Content = str | list[Any] | None
+LONGEST_OPENAI_NAME = 64
+_NO_NAME_SIGN = re.compile(r"[^A-Za-z0-9_-]")
+_INSTEAD_OF_CONTENT = ("function_call", "refusal", "audio")
+"""The keys of an assistant message beside which OpenAI allows the content to be null."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -19,10 +24,10 @@ class Message(msgspec.Struct, frozen=True):
 
     Attributes:
         role: system, user, assistant, tool or function.
-        content: text, a list of content parts, or None (only for an assistant message with tool calls).
+        content: text, a list of content parts, or None (only for an assistant message).
         name: the name of the author or of the tool.
         metadata: a JSON object for the application's own use.
-        id: text of 1..128 characters, unique in the session; generated on append where the caller gives none.
+        id: text of 1..512 characters, unique in the session; generated on append where the caller gives none.
         tool_calls: the tool calls of an assistant message, in the provider's format.
         tool_call_id: the id of the call that a tool message answers.
         seq: the position in the conversation, from 1; assigned on append.
@@ -30,6 +35,9 @@ class Message(msgspec.Struct, frozen=True):
         tokens: the number of tokens for budgets; computed by TOKEN_COUNTER where the caller gives none.
         content_absent: True if the source had no key ``content``, so that an export can leave it out again.
         state: complete, streaming (still being written) or failed (writing was broken off).
+        extra: what else a provider's message holds, by its keys and unchanged: ``reasoning_content``, ``refusal``,
+            ``audio``, ``annotations``, ``function_call`` and so on; None: nothing. A system message that came in
+            OpenAI's newer role has ``{"role": "developer"}`` here.
     """
 
     role: str
@@ -44,6 +52,7 @@ class Message(msgspec.Struct, frozen=True):
     tokens: int | None = None
     content_absent: bool = False
     state: str = State.COMPLETE.value
+    extra: dict[str, Any] | None = None
 
     @classmethod
     def system(cls, content: Content, **fields: Any) -> Message:
@@ -57,7 +66,7 @@ class Message(msgspec.Struct, frozen=True):
 
     @classmethod
     def assistant(cls, content: Content = None, **fields: Any) -> Message:
-        """An assistant message; the content may be None if ``tool_calls`` is given."""
+        """An assistant message; the content is None where the model gave none, as with most ``tool_calls``."""
         return cls("assistant", content, **fields)
 
     @classmethod
@@ -66,7 +75,10 @@ class Message(msgspec.Struct, frozen=True):
         return cls("tool", content, tool_call_id=tool_call_id, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields that are set, in a fixed order, as JSON values; ``from_dict`` is the inverse."""
+        """All fields that are set, in a fixed order, as JSON values; ``from_dict`` is the inverse.
+
+        The keys of ``extra`` stand beside the fields, as in the mapping they came from.
+        """
         fields = (
             ("id", self.id),
             ("seq", self.seq),
@@ -76,11 +88,28 @@ class Message(msgspec.Struct, frozen=True):
             ("tokens", self.tokens),
             ("state", None if self.state == State.COMPLETE.value else self.state),
         )
-        return {name: value for name, value in fields if value is not None or self._shows(name)}
+        shown = {name: value for name, value in fields if value is not None or self._shows(name)}
+        return shown | self.extra if self.extra else shown
 
-    def to_openai(self) -> dict[str, Any]:
-        """The message in the format of OpenAI's chat API, without id, position, time and metadata."""
-        return {name: value for name, value in self._openai_fields() if value is not None or self._shows(name)}
+    def to_openai(self, *, extra: bool = True) -> dict[str, Any]:
+        """The message as OpenAI's chat API takes it, without id, position, time and metadata.
+
+        What the API would refuse is made to fit: an empty list of tool calls and an empty name are left out, and so is
+        a name without a letter or digit of ASCII; other characters of a name become ``_``. An assistant's content of
+        None is "" where nothing stands in its place.
+
+        Args:
+            extra: whether the keys of ``extra`` are included, for a provider that takes them back.
+        """
+        further = (self.extra or {}) if extra else {}
+        shown = {name: value for name, value in self._openai_fields() if value is not None or self._shows(name)}
+        name = _openai_name(self.name, self.role)
+        shown |= {"name": name} if name else {}
+        unfit = {"name"} if not name else set()
+        unfit |= {"tool_calls"} if not self.tool_calls else set()
+        if self.content is None and not self.tool_calls and not any(map(further.get, _INSTEAD_OF_CONTENT)):
+            shown["content"] = ""
+        return {name: value for name, value in shown.items() if name not in unfit} | further
 
     def _openai_fields(self) -> tuple[tuple[str, Any], ...]:
         return (
@@ -96,7 +125,10 @@ class Message(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
-        """A message from a mapping as ``to_dict`` or an OpenAI client writes it; unknown keys are ignored.
+        """A message from a mapping as ``to_dict``, the API or an OpenAI client writes it.
+
+        A key that no field has goes into ``extra``, a key named ``extra`` included. OpenAI's role developer becomes
+        system, and ``extra`` says so.
 
         Raises:
             ValidationError: ``data`` is not a mapping, the role is missing, the state is unknown, or a value has the
@@ -105,6 +137,9 @@ class Message(msgspec.Struct, frozen=True):
         if not isinstance(data, Mapping):
             raise ValidationError(f"a message must be an object, not {type(data).__name__}")
         fields = {name: data[name] for name in _WIRE_FIELDS if name in data}
+        extra = {name: value for name, value in data.items() if name not in MESSAGE_KEYS}
+        if fields.get("role") == DEVELOPER:
+            fields["role"], extra["role"] = Role.SYSTEM.value, DEVELOPER
         try:
             message = msgspec.convert(fields, cls)
             moment = as_utc(message.created_at)
@@ -114,13 +149,21 @@ class Message(msgspec.Struct, frozen=True):
             raise ValidationError(_reason(error), field=_path(error)) from None
         if message.state not in STATES:
             raise ValidationError(f"{message.state[:40]!a} is not one of {', '.join(sorted(STATES))}", field="state")
-        absent = "content" not in data
-        if moment is None and not absent:
+        absent = "content" not in data or (data.get("content_absent") is True and message.content is None)
+        if moment is None and not absent and not extra:
             return message
-        return msgspec.structs.replace(message, created_at=moment, content_absent=absent)
+        return msgspec.structs.replace(message, created_at=moment, content_absent=absent, extra=extra or None)
 
 
-_WIRE_FIELDS = tuple(name for name in Message.__struct_fields__ if name != "content_absent")
+_WIRE_FIELDS = tuple(name for name in Message.__struct_fields__ if name not in ("content_absent", "extra"))
+MESSAGE_KEYS = frozenset({*_WIRE_FIELDS, "content_absent"})
+"""The keys that a message's fields have in a mapping; each other key goes into ``extra``."""
+
+
+def _openai_name(name: str | None, role: str) -> str | None:
+    """A name as OpenAI's pattern allows it; None where nothing is left, except for a function, which needs one."""
+    fit = _NO_NAME_SIGN.sub("_", name or "")[:LONGEST_OPENAI_NAME]
+    return fit if fit.strip("_") or (fit and role == Role.FUNCTION.value) else None
 
 
 def _reason(error: BaseException) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from chat_memory.records.message import Message
+from chat_memory.records.message import MESSAGE_KEYS, Message
 
 
 class TranscriptBranch(msgspec.Struct, frozen=True):
@@ -58,6 +58,7 @@ class Transcript(msgspec.Struct, frozen=True):
         branches: the other branches, each after its parent.
         summaries: the summaries of all branches.
         title_made: whether the title was made from a message, not set by the application.
+        further_keys: the keys of an imported line that no field has; their values are in ``fields["metadata"]``.
     """
 
     key: str
@@ -69,8 +70,16 @@ class Transcript(msgspec.Struct, frozen=True):
     branches: Sequence[TranscriptBranch] = ()
     summaries: Sequence[TranscriptSummary] = ()
     title_made: bool = False
+    further_keys: Sequence[str] = ()
 
     @property
     def size(self) -> int:
         """The number of messages, those of all branches included."""
         return len(self.messages) + sum(len(branch.messages) for branch in self.branches)
+
+    def all_further_keys(self) -> Iterator[str]:
+        """The keys that no field has, once for each time the line has them, those of the messages included."""
+        yield from self.further_keys
+        for messages in (self.messages, *(branch.messages for branch in self.branches)):
+            for message in messages:
+                yield from (name for name in message.extra or () if name not in MESSAGE_KEYS)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from chat_memory.choices import ROLES, STATES, Role, State
+from chat_memory.choices import DEVELOPER, ROLES, STATES, Role, State
 from chat_memory.exceptions import TooLarge, ValidationError
-from chat_memory.records import Message
+from chat_memory.records import MESSAGE_KEYS, Message
 from chat_memory.rules.json_values import check_json, shown, unstorable
 from chat_memory.rules.limits import Limits
 from chat_memory.rules.names import NAME_LENGTH, check_key, check_text
 from chat_memory.rules.session import check_metadata
 from chat_memory.rules.times import EARLIEST, LATEST, check_time
 
-ID_LENGTH = 128
+ID_LENGTH = 512
+CALL_ID_LENGTH = 10_000
+"""Of the id of a tool call: some providers let a signature of their model's thoughts travel in it."""
 MAX_TOKENS = 2**31
 _COMPLETE = State.COMPLETE.value
 
@@ -71,6 +73,7 @@ def _is_of_text_alone(message: Message) -> bool:
         and message.metadata is None
         and message.tool_calls is None
         and message.tool_call_id is None
+        and message.extra is None
         and message.content_absent is False
         and message.state == _COMPLETE
         and (key is None or (type(key) is str and 0 < len(key) <= ID_LENGTH and key.isascii() and key.isprintable()))
@@ -85,13 +88,10 @@ def _check_fields(message: Message, limits: Limits) -> None:
         raise ValidationError(f"{shown(role)} is not one of {', '.join(sorted(ROLES))}", field="role")
     _check_content(message, limits)
     check_text(message.name, "name", NAME_LENGTH)
-    check_text(message.tool_call_id, "tool_call_id", NAME_LENGTH)
+    check_text(message.tool_call_id, "tool_call_id", CALL_ID_LENGTH)
     if message.id is not None:
         check_key(message.id, "id", ID_LENGTH)
-    if message.tool_calls is not None:
-        _check_tool_calls(message, limits)
-    if message.metadata is not None:
-        check_metadata(message.metadata, limits)
+    _check_objects_of(message, limits)
     absent: object = message.content_absent
     if not isinstance(absent, bool) or (absent and message.content is not None):
         raise ValidationError(f"must be False, or True without content, not {shown(absent)}", field="content_absent")
@@ -101,6 +101,15 @@ def _check_fields(message: Message, limits: Limits) -> None:
     state: object = message.state
     if not isinstance(state, str) or state not in STATES:
         raise ValidationError(f"{shown(state)} is not one of {', '.join(sorted(STATES))}", field="state")
+
+
+def _check_objects_of(message: Message, limits: Limits) -> None:
+    if message.tool_calls is not None:
+        _check_tool_calls(message, limits)
+    if message.metadata is not None:
+        check_metadata(message.metadata, limits)
+    if message.extra is not None:
+        _check_extra(message, limits)
 
 
 def _check_content(message: Message, limits: Limits) -> None:
@@ -115,8 +124,25 @@ def _check_content(message: Message, limits: Limits) -> None:
         check_json(content, "content", limits.metadata_depth, limits.content_bytes, "MAX_CONTENT_BYTES")
     elif content is not None:
         raise ValidationError(f"must be text or a list of parts, not {type(content).__name__}", field="content")
-    elif message.role != Role.ASSISTANT.value or not message.tool_calls:
-        raise ValidationError("may be None only for an assistant with tool calls", field="content")
+    elif message.role != Role.ASSISTANT.value:
+        raise ValidationError(_no_content(message), field="content")
+
+
+def _no_content(message: Message) -> str:
+    """Why a message without content is refused; keys that no field has may hold what was meant as content."""
+    unknown = ", ".join(shown(name) for name in [*(message.extra or ())][:3] if name != "role")
+    named = f"; {unknown}: no field of a message has this name" if unknown else ""
+    return f"must be text or a list of parts; only an assistant's may be None{named}"
+
+
+def _check_extra(message: Message, limits: Limits) -> None:
+    extra = message.extra
+    if not isinstance(extra, dict):
+        raise ValidationError(f"must be an object, not {type(extra).__name__}", field="extra")
+    taken = sorted(name for name in extra if name in MESSAGE_KEYS)
+    if taken and not (taken == ["role"] and extra["role"] == DEVELOPER and message.role == Role.SYSTEM.value):
+        raise ValidationError(f"{shown(taken[0])} is a field of the message, and no further one", field="extra")
+    check_json(extra, "extra", limits.metadata_depth, limits.content_bytes, "MAX_CONTENT_BYTES")
 
 
 def _check_tool_calls(message: Message, limits: Limits) -> None:

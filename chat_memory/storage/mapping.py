@@ -18,7 +18,10 @@ from chat_memory.records import Content, Message
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 _new_tuple = tuple.__new__
+_decode_messages = msgspec.json.Decoder(list[Message]).decode
 _USER = Role.USER.value
+_USUAL_END = b'"state":"complete"}'
+"""How the JSON of a message without ``extra`` ends, unless its state or ``content_absent`` is unusual."""
 
 
 class Row(NamedTuple):
@@ -32,6 +35,7 @@ class Row(NamedTuple):
     tool_calls: str | None
     tool_call_id: str | None
     metadata: str | None
+    extra: str | None
     tokens: int | None
     created_at: datetime
     state: str
@@ -45,6 +49,7 @@ class Row(NamedTuple):
             and self.tool_calls is None
             and self.tool_call_id is None
             and self.metadata is None
+            and self.extra is None
         )
 
 
@@ -59,6 +64,7 @@ class Columns(NamedTuple):
     tool_calls: list[str | None]
     tool_call_id: list[str | None]
     metadata: list[str | None]
+    extra: list[str | None]
     tokens: list[int | None]
     created_at: list[datetime]
     state: list[str]
@@ -70,7 +76,10 @@ READ_COLUMNS = ("seq", *COLUMNS)
 
 
 class MessageJson(msgspec.Struct, frozen=True, gc=False):
-    """A message in the API's JSON: every member is always present, except ``content_absent``."""
+    """A message in the API's JSON: every member is always present, except ``content_absent``.
+
+    The keys of a message's ``extra`` are members beside these.
+    """
 
     id: str | None
     seq: int | None
@@ -90,11 +99,32 @@ JSON_MEMBERS = MessageJson.__struct_fields__
 
 
 def to_json(messages: Message | Sequence[Message]) -> bytes:
-    """One message, or a list of messages, as the API's JSON; msgspec decodes it to ``Message`` again."""
+    """One message, or a list of messages, as the API's JSON, which ``of_json`` reads."""
     return _encode(_wire(messages) if isinstance(messages, Message) else [_wire(message) for message in messages])
 
 
-def _wire(message: Message) -> MessageJson:
+def of_json(texts: Sequence[bytes]) -> list[Message]:
+    """The messages of texts that ``to_json`` wrote, each of one message.
+
+    Raises:
+        ValueError: a text is something else.
+    """
+    if [text for text in texts if not text.endswith(_USUAL_END)]:
+        return [Message.from_dict(_decode(text)) for text in texts]
+    return _decode_messages(b"[" + b",".join(texts) + b"]")
+
+
+def _wire(message: Message) -> MessageJson | dict[str, Any]:
+    members = _members(message)
+    if not message.extra:
+        return members
+    # The role comes last: so the text never has the usual end.
+    shown = {name: value for name in JSON_MEMBERS if (value := getattr(members, name)) is not msgspec.UNSET}
+    role = {"role": message.extra.get("role", shown.pop("role"))}
+    return shown | message.extra | role
+
+
+def _members(message: Message) -> MessageJson:
     return MessageJson(
         message.id,
         message.seq,
@@ -113,7 +143,7 @@ def _wire(message: Message) -> MessageJson:
 
 def to_row(message: Message) -> Row:
     """The columns of a validated message that has an id and a time."""
-    content, tool_calls, metadata = message.content, message.tool_calls, message.metadata
+    content, tool_calls, metadata, extra = message.content, message.tool_calls, message.metadata, message.extra
     text, parts = (content, None) if type(content) is str else _content_columns(message)
     # Row(...) would take twice as long: the constructor of a NamedTuple is written in Python.
     return _new_tuple(
@@ -127,6 +157,7 @@ def to_row(message: Message) -> Row:
             None if tool_calls is None else _encode(tool_calls).decode(),
             message.tool_call_id,
             None if metadata is None else _encode(metadata).decode(),
+            None if extra is None else _encode(extra).decode(),
             message.tokens,
             message.created_at or datetime.now(UTC),
             message.state,
@@ -146,6 +177,7 @@ def to_columns(messages: Sequence[Message]) -> Columns:
         _json_column([message.tool_calls for message in messages]),
         [message.tool_call_id for message in messages],
         _json_column([message.metadata for message in messages]),
+        _json_column([message.extra for message in messages]),
     )
     return Columns(
         [message.id or "" for message in messages],
@@ -182,7 +214,7 @@ def to_messages(rows: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[Messa
     """
     if not rows:
         return []
-    seq, ids, role, content, parts, name, tool_calls, call_ids, metadata, tokens, created_at, state, *_ = zip(
+    seq, ids, role, content, parts, name, tool_calls, call_ids, metadata, extra, tokens, created_at, state, *_ = zip(
         *rows, strict=True
     )
     contents, absent = _contents(content, parts) if None in content else (content, repeat(False))
@@ -201,6 +233,7 @@ def to_messages(rows: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[Messa
             tokens,
             absent,
             state,
+            _decoded(extra),
         )
     )
 
@@ -242,7 +275,7 @@ def check_replay(stored: Message, repeated: Message) -> None:
         MessageConflict: the stored message differs.
     """
     if identity(stored) != identity(repeated):
-        raise MessageConflict(repeated.id or "")
+        raise MessageConflict(repeated.id or "", seq=stored.seq)
 
 
 def new_messages(messages: Sequence[Message], stored: Mapping[str | None, Message]) -> list[Message]:
@@ -251,9 +284,12 @@ def new_messages(messages: Sequence[Message], stored: Mapping[str | None, Messag
     Raises:
         MessageConflict: a stored message differs.
     """
-    for message in messages:
+    for index, message in enumerate(messages):
         if message.id in stored:
-            check_replay(stored[message.id], message)
+            try:
+                check_replay(stored[message.id], message)
+            except MessageConflict as conflict:
+                raise (conflict.under(f"messages[{index}]") if len(messages) > 1 else conflict) from None
     return [message for message in messages if message.id not in stored]
 
 

@@ -113,7 +113,16 @@ def test_what_steers_a_model_needs_a_grant(role: str, grants, granted) -> None:
     assert MessageRow.objects.count() == 2 * (2 + len(granted))
 
 
-@pytest.mark.parametrize("role", ["developer", "System", "system ", "\u017fystem", ""])
+def test_developer_is_a_system_message_and_needs_its_grant() -> None:
+    session = stored()
+    assert caller().post(caller().messages(session), {"role": "developer", "content": "x"}).status_code == 403
+    granted = caller(may_send_system=True)
+    assert granted.post(granted.messages(session), {"role": "developer", "content": "x"}).status_code == 201
+    (shown,) = granted.get(granted.messages(session)).json()["results"]
+    assert shown["role"] == "developer"
+
+
+@pytest.mark.parametrize("role", ["System", "system ", "\u017fystem", ""])
 def test_role_that_does_not_exist_is_no_way_around_the_grant(role: str) -> None:
     me, session = caller(), stored()
     assert me.post(me.messages(session), {"role": role, "content": "x"}).status_code == 422

@@ -57,7 +57,7 @@ def foreign_handler(error: Exception, context: object) -> Response:
         (b'{"role": "user", "content": "\\ud800"}', 422, "content"),
         (b'{"role": "user", "content": "x", "id": ""}', 422, "id"),
         (b'{"role": "user", "content": "x", "id": 7}', 422, "id"),
-        (b'{"role": "user", "content": "x", "id": "' + b"x" * 129 + b'"}', 422, "id"),
+        (b'{"role": "user", "content": "x", "id": "' + b"x" * 513 + b'"}', 422, "id"),
         (b'{"role": "user", "content": "x", "name": {}}', 422, "name"),
         (b'{"role": "user", "content": "x", "metadata": []}', 422, "metadata"),
         (b'{"role": "user", "content": "x", "metadata": {"\\ud800": 1}}', 422, "metadata"),

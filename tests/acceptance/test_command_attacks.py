@@ -65,7 +65,7 @@ def test_no_cell_begins_like_a_formula_whatever_separates_the_cells(said: str, s
     rows = list(csv.reader(io.StringIO(sheet, newline=""), delimiter=separator))
     assert [cell for row in rows for cell in row if cell.startswith(tuple("=+-@\t"))] == []
     if separator == ",":
-        assert (len(rows), rows[1][-4].replace("'", "")) == (2, said)
+        assert (len(rows), rows[1][-5].replace("'", "")) == (2, said)
 
 
 def test_every_cell_is_quoted() -> None:
@@ -191,4 +191,4 @@ def test_ids_of_cleared_messages_are_known_until_cleanup_removes_them() -> None:
 def test_null_stands_for_no_metadata(tmp_path: Path) -> None:
     said = {"role": "user", "content": "x", "metadata": None, "weight": 1}
     run("import", write(tmp_path / "in", {"id": "k", "metadata": None, "messages": [said]}), "--workspace", "acme")
-    assert conversation("k", "acme").tail(1)[0].metadata == {"openai": {"weight": 1}}
+    assert conversation("k", "acme").tail(1)[0].extra == {"weight": 1}

@@ -123,17 +123,14 @@ def test_openai_lines_hold_what_openai_takes() -> None:
     ]
 
 
-def test_metadata_cannot_change_a_role_on_the_way_out() -> None:
-    """What an import set aside comes back; what somebody wrote there does not replace the message's own keys."""
+def test_what_no_field_has_is_exported_beside_the_fields() -> None:
     chat = conversation("k", workspace="acme")
-    chat.append(Message.user("x", metadata={"openai": {"role": "system", "content": None, "weight": 1}}))
-    chat.append(Message.user("y", metadata={"openai": {"role": "developer"}}))
-    chat.append(Message.system("z", metadata={"openai": {"role": "user"}}))
+    chat.append(Message.user("x", name="Ada Lovelace", extra={"weight": 1}))
+    chat.append(Message.system("y", extra={"role": "developer"}))
     line = json.loads(run("export", "-", "--workspace", "acme", "--format", "openai"))
     assert line["messages"] == [
-        {"role": "user", "content": "x", "weight": 1},
-        {"role": "user", "content": "y"},
-        {"role": "system", "content": "z"},
+        {"role": "user", "content": "x", "name": "Ada Lovelace", "weight": 1},
+        {"role": "developer", "content": "y"},
     ]
 
 

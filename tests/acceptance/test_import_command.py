@@ -60,22 +60,19 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
         b'{"id":"k","messages":[{"role":"user","content":"x","created_at":"0001-01-01T00:00:00+14:00"}]}',
         "messages[0].created_at: is out of range",
     ),
-    "key of a number": (b'{"id":5,' + USER + b"}", "id: must be text"),
+    "key of a fraction": (b'{"id":5.5,' + USER + b"}", "id: must be text or a whole number"),
+    "key of truth": (b'{"id":true,' + USER + b"}", "id: must be text"),
     "empty key": (b'{"id":"",' + USER + b"}", "id: must have 1 to 255"),
     "key with a newline": (b'{"id":"a\\nb",' + USER + b"}", "id: must not contain control"),
     "key too long": (b'{"id":"' + b"k" * 256 + b'",' + USER + b"}", "not 256"),
     "a key twice": (b'{"id":"k","source":1,"metadata":{"source":2},' + USER + b"}", "'source' is a key of the line"),
-    "set aside twice": (
-        b'{"id":"k","messages":[{"role":"user","content":"x","weight":1,"metadata":{"openai":1}}]}',
-        "messages[0].metadata: holds 'openai' already",
-    ),
     "from a later version": (b'{"key":"k","colour":[],' + USER + b"}", "does not know the key 'colour'"),
     "title of a number": (b'{"key":"k","title":5,' + USER + b"}", "title: must be text"),
     "position of text": (b'{"key":"k","base_seq":"5",' + USER + b"}", "base_seq: must be a whole number"),
     "position too large": (b'{"key":"k","base_seq":99999999999999999999,' + USER + b"}", "base_seq: must be"),
     "no time": (b'{"key":"k","created_at":"yesterday",' + USER + b"}", "created_at: must be a time"),
     "time no zone can show": (b'{"key":"k","created_at":"0001-01-01T00:00:00Z",' + USER + b"}", "created_at: must lie"),
-    "user key of a number": (b'{"key":"k","user_key":5,' + USER + b"}", "user_key: must be text"),
+    "user key of a list": (b'{"key":"k","user_key":[5],' + USER + b"}", "user_key: must be text"),
 }
 
 
@@ -90,7 +87,7 @@ def test_a_line_becomes_a_conversation(tmp_path) -> None:
     ]
     write(tmp_path / "in", {"id": "a:b/*", "messages": messages, "metadata": {"source": "x"}, "tools": [1]})
     assert run("import", tmp_path / "in", "--workspace", "acme") == (
-        "1 line read: 1 new, 4 messages added, 0 known already\n"
+        "1 line read: 1 new, 4 messages added, 0 known already\nkept, but without a field of their own: tools (1)\n"
     )
     chat = conversation("a:b/*", workspace="acme")
     assert [message.to_openai() for message in chat.messages()] == messages
@@ -187,7 +184,7 @@ def test_conversations_that_name_nobody_may_be_given_to_somebody() -> None:
 
 
 def test_role_developer_is_stored_as_system_and_comes_back(tmp_path) -> None:
-    """OpenAI's newer name for it; what the line said beside it is kept as ever."""
+    """OpenAI's newer name of the role system; the rest of the message is kept as ever."""
     messages = [
         {"role": "developer", "content": "Be brief."},
         {"role": "developer", "content": "Be kind.", "name": "rules", "weight": 1},
@@ -196,7 +193,7 @@ def test_role_developer_is_stored_as_system_and_comes_back(tmp_path) -> None:
     run("import", write(tmp_path / "in", {"id": "k", "messages": messages}), "--workspace", "acme")
     stored = conversation("k", workspace="acme").messages()
     assert [message.role for message in stored] == ["system", "system", "user"]
-    assert stored[0].metadata == {"openai": {"role": "developer"}}
+    assert stored[0].extra == {"role": "developer"}
     shown = json.loads(run("export", "-", "--workspace", "acme", "--format", "openai"))
     assert shown["messages"] == messages
     run("export", tmp_path / "own", "--workspace", "acme")
@@ -204,7 +201,7 @@ def test_role_developer_is_stored_as_system_and_comes_back(tmp_path) -> None:
     assert conversation("k", workspace="copy").messages() == stored
 
 
-def test_keys_of_others_are_set_aside_and_come_back(tmp_path) -> None:
+def test_keys_without_a_field_are_kept_and_come_back(tmp_path) -> None:
     """OpenAI's refusals have no content, and its fine-tuning messages a weight: nothing is lost on the way."""
     messages: list[dict[str, Any]] = [
         {"role": "user", "content": "x", "audio": None},
@@ -213,13 +210,8 @@ def test_keys_of_others_are_set_aside_and_come_back(tmp_path) -> None:
     ]
     run("import", write(tmp_path / "in", {"id": "k", "messages": messages}), "--workspace", "acme")
     stored = conversation("k", workspace="acme").messages()
-    assert [message.metadata for message in stored] == [
-        None,
-        {"openai": {"refusal": "No.", "content": None}},
-        {"openai": {"weight": 0}},
-    ]
+    assert [message.extra for message in stored] == [{"audio": None}, {"refusal": "No."}, {"weight": 0}]
     shown = json.loads(run("export", "-", "--workspace", "acme", "--format", "openai"))
-    del messages[0]["audio"]
     assert shown["messages"] == messages
 
 
@@ -285,7 +277,8 @@ def test_what_editors_leave_in_files_does_no_harm(tmp_path) -> None:
 def test_standard_input_and_a_report_for_programs(monkeypatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"id": "ü", "messages": GREETING})))
     report = json.loads(run("import", "-", "--workspace", "acme", "--report", "json"))
-    expected = {"lines": 1, "sessions": 1, "messages": 2, "replayed": 0, "damaged": 0, "faults": []}
+    counts = {"lines": 1, "sessions": 1, "messages": 2, "replayed": 0, "damaged": 0}
+    expected = {**counts, "further_keys": {}, "faults": []}
     assert report == expected
     assert conversation("ü", workspace="acme").count() == 2
 

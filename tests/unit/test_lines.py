@@ -72,13 +72,21 @@ def test_a_line_of_ours_is_read_as_it_was_written(messages: list[Message], key: 
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({"key": 5, "messages": []}, "key: must be text, not int"),
+        ({"key": 5.5, "messages": []}, "key: must be text or a whole number, not 5.5"),
+        ({"key": True, "messages": []}, "key: must be text, not bool"),
         ({"key": "k"}, "messages: is missing"),
         ({"key": "k", "messages": 1}, "messages: must be a list, not int"),
         ({"key": "k", "messages": [], "a\nb": 1}, "this version does not know the key 'a\\nb'"),
         ({"key": "k", "messages": [], "base_seq": 2**60}, "base_seq: must be a whole number <= 9007199254740992"),
         ({"key": "k", "messages": [], "base_seq": 1.5}, "base_seq: must be a whole number, not float"),
-        ({"key": "k", "messages": [], "created_at": 5}, "created_at: must be a time such as 2025-01-31T12:00:00+00:00"),
+        (
+            {"key": "k", "messages": [], "created_at": []},
+            "created_at: must be a time such as 2025-01-31T12:00:00+00:00",
+        ),
+        (
+            {"key": "k", "messages": [], "created_at": 1699017614000},
+            "created_at: a number must be Unix seconds, not 16990",
+        ),
         ({"key": "k", "messages": [], "expires_at": "x"}, "expires_at: must be a time such as"),
         ({"key": "k", "messages": [], "created_at": "0001-01-01T00:00:00+14:00"}, "created_at: is out of range in UTC"),
         ({"key": "k", "messages": [], "branches": {}}, "branches: must be a list, not object"),

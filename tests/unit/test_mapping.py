@@ -16,6 +16,7 @@ from chat_memory.storage.mapping import (
     Columns,
     Row,
     check_replay,
+    of_json,
     to_columns,
     to_json,
     to_messages,
@@ -67,20 +68,20 @@ def test_columns_are_those_of_the_table_of_fields() -> None:
     assert COLUMNS == MESSAGE_COLUMNS
     assert Columns._fields == (*MESSAGE_COLUMNS, "is_plain")
     assert set(Message.__struct_fields__) == {field.name for field in MESSAGE} | {"content_absent"}
-    assert set(JSON_MEMBERS) == set(Message.__struct_fields__)
-    assert set(IDENTITY) <= set(GIVEN)
+    assert set(JSON_MEMBERS) == set(Message.__struct_fields__) - {"extra"}
+    assert set(IDENTITY) <= {*GIVEN, "extra"}
 
 
 def test_plain_text_leaves_the_other_columns_empty() -> None:
     row = to_row(complete(Message.user("x")))
     assert row.is_plain
-    assert row == Row("made", "user", "x", None, None, None, None, None, None, NOW, "complete")
+    assert row == Row("made", "user", "x", None, None, None, None, None, None, None, NOW, "complete")
     assert {name for name, value in row._asdict().items() if value is not None} | {"tokens"} == set(PLAIN_COLUMNS)
 
 
-@pytest.mark.parametrize("field", ["name", "metadata", "tool_calls", "tool_call_id"])
+@pytest.mark.parametrize("field", ["name", "metadata", "tool_calls", "tool_call_id", "extra"])
 def test_a_message_with_more_than_text_is_not_plain(field: str) -> None:
-    empty: dict[str, Any] = {"metadata": {}, "tool_calls": []}
+    empty: dict[str, Any] = {"metadata": {}, "tool_calls": [], "extra": {"a": 1}}
     message = msgspec.structs.replace(complete(Message.user("x")), **{field: empty.get(field, "")})
     assert not to_row(message).is_plain
     assert not to_columns([message, complete(Message.user("y"))]).is_plain
@@ -94,13 +95,18 @@ def test_text_of_a_class_of_its_own_is_text() -> None:
     assert to_row(message).content == to_columns([message]).content[0] == "x"
 
 
+@given(st.lists(placed, max_size=4))
+def test_the_wire_is_messages_again(expected: list[Message]) -> None:
+    assert of_json([to_json(message) for message in expected]) == expected
+
+
 @given(placed)
-def test_the_wire_is_a_message_again(message: Message) -> None:
-    """With each member there whatever its value, but for the mark of an absent content."""
+def test_the_wire_has_every_member(message: Message) -> None:
+    """With each member there whatever its value, but for the mark of an absent content; ``extra`` beside them."""
     text = to_json([message])
-    assert msgspec.json.decode(text, type=list[Message]) == [message]
     (shown,) = msgspec.json.decode(text)
     assert set(JSON_MEMBERS) - set(shown) == (set() if message.content_absent else {"content_absent"})
+    assert shown.items() >= (message.extra or {}).items()
     assert shown["state"] == message.state
     assert to_json(message) == text[1:-1]
 

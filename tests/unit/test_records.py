@@ -33,9 +33,12 @@ def test_dictionary_survives_json(message: Message) -> None:
 
 @given(messages)
 def test_openai_form_holds_what_a_model_sees(message: Message) -> None:
-    shown = message.to_openai()
+    shown = message.to_openai(extra=False)
     assert set(shown) <= {"role", "content", "name", "tool_calls", "tool_call_id"}
-    assert Message.from_dict(shown).to_openai() == shown
+    whole = message.to_openai()
+    assert {name: whole[name] for name in message.extra or ()} == (message.extra or {})
+    assert {**whole, "role": message.role, "content": None} == {**shown, **whole, "role": message.role, "content": None}
+    assert Message.from_dict(message.to_openai()).to_openai() == message.to_openai()
 
 
 @pytest.mark.parametrize("content", [None, ""])
@@ -96,9 +99,10 @@ def test_message_is_pickled() -> None:
     assert pickle.loads(pickle.dumps(message)) == message
 
 
-def test_unknown_keys_are_ignored() -> None:
+def test_unknown_keys_are_kept() -> None:
     """FEATURES N19."""
-    assert Message.from_dict({"role": "user", "content": "x", "refusal": None, "audio": {}}) == Message.user("x")
+    given: dict[str, Any] = {"role": "user", "content": "x", "refusal": None, "audio": {}}
+    assert Message.from_dict(given) == Message.user("x", extra={"refusal": None, "audio": {}})
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,32 @@
-"""Owns the messages of a line: their ids, and what OpenAI's have that ours have no field for."""
+"""Owns the messages of a line: which keys hold what, the ids of those that have none, and the way back."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from chat_memory.choices import Role
+from chat_memory.choices import DEVELOPER
 from chat_memory.exceptions import ValidationError
-from chat_memory.records import Message
+from chat_memory.maintenance.formats.values import moment, text_id
+from chat_memory.records import MESSAGE_KEYS, Message
 
 NAMESPACE = uuid.UUID("b9d0b2f4-6f0c-5c39-9a4e-3d1f6f0f2c57")
 """Of the ids of messages that came without one; another value would import every such message anew."""
 
-_KNOWN = frozenset(Message.__struct_fields__) - {"content_absent"}
 _EXPECTED = frozenset({"role", "content"})
-_EXTRAS = "openai"
-_DEVELOPER = "developer"
+_OWN_KEYS = frozenset({"id", "seq", "created_at", "metadata", "tokens", "state"})
+"""The keys that OpenAI's format has not."""
+_IDS = ("id", "tool_call_id")
 
 
 def read(items: object, session: uuid.UUID) -> list[Message]:
     """The messages of a list, each with an id: its own, or one made of the session's and its place.
+
+    Ids may be whole numbers, and times Unix seconds. A key that no field has goes into ``extra``.
 
     Raises:
         ValidationError: it is no list of messages; ``field`` is a path such as ``messages[2].role``.
@@ -47,21 +50,13 @@ def to_own(message: Message) -> dict[str, Any]:
 
 
 def to_openai(message: Message) -> dict[str, Any]:
-    """A message as OpenAI's tools take it, with the keys that an import set aside."""
-    shown = message.to_openai()
-    extras = (message.metadata or {}).get(_EXTRAS)
-    if not isinstance(extras, dict):
-        return shown
-    if shown.get("content") == "" and extras.get("content", "") is None:
-        shown["content"] = None
-    if shown["role"] == Role.SYSTEM.value and extras.get("role") == _DEVELOPER:
-        shown["role"] = _DEVELOPER
-    return shown | {name: value for name, value in extras.items() if name not in _KNOWN}
+    """A message as OpenAI's tools write it, nothing made to fit, so that a second import finds what the first found."""
+    return {name: value for name, value in message.to_dict().items() if name not in _OWN_KEYS}
 
 
 def _converted(items: list[Any]) -> list[Message] | None:
     """All messages in one step; None where one of them takes more, or is wrong and is to be named."""
-    if not all(type(item) is dict and _EXPECTED <= item.keys() <= _KNOWN for item in items):
+    if not all(type(item) is dict and _EXPECTED <= item.keys() <= MESSAGE_KEYS for item in items):
         return None
     try:
         messages = msgspec.convert(items, list[Message])
@@ -71,32 +66,19 @@ def _converted(items: list[Any]) -> list[Message] | None:
 
 
 def _takes_more(message: Message) -> bool:
-    moment = message.created_at
-    return message.role == _DEVELOPER or (moment is not None and moment.tzinfo is not UTC)
+    when = message.created_at
+    return message.role == DEVELOPER or message.content_absent or (when is not None and when.tzinfo is not UTC)
 
 
 def _one(item: object, index: int) -> Message:
     try:
-        return Message.from_dict(_with_extras(item) if isinstance(item, Mapping) else item)  # type: ignore[arg-type]
+        return Message.from_dict(_normal(item) if isinstance(item, Mapping) else item)  # type: ignore[arg-type]
     except ValidationError as error:
         raise error.under(f"messages[{index}]") from None
 
 
-def _with_extras(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A message with the keys we have no field for (refusal, audio, weight) set aside in its metadata.
-
-    OpenAI allows no content beside them: we store "" and note the null, and the way back restores it. The role
-    developer, OpenAI's newer name for system, is noted likewise.
-    """
-    extras = {name: value for name, value in item.items() if name not in _KNOWN and value is not None}
-    changes: dict[str, Any] = {}
-    if item.get("role") == _DEVELOPER:
-        changes["role"], extras["role"] = Role.SYSTEM.value, _DEVELOPER
-    metadata = {} if item.get("metadata") is None else item["metadata"]
-    if not extras or not isinstance(metadata, dict):
-        return item
-    if _EXTRAS in metadata:
-        raise ValidationError(f"holds {_EXTRAS!r} already, and {min(extras)[:40]!r} would go there", field="metadata")
-    if item.get("content") is None and not item.get("tool_calls") and item.get("role") == Role.ASSISTANT.value:
-        changes["content"], extras["content"] = "", None
-    return {**item, **changes, "metadata": {**metadata, _EXTRAS: extras}}
+def _normal(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A message with its ids as text and its time as a time."""
+    ids = {name: text_id(item[name], name) for name in _IDS if name in item}
+    times: dict[str, datetime | Any] = {"created_at": moment(item["created_at"])} if "created_at" in item else {}
+    return {**item, **ids, **times}

@@ -10,6 +10,7 @@ import msgspec
 
 from chat_memory.exceptions import ValidationError
 from chat_memory.maintenance.formats import json_lines, messages
+from chat_memory.maintenance.formats.values import text_id
 from chat_memory.records import Transcript
 from chat_memory.rules.names import check_key
 
@@ -17,12 +18,12 @@ _KEYS = frozenset({"id", "messages", "metadata"})
 
 
 def read(record: dict[str, Any]) -> Transcript:
-    """The conversation of a line; keys that OpenAI's tools do not know are kept in the metadata.
+    """The conversation of a line; its keys other than id, messages and metadata are kept in the session's metadata.
 
     Raises:
         ValidationError: what is wrong, with its path. Sizes and values are for ``rules`` to judge.
     """
-    key = record.get("id")
+    key = text_id(record.get("id"), "id")
     if key is None:
         # A line of a fine-tuning file has no name: its content names it, whatever the order of its keys.
         digest = hashlib.sha256(msgspec.json.encode(record, order="sorted")).hexdigest()
@@ -32,11 +33,12 @@ def read(record: dict[str, Any]) -> Transcript:
         raise ValidationError("is missing", field="messages")
     metadata = _metadata(record)
     fields = {} if metadata == {} else {"metadata": metadata}
-    return Transcript(key, messages.read(record["messages"], uuid.uuid5(messages.NAMESPACE, key)), fields=fields)
+    read_messages = messages.read(record["messages"], uuid.uuid5(messages.NAMESPACE, key))
+    return Transcript(key, read_messages, fields=fields, further_keys=tuple(_others(record)))
 
 
 def write(transcript: Transcript) -> bytes:
-    """The line of a conversation: no times, ids or metadata of messages, but the keys that an import set aside."""
+    """The line of a conversation: no times, ids or metadata of messages, but all that OpenAI's format has."""
     shown = [messages.to_openai(message) for message in transcript.messages]
     line: dict[str, Any] = {"id": transcript.key, "messages": shown}
     metadata = transcript.fields.get("metadata")
@@ -45,10 +47,14 @@ def write(transcript: Transcript) -> bytes:
 
 def _metadata(record: dict[str, Any]) -> Any:
     metadata = {} if record.get("metadata") is None else record["metadata"]
-    others = {name: value for name, value in record.items() if name not in _KEYS and value is not None}
+    others = _others(record)
     if not others or not isinstance(metadata, dict):
         return metadata
     twice = sorted(others.keys() & metadata.keys())
     if twice:
         raise ValidationError(f"{twice[0][:40]!r} is a key of the line and of its metadata", field="metadata")
     return metadata | others
+
+
+def _others(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name not in _KEYS and value is not None}

@@ -14,6 +14,7 @@ from chat_memory.exceptions import ValidationError
 from chat_memory.fields import SETTABLE, SETTABLE_MOMENTS
 from chat_memory.maintenance.formats import json_lines, messages
 from chat_memory.maintenance.formats.shapes import shaped, utc
+from chat_memory.maintenance.formats.values import normal
 from chat_memory.records import Transcript, TranscriptBranch, TranscriptSummary, as_utc
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.names import BRANCH_LENGTH, check_key, check_model
@@ -71,7 +72,7 @@ def read(record: dict[str, Any]) -> Transcript:
         ValidationError: what is wrong, with its path. Sizes and values are for ``rules`` to judge.
     """
     # null is what other tools write for a value that is not there
-    line = shaped({name: value for name, value in record.items() if value is not None}, _Line)
+    line = shaped({name: normal(value, name) for name, value in record.items() if value is not None}, _Line)
     check_key(line.key)
     if line.user_key:
         check_key(line.user_key, "user_key")

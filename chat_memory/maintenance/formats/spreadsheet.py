@@ -24,6 +24,7 @@ COLUMNS = (
     "tool_calls",
     "tool_call_id",
     "metadata",
+    "extra",
 )
 _SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"  # the last four: the full-width forms
 _FORMULA_STARTS = tuple(f"{_SIGNS}\t\r\n")
@@ -53,6 +54,7 @@ def _cells(message: Message) -> tuple[Any, ...]:
         message.tool_calls,
         message.tool_call_id,
         message.metadata,
+        message.extra,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -25,9 +26,11 @@ from chat_memory.storage.titles import first_title
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 KEPT_FAULTS = 1000
+KEPT_KEYS = 100
 GROUP_LINES, GROUP_MESSAGES, GROUP_BYTES = 500, 2_000, 16 * 1024 * 1024
 """A group of lines is full when it has reached one of these."""
 _LONGEST_REASON = 300
+_LONGEST_KEY = 60
 
 Pair = tuple[Address, Transcript]
 
@@ -48,6 +51,9 @@ class Report(msgspec.Struct, frozen=True):
         messages: messages added.
         replayed: messages that were stored before.
         damaged: lines left out.
+        further_keys: keys for which a message or a conversation has no field, each with the number of messages and
+            lines that had it. Their values are kept, in ``extra`` or the session's metadata; but a key that was meant
+            for a field, such as ``toolCalls``, has no effect there. Beyond a hundred names, "..." counts the rest.
         faults: why, for the first thousand of them.
     """
 
@@ -56,6 +62,7 @@ class Report(msgspec.Struct, frozen=True):
     messages: int = 0
     replayed: int = 0
     damaged: int = 0
+    further_keys: dict[str, int] = {}
     faults: tuple[Fault, ...] = ()
 
 
@@ -105,7 +112,7 @@ def import_conversations(
         restored = iter(archive.restore([line.pair for line in group if line.pair]))
         for line in group:
             if line.pair:
-                tally.add(line.number, next(restored))
+                tally.add(line.number, next(restored), line.pair[1])
             elif line.error:
                 tally.add(line.number, Restored(error=line.error))
             on_line(line.size)
@@ -118,10 +125,11 @@ class _Tally:
     def __init__(self, on_fault: Callable[[Fault], None]) -> None:
         self._counts = dict.fromkeys(("lines", "sessions", "messages", "replayed", "damaged"), 0)
         self._faults: list[Fault] = []
+        self._further_keys: Counter[str] = Counter()
         self._on_fault = on_fault
 
-    def add(self, number: int, restored: Restored) -> None:
-        """Count a line."""
+    def add(self, number: int, restored: Restored, transcript: Transcript | None = None) -> None:
+        """Count a line, and what it held."""
         counts = self._counts
         counts["lines"] += 1
         counts["sessions"] += restored.made
@@ -133,10 +141,18 @@ class _Tally:
             self._on_fault(fault)
             if len(self._faults) < KEPT_FAULTS:
                 self._faults.append(fault)
+        elif transcript is not None:
+            self._add_keys(transcript)
+
+    def _add_keys(self, transcript: Transcript) -> None:
+        for name in transcript.all_further_keys():
+            shown = _printable(name[:_LONGEST_KEY])
+            is_counted = shown in self._further_keys or len(self._further_keys) < KEPT_KEYS
+            self._further_keys[shown if is_counted else "..."] += 1
 
     def report(self) -> Report:
         """The counts, and the first of the faults."""
-        return Report(**self._counts, faults=tuple(self._faults))
+        return Report(**self._counts, further_keys=dict(self._further_keys.most_common()), faults=tuple(self._faults))
 
 
 def _groups(lines: Iterator[_Line]) -> Iterator[list[_Line]]:

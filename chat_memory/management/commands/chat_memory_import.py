@@ -60,7 +60,11 @@ def _lines(path: str) -> Iterator[tuple[Iterator[bytes], int | None]]:
 
 
 def _summary(report: importing.Report) -> str:
-    return (
+    done = (
         f"{counted(report.lines, 'line')} read: {report.sessions} new, "
         f"{counted(report.messages, 'message')} added, {report.replayed} known already"
     )
+    if not report.further_keys:
+        return done
+    keys = ", ".join(f"{name} ({number})" for name, number in report.further_keys.items())
+    return f"{done}\nkept, but without a field of their own: {keys}"

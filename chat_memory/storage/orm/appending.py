@@ -241,6 +241,7 @@ def placed(message: Message, seq: int) -> Message:
         message.tokens,
         message.content_absent,
         message.state,
+        message.extra,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import structs
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
-from chat_memory.exceptions import BranchNotFound, ValidationError
+from chat_memory.exceptions import BranchNotFound, MessageConflict, ValidationError
 from chat_memory.models import Session, Summary
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch
 from chat_memory.storage.changed import Kind
@@ -84,7 +84,7 @@ class Merge:
     def _append(self, rows: Rows, messages: Sequence[Message], after: int | None) -> None:
         """Store those of the messages that the branch has not; with ``after``, all must be at the positions behind."""
         known = known_messages(rows.row, messages)
-        fresh = new_messages(messages, known)
+        fresh = self._new(rows, messages, known)
         if fresh:
             # The owner of what exists stays; of what was just made it is the address' already.
             at = structs.replace(self._at, user_id=None, user_key="")
@@ -95,6 +95,19 @@ class Merge:
             self._active.append(placed[-1].created_at or self._now)
         if after is not None:
             _check_positions(rows.row.branch, [known[message.id] for message in messages], after)
+
+    def _new(self, rows: Rows, messages: Sequence[Message], known: Mapping[str | None, Message]) -> list[Message]:
+        """Those of the messages that are not stored.
+
+        Raises:
+            MessageConflict: a stored one differs; ``field`` says which message of the line it is.
+        """
+        try:
+            return new_messages(messages, known)
+        except MessageConflict as conflict:
+            names = [branch.name for branch in self._transcript.branches]
+            at = rows.row.branch
+            raise (conflict.under(f"branches[{names.index(at)}]") if at in names else conflict) from None
 
     def _fork(self, branch: TranscriptBranch) -> bool:
         """Make a branch as another database had it; False where there is one of its name."""

@@ -22,6 +22,9 @@ FULL = (
     Message("tool", "42", tool_call_id="c", metadata={"z": 2**70, "a": {}, "ü": [[]]}, id="tool", tokens=None),
     Message("function", "ok", name="f", metadata={}, id="function", tokens=2**31 - 1),
     Message("assistant", "cut o", id="failed", tokens=2, state=State.FAILED.value),
+    Message("assistant", None, id="nothing", tokens=4),
+    Message("assistant", "", id="further", tokens=4, extra={"reasoning_content": "é", "b": {"z": 1, "a": [None]}}),
+    Message("system", "x", id="developer", tokens=5, extra={"role": "developer"}),
 )
 
 

@@ -1,0 +1,64 @@
+"""Owns the ids and times of other tools: ids that are whole numbers, times that are Unix seconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from chat_memory.exceptions import ValidationError
+from chat_memory.fields import SETTABLE_MOMENTS
+from chat_memory.rules.json_values import shown
+
+_IDS = ("key", "user_key")
+_PARTS = ("branches", "summaries")
+
+
+def normal(value: Any, name: str) -> Any:
+    """A value of a line of our own format, by its name: an id as text, a time as a time, in branches and summaries too.
+
+    Raises:
+        ValidationError: as ``text_id`` and ``moment``.
+    """
+    if name in _IDS:
+        return text_id(value, name)
+    if name in ("created_at", *SETTABLE_MOMENTS):
+        return moment(value, name)
+    if name in _PARTS and isinstance(value, list):
+        return [_normal_part(part, f"{name}[{index}]") for index, part in enumerate(value)]
+    return value
+
+
+def _normal_part(part: Any, path: str) -> Any:
+    if not isinstance(part, dict) or "created_at" not in part:
+        return part
+    try:
+        return {**part, "created_at": moment(part["created_at"])}
+    except ValidationError as error:
+        raise error.under(path) from None
+
+
+def text_id(value: Any, field: str) -> Any:
+    """A whole number as its text; any other value as it is.
+
+    Raises:
+        ValidationError: the number has a fraction, so that its text is not certain.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    if isinstance(value, float):
+        raise ValidationError(f"must be text or a whole number, not {shown(value)}", field=field)
+    return shown(value) if value.bit_length() < 64 else f"{value:d}"
+
+
+def moment(value: Any, field: str = "created_at") -> Any:
+    """A number of Unix seconds as a time; any other value as it is.
+
+    Raises:
+        ValidationError: no time of our calendar is so many seconds from 1970, as with milliseconds.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValidationError(f"a number must be Unix seconds, not {shown(value)}", field=field) from None
