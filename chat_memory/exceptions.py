@@ -121,8 +121,7 @@ class MessageConflict(Conflict):
     Attributes:
         message_id: the id of both messages.
         seq: the position of the stored message; None where it is not known.
-        field: where the call has the other message, as a path such as ``messages[2]``; "" where it has no more than
-            one.
+        field: where the call has the other message, as a path such as ``messages[2]``; "" where that is not known.
     """
 
     def __init__(self, message_id: str, *, seq: int | None = None, field: str = "") -> None:

@@ -39,6 +39,7 @@ class Entry(msgspec.Struct, frozen=True):
         other_calls: a block about the calls beyond the first ones; None where there are none.
         answers: the position of the message with the call it answers, if that is on the same page.
         metadata: the metadata; None where there is none.
+        extra: what else the provider's message held; None where there is nothing.
         state: the name of the message's state; "" for complete.
         former: its contents before edits, newest first.
         day: the date, if this is the first message of its day on the page.
@@ -51,6 +52,7 @@ class Entry(msgspec.Struct, frozen=True):
     other_calls: Block | None
     answers: int | None
     metadata: Block | None
+    extra: Block | None
     state: str
     former: list[Former]
     day: date | None
@@ -107,6 +109,7 @@ def entry_of(
         other_calls=other_calls,
         answers=answers,
         metadata=Room(size).fit(Block("json", row.metadata)) if row.metadata else None,
+        extra=Room(size).fit(Block("json", row.extra)) if row.extra else None,
         state="" if row.state == State.COMPLETE.value else row.get_state_display(),
         former=_former(row.role, former, Room(SHOWN_FORMER if whole else SHOWN)),
         day=day,

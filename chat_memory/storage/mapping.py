@@ -289,7 +289,7 @@ def new_messages(messages: Sequence[Message], stored: Mapping[str | None, Messag
             try:
                 check_replay(stored[message.id], message)
             except MessageConflict as conflict:
-                raise (conflict.under(f"messages[{index}]") if len(messages) > 1 else conflict) from None
+                raise conflict.under(f"messages[{index}]") from None
     return [message for message in messages if message.id not in stored]
 
 

@@ -87,15 +87,18 @@ def test_b2_number_of_calls_and_parts_is_bounded(message: Message, admin_client)
         Message.tool(bomb(900, 100_000), tool_call_id="x"),
         Message.tool(bomb(100, 9_000), tool_call_id="x"),
         Message.user("deep", metadata={"a": json.loads(bomb(30, 30_000))}),
+        Message.user("deep", extra={"a": json.loads(bomb(30, 30_000))}),
         Message.user([{"type": "odd", "values": json.loads(bomb(28, 60_000))}]),
     ],
-    ids=["arguments", "several arguments", "result", "short result", "metadata", "part"],
+    ids=["arguments", "several arguments", "result", "short result", "metadata", "extra", "part"],
 )
 def test_b4_indentation_is_bounded(message: Message, admin_client) -> None:
     transcript, own = stored_message(message)
     assert len(admin_client.get(transcript).text) < 2 * SHOWN + OF_THE_PAGE
     stored = MessageRow.objects.get()
-    size = sum(len(text or "") for text in (stored.content, stored.parts, stored.tool_calls, stored.metadata))
+    size = sum(
+        len(text or "") for text in (stored.content, stored.parts, stored.tool_calls, stored.metadata, stored.extra)
+    )
     assert len(admin_client.get(own).text) < 2 * size + OF_THE_PAGE + 10 * SPACES
 
 

@@ -56,6 +56,16 @@ def test_a_conversation_is_readable(admin_client) -> None:
     )
 
 
+def test_what_no_field_has_is_shown(admin_client) -> None:
+    session = session_with(Message.assistant(None, extra={"refusal": f"No. {HOSTILE}"}))
+    row = MessageRow.objects.get()
+    for address in (page("session_transcript", session), page("message_change", row)):
+        shown = admin_client.get(address).text
+        assert "Further fields" in shown
+        assert "&quot;refusal&quot;: &quot;No. " in shown
+        assert "<script>alert" not in shown
+
+
 def test_everything_is_escaped(admin_client) -> None:
     session = session_with(
         Message.user(HOSTILE, name=HOSTILE, metadata={HOSTILE: HOSTILE}, id=HOSTILE),

@@ -39,7 +39,9 @@ class MessageList(ChangeList):
         """The rows of the list, without the messages that ``clear()`` has hidden."""
         listed = super().get_queryset(request, exclude_parameters).filter(seq__gt=F("session__base_seq"))
         text = Coalesce("content", NullIf("parts", Value("null")), "tool_calls")
-        return listed.annotate(beginning=Left(text, EXCERPT)).defer("content", "parts", "tool_calls", "metadata")
+        return listed.annotate(beginning=Left(text, EXCERPT)).defer(
+            "content", "parts", "tool_calls", "metadata", "extra"
+        )
 
 
 @admin.register(Message)
