@@ -217,7 +217,7 @@ class Coherence:
     def _push_ttl(self, ttl: float | None) -> int | str:
         """Milliseconds until an entry expires after a push; FOR_EVER: never; "": unchanged.
 
-        strict: a push starts the time anew. bounded: the time stays as the fill set it (rule 2).
+        strict: a push restarts the time. bounded: the time stays as the fill set it (rule 2).
         """
         if self.policy.mode == "bounded":
             return ""

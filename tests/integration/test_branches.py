@@ -134,7 +134,7 @@ def test_what_is_not_there_is_a_typed_error(chats, existing: bool) -> None:
     )
 
 
-def test_a_branch_name_is_used_once(chats) -> None:
+def test_a_name_is_taken_once(chats) -> None:
     say_with_ids("a", to=chats())
     chats().fork("draft")
     with pytest.raises(BranchExists, match="draft"):
