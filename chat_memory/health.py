@@ -1,4 +1,4 @@
-"""Owns the report whether database and cache answer; it must neither raise nor wait for what has hung."""
+"""Owns the health report on database and cache; it must not raise, and must not wait for a server that hangs."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ logger = logging.getLogger("chat_memory.health")
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 PATIENCE = 2.0
-"""Seconds the database may take to answer."""
+"""The maximum seconds to wait for the database."""
 GIVEN_UP = 30.0
-"""Seconds until a look that hangs is left to itself and another one tried."""
+"""Seconds after which a probe that hangs is abandoned, so that another one may start."""
 UNFIT = ImproperlyConfigured.__name__
-"""The kind of trouble that means: the settings are wrong, no server is down."""
+"""The ``error`` that means that the settings are wrong, not that a server is down."""
 
 
 class DatabaseHealth(msgspec.Struct, frozen=True):
     """Whether the database answers.
 
     Attributes:
-        ok: it answered a look at the sessions.
-        latency_ms: how long that took, in milliseconds, connecting left out; None where it did not answer.
-        error: the kind of trouble, never its text, which may name hosts and users; "" where there is none.
+        ok: whether it answered a query on the sessions.
+        latency_ms: the milliseconds of that query, without the time to connect; None where it did not answer.
+        error: the class name of the error, "" where there is none; never its text, which may name hosts and users.
     """
 
     ok: bool
@@ -48,16 +48,17 @@ class DatabaseHealth(msgspec.Struct, frozen=True):
 
 
 class CacheHealth(msgspec.Struct, frozen=True):
-    """Whether Redis serves.
+    """Whether the cache's Redis works.
 
     Attributes:
-        mode: off, strict or bounded.
-        ok: it answered, ran a script and took what that wrote, or none is wanted.
-        latency_ms: a round trip, in milliseconds; None without an answer.
-        breaker_open: whether this process leaves Redis alone after failures.
-        connections: how many clients Redis has; None where it does not tell.
-        memory_bytes: what its data takes; None where it does not tell.
-        error: as in ``DatabaseHealth``.
+        mode: off, strict or bounded; "unknown" where the settings are invalid.
+        ok: whether Redis answered and ran a script that writes; True where the mode is off.
+        latency_ms: the milliseconds of a round trip; None where Redis did not answer, or the mode is off.
+        breaker_open: whether this process does not call Redis for now, after failures.
+        connections: the number of clients connected to Redis; None where Redis does not tell.
+        memory_bytes: the bytes of memory that Redis uses; None where Redis does not tell.
+        error: the class name of the error, the first word of Redis' error reply, or "the breaker is open"; "" where
+            there is none.
     """
 
     mode: str
@@ -70,13 +71,13 @@ class CacheHealth(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What works.
+    """The health of database and cache.
 
     Attributes:
-        status: healthy; degraded: the cache is down, so everything works and is slower; unhealthy: nothing works.
-        message: the same in words.
-        database: the source of truth.
-        cache: what is in front of it.
+        status: healthy: both work; degraded: only the cache fails, so reads are slower; unhealthy: the database fails.
+        message: the status in words.
+        database: the health of the database.
+        cache: the health of the cache.
     """
 
     status: Status
@@ -86,7 +87,7 @@ class Health(msgspec.Struct, frozen=True):
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The numbers that a provider's health check shows: connections, bytes, milliseconds."""
+        """Redis' connections and bytes of memory, and the mean latency in milliseconds; None where not known."""
         times = [part.latency_ms for part in (self.database, self.cache) if part.latency_ms is not None]
         return {
             "active_connections": self.cache.connections,
@@ -96,14 +97,14 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def health(using: str | None = None) -> Health:
-    """Ask database and cache for an answer; never raises, and takes no longer than some seconds.
+    """Check that database and cache answer; never raises, and takes a few seconds at most.
 
     Args:
-        using: the database alias; None: where the router writes sessions.
+        using: the database alias; None: the alias to which the router writes sessions.
     """
     database, cache = _database(using), _cache()
     if not database.ok:
-        why = "The settings do not fit" if database.error == UNFIT else "The database does not answer"
+        why = "The settings are invalid" if database.error == UNFIT else "The database does not answer"
         return Health("unhealthy", f"{why}: {database.error}.", database, cache)
     if not cache.ok:
         return Health("degraded", f"Works without its cache: {cache.error}.", database, cache)
@@ -120,31 +121,32 @@ def _database(using: str | None) -> DatabaseHealth:
     try:
         adapter = wiring.adapter(using)
         alias = adapter.alias
-        # SQLite cannot hang, and one in memory is there for its own thread alone.
+        # SQLite cannot hang, and a database in memory is visible only to the thread that opened it.
         if alias is None or connections[alias].vendor == "sqlite":
-            return DatabaseHealth(True, _look(adapter))
-        return _looks.look(alias, lambda: _look_and_leave(adapter, alias))
-    except Exception as error:  # noqa: BLE001  # wrong settings too are an answer
+            return DatabaseHealth(True, _query_time(adapter))
+        return _probes.result(alias, lambda: _query_time_on_own_connection(adapter, alias))
+    except Exception as error:  # noqa: BLE001  # invalid settings are reported too
         return DatabaseHealth(False, error=_kind(error))
 
 
-def _look(adapter: Adapter) -> float:
-    """Milliseconds it takes to learn, by the way that reads go, that there is no session of a name none can have."""
+def _query_time(adapter: Adapter) -> float:
+    """The milliseconds of a query, run as reads are, for a session that cannot exist since its key is empty."""
     begin = time.perf_counter()
     adapter.messages.peek(Address("health", ""))
     return _milliseconds(begin)
 
 
-def _look_and_leave(adapter: Adapter, alias: str) -> float:
+def _query_time_on_own_connection(adapter: Adapter, alias: str) -> float:
+    """As ``_query_time``, on a connection that is closed afterwards, since the thread ends."""
     try:
         connections[alias].ensure_connection()
-        return _look(adapter)
+        return _query_time(adapter)
     finally:
         connections[alias].close()
 
 
-class _Look(threading.Thread):
-    """A look at the database in a thread of its own, since nothing ends a call to a frozen server."""
+class _Probe(threading.Thread):
+    """A query on the database in a thread of its own, since a call to a frozen server cannot be interrupted."""
 
     def __init__(self, call: Callable[[], float]) -> None:
         super().__init__(name="chat_memory.health", daemon=True)
@@ -153,34 +155,34 @@ class _Look(threading.Thread):
         self.found = DatabaseHealth(False)
 
     def run(self) -> None:
-        """Look."""
+        """Run the query and store the result in ``found``."""
         try:
             self.found = DatabaseHealth(True, self._call())
-        except Exception as error:  # noqa: BLE001  # an answer as well
+        except Exception as error:  # noqa: BLE001  # the error is the result
             self.found = DatabaseHealth(False, error=_kind(error))
 
 
-class _Looks:
-    """One look at a time for each alias, which all who ask meanwhile share; one that hangs is given up in the end."""
+class _Probes:
+    """At most one probe per alias at a time, shared by concurrent callers; after GIVEN_UP another one may start."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way: dict[str, _Look] = {}
+        self._running: dict[str, _Probe] = {}
 
-    def look(self, alias: str, call: Callable[[], float]) -> DatabaseHealth:
-        """What is found within PATIENCE."""
+    def result(self, alias: str, call: Callable[[], float]) -> DatabaseHealth:
+        """The result of the running probe or of a new one; a TimeoutError if it takes longer than PATIENCE."""
         with self._lock:
-            look = self._under_way.get(alias)
-            if look is None or not look.is_alive() or time.monotonic() - look.begun > GIVEN_UP:
-                look = self._under_way[alias] = _Look(call)
-                look.start()
-        look.join(PATIENCE)
-        if look.is_alive():
+            probe = self._running.get(alias)
+            if probe is None or not probe.is_alive() or time.monotonic() - probe.begun > GIVEN_UP:
+                probe = self._running[alias] = _Probe(call)
+                probe.start()
+        probe.join(PATIENCE)
+        if probe.is_alive():
             return DatabaseHealth(False, error=_kind(TimeoutError(f"no answer within {PATIENCE:g} seconds")))
-        return look.found
+        return probe.found
 
 
-_looks = _Looks()
+_probes = _Probes()
 
 
 def _cache() -> CacheHealth:
@@ -188,7 +190,7 @@ def _cache() -> CacheHealth:
     try:
         mode = wiring.cache_mode(live.now())
         return CacheHealth(mode, True) if mode == "off" else _redis(mode)
-    except Exception as error:  # noqa: BLE001  # wrong settings too are an answer
+    except Exception as error:  # noqa: BLE001  # invalid settings are reported too
         return CacheHealth(mode, False, error=_kind(error))
 
 
@@ -198,14 +200,14 @@ def _redis(mode: str) -> CacheHealth:
     try:
         client.ping()
         latency = _milliseconds(begin)
-        client.probe(PROBE_KEY)  # one that is read-only, full or without scripts answers, and is of no use
+        client.probe(PROBE_KEY)  # a server that is read-only, full or forbids scripts answers a ping, but is no use
     except Unavailable as error:
         return CacheHealth(mode, False, breaker_open=client.breaker.is_open, error=str(error))
     try:
-        told: dict[str, Any] = client.info()
-    except Unavailable:  # it answers, but does not tell of itself
-        told = {}
-    return CacheHealth(mode, True, latency, False, told.get("connected_clients"), told.get("used_memory"))
+        info: dict[str, Any] = client.info()
+    except Unavailable:  # it works, but does not permit INFO
+        info = {}
+    return CacheHealth(mode, True, latency, False, info.get("connected_clients"), info.get("used_memory"))
 
 
 def _milliseconds(begin: float) -> float:
@@ -213,7 +215,7 @@ def _milliseconds(begin: float) -> float:
 
 
 def _kind(error: Exception) -> str:
-    """What may be shown to anybody; the rest goes into the log."""
+    """The class name of an error, which may be shown to anybody; the whole error is logged."""
     kind = type(error).__name__
     if _log_limit.allows(kind):
         logger.warning("chat_memory is not healthy: %s", kind, exc_info=error)

@@ -1,4 +1,4 @@
-"""Owns which adapter serves a conversation, composed from the settings; it must not serve anything itself."""
+"""Owns the composition of adapter and cache from the settings; it must not read or write conversations."""
 
 from __future__ import annotations
 
@@ -25,49 +25,53 @@ DJANGO_ADAPTER = "chat_memory.storage.orm.DjangoAdapter"
 
 
 def adapter(using: str | None = None) -> Adapter:
-    """The adapter over Django's models on a database alias, behind the cache the settings ask for.
+    """The adapter for a database alias, with the cache that the settings select.
 
-    ``using`` None: where the router writes sessions at this moment. The same alias has the same adapter, so that one
-    change is brought to the cache once.
+    ``using`` None: the alias to which the router writes sessions at this moment. While the settings stay the same, an
+    alias always has the same adapter, so that a change reaches the cache only once.
+
+    Raises:
+        ImproperlyConfigured: the settings are invalid, or give no usable Redis client (see ``cache_client``).
     """
     return _composition.adapter(using)
 
 
 def bring_to_cache(*, sender: Any, event: Changed, **_signal: Any) -> None:
-    """Receive ``storage.changed.changed`` as the first: nobody else who hears of a change reads an older entry."""
+    """Forward a change event to the caches; it must be the first receiver, so that later ones read no older entry."""
     if event.using is not None:
-        _composition.adapter(event.using)  # else a process that only writes would have no cache that hears
+        _composition.adapter(event.using)  # a process that only writes may not have built its cache yet
     relay(sender, event)
 
 
 def cache_mode(now: Settings) -> str:
-    """off, strict or bounded: as CACHE says, else strict where the alias is a django-redis one."""
+    """off, strict or bounded: the setting CACHE; if it is not set, strict for a django-redis alias, otherwise off."""
     if now.cache is not None:
         return now.cache
     return "strict" if is_django_redis(now.cache_alias) else "off"
 
 
 def is_django_redis(alias: str) -> bool:
-    """Whether an alias of CACHES has a back end of django-redis."""
+    """Whether the back end of an alias of CACHES is one of django-redis."""
     return str(_cache_settings(alias).get("BACKEND", "")).startswith("django_redis.")
 
 
 def cache_client() -> CacheClient:
-    """The connection to the cache's Redis.
+    """The client for the cache's Redis, as REDIS_CLIENT or CACHE_ALIAS says.
 
     Raises:
-        ImproperlyConfigured: neither CACHE_ALIAS nor REDIS_CLIENT gives a client that fits.
+        ImproperlyConfigured: the setting gives no usable client.
+        ImportError: REDIS_CLIENT cannot be imported.
     """
     now = live.now()
     return connect(now.cache_alias, now.redis_client)
 
 
 def shared_counters() -> SharedCounters:
-    """What all processes of this deployment count together, for ``chat_memory.metrics``.
+    """The store of the counters' sums over all processes of this deployment, for ``chat_memory.metrics``.
 
     Raises:
-        Unavailable: there is no cache.
-        ImproperlyConfigured: as ``cache_client``.
+        Unavailable: the cache is off.
+        ImproperlyConfigured: see ``cache_client``.
     """
     now = live.now()
     if cache_mode(now) == "off":
@@ -76,25 +80,25 @@ def shared_counters() -> SharedCounters:
 
 
 class _Composition:
-    """The adapters made for the settings last seen, by alias; new settings, new adapters."""
+    """The adapters by database alias; when the settings change, new adapters are built."""
 
     def __init__(self) -> None:
         self._state: tuple[Any, Any, dict[str | None, Adapter]] = (None, None, {})
 
     def adapter(self, using: str | None) -> Adapter:
-        alias = using or _wherever_sessions_go().alias
-        made = self._current()
-        found = made.get(alias)
-        # Of two threads that compose at once the adapter of one is kept, and nobody holds the other's.
-        return made.setdefault(alias, _composed(alias)) if found is None else found
+        alias = using or _routed_adapter().alias
+        adapters = self._current()
+        found = adapters.get(alias)
+        # If two threads build an adapter at the same time, both use the one that was stored first.
+        return adapters.setdefault(alias, _composed(alias)) if found is None else found
 
     def _current(self) -> dict[str | None, Adapter]:
         now, caches = live.now(), django_settings.CACHES
-        seen, seen_caches, made = self._state
+        seen, seen_caches, adapters = self._state
         if now is not seen or caches is not seen_caches:
-            made = {}
-            self._state = (now, caches, made)
-        return made
+            adapters = {}
+            self._state = (now, caches, adapters)
+        return adapters
 
 
 _composition = _Composition()
@@ -111,14 +115,14 @@ def _composed(alias: str | None) -> Adapter:
 
 
 def _django_adapter(using: str | None = None) -> Adapter:
-    """By its dotted path, since whoever imports this module must not import models."""
+    """The adapter without a cache; imported by its dotted path, since this module must not import models."""
     made: Adapter = import_string(DJANGO_ADAPTER)(using)
     return made
 
 
 @cache
-def _wherever_sessions_go() -> Adapter:
-    """The adapter whose alias is what the router says at the moment; it serves nobody."""
+def _routed_adapter() -> Adapter:
+    """An adapter whose ``alias`` is always what the router says at the moment; it is used for nothing else."""
     return _django_adapter()
 
 

@@ -1,4 +1,4 @@
-"""Owns the Redis cache of histories, an adapter around an adapter; the database stays the truth."""
+"""Owns the Redis cache of conversations: an adapter around another adapter, whose database stays the truth."""
 
 from chat_memory.cache.adapter import CachedAdapter
 

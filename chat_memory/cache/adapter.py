@@ -1,4 +1,4 @@
-"""Owns the adapter in front of another one whose reads the cache answers; it must not know which one that is."""
+"""Owns the adapter that puts the cache in front of another adapter; it must not know which adapter that is."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from chat_memory.storage.contract import Adapter
 from chat_memory.storage.forwarding import ForwardingAdapter
 
 READS: Mapping[str, type[CachedMessages]] = {"strict": Strict, "bounded": Bounded}
-"""How each mode reads."""
+"""The class that reads messages in each mode."""
 
 
 class CachedAdapter(ForwardingAdapter):
-    """An adapter whose reads are answered by Redis where that cannot be wrong.
+    """An adapter that reads messages from Redis where the rules of ``cache.coherence`` allow it.
 
-    It listens to the changes of the store behind it for as long as it lives. Two of them over one store in one process
-    would both bring each append to Redis: ``chat_memory.wiring`` makes one for each database.
+    As long as the object exists, it receives the changes of the store behind it. Two objects for one store in one
+    process would both push every append to Redis; ``chat_memory.wiring`` therefore makes one object per database.
     """
 
     def __init__(self, inner: Adapter, coherence: Coherence, deployment: bytes) -> None:
@@ -31,11 +31,11 @@ class CachedAdapter(ForwardingAdapter):
         self._keys = SessionKeys(deployment, inner)
         self.messages = READS[coherence.policy.mode](inner, coherence, self._keys)
         self._listener = Listener(coherence, self._keys)
-        # Weakly, and nothing else refers to the listener: it hears no more once this adapter is gone.
-        relayed.connect(self._listener.hear, sender=inner.source)
+        # The signal holds the listener weakly, and only this adapter refers to it: both are freed together.
+        relayed.connect(self._listener.receive, sender=inner.source)
 
     def audit(self, at: Address) -> str | None:
-        """What is wrong with what Redis holds for a session, "" for nothing; None: nothing that a read would take.
+        """What is wrong with the cached entry of a session; "" if nothing is, None if there is no entry to read.
 
         Raises:
             Unavailable: Redis does not answer.
@@ -46,16 +46,17 @@ class CachedAdapter(ForwardingAdapter):
         except ValueError as error:
             return f"is damaged ({type(error).__name__})"
         except Unavailable as error:
-            client.ping()  # else it is not this key that Redis cannot serve
+            client.ping()  # raises if Redis is down; otherwise only this key cannot be read
             return f"cannot be read ({error})"
         if entry is None:
             return None
-        life = client.life(key)
-        newest = Span(last=max(1, len(entry.messages)))  # it may hold more than CACHE_TAIL is now
-        return fault(entry, life, self._inner.messages.read(at, newest), self._coherence.policy)
+        milliseconds_left = client.milliseconds_left(key)
+        # The number in the entry, not CACHE_TAIL: another process may have filled it with a larger CACHE_TAIL.
+        newest = Span(last=max(1, len(entry.messages)))
+        return fault(entry, milliseconds_left, self._inner.messages.read(at, newest), self._coherence.policy)
 
     def forget(self, at: Address) -> None:
-        """Drop what Redis holds for a session, which is always safe.
+        """Delete the cached entry of a session, which is always safe: the next read asks the database.
 
         Raises:
             Unavailable: Redis does not answer.

@@ -1,4 +1,4 @@
-"""Owns when Redis is left alone after failures; it must not know what the calls do."""
+"""Owns the circuit breaker: when Redis is not called after failures; it must not know what the calls do."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from collections.abc import Callable
 FAILURES = 3
 """Consecutive failures that open the breaker."""
 LONGEST = 5.0
-"""The longest it stays open, in seconds."""
+"""The maximum seconds that the breaker stays open."""
 SHORTEST = LONGEST / 10
-"""The longest it stays open the first time, in seconds."""
+"""The maximum seconds that the breaker stays open the first time."""
 PROBE = 1.0
-"""Seconds until a probe is given up that never reported how it ended, since its thread died or the process forked."""
+"""Seconds after which another probe may start although the last one has not reported its result.
+
+A probe never reports if its thread died or the process forked."""
 
 
 class Breaker:
-    """Shared by the threads of a process: open after some failures, then one caller probes, then closed or open again.
+    """The circuit breaker that the threads of a process share.
 
-    The pause doubles from SHORTEST to LONGEST, with jitter, so that a fleet does not come back as one.
+    It opens after FAILURES failures in a row and refuses calls for a pause. Then one call is let through as a probe:
+    if it succeeds the breaker closes, if it fails the next pause begins. The pause doubles from SHORTEST to LONGEST,
+    with jitter, so that many processes do not return to Redis at the same moment.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +37,7 @@ class Breaker:
         self.openings = 0
 
     def allows(self) -> bool:
-        """Whether a call may be tried now; the caller must then say ``succeeded`` or ``failed``."""
+        """Whether a call may be made now; if so, the caller must then call ``succeeded`` or ``failed``."""
         if self._failures < FAILURES:
             return True
         with self._lock:
@@ -45,11 +49,11 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are refused, or about to be probed."""
+        """Whether the breaker is open: calls are refused, except for a probe."""
         return self._failures >= FAILURES
 
     def succeeded(self) -> bool:
-        """Redis answered; whether that closed the breaker just now."""
+        """Record that Redis answered; returns whether this closed the breaker."""
         if not self._failures:
             return False
         with self._lock:
@@ -58,11 +62,11 @@ class Breaker:
             return closed
 
     def failed(self) -> bool:
-        """Redis did not answer; whether that opened the breaker just now."""
+        """Record that Redis did not answer; returns whether this opened the breaker."""
         with self._lock:
             self._failures += 1
             opened = self._failures == FAILURES
-            # Of many calls that were under way when it opened, none makes the pause longer: only a probe does.
+            # Only a failed probe lengthens the pause. Calls that began before the breaker opened fail too: they do not.
             if opened or self._probing:
                 self._until = self._clock() + random.uniform(self._pause / 2, self._pause)  # noqa: S311  # jitter
                 self._pause = min(self._pause * 2, LONGEST)

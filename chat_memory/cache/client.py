@@ -1,4 +1,4 @@
-"""Owns what is asked of Redis and what counts as down, with a breaker before it; it must not know what is cached."""
+"""Owns the calls to Redis and which errors count as an outage, behind a breaker; it must not know what is cached."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Result = TypeVar("Result")
 logger = logging.getLogger("chat_memory.cache")
 
 NO_ANSWER = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
-"""The errors of a Redis that is not there; any other error of the library is an answer, if only a refusal."""
+"""The errors that mean Redis is down. Any other error of the client library is a reply: Redis refused the command."""
 UNAUTHENTICATED = "Protocol error"
 """Prefix of Redis' reply to a long command on an unauthenticated connection: a missing password, no protocol fault."""
 
 
 class Unavailable(Exception):
-    """Redis cannot serve this call; the database must."""
+    """Redis cannot serve this call; the caller must ask the database."""
 
 
 class CacheClient:
-    """The scripts over one Redis, with a breaker before them; every failure is an Unavailable."""
+    """The commands and scripts for one Redis, behind a breaker; every failure is raised as Unavailable."""
 
     def __init__(self, make: Callable[[], Redis]) -> None:
         self._make = make
@@ -50,18 +50,25 @@ class CacheClient:
 
     @cached_property
     def redis(self) -> Redis:
-        """The client library's own client, made at the first call that needs it: a Cluster's asks its nodes then."""
+        """The client of the redis library, built on first use: a Cluster client connects to its nodes when built."""
         return self._make()
 
     @cached_property
     def _ahead(self) -> AheadSender:
         return AheadSender(self.redis)
 
-    def run(self, name: str, key: str, args: Sequence[Any], *others: str, aloud: bool = True) -> Any:
-        """Run a script on a key, and on others that lie in its slot; ``aloud``: trouble is worth a line in the log.
+    def run(self, name: str, key: str, args: Sequence[Any], *others: str, log: bool = True) -> Any:
+        """Run a script and return its reply.
+
+        Args:
+            name: one of ``lua.SCRIPTS``.
+            key: the first key of the script.
+            args: the script's arguments.
+            others: further keys of the script; they must be in the same Cluster slot as ``key``.
+            log: whether a failure is logged.
 
         Raises:
-            Unavailable: Redis is down, slow, refuses, or holds another type under the key.
+            Unavailable: Redis is down, too slow or refuses, or the key holds another type.
         """
         sha, source = self._scripts[name]
 
@@ -71,21 +78,21 @@ class CacheClient:
             except NoScriptError:
                 return self.redis.eval(source, 1 + len(others), key, *others, *args)
 
-        return self._guarded(call, aloud=aloud)
+        return self._guarded(call, log=log)
 
     def newest(self, key: str, number: int) -> list[bytes]:
-        """The last elements of a key's list, 0: all of them; none where there is no key.
+        """The last ``number`` elements of the list under a key, all if it is 0; none where there is no key.
 
         Raises:
-            Unavailable: as ``run``.
+            Unavailable: as for ``run``.
         """
         return _elements(self._guarded(lambda: self.redis.lrange(key, -number, -1)))
 
     def newest_while(self, key: str, number: int, call: Callable[[], Result]) -> tuple[Result, list[bytes]]:
-        """What a call returns, and beside it what ``newest`` does: Redis is asked before it and heard after it.
+        """The result of ``call``, and of ``newest``: the command is sent before the call and its reply read after it.
 
         Raises:
-            Unavailable: as ``run``; where Redis cannot even be asked, before the call.
+            Unavailable: as for ``run``; if the command cannot be sent, ``call`` is not called.
         """
         self._may_try()
         was_open = self.breaker.is_open
@@ -96,68 +103,69 @@ class CacheClient:
             elements = _elements(self._tried(sent.answer))
         finally:
             sent.close()
-        if was_open or not self.breaker.is_open:  # an answer from before the trouble does not end it
+        # If another thread opened the breaker meanwhile, this reply may be older than the outage: it closes nothing.
+        if was_open or not self.breaker.is_open:
             self._has_answered()
         return result, elements
 
     def drop(self, *keys: str) -> None:
-        """Remove keys, whatever they hold.
+        """Delete keys, whatever they hold.
 
         Raises:
-            Unavailable: as ``run``.
+            Unavailable: as for ``run``.
         """
         self._guarded(lambda: self.redis.delete(*keys))
 
-    def life(self, key: str) -> int:
-        """Milliseconds until a key goes; -1: it has no end, -2: there is none.
+    def milliseconds_left(self, key: str) -> int:
+        """Milliseconds until a key expires; -1: it never expires, -2: there is no such key.
 
         Raises:
-            Unavailable: as ``run``.
+            Unavailable: as for ``run``.
         """
         return int(self._guarded(lambda: self.redis.pttl(key)))
 
     def ping(self) -> None:
-        """Ask for a sign of life.
+        """Check that Redis answers.
 
         Raises:
-            Unavailable: as ``run``.
+            Unavailable: as for ``run``.
         """
-        self._guarded(lambda: self.redis.ping())  # noqa: PLW0108  # the client itself may be yet to be made
+        self._guarded(lambda: self.redis.ping())  # noqa: PLW0108  # building the client may fail too
 
     def probe(self, key: str) -> None:
-        """Try what the cache does, run a script and write, under a key that nobody uses.
+        """Check that Redis runs scripts and accepts writes, with a key that must be used for nothing else.
 
         Raises:
-            Unavailable: as ``run``.
+            Unavailable: as for ``run``.
         """
         self.run("probe", key, ())
 
     def info(self) -> dict[str, Any]:
-        """What the server tells of itself.
+        """The reply to Redis' INFO command.
 
         Raises:
-            Unavailable: as ``run``, or it may not be asked.
+            Unavailable: as for ``run``, or the command is not permitted.
         """
         answer: dict[str, Any] = self._guarded(lambda: self.redis.info())  # noqa: PLW0108
         return answer
 
     def configured(self, pattern: str) -> dict[str, str]:
-        """The server's own settings whose names match.
+        """The settings of the Redis server whose names match a glob pattern.
 
         Raises:
-            Unavailable: as ``run``, or it may not be asked.
+            Unavailable: as for ``run``, or the command is not permitted.
         """
         answer: dict[str, str] = self._guarded(lambda: self.redis.config_get(pattern))
         return answer
 
-    def complain(self, trouble: str) -> None:
-        """One line per kind of trouble and minute, not one per call; never a key or a value."""
+    def log_trouble(self, trouble: str) -> None:
+        """Log a kind of trouble, at most once a minute per kind; ``trouble`` must name no key and no value."""
         if self._log_limit.allows(trouble):
             logger.warning("chat_memory works without its cache: %s", trouble)
 
-    def _guarded(self, call: Callable[[], Any], *, aloud: bool = True) -> Any:
+    def _guarded(self, call: Callable[[], Any], *, log: bool = True) -> Any:
         self._may_try()
-        answer = self._tried(call, aloud=aloud)
+        answer = self._tried(call, log=log)
         self._has_answered()
         return answer
 
@@ -166,62 +174,62 @@ class CacheClient:
             raise Unavailable("the breaker is open")
 
     def _has_answered(self) -> None:
-        """Close the breaker: only an answer does, since a frozen server takes commands too."""
+        """Close the breaker. A sent command is not enough: a frozen server still accepts commands."""
         if self.breaker.succeeded():
-            logger.info("chat_memory has its cache again")
+            logger.info("chat_memory uses its cache again")
 
-    def _tried(self, call: Callable[[], Result], *, aloud: bool = True) -> Result:
+    def _tried(self, call: Callable[[], Result], *, log: bool = True) -> Result:
         try:
             return call()
-        except MaxConnectionsError as error:  # of our own pool, which tells nothing of Redis
-            raise self._unavailable(error, aloud=aloud) from error
+        except MaxConnectionsError as error:  # our own pool is exhausted, which says nothing about Redis
+            raise self._unavailable(error, log=log) from error
         except (RedisError, *NO_ANSWER) as error:
-            raise self._judged(error, aloud=aloud) from error
-        except (ValueError, TypeError, AttributeError, LookupError) as error:  # what clients make of names and bytes
-            raise self._unavailable(error, aloud=aloud) from error
+            raise self._judged(error, log=log) from error
+        except (ValueError, TypeError, AttributeError, LookupError) as error:  # clients raise these on malformed data
+            raise self._unavailable(error, log=log) from error
 
-    def _judged(self, error: Exception, *, aloud: bool) -> Unavailable:
-        """An error of the library as ours, once the breaker has been told whether Redis is there."""
+    def _judged(self, error: Exception, *, log: bool) -> Unavailable:
+        """Convert an error of the redis library to Unavailable, and record in the breaker whether Redis answered."""
         if str(error).startswith(UNAUTHENTICATED):
-            return self._failed(AuthenticationError(), aloud=aloud)
+            return self._failed(AuthenticationError(), log=log)
         if isinstance(error, NO_ANSWER):
-            return self._failed(error, aloud=aloud)
-        # It answered, if only to refuse: another type under the key, read-only, out of memory, no EVAL.
+            return self._failed(error, log=log)
+        # Redis answered, but refused: the key has another type, it is read-only or out of memory, or forbids EVAL.
         self._has_answered()
-        return self._unavailable(error, aloud=aloud)
+        return self._unavailable(error, log=log)
 
-    def _failed(self, error: Exception, *, aloud: bool) -> Unavailable:
+    def _failed(self, error: Exception, *, log: bool) -> Unavailable:
         if self.breaker.failed():
             metrics.add("breaker_openings")
-        return self._unavailable(error, aloud=aloud)
+        return self._unavailable(error, log=log)
 
-    def _unavailable(self, error: Exception, *, aloud: bool) -> Unavailable:
+    def _unavailable(self, error: Exception, *, log: bool) -> Unavailable:
         _forget_frames(error)
-        # A ResponseError is many things; the first word of what Redis says tells which.
+        # ResponseError has many causes; the first word of Redis' reply names the cause.
         trouble = str(error).partition(" ")[0] if type(error) is ResponseError else type(error).__name__
-        if aloud:
-            self.complain(trouble)
+        if log:
+            self.log_trouble(trouble)
         return Unavailable(trouble)
 
 
 def _forget_frames(error: BaseException) -> None:
-    """Take the traceback from an error and from those behind it.
+    """Remove the traceback from an error and from its causes.
 
-    The client library has frames that hold the error itself. Its traceback would keep them, and with them the messages
-    of every caller, until the garbage collector comes.
+    Some frames of the redis library refer to the error, and the error's traceback refers to the frames. Without this,
+    that cycle would keep every caller's messages in memory until the garbage collector runs.
     """
-    behind: BaseException | None = error
-    while behind is not None:
-        behind.__traceback__ = None
-        behind = behind.__cause__ or behind.__context__
+    chained: BaseException | None = error
+    while chained is not None:
+        chained.__traceback__ = None
+        chained = chained.__cause__ or chained.__context__
 
 
 def _elements(answer: Any) -> list[bytes]:
-    """A list's elements; an answer of another kind is one to another question.
+    """The reply to LRANGE.
 
     Raises:
-        Unavailable: it is that.
+        Unavailable: it is no list, so it is the reply to another command.
     """
     if not isinstance(answer, list):
-        raise Unavailable("another answer")
+        raise Unavailable("unexpected reply")
     return answer

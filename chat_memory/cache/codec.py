@@ -1,4 +1,4 @@
-"""Owns how cached bytes become messages again; ``storage.mapping.to_json`` wrote them. It does no I/O."""
+"""Owns the decoding of cached messages, which ``storage.mapping.to_json`` encoded; it does no I/O."""
 
 from __future__ import annotations
 
@@ -15,37 +15,39 @@ _seq = attrgetter("seq")
 
 
 class Damaged(ValueError):
-    """Cached bytes are not what this code wrote."""
+    """Cached bytes are not what this package wrote."""
 
 
 def decode(entries: Sequence[bytes], last_seq: int) -> list[Message]:
-    """The messages of cached entries, the last of which is at ``last_seq``.
+    """The messages encoded in ``entries``; the last one must be at position ``last_seq``.
 
     Raises:
-        Damaged: one of them is no message, or one is missing.
+        Damaged: an element is no message, or the positions are not consecutive.
     """
     try:
         messages = of_json(entries)
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:  # of JSON, of a message, or of UTF-8
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:  # invalid JSON, message or UTF-8
         raise Damaged(type(error).__name__) from None
     if list(map(_seq, messages)) != list(range(last_seq - len(messages) + 1, last_seq + 1)):
-        raise Damaged("a gap")
+        raise Damaged("the positions are not consecutive")
     return messages
 
 
 def joined(entries: Sequence[bytes], last_seq: int) -> bytes:
-    """The entries as one JSON list; only the position of the first and the ends of the others are looked at.
+    """The elements joined to one JSON list, without decoding them.
+
+    Only this is checked: the first element's position, the beginning and end of each element, and that all is UTF-8.
 
     Raises:
-        Damaged: what was looked at is not what this code wrote, or it is no UTF-8.
+        Damaged: a check failed.
     """
     if not entries:
         return b"[]"
     if [entry for entry in entries if entry[:6] != _OPENING or entry[-1] != _CLOSING]:
-        raise Damaged("no message")
+        raise Damaged("an element is no message")
     if not _is_at(entries[0], last_seq - len(entries) + 1):
-        raise Damaged("a gap")
-    parts = list(entries)  # the brackets go to the ends of the list, since each copy of the whole costs
+        raise Damaged("the positions are not consecutive")
+    parts = list(entries)  # the brackets are added to two elements: adding them to the result would copy it
     parts[0] = b"[" + parts[0]
     parts[-1] += b"]"
     return _text(b",".join(parts))
@@ -56,10 +58,13 @@ def _text(body: bytes) -> bytes:
         if not body.isascii():
             body.decode()
     except UnicodeDecodeError:
-        raise Damaged("no text") from None
+        raise Damaged("not UTF-8") from None
     return body
 
 
 def _is_at(entry: bytes, seq: int) -> bool:
-    """Whether an entry names this position: quotes within a text have backslashes, so the first match is the member."""
+    """Whether the message's ``seq`` is this position.
+
+    The first match is the member ``seq``: inside a JSON string, the quotes of ``"seq"`` would be escaped.
+    """
     return entry.startswith(b',"seq":%d,' % seq, entry.find(b',"seq":'))

@@ -1,25 +1,27 @@
-"""Owns the rules that keep the cache from being wrong; it must not know the database.
+"""Owns the rules that keep cached answers correct; it must not know the database.
 
-One key holds the newest messages of one session and a header: the version and random token of the session row they
-were read at. The rules:
+One Redis key holds an entry: the newest messages of one session, and a header with the version and the random token
+that the session row had when the messages were read. To fill is to write an entry from the database; to push is to add
+the messages of a committed append to an entry. The rules:
 
-1. strict: an entry answers only if its header equals the row as this reader saw it. Nothing stale is possible, and it
-   does not matter which of the two came first: Redis is asked first and heard last, so that both work meanwhile.
-2. bounded: an entry answers only while it lives, and it dies ``max_age`` seconds, on Redis' clock, after the moment
-   before the read that filled it; appends do not lengthen that.
-3. bounded: only the holder of the lease fills, while the lease lasts, in one step, and never with less than the
-   largest version a writer has announced meanwhile. strict: rule 1 makes any fill harmless, so none is needed.
-4. A push adds to an entry only if that is exactly its predecessor (session, version, token, format); else it drops the
-   entry. An absent key accepts no push, so that a part is never taken for the whole. A push that would make an entry
-   heavier than HEAVIEST takes the oldest messages away, and the entry says so.
-5. The cache hears of a write by the change event (``storage.changed``), after the commit and whoever wrote. An append
-   is pushed to the name that the writer used; any other change drops the entries of the branch by its name, of the
-   current branch, and of ``main``. A push or a drop that is lost leaves an entry that rule 1 refuses and rule 2 lets
-   die. bounded: what a caller's transaction has appended is dropped as well, since between two pushes half of it would
-   show.
-6. What cannot be read back as written is a miss, and a newer release's entries are left alone.
+1. strict: an entry is used only if its header equals the row that this reader has read, so no answer is stale. The
+   order of the two reads does not matter; the command to Redis is sent before the row is read and its reply is read
+   after it, so that both servers work at the same time.
+2. bounded: an entry is used until it expires, ``max_age`` seconds (on Redis' clock) after the lease for filling it was
+   given, which is before the database was read. Appends do not extend that time.
+3. bounded: only the holder of the lease may fill, before the lease expires, in one step, and not with a version below
+   the largest one that a writer has pushed meanwhile. strict: no lease is needed, since rule 1 makes any fill safe.
+4. A push adds to an entry only if the entry is exactly its predecessor (same session, version, token and format);
+   otherwise it deletes the entry. A push never creates an entry, since the entry would hold a part of the history and
+   look complete. If a push makes an entry larger than HEAVIEST, the oldest messages are removed and the header says so.
+5. The cache learns of every write from the change event (``storage.changed``), after the commit. An append is pushed to
+   the entry under the branch name that the writer used. Any other change deletes the entries under the branch's name,
+   of the current branch, and of ``main``. If a push or a deletion is lost, rule 1 rejects the old entry and rule 2
+   lets it expire. bounded: appends made inside a caller's transaction delete the entries too, since a reader between
+   two pushes would see half of the transaction.
+6. An entry that cannot be read back is a miss. Entries of a newer release are not changed.
 
-Rules 2 to 4 are each enforced inside one script on the server, so that no interleaving can break them.
+Rules 2 to 4 are each enforced inside one Lua script on the server, so no interleaving can break them.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ from chat_memory.records import Change, Header, Message
 Result = TypeVar("Result")
 
 JITTER = 0.1
+"""The largest share by which the life of an entry is shortened at random."""
 FOR_EVER = "none"
+"""The argument of ``push.lua`` that makes an entry never expire."""
 
 
 class Lease(NamedTuple):
@@ -50,7 +54,7 @@ class Lease(NamedTuple):
 
 
 class Coherence:
-    """The protocol over one Redis; a failure of Redis is an answer, never an exception."""
+    """The rules above, for one Redis and one policy. Writes never raise; reads raise Unavailable if Redis fails."""
 
     def __init__(self, client: CacheClient, policy: CachePolicy) -> None:
         self.client = client
@@ -59,54 +63,56 @@ class Coherence:
         self._expiry = Expiry()
 
     def expects(self, key: str) -> bool:
-        """bounded: whether this process knows of an entry, so that ``look`` should do and ``take`` would cost more."""
+        """bounded: whether this process expects an entry there; then ``look``, which costs less, is tried first."""
         return self._expiry.expects(key)
 
     def look(self, key: str, newest: int) -> Entry | None:
-        """The valid entry of a key with its ``newest`` messages; None where there is none.
+        """The valid entry under a key, with at most its ``newest`` newest messages; None where there is none.
 
         Raises:
-            Unavailable: Redis cannot say.
+            Unavailable: Redis cannot be asked.
         """
         return self._valid(key, self.client.newest(key, newest + 1), newest)
 
     def look_while(self, key: str, newest: int, call: Callable[[], Result]) -> tuple[Result, Entry | None]:
-        """What a call returns, and beside it what ``look`` does: Redis answers meanwhile.
+        """The result of ``call``, and of ``look``, which runs on Redis during the call.
 
         Raises:
-            Unavailable: as ``look``; where Redis cannot even be asked, before the call.
+            Unavailable: as for ``look``; if the command cannot be sent, ``call`` is not called.
         """
         result, elements = self.client.newest_while(key, newest + 1, call)
         return result, self._valid(key, elements, newest)
 
     def held(self, key: str) -> Entry | None:
-        """The entry of a key with all its messages, left as it is; None where there is none of ours.
+        """The entry under a key with all its messages; None where there is no valid entry of this format.
+
+        Unlike ``look``, it leaves a damaged entry in place.
 
         Raises:
-            Unavailable: Redis cannot say.
-            ValueError: it looked like one.
+            Unavailable: Redis cannot be asked.
+            ValueError: the entry is damaged.
         """
         elements = self.client.newest(key, 0)
         return self._entry(key, elements) if elements else None
 
     def take(self, key: str, least: int, newest: int) -> Entry | Lease | None:
-        """bounded: the entry as ``look`` gives it, if its version is ``least`` or more; else the right to fill.
+        """bounded: the entry, as ``look`` returns it, if its version is at least ``least``; otherwise a lease to fill.
 
-        None where another reader has that right, or the entry is damaged.
+        None where another reader has the lease, or where the entry is damaged or of a newer release.
 
         Raises:
-            Unavailable: Redis cannot say.
+            Unavailable: Redis cannot be asked.
         """
         lease = Lease(secrets.token_hex(8))
         answer = self.client.run("lease", key, (self._format, lease.token, least, newest + 1))
         if isinstance(answer, bytes):
-            self._expiry.ended(key)
+            self._expiry.forget(key)
             return lease if answer == b"lease" else None
         match answer:
             case [int(life), list(elements)]:
-                self._expiry.lasts(key, life / 1000)
+                self._expiry.remember(key, life / 1000)
                 return self._valid(key, elements, newest)
-        raise Unavailable("another answer")
+        raise Unavailable("unexpected reply")
 
     def fill(
         self,
@@ -119,16 +125,16 @@ class Coherence:
         lease: Lease | None = None,
         insist: bool = False,
     ) -> None:
-        """Store what the database said.
+        """Write an entry with what was read from the database; if the rules forbid it or Redis fails, do nothing.
 
         Args:
-            key: of the session.
-            header: the row; None: there is no such session.
-            messages: the newest.
-            whole: whether they are all there are.
-            ttl: strict's life of the entry in seconds; None: until evicted.
-            lease: bounded's right to fill.
-            insist: put it in the place of an entry of a newer version, since the database went back.
+            key: the Redis key of the session.
+            header: the state of the session row; None: there is no such session.
+            messages: its newest messages, oldest first.
+            whole: whether these are all visible messages of the session.
+            ttl: strict: seconds until the entry expires; None: never.
+            lease: bounded: the lease that permits the fill.
+            insist: strict: overwrite an entry of a newer version too; the database was set back to an older state.
         """
         kept = light_enough(messages[-self.policy.tail :])
         token, session = state_of(header)
@@ -136,14 +142,14 @@ class Coherence:
         how = (_extent(len(messages), len(kept), self.policy.tail, whole=whole), self._fill_ttl(ttl), int(insist))
         outcome = self._run("fill", key, (self._format, lease.token if lease else "", *state, *how, *kept))
         metrics.add("fills" if outcome == b"filled" else "refused_fills")
-        if lease and outcome == b"filled":  # its life began with the lease
-            self._expiry.lasts(key, self.policy.max_age - lua.LEASE_MS / 1000)
+        if lease and outcome == b"filled":  # the entry's life began with the lease, at most LEASE_MS ago
+            self._expiry.remember(key, self.policy.max_age - lua.LEASE_MS / 1000)
 
     def push(self, key: str, change: Change, added: Sequence[Message], ttl: float | None) -> None:
-        """Add what a committed append stored; ``ttl`` as for ``fill``."""
+        """Add the ``added`` messages of a committed append to the entry; ``ttl`` is as for ``fill``."""
         header, cap = change.header, self.policy.tail
         kept = light_enough(added[-cap:])
-        if len(kept) < min(len(added), cap):  # what is left out would be a gap
+        if len(kept) < min(len(added), cap):  # too large: messages left out would be a gap after those in the entry
             self.drop(key)
             return
         token, session = state_of(header)
@@ -153,24 +159,24 @@ class Coherence:
         outcome = self._run("push", key, (self._format, *before, *after, *how, *kept))
         metrics.add("lost_pushes" if outcome is None else "pushes")
         if outcome in (b"absent", b"dropped"):
-            self._expiry.ended(key)
+            self._expiry.forget(key)
 
     def drop(self, *keys: str) -> None:
-        """Forget the entries of a session, after a change that adds no messages at its end."""
+        """Delete the entries under these keys; if Redis fails, do nothing."""
         for key in keys:
-            self._expiry.ended(key)
+            self._expiry.forget(key)
         try:
             self.client.drop(*keys)
         except Unavailable:
             metrics.add("lost_pushes")
 
-    def damaged(self, key: str) -> None:
-        """Forget an entry that claims to be valid and cannot be read back (rule 6)."""
-        self.client.complain("damaged entry")
+    def drop_damaged(self, key: str) -> None:
+        """Log and delete an entry that is marked as valid but cannot be read back (rule 6)."""
+        self.client.log_trouble("damaged entry")
         self.drop(key)
 
     def _valid(self, key: str, elements: list[bytes], newest: int) -> Entry | None:
-        """The entry of these elements; one that looks like an entry and is none is forgotten."""
+        """The entry that a list's elements hold, as ``_entry``; a damaged one is deleted, and None is returned."""
         if not elements:
             return None
         try:
@@ -180,14 +186,14 @@ class Coherence:
         else:
             if entry is None or entry.is_complete(newest):
                 return entry
-        self.damaged(key)
+        self.drop_damaged(key)
         return None
 
     def _entry(self, key: str, elements: Sequence[bytes]) -> Entry | None:
-        """The entry of these elements, the header last; None where it is no valid one of ours.
+        """The entry that a list's elements hold, the header last; None where it is not valid or of another format.
 
         Raises:
-            ValueError: it looked like one, or it is that of another key: the answer to another question.
+            ValueError: the header is damaged, or names another key: then Redis' reply is to another command.
         """
         header, format_, extent, owner = header_fields(elements[-1])
         if format_ != self._format:
@@ -203,25 +209,28 @@ class Coherence:
             return None
 
     def _fill_ttl(self, ttl: float | None) -> int | str:
-        """Milliseconds a filled entry lives; "": until it is evicted."""
+        """Milliseconds until a filled entry expires; "": it never expires."""
         if self.policy.mode == "bounded":
             return int(self.policy.max_age * 1000)
         return "" if ttl is None else _jittered(ttl)
 
     def _push_ttl(self, ttl: float | None) -> int | str:
-        """strict: an append gives what it completes a new life; bounded: nothing does (rule 2)."""
+        """Milliseconds until an entry expires after a push; FOR_EVER: never; "": unchanged.
+
+        strict: a push restarts the time. bounded: the time stays as the fill set it (rule 2).
+        """
         if self.policy.mode == "bounded":
             return ""
         return FOR_EVER if ttl is None else _jittered(ttl)
 
 
 def _extent(given: int, kept: int, tail: int, *, whole: bool) -> str:
-    """How much of the history is in an entry that keeps so many of the messages given."""
+    """The extent of an entry with ``kept`` messages, where ``given`` were read and at most ``tail`` may be cached."""
     if kept < min(given, tail):
         return Extent.CUT.value
     return Extent.ALL.value if whole and kept == given else Extent.NEWEST.value
 
 
 def _jittered(ttl: float) -> int:
-    """Seconds as milliseconds, a little fewer, so that the entries of one minute do not die as one."""
+    """Seconds as milliseconds, shortened by up to JITTER, so that entries filled together do not expire together."""
     return max(1, int(ttl * 1000 * random.uniform(1 - JITTER, 1)))  # noqa: S311

@@ -1,4 +1,4 @@
-"""Owns what client the host's settings make, with the pool and timeouts it must have; it must not use it."""
+"""Owns the building of the Redis client from the host's settings, with our timeouts and pool; it sends no commands."""
 
 from __future__ import annotations
 
@@ -20,60 +20,68 @@ from redis.retry import Retry
 from chat_memory.cache.client import NO_ANSWER, CacheClient
 
 TIMEOUT = 0.05
-"""Seconds a connect, a send or an answer may take: a database that has answered must not wait for its cache."""
+"""The maximum seconds for a connect, a send or a reply: a read that has its database answer must not wait longer."""
 PROTOCOL = 2
-"""Of RESP. With 3 the library's pools do not see that a connection holds an answer which nobody waited for."""
+"""The RESP version. With 3, the library's pools do not notice an unread reply on a returned connection."""
 LEFT_OUT = ("cache", "cache_config", "maint_notifications_config")
-"""Arguments of a pool that go with RESP 3, or keep answers in the process."""
+"""The pool arguments that are dropped: they require RESP 3, or cache replies in the process."""
 
 
 def connect(alias: str, factory_path: str | None) -> CacheClient:
-    """The client of this process for an alias of CACHES; the same one for the same settings.
+    """The client of this process for an alias of CACHES, or from REDIS_CLIENT; equal settings give the same object.
+
+    Args:
+        alias: the alias in CACHES; unused if there is a factory.
+        factory_path: the value of REDIS_CLIENT; None: build the client from the alias.
 
     Raises:
-        ImproperlyConfigured: there is no such alias, or it makes no client, or REDIS_CLIENT returns none that fits.
+        ImproperlyConfigured: the alias is missing or gives no client, or REDIS_CLIENT returns an unsuitable one.
+        ImportError: REDIS_CLIENT cannot be imported.
     """
     if factory_path:
         return _from_factory(factory_path)
     configured = django_settings.CACHES.get(alias)
     if not configured or not configured.get("LOCATION"):
-        raise ImproperlyConfigured(f"CACHES has no {alias!r} with a LOCATION, which CHAT_MEMORY's cache needs.")
+        raise ImproperlyConfigured(f"CACHES has no {alias!r} with a LOCATION, which the cache of CHAT_MEMORY needs.")
     return _from_alias(alias, _Frozen(configured))
 
 
 @cache
 def _from_factory(path: str) -> CacheClient:
     make = import_string(path)
-    return _client(lambda: _made(lambda: _fit(make(), path), f"REDIS_CLIENT: {path}"))
+    return _client(lambda: _made(lambda: _checked(make(), path), f"REDIS_CLIENT: {path}"))
 
 
 def _client(make: Callable[[], Redis]) -> CacheClient:
     client = CacheClient(make)
-    # At once, so that wrong settings show. Some clients connect as they are made; a later call then tries again.
+    # Build it now, so that wrong settings fail here. Some clients connect when built; if that fails, a later call
+    # builds the client again.
     with suppress(*NO_ANSWER, RedisError):
         _ = client.redis
     return client
 
 
-def _fit(redis: Any, path: str) -> Redis:
-    """A client that the cache can work with.
+def _checked(redis: Any, path: str) -> Redis:
+    """The object that REDIS_CLIENT returned, if the cache can use it.
 
     Raises:
-        ImproperlyConfigured: it is no client, it is an asynchronous one, or it decodes what it reads; or it keeps
-            answers in the process, where none of the rules hold.
+        ImproperlyConfigured: it is no Redis client, is asynchronous, decodes replies to text, or caches replies in the
+            process, where the cache's rules cannot hold.
     """
     is_client = hasattr(redis, "get_encoder") and not isinstance(redis, (type, Pipeline))
     is_client = is_client and not inspect.iscoroutinefunction(redis.execute_command)
     if not is_client or redis.get_encoder().decode_responses:
-        raise ImproperlyConfigured(f"REDIS_CLIENT: {path} must return a synchronous redis client that gives bytes.")
+        raise ImproperlyConfigured(
+            f"REDIS_CLIENT: {path} must return a synchronous redis client with decode_responses=False."
+        )
     if getattr(redis, "get_cache", lambda: None)() is not None:
-        raise ImproperlyConfigured(f"REDIS_CLIENT: {path} must return a client without a cache of its own.")
+        raise ImproperlyConfigured(f"REDIS_CLIENT: {path} must return a client without client-side caching.")
     client: Redis = redis
     return client
 
 
 class _Frozen(dict[str, Any]):
-    """A configuration as a key of a memo: equal by content."""
+    """The settings of an alias, hashable by content, so that ``functools.cache`` accepts them."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(repr(self))
@@ -86,29 +94,30 @@ def _from_alias(alias: str, configured: _Frozen) -> CacheClient:
     def make() -> Any:
         location, options = configured["LOCATION"], dict(configured.get("OPTIONS", {}))
         first = location.split(",")[0] if isinstance(location, str) else location[0]
-        # A subclass of whatever factory the alias has: Sentinel and the host's own topologies keep working.
-        factory = type("Impatient", (_Impatient, import_string(options.get("CONNECTION_FACTORY", default))), {})
+        # A subclass of the alias' own factory, so that Sentinel and the host's own topologies work.
+        factory = type("OwnFactory", (_OwnFactory, import_string(options.get("CONNECTION_FACTORY", default))), {})
         return factory(options).connect(first)
 
     return _client(lambda: _made(make, f"CACHES[{alias!r}]"))
 
 
 def _made(make: Callable[[], Any], where: str) -> Any:
-    """A client as the host's settings make it.
+    """The result of ``make``, which builds a client from the settings that ``where`` names.
 
     Raises:
-        ImproperlyConfigured: they make none; the text says where and why.
+        ImproperlyConfigured: no client can be built; the text has ``where`` and the cause.
+        RedisError: the client connects when built, and Redis did not answer (or another error of NO_ANSWER).
     """
     try:
         return make()
     except (ImproperlyConfigured, *NO_ANSWER, RedisError):
         raise
     except Exception as error:
-        raise ImproperlyConfigured(f"{where} makes no client ({type(error).__name__}: {error})") from error
+        raise ImproperlyConfigured(f"{where} gives no Redis client ({type(error).__name__}: {error})") from error
 
 
-class _Impatient:
-    """A django-redis connection factory with short timeouts, no retries, and pools of its own."""
+class _OwnFactory:
+    """A mixin for django-redis connection factories: short timeouts, no retries, and pools of our own."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         sentinel = {**options.get("SENTINEL_KWARGS", {}), **_timeouts()}
@@ -117,9 +126,9 @@ class _Impatient:
         super().__init__({**options, "SENTINEL_KWARGS": sentinel, "CONNECTION_POOL_KWARGS": pool})  # type: ignore[call-arg]
 
     def get_or_create_connection_pool(self, params: dict[str, Any]) -> Any:
-        """A new pool: django-redis would hand out the host's, which is known by its URL alone."""
+        """A new pool. django-redis finds pools by their URL alone, so it would return the host's."""
         pool = self.get_connection_pool(params)  # type: ignore[attr-defined]
-        # Only now, since what a LOCATION says after its "?" overrides every argument.
+        # Set after the pool is built: the query of a LOCATION's URL overrides all arguments.
         pool.connection_kwargs.update(_timeouts(), decode_responses=False)
         if isinstance(pool, BlockingConnectionPool):
             pool.timeout = TIMEOUT

@@ -1,4 +1,4 @@
-"""Owns the sums of what all processes have counted, one hash in Redis; it must not know what is counted."""
+"""Owns the sums of the counters of all processes, one hash in Redis; it must not know what is counted."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from contextlib import suppress
 from chat_memory.cache.client import CacheClient
 
 REMEMBERED = 3600
-"""Seconds that the number of a process' last batch is kept: a flush without an answer is tried again until then."""
+"""Seconds that the number of a process' last batch is kept; a batch repeated within that time is not added twice."""
 
 
 class SharedCounters:
-    """The counters of a deployment, under one key."""
+    """The sums of one deployment, under one key."""
 
     def __init__(self, client: CacheClient, key: str) -> None:
         self._client = client
         self._key = key
 
     def add(self, process: str, batch: int, counts: Mapping[str, int]) -> dict[str, int]:
-        """Add the counts of a process' next batch, once however often it arrives, and give the sums.
+        """Add a process' next batch of counts and return the sums; a repeated batch number is added only once.
 
         Raises:
-            Unavailable: Redis cannot say whether it did.
+            Unavailable: Redis did not answer; the batch may or may not have been added.
         """
         args = [part for name, count in counts.items() for part in (name, count)]
-        # Not aloud: nobody's call suffers, and the Redis of a process that ends may have ended before it.
-        answer = self._client.run("count", self._key, (REMEMBERED, batch, *args), f"{self._key}:{process}", aloud=False)
+        # Not logged: no caller is affected, and at the exit of a process its Redis may be stopped already.
+        answer = self._client.run("count", self._key, (REMEMBERED, batch, *args), f"{self._key}:{process}", log=False)
         sums = {}
         for name, count in zip(answer[::2], answer[1::2], strict=True):
-            with suppress(ValueError):  # a field that somebody else put there
+            with suppress(ValueError):  # a field that another program wrote
                 sums[name.decode()] = int(count)
         return sums

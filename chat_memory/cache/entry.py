@@ -1,4 +1,4 @@
-"""Owns the entry, which is what a key of the cache holds: its bytes, and what they say; it does no I/O."""
+"""Owns the entry, the value of a key of the cache: its layout in bytes and its meaning; it does no I/O."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ from chat_memory.records import Header, Message
 from chat_memory.storage.mapping import to_json
 
 LAYOUT = 3
-"""Number of the layout of entries, raised with every change of it. An older release leaves newer entries alone."""
+"""The number of the entries' layout, raised with every change of it. An older release never changes newer entries."""
 HEAVIEST = 1024 * 1024
-"""Bytes of messages in one entry at most: Redis takes too long to hand over more."""
+"""The maximum bytes of messages in one entry; Redis takes too long to return more."""
 MAGIC = b"cm1"
+"""The first field of every header."""
 VALID = b"V"
+"""The second field of a header whose entry may be read."""
 FIELDS = 12
-"""How many fields a header has (``scripts/header.lua`` lists them); that of a newer layout may have more."""
+"""The number of fields in a header (``scripts/header.lua`` lists them); a newer layout may have more."""
 LONGEST_HEADER = 512
-"""Bytes; what is longer is no header."""
+"""The maximum bytes of a header; a longer element is no header."""
 
 
 class Extent(StrEnum):
-    """How much of the history an entry holds, as its header says it."""
+    """How much of the history an entry holds: a field of its header."""
 
     ALL = "1"
+    """All visible messages of the session."""
     NEWEST = "0"
+    """The newest messages."""
     CUT = "cut"
-    """The newest as far as they weigh at most HEAVIEST together: with one more they would be heavier."""
+    """As many of the newest messages as fit into HEAVIEST bytes."""
 
 
 class Entry(NamedTuple):
-    """The newest messages of a session as JSON, and the header they were read at (None: there is no session)."""
+    """The newest messages of a session as JSON, and the row's state when they were read (None: no such session)."""
 
     header: Header | None
     extent: Extent
@@ -41,7 +45,7 @@ class Entry(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether the key holds all messages of the session."""
+        """Whether the key holds all visible messages of the session; this object may have fewer of them."""
         return self.extent is Extent.ALL
 
     @property
@@ -61,49 +65,49 @@ class Entry(NamedTuple):
 
     @property
     def visible(self) -> int:
-        """How many messages the session shows: positions have no holes."""
+        """The number of visible messages of the session; positions have no gaps."""
         return 0 if self.header is None else self.header.visible
 
     @property
     def has_everything(self) -> bool:
-        """Whether all messages were read, of an entry that may hold more than this process' CACHE_TAIL."""
+        """Whether this object has all visible messages; another process' larger CACHE_TAIL may have cached more."""
         return self.whole and len(self.messages) == self.visible
 
     def is_at(self, header: Header) -> bool:
-        """Rule 1."""
+        """Whether the row is in the state that the entry was read at (rule 1)."""
         return self.header == header
 
     def is_of(self, session_id: UUID | None) -> bool:
-        """Whether it is of that session, and not of another one of the same name, or of none."""
+        """Whether the entry is of the session with this id, not of another session of the same name, or of none."""
         return self.header is not None and self.header.session_id == session_id
 
     def is_ahead_of(self, header: Header) -> bool:
-        """Whether the row is older than the entry: it was read too early, or the database went back."""
+        """Whether the entry is newer than the row: the row was read too early, or the database was set back."""
         return self.is_of(header.session_id) and self.version > header.version
 
     def is_complete(self, newest: int) -> bool:
-        """Whether what was read is what the header claims, where the ``newest`` messages were asked for."""
+        """Whether as many messages were read as the header promises, where the ``newest`` messages were requested."""
         return not self.whole or len(self.messages) == min(newest, self.visible)
 
 
 class HeaderFields(NamedTuple):
-    """What the last element of a key says: ``format`` is "" where it is no header of a valid entry."""
+    """The fields of an entry's header; ``format`` is "" if the element is no header of a valid entry."""
 
     header: Header | None = None
     format: str = ""
     extent: Extent = Extent.NEWEST
     owner: str = ""
-    """The key that the entry was made for."""
+    """The Redis key that the entry was written under."""
 
 
 NO_HEADER = HeaderFields()
 
 
 def header_fields(element: object) -> HeaderFields:
-    """What the last element of a key says.
+    """The fields in the last element of a key's list; NO_HEADER if it is no header of a valid entry.
 
     Raises:
-        ValueError: it looked like a header.
+        ValueError: it begins like such a header, but a field of it is damaged.
     """
     if type(element) is not bytes or len(element) > LONGEST_HEADER:
         return NO_HEADER
@@ -112,7 +116,7 @@ def header_fields(element: object) -> HeaderFields:
 
 @lru_cache(maxsize=4096)
 def _parsed(element: bytes) -> HeaderFields:
-    """Remembered, since a session in use is read many times in one state."""
+    """As ``header_fields``; results are kept, since an active session is read many times in one state."""
     fields = element.split(b";")
     if len(fields) != FIELDS or fields[0] != MAGIC or fields[1] != VALID:
         return NO_HEADER
@@ -126,17 +130,17 @@ def _parsed(element: bytes) -> HeaderFields:
 
 
 def state_of(header: Header | None) -> tuple[str, str]:
-    """The token and the session, as a header has them: what an append must follow exactly."""
+    """The fields ``token`` and ``session`` of an entry's header."""
     return ("", "") if header is None else (str(header.vtoken), header.session_id.hex)
 
 
 def ident_of(header: Header | None, key: str) -> str:
-    """The field that clients alone read back: the rest of the row's header, and the key."""
+    """The field ``ident``, which the scripts do not read: the rest of the row's state, and the Redis key."""
     return f",,,{key}" if header is None else f"{header.workspace_id},{header.base_seq},{header.last_seq},{key}"
 
 
 def light_enough(messages: Sequence[Message]) -> list[bytes]:
-    """The newest messages as they are cached, as many as weigh at most HEAVIEST together."""
+    """As many of the newest messages as fit into HEAVIEST bytes, encoded for the cache, oldest first."""
     kept, weight = [], 0
     for message in reversed(messages):
         encoded = to_json(message)

@@ -1,4 +1,4 @@
-"""Owns what this process knows of how long entries live; it decides no answer, for a wrong guess only costs time."""
+"""Owns when this process expects entries to expire; it decides no answer: a wrong guess only costs time."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ REMEMBERED = 10_000
 
 
 class Expiry:
-    """Until when the entries that this process filled or read are in Redis, unless something removes them earlier."""
+    """The expiry times of the entries that this process filled or read; an entry may be removed earlier."""
 
     def __init__(self) -> None:
         self._ends: dict[str, float] = {}
 
     def expects(self, key: str) -> bool:
-        """Whether an entry should be there."""
+        """Whether an entry is expected under the key."""
         return self._ends.get(key, 0.0) > monotonic()
 
-    def lasts(self, key: str, seconds: float) -> None:
-        """The entry of a key lives for so long."""
+    def remember(self, key: str, seconds: float) -> None:
+        """Record that the entry under the key expires in so many seconds."""
         if len(self._ends) >= REMEMBERED:
             self._ends.clear()
         self._ends[key] = monotonic() + seconds
 
-    def ended(self, key: str) -> None:
-        """The key has no entry."""
+    def forget(self, key: str) -> None:
+        """Record that there is no entry under the key."""
         self._ends.pop(key, None)

@@ -1,4 +1,4 @@
-"""Owns the names of our keys in Redis; it must not know what they hold."""
+"""Owns the names of the package's keys in Redis; it must not know what they hold."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from hashlib import blake2b
 from typing import Protocol
 
 PREFIX = "cm"
-"""What every key begins with, before a colon."""
+"""The prefix of every key, before a colon."""
 PROBE_KEY = f"{PREFIX}:{{probe}}"
-"""The key that holds nothing for longer than a moment."""
+"""The key that the health check writes and deletes at once."""
 
 
 def namespace(*secrets: str) -> bytes:
-    """What tells two deployments on one Redis apart: a digest of texts only one of them has."""
+    """A digest that keeps the keys of two deployments on one Redis apart; ``secrets`` must differ between them."""
     return blake2b(_joined(secrets), digest_size=16).digest()
 
 
 @lru_cache(maxsize=1024)
 def session_key(deployment: bytes, schema: str, workspace: str, key: str, branch: str) -> str:
-    """The one key of a session's branch, by the name it is asked for; no user's text is in it, and none is shared.
+    """The Redis key of a branch of a session, under the branch name that a caller uses.
 
-    The braces make Redis Cluster keep whatever belongs to it on one node.
+    The names are digested: the key contains no user text, and two branches never share a key. The braces are Redis
+    Cluster's hash tag: keys with the same text in braces are on the same node.
     """
     digest = blake2b(_joined((schema, workspace, key, branch)), digest_size=20, key=deployment).hexdigest()
     return f"{PREFIX}:{{{digest}}}"
 
 
 def sums_key(deployment: bytes) -> str:
-    """The key under which a deployment sums up what its processes count."""
+    """The Redis key of the sums of a deployment's counters."""
     return f"{PREFIX}:{{sums:{deployment.hex()}}}"
 
 
 class HasSchema(Protocol):
-    """What knows in which of several sets of tables names are looked up now."""
+    """An object with the property ``schema`` of an adapter."""
 
     @property
     def schema(self) -> str:
-        """As ``Adapter.schema``."""
+        """See ``Adapter.schema``."""
 
 
 class SessionKeys:
@@ -49,10 +50,10 @@ class SessionKeys:
         self._store = store
 
     def of(self, workspace: str, key: str, branch: str) -> str:
-        """The key of a session's branch, by the name it is asked for."""
+        """See ``session_key``."""
         return session_key(self._deployment, self._store.schema, workspace, key, branch)
 
 
 def _joined(texts: Sequence[str]) -> bytes:
-    """The texts with their lengths before them, so that no two tuples give the same bytes."""
+    """The texts, each preceded by its length, so that no two tuples give the same bytes."""
     return b"".join(b"%d:%b" % (len(raw), raw) for raw in (text.encode() for text in texts))

@@ -1,4 +1,4 @@
-"""Owns what the cache does with a change that it hears of (rules 4 and 5); it must not ask the database."""
+"""Owns what the cache does when it receives a change event (rules 4 and 5); it must not ask the database."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.storage.changed import Changed, Kind
 
 relayed = Signal(use_caching=True)
-"""Sends on what ``storage.changed.changed`` sends, to the caches of this process, before anybody else hears of it.
+"""Forwards the events of ``storage.changed.changed`` to the caches of this process, before its other receivers run.
 
-A receiver of a change may read what it is about, and then the cache must know of it already."""
+Another receiver may read the changed session, and the cache must know of the change by then."""
 
-UNSEEN = frozenset({Kind.SUMMARIZED})
-"""Kinds of change that leave every message and every version as it is."""
+IRRELEVANT = frozenset({Kind.SUMMARIZED})
+"""The kinds of change that alter no message and no version."""
 
 
 def relay(source: object, event: Changed) -> None:
-    """Bring a change to every cache of this process that is in front of the store it was made in."""
+    """Send a change event to every cache in this process that is in front of the changed store."""
     relayed.send_robust(sender=source, event=event)
 
 
 class Listener:
-    """Brings the changes of one store to the entries of its sessions."""
+    """Applies the changes of one store to the entries of its sessions."""
 
     def __init__(self, coherence: Coherence, keys: SessionKeys) -> None:
         self._coherence = coherence
         self._keys = keys
         self._drops_nested = coherence.policy.mode == "bounded"
 
-    def hear(self, *, event: Changed, **_signal: Any) -> None:
-        """Push what an append stored; after another change forget what is cached of it."""
+    def receive(self, *, event: Changed, **_signal: Any) -> None:
+        """After an append, push the new messages; after any other change, delete the entries of the branch."""
         if event.kind is Kind.APPENDED:
             self._append(event)
-        elif event.kind not in UNSEEN:
+        elif event.kind not in IRRELEVANT:
             self._drop(event)
 
     def _append(self, event: Changed) -> None:
         change = event.commit.change if event.commit else None
         ttl = self._coherence.policy.ttl_for(event.cache_ttl)
-        # bounded: between the pushes of a caller's transaction, readers would see a state that was never committed.
+        # bounded: between the pushes of one transaction, a reader would see a state that was never committed.
         if event.commit is None or change is None or ttl == 0 or (event.nested and self._drops_nested):
             self._drop(event)
             return
@@ -54,7 +54,10 @@ class Listener:
             self._coherence.drop(self._key(event, CURRENT))
 
     def _drop(self, event: Changed) -> None:
-        """Forget the branch by its names, the current one, and ``main``, whose row describes the conversation."""
+        """Delete the entries under the branch's names, of the current branch, and of ``main``.
+
+        ``main`` is included because its row holds the fields of the whole conversation.
+        """
         names = {CURRENT, MAIN_BRANCH, event.branch, event.asked}
         self._coherence.drop(*(self._key(event, name) for name in names))
 

@@ -1,4 +1,4 @@
-"""Owns the text of the scripts that run on the server, and the numbers they share with this process."""
+"""Owns the text of the Lua scripts that run on the Redis server, and the constants they share with this process."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from importlib.resources import files
 from chat_memory.cache.entry import HEAVIEST, LAYOUT
 
 LEASE_MS = 300
-"""Milliseconds that the reader of a missing entry has to read the database and fill."""
+"""Milliseconds that a lease lasts: the time for a reader to read the database and fill the entry."""
 SCRIPTS = ("lease", "fill", "push", "count", "probe")
 
 
 @cache
 def script(name: str) -> tuple[str, str]:
-    """A script's digest and its text, after the constants and the part that all scripts share."""
+    """A script's SHA-1 digest and its text: the constants, the common part ``header.lua``, and the script itself."""
     folder = files("chat_memory.cache") / "scripts"
     constants = f"local LAYOUT = {LAYOUT}\nlocal LEASE_MS = {LEASE_MS}\nlocal HEAVIEST = {HEAVIEST}\n"
     source = constants + (folder / "header.lua").read_text() + (folder / f"{name}.lua").read_text()

@@ -1,4 +1,4 @@
-"""Owns what the settings ask of the cache; it must not act on them."""
+"""Owns the settings of the cache in one object; it must not act on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chat_memory.cache.entry import LAYOUT
 
 
 class CachePolicy(msgspec.Struct, frozen=True):
-    """The settings CACHE, CACHE_TAIL, CACHE_TTL and CACHE_MAX_AGE (both in seconds)."""
+    """The settings CACHE, CACHE_TAIL, CACHE_TTL and CACHE_MAX_AGE; the last two are in seconds."""
 
     mode: Literal["strict", "bounded"]
     tail: int
@@ -19,9 +19,12 @@ class CachePolicy(msgspec.Struct, frozen=True):
 
     @property
     def format(self) -> str:
-        """What must be equal for two processes to read each other's entries: layout, mode and what it promises."""
+        """The layout, the mode and, in bounded, CACHE_MAX_AGE; entries of another format are not read."""
         return f"{LAYOUT:02}s" if self.mode == "strict" else f"{LAYOUT:02}b{self.max_age:g}"
 
     def ttl_for(self, cache_ttl: float | msgspec.UnsetType | None) -> float | None:
-        """The life of an entry in seconds: the handle's own, else CACHE_TTL; 0: it must not be cached."""
+        """Seconds until an entry expires; None: never; 0: the session is not cached.
+
+        ``cache_ttl`` is the value that the conversation was opened with; UNSET: CACHE_TTL is used.
+        """
         return self.ttl if cache_ttl is msgspec.UNSET else cache_ttl

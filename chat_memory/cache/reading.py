@@ -1,4 +1,4 @@
-"""Owns reads that the cache answers where that cannot be wrong, one class for each mode; it writes no messages."""
+"""Owns reads that are answered from the cache where its rules allow it, one class per mode; it writes no messages."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from chat_memory.cache.codec import Damaged, decode, joined
 from chat_memory.cache.coherence import Coherence, Lease
 from chat_memory.cache.entry import Entry
 from chat_memory.cache.keys import SessionKeys
-from chat_memory.cache.spans import answers, fills, is_in_vain, is_newest, may_answer, number_to_ask, selected
+from chat_memory.cache.spans import answers, fills, is_newest, is_refill_useless, may_answer, number_to_ask, selected
 from chat_memory.records import Address, Budget, Header, Json, Slice, Span
 from chat_memory.storage.contract import ALL_MESSAGES, Adapter
 from chat_memory.storage.forwarding import ForwardingMessages
 from chat_memory.storage.mapping import to_json
 from chat_memory.storage.windowing import newest_turns
 
-LOOKS = 3
-"""How often a reader looks at the row again because the cache is ahead of it; the last time it insists."""
+ATTEMPTS = 3
+"""strict: how often a reader reads row and entry while the entry is newer than the row.
+
+After the last attempt the database is taken to be right, and the entry is overwritten."""
 
 
 class CachedMessages(ForwardingMessages):
-    """Messages whose reads ask the cache; what it cannot answer, and every write, is for the messages behind it."""
+    """The messages of an adapter, read from the cache where possible; other reads and all writes are forwarded."""
 
     def __init__(self, inner: Adapter, coherence: Coherence, keys: SessionKeys) -> None:
         super().__init__(inner.messages)
@@ -36,7 +38,7 @@ class CachedMessages(ForwardingMessages):
         self._tail = coherence.policy.tail
 
     def read(self, at: Address, span: Span = ALL_MESSAGES) -> Slice:
-        """See ``MessageStore.read``; from the cache where that cannot be wrong."""
+        """See ``MessageStore.read``."""
         if span.system:
             return self._inner.read(at, span)
         match self._asked(at, span):
@@ -53,7 +55,7 @@ class CachedMessages(ForwardingMessages):
         return self._inner.read(at, span)
 
     def read_json(self, at: Address, span: Span = ALL_MESSAGES) -> Json:
-        """See ``MessageStore.read_json``; a hit on the newest messages is joined, never decoded."""
+        """See ``MessageStore.read_json``; for the newest messages, cached JSON is joined without decoding it."""
         match self._asked(at, span) if is_newest(span) else self.read(at, span):
             case Slice() as found:
                 return Json(to_json(found.messages), len(found.messages), found.header)
@@ -68,7 +70,7 @@ class CachedMessages(ForwardingMessages):
         return self._inner.read_json(at, span)
 
     def _asked(self, at: Address, span: Span) -> Entry | Slice | None:
-        """An entry that holds the span, or what the database said of it; None: the database is still to be asked."""
+        """An entry that holds the span, or the database's answer; None: the caller must still ask the database."""
         if self._coherence.policy.ttl_for(at.cache_ttl) != 0 and may_answer(span, None, self._tail):
             with suppress(Unavailable):
                 return self._find(at, span)
@@ -80,11 +82,11 @@ class CachedMessages(ForwardingMessages):
         """As ``_asked``, by the rules of the mode.
 
         Raises:
-            Unavailable: Redis cannot say.
+            Unavailable: Redis cannot be asked.
         """
 
     def _fill(self, at: Address, span: Span, *, lease: Lease | None = None, insist: bool = False) -> Slice:
-        """What the database says, kept in the cache: the newest messages, from one statement."""
+        """The span from the database; the newest CACHE_TAIL messages or more are read in one statement, and cached."""
         wide = span if span.last is None else msgspec.structs.replace(span, last=max(span.last, self._tail))
         found = self._inner.read(at, wide)
         whole = wide.last is None or len(found.messages) < wide.last
@@ -96,22 +98,22 @@ class CachedMessages(ForwardingMessages):
 
     def _damaged(self, at: Address) -> None:
         metrics.add("misses")
-        self._coherence.damaged(self._key(at))
+        self._coherence.drop_damaged(self._key(at))
 
     def _key(self, at: Address) -> str:
         return self._keys.of(at.workspace, at.key, at.branch)
 
 
 class Strict(CachedMessages):
-    """Reads whose every answer equals the row as it is now (rule 1)."""
+    """Reads in strict mode: an entry is used only if it equals the session row (rule 1)."""
 
     def _find(self, at: Address, span: Span) -> Entry | Slice | None:
         entry: Entry | None = None
-        for _ in range(LOOKS):
+        for _ in range(ATTEMPTS):
             header, entry = self._row_and_entry(at, span)
             if header is None:
                 return Slice([], None)
-            if not may_answer(span, header, self._tail) or is_in_vain(span, header, entry):
+            if not may_answer(span, header, self._tail) or is_refill_useless(span, header, entry):
                 metrics.add("bypasses")
                 return None
             if entry is not None and entry.is_at(header) and answers(span, entry):
@@ -121,14 +123,14 @@ class Strict(CachedMessages):
             if entry is None or not entry.is_ahead_of(header):
                 entry = None
                 break
-            span = msgspec.structs.replace(span, seen=None)  # what the caller has seen is behind by now
+            span = msgspec.structs.replace(span, seen=None)  # the row that the caller has read is out of date
         metrics.add("misses")
         if self._in_transaction() or not fills(span):
             return None
         return self._fill(at, span, insist=entry is not None)
 
     def _row_and_entry(self, at: Address, span: Span) -> tuple[Header | None, Entry | None]:
-        """Both at once, unless it takes the row to know whether an entry may answer."""
+        """The row and the entry, read at the same time, unless the row decides whether the entry is worth reading."""
         key, newest = self._key(at), number_to_ask(span, self._tail)
         if is_newest(span):
             return self._coherence.look_while(key, newest, partial(self._row, at, span))
@@ -137,15 +139,15 @@ class Strict(CachedMessages):
         return header, self._coherence.look(key, newest) if worth else None
 
     def _row(self, at: Address, span: Span) -> Header | None:
-        """The row as it is, or as the caller has just read it."""
+        """The state of the row: ``span.seen`` if the caller has just read the row, otherwise from the database."""
         return span.seen or self._inner.peek(at)
 
 
 class Bounded(CachedMessages):
-    """Reads whose answers may be as old as an entry lives (rule 2)."""
+    """Reads in bounded mode: an entry is used until it expires, at most CACHE_MAX_AGE seconds (rule 2)."""
 
     def window(self, at: Address, budget: Budget) -> Slice:
-        """See ``MessageStore.window``; from what the cache holds, where that is enough to know."""
+        """See ``MessageStore.window``; from the cached messages, if they are enough to compute it."""
         found = self.read(at, Span(last=self._tail, min_version=budget.min_version))
         has_all = found.header is None or found.header.visible <= len(found.messages)
         if has_all or not budget.system:
@@ -155,7 +157,7 @@ class Bounded(CachedMessages):
         return self._inner.window(at, budget)
 
     def _find(self, at: Address, span: Span) -> Entry | Slice | None:
-        if self._in_transaction():  # where only the database knows what the transaction itself has done
+        if self._in_transaction():  # only the database knows the transaction's own changes
             metrics.add("bypasses")
             return None
         match self._entry_or_lease(self._key(at), span):
@@ -171,13 +173,16 @@ class Bounded(CachedMessages):
         return None
 
     def _serves(self, entry: Entry, at: Address, span: Span) -> bool:
-        """Whether the entry holds the span, of the session that is meant."""
-        # A version counts the changes of one session: that of an earlier one of the same name may be larger.
+        """Whether the entry holds the span and is of the addressed session."""
+        # Versions of two sessions cannot be compared: a deleted session of the same name may have had a larger one.
         is_of_another = span.min_version > 0 and at.session_id is not None and not entry.is_of(at.session_id)
         return not ((at.pinned and not entry.is_of(at.session_id)) or not answers(span, entry) or is_of_another)
 
     def _entry_or_lease(self, key: str, span: Span) -> Entry | Lease | None:
-        """An entry that is new enough, or the right to fill; in one command unless something took the entry early."""
+        """An entry of at least ``span.min_version``, or a lease to fill; None: neither.
+
+        It takes one command, or two if an expected entry is missing or too old.
+        """
         newest = number_to_ask(span, self._tail)
         if not fills(span) or self._coherence.expects(key):
             entry = self._coherence.look(key, newest)

@@ -1,4 +1,4 @@
-"""Owns one command that is on its way while its sender does something else; it must not know what is asked."""
+"""Owns commands that are sent before their reply is needed, so that Redis works meanwhile; it must not know which."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from redis import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError, ResponseError
 
 MOST = 16
-"""How many connections are lent at a time: a sender holds one for as long as the database takes."""
+"""The maximum number of connections lent at a time; each is held until the database has answered."""
 
 
 class Sent:
-    """A command that was sent, over a connection that is its own until ``close``."""
+    """A command that was sent, on a connection that no other command uses until ``close``."""
 
     def __init__(self, redis: Any, command: tuple[Any, ...], returned: Callable[[], object]) -> None:
         self._returned = returned
@@ -31,7 +31,7 @@ class Sent:
             raise
 
     def answer(self) -> Any:
-        """Wait for the reply; what this raises is the client library's."""
+        """Wait for the reply and return it; errors of the redis library are not converted."""
         try:
             reply = self._connection.read_response()
         except ResponseError:
@@ -53,34 +53,37 @@ class Sent:
             if self._is_due:
                 self._connection.disconnect()
         finally:
-            with suppress(RedisError, OSError):  # the caller has the answer
+            with suppress(RedisError, OSError):  # the caller has the reply already
                 self._pool.release(self._connection)
 
 
 class Unsent:
-    """A command that is sent when its answer is wanted."""
+    """A command that is sent only when its reply is requested."""
 
     def __init__(self, answer: Callable[[], Any]) -> None:
         self.answer = answer
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection to give back."""
 
 
 class AheadSender:
-    """Sends ahead where the client has a connection to spare for that; else the command waits for ``answer``."""
+    """Sends commands ahead while the client has connections to spare; otherwise the command is sent by ``answer``."""
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
         self._start_over()
 
     def _start_over(self) -> None:
-        """Have all connections to spare: those that a parent process had lent as it forked come back to it alone."""
+        """Count all connections as free, also in a forked child: connections lent in the parent return only there."""
         self._process = os.getpid()
-        self._spare = deque(range(_spare(self._redis)))  # whose ends any thread takes from and adds to at once
+        self._spare = deque(range(_spare(self._redis)))  # pop and append of a deque are safe between threads
 
     def send(self, command: tuple[Any, ...], call: Callable[[], Any]) -> Sent | Unsent:
-        """Send a command and do not wait for its reply, or keep ``call``, which asks the client for the same."""
+        """Send a command without waiting for its reply.
+
+        If no connection is free, the result's ``answer`` is ``call``, which must run the same command.
+        """
         if self._process != os.getpid():
             self._start_over()
         try:
@@ -96,10 +99,10 @@ class AheadSender:
 
 
 def _spare(redis: Any) -> int:
-    """How many connections of a client may be lent.
+    """The number of a client's connections that may be lent.
 
-    None of a Cluster's, of a client that has a single connection, of a pool whose callers wait for each other, or where
-    a class of the host's wants to see every command.
+    It is 0 for a Cluster client, a client with a single connection, a pool whose callers wait for a free connection,
+    and a client class of the host that overrides how commands run.
     """
     plain = isinstance(redis, Redis) and all(
         getattr(type(redis), name) is getattr(Redis, name) and name not in vars(redis)

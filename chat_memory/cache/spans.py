@@ -1,4 +1,4 @@
-"""Owns which reads an entry can answer, and which messages of it; it does no I/O."""
+"""Owns which reads an entry can answer, and which of its messages are the answer; it does no I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from chat_memory.records import Header, Message, Span
 
 
 def selected(messages: list[Message], span: Span) -> list[Message]:
-    """The messages of a span, oldest first, among ``messages`` that hold it."""
+    """The messages of a span, oldest first; ``messages`` must contain the whole span."""
     if span.after is not None:
         messages = [message for message in messages if (message.seq or 0) > span.after]
     if span.before is not None:
@@ -18,22 +18,22 @@ def selected(messages: list[Message], span: Span) -> list[Message]:
 
 
 def is_newest(span: Span) -> bool:
-    """Whether a span is the newest n and nothing else."""
+    """Whether a span is the newest n messages, without other bounds."""
     return span.last is not None and span.after is None and span.before is None
 
 
 def fills(span: Span) -> bool:
-    """Whether the read of a span brings what an entry holds: the newest messages without a gap."""
+    """Whether reading a span can fill an entry: the span is all messages or the newest n."""
     return span.after is None and span.before is None and span.first is None
 
 
 def number_to_ask(span: Span, tail: int) -> int:
-    """How many of the newest messages to ask for: the newest before a position are not the newest of all."""
+    """How many of the newest messages to read from an entry; all of them, if the span ends before the newest one."""
     return tail if span.last is None or span.before is not None else min(span.last, tail)
 
 
 def may_answer(span: Span, header: Header | None, tail: int) -> bool:
-    """Whether asking is worth it: a read of more than the cache holds goes to the database."""
+    """Whether an entry of ``tail`` messages could hold the span; ``header`` None: the session's state is unknown."""
     if is_newest(span):
         return (span.last or 0) <= tail
     if header is None:
@@ -50,6 +50,6 @@ def answers(span: Span, entry: Entry) -> bool:
     return span.after is not None and entry.last_seq - len(entry.messages) <= span.after
 
 
-def is_in_vain(span: Span, header: Header, entry: Entry | None) -> bool:
-    """Whether the entry is right and too short since its messages are heavy: a new one would be no longer."""
+def is_refill_useless(span: Span, header: Header, entry: Entry | None) -> bool:
+    """Whether the entry is current but too short for the span because of HEAVIEST; a refill would not be longer."""
     return entry is not None and entry.is_cut_by_size and entry.is_at(header) and not answers(span, entry)

@@ -1,4 +1,4 @@
-"""Owns the comparison of what is stored with what must hold, and the repair of counters; messages stay as they are."""
+"""Owns the check that sessions agree with their messages, and the repair of counters; it never changes messages."""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ from chat_memory.storage.tenancy import across_workspaces
 
 BATCH_SIZE = 500
 SAMPLE, MAX_SAMPLE = 1_000, 100_000
+"""The default and the largest number of cached sessions that one check compares."""
 KEPT_VIOLATIONS = 1000
+"""The maximum number of violations in a report; further ones are only counted."""
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """Something that must not be.
+    """A rule that stored data, or a cached entry, violates.
 
     Attributes:
-        workspace: the slug; "" where the workspace is gone.
-        key: of the session; its id where the session is gone.
-        branch: of the session.
+        workspace: the workspace's slug; "" where the workspace does not exist.
+        key: the session's key; the id of the session where the session does not exist.
+        branch: the name of the branch; "" where the session does not exist.
         what: base_seq, last_seq, positions, duplicates, message_count, last_turn, workspace, orphans or cache.
-        detail: what is wrong with it, in words.
-        repaired: whether it has been put right.
+        detail: what is wrong, in words.
+        repaired: whether it was repaired.
     """
 
     workspace: str
@@ -52,15 +54,15 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        sessions: how many were looked at, branches included.
-        messages: how many they have.
-        entries: cached entries that were compared with the rows.
-        violations: how many there were.
-        repaired: how many of those have been put right.
-        faults: the first thousand.
+        sessions: the number of sessions that were checked; each branch counts.
+        messages: the number of their visible messages; shared ones count only for the branch that stores them.
+        entries: the number of cached entries that were compared with their rows.
+        violations: the number of violations.
+        repaired: the number of violations that were repaired.
+        faults: the first 1000 violations.
     """
 
     sessions: int = 0
@@ -72,10 +74,18 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """A session row beside its messages, from one statement, so that no writer comes between.
+    """A row of a session or branch and aggregates of its own messages, from one statement and so from one moment.
 
-    ``count`` and ``positions`` are of the messages readers see, those after ``floor``; the other numbers are of all
-    messages, also of those that ``clear()`` hides.
+    Attributes:
+        floor: the position after which its own visible messages begin.
+        count: the number of visible messages: those after ``floor``, up to ``last_seq``.
+        positions: the number of different positions among the visible messages.
+        beyond: the number of messages after ``last_seq``.
+        stored: the number of all messages, those hidden by ``clear()`` included.
+        ids: the number of different message ids among all messages.
+        strangers: the number of messages whose ``workspace_id`` is not that of the session.
+        newest: the largest position of all messages; None where there are none.
+        turn: the largest turn number of all messages; None where there are none.
     """
 
     id: UUID
@@ -99,25 +109,28 @@ class Measured(msgspec.Struct, frozen=True):
     turn: int | None
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """What must not be, with what is wrong about it."""
+        """The violations of the session: the ``what`` and the ``detail`` of each."""
         wanted = max(0, self.last_seq - self.floor)
         if self.base_seq > self.last_seq:
-            yield "base_seq", f"is {self.base_seq}, beyond last_seq {self.last_seq}"
+            yield "base_seq", f"is {self.base_seq}, larger than last_seq {self.last_seq}"
         if self.beyond:
-            yield "last_seq", f"is {self.last_seq}, and messages go on to {self.newest}"
+            yield "last_seq", f"is {self.last_seq}, but there are messages up to position {self.newest}"
         if self.positions < wanted:
-            yield "positions", f"are missing, {wanted - self.positions} of {wanted}"
+            yield "positions", f"are missing: {wanted - self.positions} of {wanted}"
         if self.positions < self.count or self.ids < self.stored:
-            yield "duplicates", "of a position or a message id"
+            yield "duplicates", f"exist: {self.count - self.positions} positions, {self.stored - self.ids} message ids"
         if self.parent_id is None and self.message_count != self.count:
             yield "message_count", f"is {self.message_count}, not {self.count}"
         if self.turn is not None and self.last_turn != self.turn:
             yield "last_turn", f"is {self.last_turn}, not {self.turn}"
         if self.strangers:
-            yield "workspace", f"of {self.strangers} messages is not the session's"
+            yield "workspace", f"of {self.strangers} messages is not that of the session"
 
     def counters(self) -> dict[str, int]:
-        """What the row should say; ``last_seq`` never goes back, since what was lost is not to be numbered again."""
+        """The counters that are wrong, with their right values.
+
+        ``last_seq`` is never decreased: the position of a lost message must not be given to another one.
+        """
         counted = {} if self.parent_id is not None else {"message_count": self.count + self.beyond}
         right = {
             "last_seq": max(self.last_seq, self.newest or 0),
@@ -137,21 +150,22 @@ def check(
     on_batch: Callable[[int], None] = lambda _: None,
     on_violation: Callable[[Violation], None] = lambda _: None,
 ) -> Report:
-    """Compare every session with its messages and, where asked, cached sessions with their rows.
+    """Compare every session with its messages and, with ``cache``, cached entries with their rows.
 
-    A repair recounts sessions, each under its lock, and drops cached entries; messages are neither made nor removed.
+    A repair corrects the counters of each faulty session under its lock, and deletes faulty cached entries. Messages
+    are never created or removed.
 
     Args:
-        workspace: this one only.
-        cache: look into Redis too.
-        sample: how many cached sessions, those last active, from 1 to 100,000.
-        repair: whether to mend what can be mended.
-        using: the database alias; None: where the router writes sessions.
-        on_batch: called after each batch with the number of sessions looked at so far.
-        on_violation: called for each violation as it is found.
+        workspace: the slug of the workspace to check; None: all workspaces.
+        cache: whether to check cached entries too.
+        sample: for how many sessions, the last active ones, the cached entries are checked; 1 to 100,000.
+        repair: whether to repair counters and cached entries.
+        using: the database alias; None: the alias to which the router writes sessions.
+        on_batch: called after each batch with the number of sessions checked so far.
+        on_violation: called for each violation when it is found.
 
     Raises:
-        ValidationError: ``sample`` is out of range, or there is no cache to look into.
+        ValidationError: ``workspace`` is not a valid slug, ``sample`` is out of range, or the cache is off.
         WorkspaceNotFound: there is no such workspace.
         ChatMemoryError: Redis does not answer.
     """
@@ -178,7 +192,7 @@ def check(
 
 
 class _Tally:
-    """The report as it grows."""
+    """The counts and violations so far."""
 
     def __init__(self, on_violation: Callable[[Violation], None]) -> None:
         self.sessions = self.messages = self.entries = 0
@@ -199,7 +213,7 @@ class _Tally:
 
 
 def _batches(alias: str, chosen: Mapping[str, Any]) -> Iterator[list[Measured]]:
-    """All sessions along the primary key; of each no more than its numbers is held."""
+    """All sessions in the order of their primary keys, a batch at a time."""
     sessions = Session.objects.using(alias).filter(**chosen).order_by("pk")
     ids = _ids(sessions)
     while ids:
@@ -208,7 +222,7 @@ def _batches(alias: str, chosen: Mapping[str, Any]) -> Iterator[list[Measured]]:
 
 
 def _ids(sessions: QuerySet[Session]) -> list[UUID]:
-    # Not around the generator above: what its caller asks the database between two batches is no business of ours.
+    # Here, not around the generator above: the permission would also cover its caller's statements between two batches.
     with across_workspaces():
         return list(sessions.values_list("pk", flat=True)[:BATCH_SIZE])
 
@@ -231,7 +245,7 @@ def _measured(alias: str, ids: Sequence[UUID]) -> list[Measured]:
 
 
 def _of_rows(alias: str, row: Measured, *, repair: bool) -> list[Violation]:
-    """What is wrong with a session, each with whether a repair has mended it."""
+    """The violations of a session, repaired if ``repair`` is True and a repair is possible."""
     faults = dict(row.faults())
     if not faults:
         return []
@@ -241,7 +255,7 @@ def _of_rows(alias: str, row: Measured, *, repair: bool) -> list[Violation]:
 
 
 def _recount(alias: str, measured: Measured) -> Container[str]:
-    """Set the counters right under the session's lock; what is still wrong then."""
+    """Correct the counters of a session under its lock, and return the kinds of violation that remain."""
     nested = not owns_transaction(alias)
 
     def write() -> Container[str]:
@@ -260,24 +274,31 @@ def _recount(alias: str, measured: Measured) -> Container[str]:
 
 
 def _orphans(alias: str, chosen: Mapping[str, Any]) -> Iterator[Violation]:
-    """Messages whose session is gone, which SQLite allows where foreign keys were off; a thousand sessions at most."""
+    """A violation for each missing session that messages refer to, at most KEPT_VIOLATIONS.
+
+    SQLite allows such messages if foreign keys were switched off.
+    """
     session = Session.objects.using(alias).filter(pk=OuterRef("session_id"))
     lost = Message.objects.using(alias).filter(~Exists(session), **chosen).order_by()
     with across_workspaces():
         sessions = list(lost.values_list("session_id", "workspace__slug").annotate(Count("pk"))[:KEPT_VIOLATIONS])
     for session_id, slug, count in sessions:
-        yield Violation(slug or "", str(session_id), "", "orphans", f"{count} messages of a session that is gone")
+        detail = f"{count} messages of a session that does not exist"
+        yield Violation(slug or "", str(session_id), "", "orphans", detail)
 
 
 def _cached_adapter(using: str | None) -> CachedAdapter:
     adapter = wiring.adapter(using)
     if not isinstance(adapter, CachedAdapter):
-        raise ValidationError("needs a cache, and CHAT_MEMORY's CACHE is off", field="cache")
+        raise ValidationError("needs a cache, but the cache of CHAT_MEMORY is off", field="cache")
     return adapter
 
 
 def _newest(alias: str, chosen: Mapping[str, Any], sample: int) -> list[Address]:
-    """The sessions last active, which a cache most likely holds: ``main`` by its name, and as the current branch."""
+    """The addresses whose entries are checked: those of the last active sessions, which are most likely cached.
+
+    ``main`` has two: the entry under its own name, and the entry of the current branch.
+    """
     rows = Session.objects.using(alias).filter(deleted_at__isnull=True, **chosen).order_by("-listed_at", "-pk")
     with across_workspaces():
         names = list(rows.values_list("workspace__slug", "key", "branch")[:sample])
@@ -289,7 +310,7 @@ def _newest(alias: str, chosen: Mapping[str, Any], sample: int) -> list[Address]
 
 
 def _trouble(adapter: CachedAdapter, at: Address, *, repair: bool) -> str | None:
-    """As ``CachedAdapter.audit``; with ``repair`` what is wrong is dropped.
+    """The result of ``CachedAdapter.audit``; with ``repair`` a faulty entry is deleted.
 
     Raises:
         ChatMemoryError: Redis does not answer.

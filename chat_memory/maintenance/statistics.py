@@ -1,4 +1,4 @@
-"""Owns the counts of what is stored; it must not read the content of messages."""
+"""Owns the counts of stored workspaces, sessions and messages; it must not read the content of messages."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from chat_memory.storage.tenancy import across_workspaces
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What is stored.
+    """The counts of all workspaces, or of one.
 
     Attributes:
-        workspaces: how many there are; 1 where one is asked for.
-        sessions: conversations; a branch is part of its conversation.
-        messages: those that readers see: cleared ones do not count.
-        roles: the messages by role; every role is there.
-        oldest: when the first conversation began; None where there is none.
-        newest: when a conversation last changed; None where there is none.
+        workspaces: the number of workspaces; 1 where one was requested.
+        sessions: the number of conversations; branches do not count as further ones.
+        messages: the number of messages on the branches ``main``; messages hidden by ``clear()`` do not count.
+        roles: the number of these messages by role; every role is a key.
+        oldest: when the oldest conversation began; None where there is none.
+        newest: when a conversation was last changed; None where there is none.
     """
 
     workspaces: int
@@ -36,10 +36,14 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def collect(workspace: str | None = None, *, using: str | None = None) -> Report:
-    """Count everything, or one workspace: three statements whatever there is to count.
+    """Count all workspaces, or one; this takes three statements, however many there are.
+
+    Args:
+        workspace: the slug of the workspace to count; None: all workspaces.
+        using: the database alias; None: the alias to which the router writes sessions.
 
     Raises:
-        ValidationError: the slug is not one.
+        ValidationError: ``workspace`` is not a valid slug.
         WorkspaceNotFound: there is no such workspace.
     """
     alias = database(using)

@@ -1,4 +1,4 @@
-"""Owns finding the database and the workspace that an operator names; an unknown workspace is never made."""
+"""Owns the look-up of the database and the workspace that an operator names; it never creates a workspace."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from chat_memory.rules.names import check_workspace
 
 
 def database(using: str | None) -> str:
-    """The database alias to work on; None: where the router writes sessions."""
+    """``using``, or the database alias to which the router writes sessions if it is None."""
     return using or router.db_for_write(Session)
 
 
 def workspace_id(alias: str, slug: str) -> int:
-    """The id of a workspace that exists.
+    """The id of the workspace with this slug.
 
     Raises:
-        ValidationError: the slug is not one.
+        ValidationError: ``slug`` is not a valid slug.
         WorkspaceNotFound: there is no such workspace.
     """
     check_workspace(slug)

@@ -52,7 +52,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
         parent: the branch that a new branch was forked from; "" for other kinds.
         asked: the branch in the writer's Address: a name, or CURRENT.
         cache_ttl: the ``cache_ttl`` of the writer's Address.
-        nested: whether the caller had opened a transaction, which may contain several changes; False of a removal.
+        nested: whether the caller had opened a transaction, which may contain several changes; False for a removal.
         using: the database alias; None where the store has no database.
     """
 

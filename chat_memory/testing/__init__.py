@@ -1,8 +1,8 @@
-"""Owns what a host's tests may use: ``factories`` and the ``conformance`` kit; nothing in production imports it."""
+"""Owns the test tools for hosts: ``factories`` and the ``conformance`` kit; no production code imports it."""
 
 try:
     import pytest
-except ImportError:  # the factories do without
+except ImportError:  # the factories work without pytest
     pass
-else:  # so that a clause which fails shows the values it compared
+else:  # makes a failing clause show the compared values
     pytest.register_assert_rewrite("chat_memory.testing.conformance")

@@ -1,4 +1,4 @@
-"""Owns factories for a host's tests; rows come about as in production, through conversations, never by themselves."""
+"""Owns factories for a host's tests; they create sessions and messages through conversations, as in production."""
 # factory_boy types its factories, but not its declarations:
 # mypy: disallow-untyped-calls=False
 
@@ -22,7 +22,7 @@ _RECORD_FIELDS = frozenset(Message.__struct_fields__) - {"seq"}
 
 
 class UserFactory(DjangoModelFactory[Any]):
-    """A user of the host's model; where USERNAME_FIELD is another than ``username``, that gets an address."""
+    """A user of the host's user model; if its USERNAME_FIELD is not ``username``, that field gets an e-mail address."""
 
     class Meta:
         model = settings.AUTH_USER_MODEL
@@ -47,7 +47,7 @@ class WorkspaceFactory(DjangoModelFactory[models.Workspace]):
 
 
 class WorkspaceMemberFactory(DjangoModelFactory[models.WorkspaceMember]):
-    """A member of a workspace, of role ``member`` unless told otherwise."""
+    """A member of a workspace, by default with the role ``member``."""
 
     class Meta:
         model = models.WorkspaceMember
@@ -58,7 +58,11 @@ class WorkspaceMemberFactory(DjangoModelFactory[models.WorkspaceMember]):
 
 
 class SessionFactory(DjangoModelFactory[models.Session]):
-    """A session without messages; columns that nobody may set are set after it is made, for tests of old ones."""
+    """A session without messages.
+
+    Columns that ``conversation().open`` cannot set, such as ``created_at``, are updated after the session is created;
+    a test can so make a session look old.
+    """
 
     class Meta:
         model = models.Session
@@ -80,9 +84,10 @@ class SessionFactory(DjangoModelFactory[models.Session]):
 
 
 class MessageFactory(DjangoModelFactory[models.Message]):
-    """A message at the end of its session, whose counters follow; the arguments are those of ``Message``.
+    """A message, appended to its session; takes the arguments of ``chat_memory.Message``.
 
-    The ``session`` given is brought up to date. ``build`` makes a row of them without storing anything.
+    The session's counters are updated, and the ``session`` passed is refreshed. ``build`` returns a row that is not
+    stored.
     """
 
     class Meta:
@@ -111,13 +116,13 @@ class MessageFactory(DjangoModelFactory[models.Message]):
 
 
 def _times(columns: dict[str, Any]) -> dict[str, Any]:
-    """The times that follow from those given: a session without messages was last active when it was made."""
+    """``active_at`` and ``listed_at`` for the given columns: without messages, ``active_at`` is ``created_at``."""
     active_at = columns.get("active_at", columns.get("created_at"))
     return {} if active_at is None else {"active_at": active_at, "listed_at": active_at}
 
 
 def _record(columns: dict[str, Any]) -> Message:
-    """The message that some of the columns describe, taken out of them."""
+    """The message that the columns describe; the columns used are removed from ``columns``."""
     if "client_id" in columns:
         columns["id"] = columns.pop("client_id")
     return Message(**{name: columns.pop(name) for name in _RECORD_FIELDS & columns.keys()})

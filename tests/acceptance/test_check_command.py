@@ -100,7 +100,7 @@ def test_lost_messages_are_told_and_never_papered_over() -> None:
         ("message_count", True),
     ]
     assert violations("--repair") == [("positions", "k")]
-    assert "acme/k: positions are missing, 1 of 4" in printed()
+    assert "acme/k: positions are missing: 1 of 4" in printed()
     message_rows().filter(seq=5).delete()
     violations("--repair")
     chat.append(Message.user("x"))
@@ -131,8 +131,8 @@ def test_messages_without_a_session_and_of_another_workspace() -> None:
         found = report()
         told = {fault["what"]: (fault["workspace"], fault["detail"]) for fault in found["faults"]}
         assert told == {
-            "workspace": ("acme", "of 1 messages is not the session's"),
-            "orphans": ("acme", "5 messages of a session that is gone"),
+            "workspace": ("acme", "of 1 messages is not that of the session"),
+            "orphans": ("acme", "5 messages of a session that does not exist"),
         }
         assert {what for what, _key in violations("--repair")} == set(told)
     finally:
@@ -172,7 +172,7 @@ def test_branches_have_positions_of_their_own() -> None:
         )
     assert violations() == []
     MessageRow.objects.filter(session=branch, seq=4, workspace=parent.workspace).delete()
-    assert "acme/k@b: positions are missing, 1 of 2" in printed()
+    assert "acme/k@b: positions are missing: 1 of 2" in printed()
 
 
 def test_statements_do_not_grow_with_the_messages() -> None:

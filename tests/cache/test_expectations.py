@@ -172,7 +172,7 @@ def test_number_of_known_expiries_has_a_bound(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(expiry, "REMEMBERED", 3)
     known = Expiry()
     for key in "abcd":
-        known.lasts(key, 60)
+        known.remember(key, 60)
     assert [known.expects(key) for key in "abcd"] == [False, False, False, True]
-    known.lasts("d", -1)
+    known.remember("d", -1)
     assert not known.expects("d")

@@ -152,7 +152,7 @@ def test_cache_is_used_again_after_an_outage(
             )  # at most as long as it stays open the first time
         newest_texts()
         assert client.dbsize() == 1
-    assert logged == ["chat_memory has its cache again"]
+    assert logged == ["chat_memory uses its cache again"]
 
 
 def test_pool_without_a_connection_left_says_nothing_of_redis(

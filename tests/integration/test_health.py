@@ -119,7 +119,7 @@ def test_redis_that_tells_nothing_of_itself_is_still_there(settings) -> None:
 def test_wrong_settings_are_an_answer_too(settings, given: dict[str, Any]) -> None:
     settings.CHAT_MEMORY = given
     found = health()
-    assert (found.status, found.message) == ("unhealthy", "The settings do not fit: ImproperlyConfigured.")
+    assert (found.status, found.message) == ("unhealthy", "The settings are invalid: ImproperlyConfigured.")
 
 
 def test_the_same_trouble_is_one_entry_in_the_log(settings, caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:

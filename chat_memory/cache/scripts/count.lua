@@ -1,9 +1,9 @@
--- Add the counts of a batch to the sums of all processes. The first key is the sums, a HASH, the second the mark of the
--- process, which has the number of its last batch.
--- ARGV: seconds to keep the mark, the number of the batch, then name, count, name, count, ...
--- A batch whose number is there, or a larger one, was added already, by a call whose answer got lost. What fails fails
--- before anything is added, by the first command; a sum that is no number begins anew.
--- Answers: the sums, name, count, name, count, ...
+-- Add a batch of counts to the sums of all processes.
+-- KEYS: the sums, a HASH; the number of the last batch of this process, a STRING.
+-- ARGV: seconds to keep the batch number, the number of this batch, then name, count, name, count, ...
+-- A batch is skipped if its number, or a larger one, is stored: it was added by a call whose reply was lost.
+-- HLEN fails if the key has another type, before anything is added. A sum that is no number is set to the new count.
+-- Returns: the sums as name, count, name, count, ...
 local mark = KEYS[2]
 redis.call('HLEN', key)
 if #ARGV > 2 and (tonumber(redis.call('GET', mark)) or 0) < tonumber(ARGV[2]) then

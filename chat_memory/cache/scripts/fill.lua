@@ -1,8 +1,8 @@
--- Store what was read from the database, all at once.
--- ARGV: format, lease ('' = strict), version, token, session, ident, extent, ttl_ms ('' = none), insist, entries...
---   strict: any reader may fill, but not under a newer version of the same session, unless it insists
---   bounded: only the holder of the lease, while it lasts, and nothing older than a writer has announced
--- Answers: 'filled' 'unleased' 'old' 'newer'
+-- Write an entry with what was read from the database, in one step.
+-- ARGV: format, lease ('' = strict), version, token, session, ident, extent, ttl_ms ('' = none), insist, messages...
+--   strict: any reader may fill; an entry of a newer version of the same session is overwritten only if insist is '1'
+--   bounded: only the holder of the lease may fill, before the lease expires, with at least the version 'least'
+-- Returns: 'filled', 'unleased' (no valid lease), 'old' (version too small), 'newer' (the key is of a newer release)
 local ENTRIES = 10
 local format, lease, version = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local h = load()

@@ -1,12 +1,13 @@
--- Every script begins with this part. A key is a LIST: the newest messages, oldest first, and last the header, so that
--- one plain LRANGE from the end reads both.
+-- The common beginning of every script. A key is a LIST: the newest messages, oldest first, and the header as the last
+-- element, so that one LRANGE from the end reads both.
 -- Header: magic;state;format;version;token;session;ident;extent;least;lease;expires;weight
---   state V: valid, the entries are the newest messages at (version, token); L: leased, somebody is reading them
---   ident: what only clients read
---   extent: '1': the entries are all messages there are; '0': the newest; 'cut': the newest that are light enough
---   least: no fill may bring a smaller version; lease, expires: who may fill, and until when on this server's clock
---   weight: bytes of the entries together
--- A newer layout may have more fields behind these.
+--   state: 'V': valid, the messages are the newest at (version, token); 'L': leased, a reader is about to fill
+--   ident: read by clients only, not by scripts
+--   extent: '1': all messages of the session; '0': the newest; 'cut': as many of the newest as fit into HEAVIEST
+--   least: the smallest version that a fill may have
+--   lease, expires: the token of the reader that may fill, and until when, in milliseconds on this server's clock
+--   weight: total bytes of the messages
+-- A newer layout may have more fields after these.
 local MAGIC = 'cm1'
 local key = KEYS[1]
 
@@ -38,7 +39,7 @@ local function text_of(h)
   }, ';')
 end
 
-local function is_newer(format) -- the layout's number comes first in a format
+local function is_newer(format) -- a format begins with the number of its layout
   return tonumber(string.sub(format, 1, 2)) > LAYOUT
 end
 

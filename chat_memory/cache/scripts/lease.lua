@@ -1,13 +1,13 @@
--- Give the entry if it is new enough, else the right to fill to one caller: for `bounded`, whose entries nothing but
--- their age can refuse. A hit costs several times a plain LRANGE here: for who expects a miss.
--- ARGV: format, lease, least version, elements
--- With the lease what the key held is gone; the age of what will be filled counts from here, before it is read.
--- Answers: {milliseconds to live, {element, ...}} 'lease' 'busy'
+-- bounded: return the entry if it is new enough; otherwise give one caller the lease to fill it.
+-- A hit costs several times as much as a plain LRANGE, so callers use this script where they expect a miss.
+-- ARGV: format, lease, smallest acceptable version, number of elements to return
+-- Giving the lease deletes the key's old value. The age of the new entry counts from now, before the database is read.
+-- Returns: {milliseconds until it expires, {element, ...}}, 'lease', or 'busy' (another caller has the lease)
 local now = milliseconds()
 local h = load()
 local least = tonumber(ARGV[3])
 if h then
-  if is_newer(h.format) then return 'busy' end -- a newer release owns this key: leave it alone
+  if is_newer(h.format) then return 'busy' end -- the key is of a newer release and must not be changed
   if h.state == 'L' and h.expires > now then return 'busy' end
   if h.state == 'V' and h.format == ARGV[1] then
     if h.version >= least then return {redis.call('PTTL', key), redis.call('LRANGE', key, -ARGV[4], -1)} end

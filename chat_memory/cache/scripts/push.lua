@@ -1,10 +1,11 @@
--- Add what one committed append stored, if the entries are exactly its predecessor; else drop them.
--- ARGV: format, session, prev_version, prev_token, version, token, ident, cap, ttl_ms, cut, entries...
---   ttl_ms '': left as it is, 'none': for ever
---   cut '1': the append stored more than cap messages, and only the newest of them follow
--- An absent key stays absent: only a whole read makes an entry. The entries that follow weigh at most HEAVIEST together;
--- with what is there they may be heavier, and then the oldest go.
--- Answers: 'pushed' 'absent' 'leased' 'old' 'dropped'
+-- Add the messages of one committed append to the entry if it is exactly the append's predecessor; else delete it.
+-- ARGV: format, session, prev_version, prev_token, version, token, ident, cap, ttl_ms, cut, messages...
+--   cap: the maximum number of messages in the entry
+--   ttl_ms: '': the expiry stays as it is; 'none': the entry never expires
+--   cut: '1': the append stored more than cap messages, and only the newest of them are passed
+-- An absent key stays absent: only a fill creates an entry. The messages passed have at most HEAVIEST bytes; if the
+-- entry then has more messages than cap or more bytes than HEAVIEST, its oldest messages are removed.
+-- Returns: 'pushed', 'absent', 'leased', 'old' (the entry has this change or a later one already), 'dropped'
 local ENTRIES = 11
 local h = load()
 if not h then return 'absent' end
@@ -23,14 +24,14 @@ if h.session ~= ARGV[2] or h.version ~= tonumber(ARGV[3]) or h.token ~= ARGV[4] 
 end
 
 local cap = tonumber(ARGV[8])
-redis.call('LSET', key, -1, ARGV[ENTRIES]) -- not popped: a list that is empty for a moment loses its expiry
+redis.call('LSET', key, -1, ARGV[ENTRIES]) -- RPOP could empty the list, and an empty list loses its expiry
 push_from(ENTRIES + 1)
 h.weight = h.weight + weight_from(ENTRIES)
 local surplus = redis.call('LLEN', key) - cap
 if ARGV[10] == '1' then h.extent = '0' end
 while surplus > 0 or h.weight > HEAVIEST do
   local oldest = redis.call('LPOP', key)
-  if not oldest then return 'dropped' end -- somebody else took some of them, and the key is gone
+  if not oldest then return 'dropped' end -- another program had removed elements; the list is empty and the key gone
   h.weight, h.extent = h.weight - #oldest, surplus > 0 and '0' or 'cut'
   surplus = surplus - 1
 end

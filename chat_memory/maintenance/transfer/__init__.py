@@ -1,1 +1,1 @@
-"""Owns the import and the export of conversations; what a line says is for ``formats``."""
+"""Owns the import and the export of conversations; the formats of lines are in ``formats``."""

@@ -1,4 +1,4 @@
-"""Owns the export, conversation by conversation in the order of their keys; it changes nothing that is stored."""
+"""Owns the export of conversations, one by one in the order of their keys; it changes no stored data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from chat_memory.rules.names import check_key
 PAGE = 200
 CSV = "csv"
 WRITERS: Mapping[str, Callable[[Transcript], bytes]] = {**LINE_WRITERS, CSV: spreadsheet.write_rows}
-"""By the name of the format."""
+"""The function that encodes a conversation, by the name of the format."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """How many conversations and messages an export holds."""
+    """The numbers of conversations and messages that were exported."""
 
     sessions: int = 0
     messages: int = 0
@@ -39,23 +39,24 @@ def export_conversations(
     using: str | None = None,
     on_session: Callable[[int], None] = lambda _: None,
 ) -> Report:
-    """Write the conversations of a workspace; no more than one is held in memory.
+    """Write the conversations of a workspace; only one at a time is held in memory.
 
-    Each conversation is as it was at one moment, not all at the same: an export does not hold up other writers.
+    Each conversation is exported as it was at one moment, but the moment differs between conversations: an export does
+    not block writers.
 
     Args:
-        write: takes bytes.
-        workspace: the slug.
-        key: this conversation only.
-        user_key: those of this user only.
-        form: chat_memory, openai or csv.
-        using: the database alias; None: where the router writes sessions.
-        on_session: called after each conversation with how many are done.
+        write: called with the bytes of each conversation; for csv, first with the header.
+        workspace: the slug of the workspace.
+        key: export only the conversation with this key; None: all.
+        user_key: export only conversations of the owner with this key; None: all.
+        form: chat_memory, openai or csv; the last two export only the current branch.
+        using: the database alias; None: the alias to which the router writes sessions.
+        on_session: called after each conversation with the number of conversations written so far.
 
     Raises:
         WorkspaceNotFound: there is no such workspace.
-        SessionNotFound: there is no conversation of that key (and of that user, where one is given).
-        ValidationError: the slug or a key is not one.
+        SessionNotFound: there is no conversation with this ``key`` (and with this ``user_key``, where it is given).
+        ValidationError: the slug or a key is invalid.
     """
     for field, name in (("session", key), ("user_key", user_key)):
         if name is not None:
@@ -68,7 +69,7 @@ def export_conversations(
     sessions = messages = 0
     for session in _sessions(alias, {name: value for name, value in wanted.items() if value is not None}):
         transcript = read(session)
-        if transcript is None:  # deleted meanwhile
+        if transcript is None:  # deleted since it was listed
             continue
         write(render(transcript))
         sessions += 1
@@ -80,7 +81,7 @@ def export_conversations(
 
 
 def _sessions(alias: str, wanted: Mapping[str, Any]) -> Iterator[Session]:
-    """Page by page along the index of the keys: no cursor stays open, whatever pooler is in between."""
+    """The conversations in the order of their keys, a page per statement: connection poolers forbid open cursors."""
     rows = Session.objects.using(alias).roots().filter(**wanted).select_related("workspace").order_by("key")
     page = list(rows[:PAGE])
     while page:

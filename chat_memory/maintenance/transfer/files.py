@@ -1,4 +1,4 @@
-"""Owns a file that appears under its name complete or not at all."""
+"""Owns the writing of a file that appears under its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from django.core.files import locks
 
 _HELD = locks.LOCK_EX | locks.LOCK_NB
 _ABANDONED = 60.0
-"""Seconds after which a temporary file that no process holds is taken for the leftover of a killed export."""
+"""Seconds after its last change at which an unlocked temporary file counts as left behind by a killed export."""
 
 
 @contextmanager
 def new_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
-    """Open a new file for writing, which gets its name when it is complete; only its owner may read it.
+    """Open a temporary file for writing, which is renamed to ``path`` when the block ends without an error.
+
+    Only the user who runs the export may read the file.
 
     Raises:
-        OSError: it exists and ``force`` is not given, or it cannot be written.
+        OSError: the file exists and ``force`` is False, ``path`` is not a regular file, or it cannot be written.
     """
     _check_free(path, force=force)
     with _naming(path):
@@ -50,23 +52,23 @@ def _prefix(path: Path) -> str:
 
 
 def _hold(file: IO[bytes]) -> bool:
-    """Lock the file until it is closed; False where another process holds it, or the file system knows no locks."""
+    """Lock the file until it is closed; False if another process has locked it or the file system has no locks."""
     with suppress(OSError):
         return locks.lock(file, _HELD)
     return False
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary files that killed exports to the same file have left, for they hold conversations."""
+    """Delete the temporary files that killed exports to the same path left behind: they contain conversations."""
     name = re.compile(re.escape(_prefix(path)) + r"[a-z0-9_]{8}\.part")
-    with suppress(OSError):  # where the folder cannot be listed, the export goes on
+    with suppress(OSError):  # the export continues if the folder cannot be listed
         for beside in list(path.parent.iterdir()):
             if name.fullmatch(beside.name) and _is_abandoned(beside):
                 beside.unlink(missing_ok=True)
 
 
 def _is_abandoned(path: Path) -> bool:
-    with suppress(OSError):  # somebody else's, or gone already
+    with suppress(OSError):  # it belongs to another user, or was deleted meanwhile
         status = path.lstat()
         if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _ABANDONED:
             with path.open("r+b") as file:
@@ -76,7 +78,7 @@ def _is_abandoned(path: Path) -> bool:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Errors name the file that was asked for, not the temporary one."""
+    """Let errors in the block name the requested file, not the temporary one."""
     try:
         yield
     except OSError as error:
@@ -87,4 +89,4 @@ def _check_free(path: Path, *, force: bool) -> None:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise OSError(errno.EINVAL, "is not a regular file", str(path))
     if path.exists() and not force:
-        raise FileExistsError(errno.EEXIST, "exists already, and would be replaced only with --force", str(path))
+        raise FileExistsError(errno.EEXIST, "exists already; pass --force to replace it", str(path))

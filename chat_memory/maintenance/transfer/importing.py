@@ -1,4 +1,4 @@
-"""Owns the import: lines become conversations in groups, each a transaction, and a damaged line costs only itself."""
+"""Owns the import of lines as conversations: a group of lines per transaction; a damaged line is left out alone."""
 
 from __future__ import annotations
 
@@ -26,35 +26,44 @@ from chat_memory.storage.titles import first_title
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 KEPT_FAULTS = 1000
+"""The maximum number of faults in a report; further damaged lines are only counted."""
 KEPT_KEYS = 100
+"""The maximum number of keys named in a report."""
 GROUP_LINES, GROUP_MESSAGES, GROUP_BYTES = 500, 2_000, 16 * 1024 * 1024
-"""A group of lines is full when it has reached one of these."""
+"""A group of lines is complete when it has reached one of these sizes."""
 _LONGEST_REASON = 300
+"""The maximum characters of a fault's reason; the rest is cut off."""
 _LONGEST_KEY = 60
+"""The maximum characters of a key in a report; the rest is cut off."""
 
 Pair = tuple[Address, Transcript]
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A line that was left out: its number from 1 and what is wrong with it, in one line of printable text."""
+    """A damaged line, of which nothing was stored.
+
+    Attributes:
+        line: the number of the line, from 1.
+        reason: what is wrong, in one line of printable text.
+    """
 
     line: int
     reason: str
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What an import did.
+    """The result of an import.
 
     Attributes:
-        lines: lines that are not blank.
-        sessions: conversations made.
-        messages: messages added.
-        replayed: messages that were stored before.
-        damaged: lines left out.
+        lines: the number of lines, without blank ones.
+        sessions: the number of conversations that were created.
+        messages: the number of messages that were added.
+        replayed: the number of messages that had been stored before.
+        damaged: the number of damaged lines, which were left out.
         further_keys: keys for which a message or a conversation has no field, each with the number of messages and
             lines that had it. Their values are kept, in ``extra`` or the session's metadata; but a key that was meant
             for a field, such as ``toolCalls``, has no effect there. Beyond a hundred names, "..." counts the rest.
-        faults: why, for the first thousand of them.
+        faults: the first 1000 damaged lines.
     """
 
     lines: int = 0
@@ -67,7 +76,14 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class _Line(NamedTuple):
-    """A line by its number: a conversation to store, or why there is none; a blank line has neither."""
+    """A line that was read.
+
+    Attributes:
+        number: the number of the line, from 1.
+        size: its size in bytes.
+        pair: the conversation to store; None for a damaged or blank line.
+        error: what is wrong with a damaged line; None for the others.
+    """
 
     number: int
     size: int
@@ -85,24 +101,25 @@ def import_conversations(
     on_line: Callable[[int], None] = lambda _: None,
     on_fault: Callable[[Fault], None] = lambda _: None,
 ) -> Report:
-    """Bring conversations into a workspace, which is made where CREATE_WORKSPACES allows it.
+    """Store conversations in a workspace, which is created if CREATE_WORKSPACES is True.
 
-    A session that exists gets the messages it lacks and keeps its own title, tags, metadata and owner; what is stored
-    already is replayed, so a second import adds nothing. Of a damaged line nothing is written, and the rest goes on.
-    A line of OpenAI's gets a title as any conversation does, from its first user; our own keeps what it says, or none.
+    An existing session gets the messages that it lacks and keeps its title, tags, metadata and owner. Messages that
+    are stored already are replays, so a second import adds nothing. Nothing of a damaged line is stored; the import
+    continues with the next line. A conversation in OpenAI's format gets a title made from its first user message; one
+    in the chat_memory format has the title of its line, or none.
 
     Args:
-        lines: JSON Lines as bytes, one conversation each; a group of them at a time is held in memory.
-        workspace: the slug.
+        lines: JSON Lines as bytes, one conversation per line; one group of lines at a time is held in memory.
+        workspace: the slug of the workspace.
         form: auto, chat_memory or openai.
-        user: whose conversations they are, as for ``conversation()``, where a line names nobody.
-        using: the database alias; None: where the router writes sessions.
-        on_line: called with the size in bytes of each line that is done; lines are done in groups.
+        user: the owner of conversations whose line names none, as for ``conversation()``.
+        using: the database alias; None: the alias to which the router writes sessions.
+        on_line: called with the size in bytes of each line after its group is stored.
         on_fault: called for each damaged line, in the order of the lines.
 
     Raises:
-        ValidationError: the slug is not one, or the user cannot own anything.
-        WorkspaceNotFound: the workspace is unknown and may not be made.
+        ValidationError: the slug is invalid, or ``user`` cannot be an owner.
+        WorkspaceNotFound: the workspace is unknown and may not be created.
     """
     check_workspace(workspace)
     home = address("of a line", workspace, user, MAIN_BRANCH)
@@ -120,7 +137,7 @@ def import_conversations(
 
 
 class _Tally:
-    """The report as it grows."""
+    """The counts and faults so far."""
 
     def __init__(self, on_fault: Callable[[Fault], None]) -> None:
         self._counts = dict.fromkeys(("lines", "sessions", "messages", "replayed", "damaged"), 0)
@@ -129,7 +146,7 @@ class _Tally:
         self._on_fault = on_fault
 
     def add(self, number: int, restored: Restored, transcript: Transcript | None = None) -> None:
-        """Count a line, and what it held."""
+        """Add the result of the line with this number, and the keys of its transcript that no field has."""
         counts = self._counts
         counts["lines"] += 1
         counts["sessions"] += restored.made
@@ -151,7 +168,7 @@ class _Tally:
             self._further_keys[shown if is_counted else "..."] += 1
 
     def report(self) -> Report:
-        """The counts, and the first of the faults."""
+        """The report on the lines so far."""
         return Report(**self._counts, further_keys=dict(self._further_keys.most_common()), faults=tuple(self._faults))
 
 
@@ -170,7 +187,7 @@ def _groups(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
 
 
 def _read(lines: Iterable[bytes], form: str, home: Address) -> Iterator[_Line]:
-    """Each line with what it says, checked as a whole before any of it is stored."""
+    """The lines, each parsed and validated completely before any part of it is stored."""
     for number, line in enumerate(lines, 1):
         text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         pair, error = _parsed(text, form, home) if text.strip() else (None, None)
@@ -187,10 +204,10 @@ def _parsed(text: bytes, form: str, home: Address) -> tuple[Pair | None, ChatMem
 
 
 def _checked(transcript: Transcript) -> Transcript:
-    """The conversation as it may be stored, each message with a time and a token count.
+    """The validated conversation, each message with a time and a token count.
 
     Raises:
-        ValidationError: what is wrong, with its path.
+        ValidationError: the conversation is invalid; ``field`` is the path of the invalid part.
     """
     bounds, now = limits(), datetime.now(UTC)
     fields = check_session_fields(transcript.fields, bounds)
@@ -207,7 +224,7 @@ def _checked(transcript: Transcript) -> Transcript:
         fields={**fields, "title": title},
         branches=branches,
         summaries=summaries,
-        title_made=bool(title) and title == ours,  # an export does not say so
+        title_made=bool(title) and title == ours,  # exports do not contain title_made
     )
 
 
@@ -232,7 +249,7 @@ def _checked_summary(summary: TranscriptSummary, index: int, bounds: Limits) -> 
 
 
 def _complete(messages: Sequence[Message], bounds: Limits, now: datetime) -> list[Message]:
-    """Validated messages, however many, with a time and a token count."""
+    """The messages, validated and with times and token counts; MAX_BATCH does not limit their number."""
     check_batch(messages, msgspec.structs.replace(bounds, batch=len(messages)))
     return [
         msgspec.structs.replace(
@@ -245,6 +262,9 @@ def _complete(messages: Sequence[Message], bounds: Limits, now: datetime) -> lis
 
 
 def _printable(text: str) -> str:
-    """A reason that quotes a hostile line can neither break out of its own line nor command a terminal."""
+    """The text, shortened and with control characters escaped.
+
+    It may quote a hostile line, which must not add lines to the report or send control sequences to a terminal.
+    """
     short = text[:_LONGEST_REASON]
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in short)

@@ -1,4 +1,4 @@
-"""Owns reading a stored conversation as a whole, past the cache, which would keep what nobody reads again."""
+"""Owns the reading of a whole conversation for an export; it bypasses the cache, which an export would fill in vain."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from chat_memory.storage.orm import DjangoAdapter
 
 
 def of_current_branch(session: Session) -> Transcript | None:
-    """What readers of the conversation see; None where it was deleted meanwhile."""
+    """The conversation with the messages of its current branch only; None where it was deleted meanwhile."""
     shown = DjangoAdapter(session._state.db).messages.read(address_of(session))
     return _transcript(session, shown) if shown.header else None
 
 
 def whole(session: Session) -> Transcript | None:
-    """The conversation with all its branches and summaries, as they were at one moment; None where it was deleted."""
+    """The conversation with all its branches and summaries at one moment; None where it was deleted meanwhile."""
     adapter, main = DjangoAdapter(session._state.db), msgspec.structs.replace(address_of(session), branch=MAIN_BRANCH)
     shown = adapter.messages.read(main)
     if shown.header is None or not _has_more(session):
@@ -42,7 +42,7 @@ def whole(session: Session) -> Transcript | None:
 
 
 def _has_more(session: Session) -> bool:
-    """Whether a conversation has branches or summaries, as few have."""
+    """Whether a conversation has other branches than ``main``, or summaries; most have neither."""
     rows = Session.objects.using(session._state.db).filter(workspace_id=session.workspace_id, key=session.key)
     summaries = Summary.objects.filter(workspace_id=session.workspace_id, session_id=OuterRef("pk"), text__isnull=False)
     return rows.filter(Q(parent__isnull=False) | Exists(summaries)).exists()
@@ -55,16 +55,19 @@ def _transcript(session: Session, shown: Slice) -> Transcript:
 
 
 def _branches(adapter: DjangoAdapter, main: Address, stored: Sequence[Branch], base_seq: int) -> list[TranscriptBranch]:
-    """The branches of a conversation whose ``main`` shows what is after ``base_seq``, parents before children."""
+    """The branches of a conversation except ``main``, parents before children.
+
+    ``base_seq`` is that of ``main``: the position up to which its messages are hidden.
+    """
     branches: list[TranscriptBranch] = []
     bases = {MAIN_BRANCH: base_seq}
     waiting = list(stored)
-    while waiting:  # clocks differ, so a child may seem to be older than its parent
+    while waiting:  # parents first; creation times do not tell, since the clocks of two servers differ
         branch = next(each for each in waiting if (each.parent or MAIN_BRANCH) in bases)
         waiting.remove(branch)
         base = branch.last_seq - branch.message_count
         parent = branch.parent or MAIN_BRANCH
-        # What the parent has cleared is in no line of its own, so that the branch brings it along.
+        # Messages that the parent has cleared are not exported with the parent; they are exported with this branch.
         fork_seq = base if bases[parent] > base else branch.fork_seq
         at = Address(main.workspace, main.key, branch.name)
         own = adapter.messages.read(at, Span(after=max(fork_seq, base))).messages
@@ -74,7 +77,7 @@ def _branches(adapter: DjangoAdapter, main: Address, stored: Sequence[Branch], b
 
 
 def _summaries(alias: str, main: Address) -> list[TranscriptSummary]:
-    """The summaries of a conversation, branch by branch, without those of what has been cleared."""
+    """The summaries of a conversation, branch by branch, without those whose messages are all cleared."""
     kept = Summary.objects.using(alias).filter(
         workspace__slug=main.workspace, session__key=main.key, text__isnull=False
     )

@@ -1,4 +1,4 @@
-"""Owns statements about many rows at once: the messages that an import brings, and whatever is asked by many ids."""
+"""Owns the bulk insert of messages, and the condition for queries by many ids."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from chat_memory.models import Message
 from chat_memory.storage.orm.cursor import uuid_value
 
 COLUMNS = ("workspace_id", "session_id", "seq", "turn", *MESSAGE_COLUMNS)
-"""What a row holds, in this order."""
+"""The columns of a row, in this order."""
 _TIME = COLUMNS.index("created_at")
 _TABLE = f"{Message._meta.db_table} ({', '.join(COLUMNS)})"
 
 
 def insert_messages(alias: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows of COLUMNS, by one statement on PostgreSQL.
+    """Insert rows whose values are those of COLUMNS; on PostgreSQL by one statement.
 
     Raises:
-        IntegrityError: one of them is stored already.
+        IntegrityError: a row violates a constraint, for example because its message is stored already.
+        DataError: a value is too long or out of range.
     """
     connection = connections[alias]
     if connection.vendor == "postgresql":
@@ -34,9 +35,9 @@ def insert_messages(alias: str, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def _copy(connection: BaseDatabaseWrapper, rows: Iterable[tuple[Any, ...]]) -> None:
-    """By COPY, which takes a third of the time of an INSERT."""
+    """Insert by COPY, which takes a third of the time of an INSERT."""
     statement = f"COPY {_TABLE} FROM STDIN (FORMAT BINARY)"
-    # Django translates what a cursor raises in execute(), not in copy().
+    # Django converts the errors of a cursor's execute(), but not those of copy().
     with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
         copy.set_types(_types(connection))
         for row in rows:
@@ -44,7 +45,7 @@ def _copy(connection: BaseDatabaseWrapper, rows: Iterable[tuple[Any, ...]]) -> N
 
 
 def _types(connection: BaseDatabaseWrapper) -> list[str]:
-    """The types of the columns, without their lengths."""
+    """The PostgreSQL types of the columns, without their lengths."""
     by_column = {field.column: field for field in Message._meta.concrete_fields}
     return [str(by_column[column].db_type(connection)).partition("(")[0] for column in COLUMNS]
 
@@ -60,7 +61,7 @@ def _insert(connection: BaseDatabaseWrapper, rows: Iterable[tuple[Any, ...]]) ->
 
 
 def among(alias: str, ids: Collection[UUID]) -> Any:
-    """The right side of an ``__in`` on many ids: one parameter on PostgreSQL, which parses it faster."""
+    """The value for an ``__in`` filter on many ids; on PostgreSQL a single array parameter, which is parsed faster."""
     if connections[alias].vendor != "postgresql":
         return ids
     return RawSQL("SELECT unnest(%s::uuid[])", [f"{{{','.join(map(str, ids))}}}"])

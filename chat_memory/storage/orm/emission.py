@@ -1,4 +1,4 @@
-"""Owns how a change of rows becomes a change event: once, after the commit, from the one source of a database."""
+"""Owns the emission of change events for changed rows: once per change, after the commit."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Source:
 
 @cache
 def source_of(alias: str) -> Source:
-    """The one source of a database alias."""
+    """The sender for a database alias; always the same object."""
     return Source(alias)
 
 
 def emit_after_commit(alias: str, event: Changed) -> None:
-    """Emit an event once what was written is committed; never after a rollback.
+    """Emit an event after the open transaction commits, at once where none is open, and never after a rollback.
 
-    With autocommit off and no ``atomic`` block Django cannot tell when the caller commits, so the event is left out.
+    Without autocommit and without an ``atomic`` block, no event is emitted: Django cannot tell when the caller commits.
     """
     connection = connections[alias]
     if connection.in_atomic_block:
@@ -44,14 +44,14 @@ def emit_after_commit(alias: str, event: Changed) -> None:
 def changed_row(
     alias: str, kind: Kind, at: Address, row: Session, header: Header | None, *, nested: bool, **more: Any
 ) -> None:
-    """Emit a change of one row of a conversation."""
+    """Emit the event of a changed session row; ``more`` are further fields of Changed."""
     changed_branch(alias, kind, at, row.pk, row.branch, header=header, nested=nested, **more)
 
 
 def changed_branch(
     alias: str, kind: Kind, at: Address, session_id: UUID, branch: str, *, nested: bool, **more: Any
 ) -> None:
-    """Emit a change of one branch, by its names."""
+    """Emit the event of a changed branch, whose row need not exist any more; ``more`` are further fields of Changed."""
     event = Changed(
         kind=kind,
         workspace=at.workspace,

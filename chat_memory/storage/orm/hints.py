@@ -1,6 +1,6 @@
-"""Owns what this process has seen of conversations: that they are there, and which have another current branch.
+"""Owns this process' hints about conversations: which exist, and which have another current branch than ``main``.
 
-A hint only chooses which statement is tried first: a wrong one costs one more statement and never changes an answer.
+A hint only selects the statement that is tried first; a wrong hint costs one more statement and changes no answer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from chat_memory.choices import CURRENT
 from chat_memory.records import Address
 
 REMEMBERED = 10_000
-"""At most this many conversations are remembered of each kind; when full, all are forgotten."""
+"""At most this many conversations are kept for each kind of hint; when full, all are forgotten."""
 
 _stored: set[tuple[str, str, str]] = set()
 _branched: set[tuple[str, str, str]] = set()
@@ -21,17 +21,17 @@ def expects_conversation(alias: str, at: Address) -> bool:
 
 
 def expects_branch(alias: str, at: Address) -> bool:
-    """Whether the conversation was last seen with another current branch than its first row."""
+    """Whether another branch than ``main`` is current, as far as this process knows."""
     return bool(_branched) and at.branch == CURRENT and (alias, at.workspace, at.key) in _branched
 
 
 def note_stored(alias: str, at: Address) -> None:
-    """Remember that the conversation is there."""
+    """Record that the conversation exists."""
     _remember(_stored, (alias, at.workspace, at.key))
 
 
 def note(alias: str, at: Address, *, branched: bool) -> None:
-    """Remember, or forget, that the current branch of the conversation is not its first row."""
+    """Record whether another branch than ``main`` is current; an address that names a branch records nothing."""
     if at.branch != CURRENT:
         return
     conversation = (alias, at.workspace, at.key)
@@ -42,7 +42,7 @@ def note(alias: str, at: Address, *, branched: bool) -> None:
 
 
 def forget(alias: str, at: Address) -> None:
-    """Forget the conversation, which is gone."""
+    """Remove all hints about a conversation that was deleted."""
     conversation = (alias, at.workspace, at.key)
     _stored.discard(conversation)
     _branched.discard(conversation)

@@ -1,4 +1,4 @@
-"""Owns the rows that a conversation which is not stored yet becomes, worked out without a database."""
+"""Owns the computation of the rows for a conversation that is not stored yet; it must not use the database."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from chat_memory.storage.orm.rows import branch_row, new_token
 
 
 class Layout:
-    """The rows of one conversation: its sessions, ``main`` first, their messages and their summaries.
+    """The rows of one conversation: its session rows, their messages and their summaries.
 
     Raises:
-        BranchExists: two branches have one name.
-        BranchNotFound: a branch or a summary names a branch that does not come before it.
-        MessageNotFound: a branch begins at a position that its parent does not have.
-        ValidationError: a message is on a branch and on what it shares, or a summary covers more than its branch holds.
+        BranchExists: two branches have the same name.
+        BranchNotFound: the parent of a branch, or the branch of a summary, is not in the transcript before it.
+        MessageNotFound: a branch begins after its parent's last position, or shows a position the parent has cleared.
+        ValidationError: a branch has a message with the id of one that it shares, or a summary ends after its branch.
     """
 
     def __init__(self, at: Address, workspace_id: int, transcript: Transcript, now: datetime) -> None:
@@ -42,7 +42,7 @@ class Layout:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of its branches, ``main`` first."""
+        """The rows of the branches, ``main`` first."""
         return [*self._rows.values()]
 
     def _fork(self, branch: TranscriptBranch) -> None:
@@ -58,7 +58,7 @@ class Layout:
         self._rows[branch.name] = Row(new_branch(root, branch, owner.session.pk, turn, self._now), owner, turn)
 
     def _fill(self, name: str, messages: Sequence[Message]) -> None:
-        """Give the messages to a row that has none yet."""
+        """Add the messages of a branch, whose row must have none yet."""
         if not messages:
             return
         row = self._rows[name]
@@ -77,9 +77,13 @@ class Layout:
 
 
 class Row:
-    """A row of a layout, and the turn of each of its own messages, which begin after ``start``.
+    """A session row of a layout, and the turns of its own messages.
 
-    ``parent`` is the row that holds the position it begins at; None for ``main``.
+    Attributes:
+        session: the session row.
+        start: the position after which its own messages begin.
+        parent: the row that has the position at which the branch begins; None for ``main``.
+        newest: the time of its newest own message; None where it has none.
     """
 
     def __init__(self, session: Session, parent: Row | None, turn: int) -> None:
@@ -92,7 +96,7 @@ class Row:
         self._messages: Sequence[Message] = ()
 
     def fill(self, messages: Sequence[Message]) -> list[int]:
-        """Count messages that are new to the row; the turn of each."""
+        """Add the messages to the row's counters, and return the turn of each."""
         session = self.session
         self._messages = messages
         self._turns = [self._turn + turn for turn in turns(messages)] if self._turn else turns(messages)
@@ -105,14 +109,14 @@ class Row:
 
     @property
     def positions(self) -> dict[str, int]:
-        """Those of its own messages; none where it has none."""
+        """The range of its own messages, as fields of an event; empty where it has none."""
         return {"first_seq": self.start + 1, "last_seq": self.session.last_seq} if self._turns else {}
 
     def check_new(self, messages: Sequence[Message]) -> None:
-        """Messages of a branch are none of those it shares.
+        """Check that no message has the id of a message that the branch shares with an ancestor.
 
         Raises:
-            ValidationError: one has the id of a message that the branch shares.
+            ValidationError: a message has such an id.
         """
         row, ids = self, {message.id for message in messages} if self.parent else set()
         while row.parent is not None:
@@ -120,11 +124,12 @@ class Row:
             twice = next((message.id for message in shared if message.id in ids), None)
             if twice is not None:
                 branch, other = self.session.branch, row.parent.session.branch
-                raise ValidationError(f"message {twice!r} of branch {branch!r} is one that it shares with {other!r}")
+                text = f"message {twice!r} of branch {branch!r} has the id of a message that it shares with {other!r}"
+                raise ValidationError(text)
             row = row.parent
 
     def turn_at(self, seq: int) -> int:
-        """How many turns have begun up to a position."""
+        """The number of turns begun up to a position."""
         if seq > self.start:
             return self._turns[seq - self.start - 1]
         if self.parent is None or seq > (self.session.fork_seq or 0):
@@ -132,14 +137,14 @@ class Row:
         return self.parent.turn_at(seq)
 
     def owner(self, seq: int) -> Row:
-        """The row that holds a position; 0 is the root's."""
+        """The row that has the message at a position; the root's for position 0."""
         if self.parent is None or seq > (self.session.fork_seq or 0):
             return self
         return self.parent.owner(seq)
 
 
 def new_root(at: Address, workspace_id: int, transcript: Transcript, now: datetime) -> Session:
-    """The first row of a conversation, without its messages."""
+    """The row of ``main``, without messages."""
     base = transcript.base_seq
     return Session(
         id=uuid7(),
@@ -158,13 +163,13 @@ def new_root(at: Address, workspace_id: int, transcript: Transcript, now: dateti
 
 
 def began(transcript: Transcript, now: datetime) -> datetime:
-    """When a conversation began: as the transcript says, else with the earliest of its messages."""
+    """When a conversation began: the transcript's ``created_at``, else its earliest message's time, else ``now``."""
     sent = [message.created_at for message in transcript.messages if message.created_at]
     return transcript.created_at or min(sent, default=now)
 
 
 def new_branch(root: Session, branch: TranscriptBranch, parent_id: UUID, turn: int, now: datetime) -> Session:
-    """The row of a branch, without its own messages, below the row that holds the position it begins at."""
+    """The row of a branch without its own messages; ``parent_id`` is the row that has the position it begins at."""
     times = _times(branch.created_at or now)
     return branch_row(root, branch.name, parent_id, seq=branch.fork_seq, base=branch.base_seq, turn=turn, times=times)
 
@@ -173,7 +178,7 @@ def new_summary(session: Session, summary: TranscriptSummary, now: datetime) -> 
     """The row of a summary.
 
     Raises:
-        ValidationError: it covers more than its branch holds.
+        ValidationError: the summary ends after the last message of its branch.
     """
     if summary.last_seq > session.last_seq:
         held = f"branch {session.branch!r}, which ends at {session.last_seq}"
@@ -191,10 +196,10 @@ def new_summary(session: Session, summary: TranscriptSummary, now: datetime) -> 
 
 
 def check_origin(key: str, branch: TranscriptBranch, parent: Session) -> None:
-    """A branch begins within its parent, and shows nothing that its parent has cleared.
+    """Check that a branch begins at a position of its parent, and shows no message that the parent has cleared.
 
     Raises:
-        MessageNotFound: it does not.
+        MessageNotFound: it does not; the error has the first position that the parent lacks.
     """
     if branch.fork_seq > parent.last_seq:
         raise MessageNotFound(key, seq=branch.fork_seq)
@@ -208,6 +213,6 @@ def _times(began: datetime) -> dict[str, datetime]:
 
 
 def _set_activity(session: Session, newest: datetime | None) -> None:
-    """An imported history keeps its own times: it changed last when its newest message was written."""
+    """Set the times of the last activity and change to ``newest``, since a restored history keeps its own times."""
     if newest is not None:
         session.active_at = session.listed_at = session.updated_at = newest

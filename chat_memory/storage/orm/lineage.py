@@ -1,4 +1,4 @@
-"""Owns which rows hold the messages a branch shows: its own and, up to the fork, its ancestors'; it must not write."""
+"""Owns the lineage of a branch: the session rows whose messages it shows, its own and its ancestors'; it only reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chat_memory.storage.orm.statements import branch
 
 
 class Stretch(NamedTuple):
-    """A row of a lineage and the positions of its messages that the branch shows: after ``low``, up to ``high``."""
+    """A session row in a lineage, and the range of its positions that belong to the branch: (``low``, ``high``]."""
 
     session_id: UUID
     low: int
@@ -22,39 +22,39 @@ class Stretch(NamedTuple):
 
 
 class Lineage(NamedTuple):
-    """A branch and its stretches, its own first: positions adjoin, since a fork hangs on the row it left."""
+    """A branch and its stretches, its own first, then each parent's; the ranges of positions are adjacent."""
 
     row: Session
     stretches: list[Stretch]
 
     @property
     def where(self) -> dict[str, Any]:
-        """The condition for whatever belongs to one of the rows; ``shows`` then tells what is within its stretch."""
+        """A filter for rows of the lineage's sessions; they may be outside the stretches, which ``shows`` tells."""
         ids = [stretch.session_id for stretch in self.stretches]
         return {"workspace_id": self.row.workspace_id, "session_id__in": ids}
 
     def shows(self, session_id: UUID, seq: int) -> bool:
-        """Whether readers of the branch see that position of that row."""
+        """Whether the message of this session row at this position is visible on the branch."""
         within = any(each.session_id == session_id and each.low < seq <= each.high for each in self.stretches)
         return within and seq > self.row.base_seq
 
     def reaches(self, session_id: UUID, seq: int) -> bool:
-        """Whether all up to that position of that row is within the branch."""
+        """Whether the branch has all messages of this session row up to this position, hidden ones included."""
         return any(each.session_id == session_id and seq <= each.high for each in self.stretches)
 
     def owner(self, seq: int) -> UUID:
-        """The row that holds a position; 0 is the root's."""
+        """The id of the session row that has the message at a position; the root's for position 0."""
         return next((each.session_id for each in self.stretches if each.low < seq), self.stretches[-1].session_id)
 
     def message_at(self, seq: int) -> Message | None:
-        """The stored message at a visible position."""
+        """The message at a position; None where the position is not visible."""
         if not self.row.base_seq < seq <= self.row.last_seq:
             return None
         stored = Message.objects.using(self.row._state.db).filter(workspace_id=self.row.workspace_id, seq=seq)
         return stored.filter(session_id=self.owner(seq)).first()
 
     def turn_at(self, seq: int) -> int:
-        """How many turns have begun up to a position whose own message may be hidden."""
+        """The number of turns begun up to a position; the message at the position itself may be hidden."""
         following = self.message_at(seq + 1)
         if following is None:
             return self.row.last_turn
@@ -62,7 +62,7 @@ class Lineage(NamedTuple):
 
 
 def lineage(row: Session) -> Lineage:
-    """The lineage of a row: no query for a root, one for a branch however deep it is."""
+    """The lineage of a session row; it takes no query for ``main``, and one for a branch of any depth."""
     own = Stretch(row.pk, row.fork_seq or 0, row.last_seq)
     if row.parent_id is None:
         return Lineage(row, [own])
@@ -74,7 +74,7 @@ def lineage(row: Session) -> Lineage:
 
 
 def branches_sharing(row_id: UUID, seq: int, root: Session) -> list[UUID]:
-    """The ids of the row that holds a position and of every branch that shows it: one query however many there are."""
+    """The ids of the session row that has a position, and of all branches that share the position, by one query."""
     connection = connections[root._state.db or "default"]
     params = {"session_id": uuid_value(connection, row_id), "workspace_id": root.workspace_id, "seq": seq}
     return [as_uuid(found) for (found,) in fetch(connection, branch.sharing(), params)]

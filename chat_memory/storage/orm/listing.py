@@ -1,4 +1,4 @@
-"""Owns the listing of conversations and what they add up to, each one statement; it must not change anything."""
+"""Owns lists, counts and usage totals of conversations, each read by one statement; it must not write."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chat_memory.storage.orm.rows import grain
 from chat_memory.storage.orm.statements import listing as statements
 
 LEAST_MARGIN = timedelta(seconds=15)
-"""The default ACTIVITY_GRAIN: rows written under it are found although a smaller one is set now."""
+"""The smallest margin: rows written under the default ACTIVITY_GRAIN must be found after it was set to less."""
 
 
 def find(
@@ -34,7 +34,7 @@ def find(
     after: Cursor | None = None,
     size: int = 50,
 ) -> list[SessionRecord]:
-    """The contract is ``SessionStore.find``; the counters of a conversation are those of its current branch."""
+    """See ``SessionStore.find``; the counters of a conversation are those of its current branch."""
     connection = connections[alias]
     given = _given(connection, wanted) | _place(connection, "before", before) | _place(connection, "after", after)
     backwards = after is not None
@@ -46,7 +46,7 @@ def find(
 
 
 def count(alias: str, workspace: str, wanted: Filter) -> int:
-    """The contract is ``SessionStore.count``."""
+    """See ``SessionStore.count``."""
     connection = connections[alias]
     given = _given(connection, wanted)
     statement = statements.count(connection.vendor, tuple(given))
@@ -55,19 +55,19 @@ def count(alias: str, workspace: str, wanted: Filter) -> int:
 
 
 def usage(alias: str, workspace: str, wanted: Filter) -> Usage:
-    """The contract is ``SessionStore.usage``; what ``clear()`` has hidden counts until cleanup takes it."""
+    """See ``SessionStore.usage``; messages hidden by ``clear()`` count until cleanup removes them."""
     connection = connections[alias]
     given = _given(connection, wanted)
     params = _with(connection, given, workspace) | {"names_cost": f'%"{COST}"%'}
     *numbers, cost = fetch(connection, statements.usage(connection.vendor, tuple(given)), params)[0]
     sessions, messages, input_tokens, output_tokens = (int(number or 0) for number in numbers)
-    # SQLite adds fractions as binary ones: more digits than these would show that.
+    # SQLite adds binary floats; 15 significant digits hide their rounding errors.
     exact = cost if isinstance(cost, Decimal) else Decimal(f"{cost or 0:.15g}")
     return Usage(sessions, messages, input_tokens, output_tokens, exact)
 
 
 def _given(connection: BaseDatabaseWrapper, wanted: Filter) -> dict[str, Any]:
-    """The conditions that are given, by name, as the database takes their values."""
+    """The conditions that are set, by name, with values converted for the database."""
     given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value not in (None, ())}
     for name in {"since", "until"} & given.keys():
         given[name] = connection.ops.adapt_datetimefield_value(given[name])
@@ -90,7 +90,7 @@ def _place(connection: BaseDatabaseWrapper, name: str, cursor: Cursor | None) ->
 
 
 def _with(connection: BaseDatabaseWrapper, given: dict[str, Any], workspace: str) -> dict[str, Any]:
-    """The parameters of a statement under these conditions."""
+    """The parameters of a statement with these conditions."""
     margin = {"margin": max(grain(), LEAST_MARGIN)} if connection.vendor == "postgresql" else {}
     return given | margin | {"workspace": workspace}
 
@@ -101,7 +101,7 @@ def _like(text: str) -> str:
 
 
 def _records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> list[SessionRecord]:
-    """The records of rows as ``find`` gives them; ``zone`` is what times that do not say are in, as SQLite's."""
+    """The records of the rows of ``find``; ``zone`` is the time zone of naive times, which SQLite returns."""
     if not rows:
         return []
     *stored, currents = zip(*rows, strict=True)
@@ -124,7 +124,7 @@ def _records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> l
 
 
 def _on_branch(record: SessionRecord, current: str) -> SessionRecord:
-    """A record with what is of the current branch."""
+    """The record with the name and counters of the current branch, which ``current`` has as text."""
     *counters, branch = current.split(" ", len(statements.OF_CURRENT))
     counted = dict(zip(statements.OF_CURRENT, map(int, counters), strict=True))
     return msgspec.structs.replace(record, branch=branch, **counted)

@@ -1,4 +1,4 @@
-"""Owns giving one conversation what a transcript has beyond it, under its lock; its own fields stay as they are."""
+"""Owns the merge of a transcript into one conversation, under its lock; it adds messages, and changes no fields."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from chat_memory.storage.orm.rows import Rows, create, family, header_of, lock, 
 
 
 class Merge:
-    """One conversation and what it is to get; runs within the caller's transaction.
+    """The merge of one transcript; it runs within the caller's transaction.
 
     Raises:
-        ChatMemoryError: the transcript contradicts what is stored, or itself; the caller has to roll back.
+        ChatMemoryError: the transcript contradicts itself or the stored conversation; the caller must roll back.
     """
 
     def __init__(self, alias: str, at: Address, transcript: Transcript, *, nested: bool) -> None:
@@ -42,10 +42,10 @@ class Merge:
         self._added = 0
 
     def run(self) -> Restored:
-        """Do it."""
+        """Merge the transcript."""
         transcript = self._transcript
         rows, made = self._root()
-        # What branches and summaries say of positions is true only where the messages are at theirs.
+        # Branches and summaries refer to positions, so the messages must then have the positions of the transcript.
         placed = bool(transcript.branches or transcript.summaries)
         if transcript.messages:
             self._append(rows, transcript.messages, transcript.base_seq if placed else None)
@@ -57,14 +57,14 @@ class Merge:
                 self._append(self._locked(branch.name), branch.messages, max(branch.fork_seq, branch.base_seq))
         switched = current is not None and self._switch(current)
         self._summarize()
-        if len(self._active) > 1:  # each branch has set the time of its own newest message
+        if len(self._active) > 1:  # each branch has set active_at to the time of its own newest message
             newest = dict.fromkeys(("active_at", "listed_at"), max(self._active))
             family(rows.root).filter(pk=rows.root.pk).update(**newest)
         self._tell(rows.root, made=made, switched=switched)
         return Restored(made=made, messages=self._added, replayed=transcript.size - self._added)
 
     def _root(self) -> tuple[Rows, bool]:
-        """The locked first row, and whether it was made."""
+        """The locked row of ``main``, and whether it was created."""
         rows, made = lock(self._alias, self._at), False
         if rows is None:
             transcript = self._transcript
@@ -82,11 +82,11 @@ class Merge:
         return rows
 
     def _append(self, rows: Rows, messages: Sequence[Message], after: int | None) -> None:
-        """Store those of the messages that the branch has not; with ``after``, all must be at the positions behind."""
+        """Store the messages that the branch lacks; with ``after``, all must be at the positions that follow it."""
         known = known_messages(rows.row, messages)
         fresh = self._new(rows, messages, known)
         if fresh:
-            # The owner of what exists stays; of what was just made it is the address' already.
+            # An address without an owner: an existing conversation keeps its owner, and a new one has it already.
             at = structs.replace(self._at, user_id=None, user_key="")
             placed = store(self._alias, at, rows, fresh, None).messages
             self._note(rows.row, first_seq=placed[0].seq, last_seq=placed[-1].seq)
@@ -110,7 +110,7 @@ class Merge:
             raise (conflict.under(f"branches[{names.index(at)}]") if at in names else conflict) from None
 
     def _fork(self, branch: TranscriptBranch) -> bool:
-        """Make a branch as another database had it; False where there is one of its name."""
+        """Create a branch of the transcript without its own messages; False where one of this name exists."""
         parent = self._locked(branch.parent)
         if family(parent.root).filter(branch=branch.name).exists():
             return False
@@ -123,7 +123,7 @@ class Merge:
         return True
 
     def _switch(self, name: str) -> bool:
-        """Make a branch the current one; False where it is."""
+        """Make a branch the current one; False where it already is."""
         root, row = self._locked(name)
         current = root if root.head_id is None else family(root).get(pk=root.head_id)
         if current.pk == row.pk:
@@ -135,10 +135,10 @@ class Merge:
         return True
 
     def _summarize(self) -> None:
-        """Keep those of the summaries that the conversation has not.
+        """Store the summaries that the conversation lacks.
 
         Raises:
-            ValidationError: one covers more than its branch holds.
+            ValidationError: a summary ends after the last message of its branch.
         """
         for summary in self._transcript.summaries:
             row = self._locked(summary.branch).row
@@ -150,11 +150,11 @@ class Merge:
                 self._note(row)
 
     def _note(self, row: Session, **positions: int | None) -> None:
-        """Remember that the branch is another one now, and where it has grown."""
+        """Record that a branch has changed, with the positions of its new messages."""
         self._changed.setdefault(row.pk, {}).update(positions)
 
     def _tell(self, root: Session, *, made: bool, switched: bool) -> None:
-        """One event for each branch that changed, and one more where another branch is the current one."""
+        """Emit an event for each branch that changed, and one more if another branch became current."""
         rows = {row.pk: row for row in family(root)} if self._changed else {}
         for row in (rows[pk] for pk in self._changed):
             more: dict[str, Any] = {**self._changed[row.pk], "made": made and row.pk == root.pk}
@@ -167,12 +167,12 @@ class Merge:
 
 
 def _check_positions(branch: str, messages: Sequence[Message], after: int) -> None:
-    """The messages of a transcript are at the positions that its branches and summaries count on.
+    """Check that the stored messages have the positions of the transcript, to which branches and summaries refer.
 
     Raises:
-        ValidationError: one is not.
+        ValidationError: a message is stored at another position.
     """
     for wanted, message in enumerate(messages, after + 1):
         if message.seq != wanted:
             stored = f"message {message.id!r} of branch {branch!r} is stored at position {message.seq}"
-            raise ValidationError(f"{stored}, and the line has it at {wanted}")
+            raise ValidationError(f"{stored}, not {wanted}")

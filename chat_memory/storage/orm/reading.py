@@ -1,4 +1,4 @@
-"""Owns how a read finds its rows: by the short statement where the first row is current, else along a branch."""
+"""Owns the choice of the statement for a read: the short one if ``main`` is current, otherwise the one for branches."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _SEQ = itemgetter(0)
 _HEADER = len(HEADER)
 _MESSAGE = len(READ_COLUMNS)
 FEW = 100
-"""Up to so many messages are read with the header in each row."""
+"""Up to this many messages are read with the header in each row."""
 WIDER = 8
-"""How much farther a window along a branch looks where it did not look far enough."""
+"""The factor by which ``look`` grows if the start of a branch's window was not found."""
 FIRST_LOOK = {"turns": (4, 16), "messages": (2, 16), "tokens": (1 / 32, 32)}
-"""By kind of budget: how many messages to look at for each unit of it, and how many besides."""
+"""The first ``look`` of a branch's window, by kind of budget: the messages per unit of the budget, and a constant."""
 
 Row = tuple[Any, ...]
 Statement = Callable[..., str]
 
 
 def peek(alias: str, at: Address) -> Header | None:
-    """The header alone; the contract is ``MessageStore.peek``."""
+    """See ``MessageStore.peek``."""
     rows = shown(alias, at, main.peek, branch.peek, {}, brief=True)
     if not rows:
         return None
@@ -45,7 +45,7 @@ def peek(alias: str, at: Address) -> Header | None:
 
 
 def read(alias: str, at: Address, span: Span) -> Slice:
-    """The header and the messages of a span from one snapshot; the contract is ``MessageStore.read``."""
+    """See ``MessageStore.read``; the header and the messages are from one snapshot."""
     size = span.last if span.last is not None else span.first
     shape = {"newest": span.last is not None, "bounded": size is not None, "system": span.system}
     params: dict[str, Any] = {
@@ -61,7 +61,7 @@ def read(alias: str, at: Address, span: Span) -> Slice:
 
 
 def window(alias: str, at: Address, budget: Budget) -> Slice:
-    """The newest whole turns within a budget; the contract is ``MessageStore.window``."""
+    """See ``MessageStore.window``."""
     kind = next(name for name in FIRST_LOOK if getattr(budget, name) is not None)
     size = getattr(budget, kind)
     shape = {"budget": kind, "system": budget.system}
@@ -79,10 +79,15 @@ def window(alias: str, at: Address, budget: Budget) -> Slice:
 def shown(
     alias: str, at: Address, short: Statement, along: Statement, params: dict[str, Any], *, brief: bool = False
 ) -> list[Row]:
-    """The rows of the branch that an address means.
+    """The rows of the branch that an address names.
 
-    ``short`` reads a first row that is current, and tells in the last column where it is not; ``along`` any branch, and
-    tells there whether it is one.
+    Args:
+        alias: the database alias.
+        at: the address.
+        short: the statement for ``main``; the last column of its header is 1 if another branch is current.
+        along: the statement for any branch; the last column of its header is 1 unless the branch is ``main``.
+        params: the parameters of both.
+        brief: as for ``cursor.fetch``.
     """
     if at.means_whole and not hints.expects_branch(alias, at):
         rows = _fetch(alias, at, short, params, brief=brief)
@@ -90,7 +95,7 @@ def shown(
             return rows
     follows = at.branch == CURRENT
     if follows and not at.pinned:
-        at = msgspec.structs.replace(at, session_id=None)  # the id a handle remembers may be another branch's
+        at = msgspec.structs.replace(at, session_id=None)  # the id may be that of a branch that was current earlier
     rows = _fetch(alias, at, partial(along, follows=follows), params, brief=brief)
     if rows:
         hints.note(alias, at, branched=_flag(rows))
@@ -98,19 +103,22 @@ def shown(
 
 
 def _flag(rows: list[Row]) -> bool:
-    """What the last column of the row that is no message says: a number of its own, or the end of the header."""
+    """Whether the flag of the header row is 1: the last column is the flag, or text with the flag after the header."""
     last = next(row[-1] for row in rows if row[-1] is not None)
     return bool(last) if isinstance(last, int) else last.split()[_HEADER] == "1"
 
 
 def _ended_too_near(rows: list[Row]) -> bool:
-    """Whether a window along a branch must look farther."""
+    """Whether a branch's window must be read again with a larger ``look``."""
     header = next((row[-1] for row in rows if row[-1] is not None), "")
     return len(header.split()) > _HEADER + 1 and header.endswith(" 1")
 
 
 def _from_a_user(messages: list[Message], budget: Budget) -> list[Message]:
-    """Without what ``clear()`` has left of a turn whose beginning it hid."""
+    """The messages of a window without the rest of a turn whose user message ``clear()`` has hidden.
+
+    None at all if the system messages alone exceed a token budget.
+    """
     system = [message for message in messages if message.role == Role.SYSTEM.value]
     if budget.tokens is not None and sum(message.tokens or 0 for message in system) > budget.tokens:
         return []
@@ -133,7 +141,7 @@ def _slice(alias: str, rows: list[Row]) -> Slice:
 
 
 def _slice_of_few(rows: list[Row], zone: tzinfo) -> Slice:
-    """The slice of rows that end with the header each; one row without a message stands for none."""
+    """The slice of rows that each end with the header; a single row without a message means that there is none."""
     header = Header(*rows[0][_MESSAGE : _MESSAGE + _HEADER])
     if rows[0][0] is None:
         return Slice([], header)
@@ -142,7 +150,10 @@ def _slice_of_few(rows: list[Row], zone: tzinfo) -> Slice:
 
 
 def _fetch(alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False) -> list[Row]:
-    """The rows of a session by the ids a handle remembers; where nothing is under them any more, by its names."""
+    """The rows of a session, found by the ids in the address; if they find nothing, by its names.
+
+    A pinned address is found by its ids only.
+    """
     connection = connections[alias]
     if at.session_id is not None:
         known = params | {"session_id": uuid_value(connection, at.session_id), "workspace_id": at.workspace_id}

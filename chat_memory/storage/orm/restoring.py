@@ -1,4 +1,4 @@
-"""Owns bringing whole conversations in, many a transaction: those that are new at once, the others one by one."""
+"""Owns the restoring of conversations, many per transaction: new ones all at once, existing ones one by one."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from chat_memory.storage.orm.transactions import owns_transaction, retrying
 
 Pair = tuple[Address, Transcript]
 Place = tuple[int, str]
-"""A conversation by its workspace's id and its key."""
+"""The workspace's id and the key of a conversation."""
 
 
 def restore(alias: str, batch: Sequence[Pair]) -> list[Restored]:
-    """The contract is ``ArchiveStore.restore``."""
+    """See ``ArchiveStore.restore``."""
     nested = not owns_transaction(alias)
 
     def write() -> list[Restored]:
@@ -40,18 +40,18 @@ def _restore(alias: str, batch: Sequence[Pair], *, nested: bool) -> list[Restore
     ids = {slug: workspace_id(alias, slug) for slug in sorted({at.workspace for at, _transcript in batch})}
     places = [(ids[at.workspace], at.key) for at, _transcript in batch]
     stored = _stored(alias, places)
-    # Of two lines about one conversation the first may make it; the other adds to it.
+    # If two transcripts have the same key, the first may create the conversation, and the second is merged into it.
     first = {place: index for index, place in reversed([*enumerate(places)])}
     new = [first[place] for place in sorted(first.keys() - stored)]
     done = _make(alias, {index: batch[index] for index in new}, ids, nested=nested)
-    # Locked in one order by all processes, so that two imports do not wait for each other for ever.
+    # All processes lock conversations in the same order, so that two imports cannot deadlock.
     rest = sorted(set(range(len(batch))) - done.keys(), key=lambda index: (places[index], index))
     done |= {index: _merge(alias, batch[index], nested=nested) for index in rest}
     return [done[index] for index in range(len(batch))]
 
 
 def _stored(alias: str, places: Sequence[Place]) -> set[Place]:
-    """Which of the conversations are there already, those included that are deleted but still there."""
+    """The conversations that exist already, soft-deleted ones included."""
     keys: dict[int, list[str]] = {}
     for workspace, key in places:
         keys.setdefault(workspace, []).append(key)
@@ -63,9 +63,10 @@ def _stored(alias: str, places: Sequence[Place]) -> set[Place]:
 
 
 def _make(alias: str, pairs: Mapping[int, Pair], ids: Mapping[str, int], *, nested: bool) -> dict[int, Restored]:
-    """Make new conversations at once, and say of each by its number what was done.
+    """Create new conversations with a few statements, and return the results by index.
 
-    None of them is made, and none is in the answer, where the database refuses one: another process was faster.
+    If the database refuses a row, for example because another process has created the conversation meanwhile, none is
+    created, and the results have only the transcripts that are invalid; the caller then merges the others one by one.
     """
     now = datetime.now(UTC)
     done: dict[int, Restored] = {}
@@ -100,7 +101,7 @@ def _tell(alias: str, at: Address, layout: Layout, *, nested: bool) -> None:
 
 
 def _merge(alias: str, pair: Pair, *, nested: bool) -> Restored:
-    """Give a conversation what it lacks, or nothing where some of that is refused."""
+    """Merge a transcript into its conversation; nothing is stored if any part of it is refused."""
     try:
         with transaction.atomic(using=alias):
             return Merge(alias, *pair, nested=nested).run()

@@ -1,13 +1,14 @@
-"""Owns the kit that any storage adapter runs, plain pytest: every clause of ``chat_memory.storage.contract``.
+"""Owns the conformance kit: pytest tests for the clauses of ``chat_memory.storage.contract``, for any adapter.
 
-A test module needs three lines, and the mark ``django_db(transaction=True)`` where it stores in Django's database::
+A test module needs three lines; an adapter that uses Django's database also needs the mark
+``django_db(transaction=True)``::
 
     class TestMyAdapter(AdapterConformance):
         def make_adapter(self) -> Adapter:
             return MyAdapter()
 
-An adapter that keeps summaries adds ``let_claims_lapse``; one whose ``append_many`` is not supported says
-``changes_several = False``. Clauses of a part that the adapter lacks are skipped.
+For an adapter that stores summaries, also implement ``let_claims_lapse``. For one that does not support
+``append_many``, set ``changes_several = False``. Clauses of a part that the adapter lacks are skipped.
 """
 
 from chat_memory.testing.conformance.activity import ActivityClauses
@@ -55,4 +56,4 @@ class AdapterConformance(
     WindowClauses,
     WriterClauses,
 ):
-    """Every clause, each a test method."""
+    """All clauses of the contract; each is a test method."""

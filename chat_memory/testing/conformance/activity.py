@@ -1,4 +1,4 @@
-"""Owns the clauses of ``active_at``: what it is, what moves it, and that lists in its order neither skip nor repeat."""
+"""Owns the clauses of ``active_at``: its value, which changes set it, and the order and the paging of lists by it."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ActivityClauses(Kit):
 
     @pytest.mark.parametrize("spread", [1, 3, 20])
     def test_pages_neither_skip_nor_repeat(self, spread: int) -> None:
-        """Many conversations within seconds or minutes, in lists of any page size, from and until any moment."""
+        """Many conversations active within seconds or minutes, any page size, and any ``since`` and ``until``."""
         draw = Random(spread)  # noqa: S311  # which messages a test sends is no secret
         newest = self._send_many(draw, spread)
         ordered = sorted(newest, key=lambda key: (newest[key].active_at, newest[key].id), reverse=True)
@@ -87,7 +87,7 @@ class ActivityClauses(Kit):
             assert self._paged(Filter(since=since, until=until), 4) == within
 
     def _send_many(self, draw: Random, spread: int) -> dict[str, SessionRecord]:
-        """The records of conversations that got messages in turn, some at the same moment, some at an earlier one."""
+        """Append messages to several conversations, some with equal or earlier times, and return the records."""
         moment = SENT_AT
         keys = [f"k{number}" for number in range(MANY)]
         for number in range(MANY_APPENDS):
@@ -97,7 +97,7 @@ class ActivityClauses(Kit):
         return {record.key: record for record in records if record}
 
     def _paged(self, wanted: Filter, size: int) -> list[str]:
-        """The keys of all pages of a list."""
+        """The keys on all pages of a list, read with ``before``."""
         records: list[SessionRecord] = []
         while page := self.sessions.find(
             self.workspace, wanted, before=Cursor.of(records[-1]) if records else None, size=size
@@ -106,7 +106,7 @@ class ActivityClauses(Kit):
         return [record.key for record in records]
 
     def _paged_back(self, last: SessionRecord, size: int) -> list[str]:
-        """The keys of a record and of all pages ahead of it, beginning with the nearest."""
+        """The keys on all pages of a list, read with ``after`` from its last record to its first."""
         records = [last]
         while page := self.sessions.find(self.workspace, after=Cursor.of(records[0]), size=size):
             records = [*page, *records]

@@ -1,4 +1,4 @@
-"""Owns the clauses of ``append``: positions, exactly once, conflicts, what an append makes; one writer at a time."""
+"""Owns the clauses of ``append`` by one writer: positions, replays, conflicts, and the sessions that it creates."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class AppendClauses(Kit):
         assert self.ids() == ["a", "b", "c"]
 
     def test_a_message_comes_back_as_it_was_given(self) -> None:
-        """Every field, None, absent and "" told apart, numbers and the order of keys kept."""
+        """In every field: None, absent and "" stay distinct, and numbers and the order of keys are unchanged."""
         given = [msgspec.structs.replace(message, created_at=SENT_AT) for message in FULL]
         commit = self.messages.append(self.at(), given)
         expected = [msgspec.structs.replace(message, seq=seq) for seq, message in enumerate(given, 1)]
@@ -62,7 +62,7 @@ class AppendClauses(Kit):
         assert commit.change.header == commit.header
 
     def test_a_replay_gives_the_stored_message_and_changes_nothing(self) -> None:
-        """The time of the attempt, the order of keys, tokens and state do not make another message."""
+        """A retry may differ in its time, order of keys, token count and state."""
         stored = self.messages.append(self.at(), [user("a", metadata={"x": 1, "y": 2}), user("b")])
         again = user("a", metadata={"y": 2, "x": 1}, created_at=SENT_AT.replace(year=2027), tokens=9, state="failed")
         replay = self.messages.append(self.at(), [again])
@@ -77,7 +77,7 @@ class AppendClauses(Kit):
         assert commit.header.version == 2
         assert self.ids() == ["a", "b", "c", "d"]
 
-    def test_another_message_under_a_known_id_is_refused_whole(self) -> None:
+    def test_a_call_with_a_known_id_and_other_content_is_refused_whole(self) -> None:
         before = self.append("a")
         changes: list[dict[str, Any]] = [{"content": "other"}, {"name": "n"}, {"metadata": {}}, {"tool_call_id": "t"}]
         for changed in changes:
@@ -114,7 +114,7 @@ class AppendClauses(Kit):
         assert self.sessions.get(self.at()) is None
 
     def test_ids_remembered_from_a_deleted_session_do_no_harm(self) -> None:
-        """A handle that knew the old session writes to the new one."""
+        """An address with the ids of the deleted session writes to the new one."""
         old = self.append("a", "b")
         stale = self.at(session_id=old.session_id, workspace_id=old.workspace_id)
         self.sessions.delete(self.at())

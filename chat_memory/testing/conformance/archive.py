@@ -1,4 +1,4 @@
-"""Owns the clauses of ``restore``: a conversation comes in whole or not at all, with its own times, and once."""
+"""Owns the clauses of ``restore``: a conversation is restored completely or not at all, once, with its own times."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ YEARS_AGO = SENT_AT.replace(year=2020)
 
 
 def aged(*messages: Message) -> list[Message]:
-    """The messages a minute apart, years ago."""
+    """The messages with times a minute apart, from years ago."""
     moments = [YEARS_AGO + timedelta(minutes=minute) for minute in range(1, len(messages) + 1)]
     return [
         msgspec.structs.replace(message, created_at=moment) for message, moment in zip(messages, moments, strict=True)
@@ -33,7 +33,7 @@ class ArchiveClauses(Kit):
     """See ``ArchiveStore``."""
 
     @restoring
-    def test_a_conversation_comes_in_with_its_fields_and_times(self) -> None:
+    def test_a_conversation_is_restored_with_its_fields_and_times(self) -> None:
         messages = aged(user("a"), answer("b", metadata={"z": 1, "a": [None]}), user("c", state="failed"))
         found = self._restore(messages, user_key="bob", created_at=YEARS_AGO, base_seq=4, fields=FIELDS)
         assert found == Restored(made=True, messages=3)
@@ -54,7 +54,7 @@ class ArchiveClauses(Kit):
         assert (record.title, record.title_made) == ("", False)
 
     @restoring
-    def test_a_title_that_was_made_comes_in_as_made(self) -> None:
+    def test_a_made_title_is_restored_as_made(self) -> None:
         self._restore(aged(user("a")), fields={"title": "Made"}, title_made=True)
         record = self.sessions.get(self.at())
         assert record is not None
@@ -71,7 +71,7 @@ class ArchiveClauses(Kit):
         assert self.sessions.get(self.at()) == before
 
     @restoring
-    def test_a_conversation_that_exists_gets_what_it_lacks(self) -> None:
+    def test_an_existing_conversation_gets_the_missing_messages(self) -> None:
         self.sessions.open(self.at(), {"title": "Mine"})
         self.append("a")
         found = self._restore(aged(*users("a", "b", "c")), user_key="bob", fields={"title": "Theirs"})
@@ -82,7 +82,7 @@ class ArchiveClauses(Kit):
         assert record.title == "Mine"
 
     @restoring
-    def test_one_that_cannot_come_in_costs_none_of_the_others(self) -> None:
+    def test_a_refused_conversation_does_not_affect_the_others(self) -> None:
         before = self.append("a", key="old")
         found = self.archive.restore(
             [
@@ -101,7 +101,7 @@ class ArchiveClauses(Kit):
         assert self.archive.restore([]) == []
 
     @restoring
-    def test_many_conversations_come_in_together(self) -> None:
+    def test_many_conversations_are_restored_together(self) -> None:
         keys = [f"k{number}" for number in range(120)]
         found = self.archive.restore([self._pair(key, aged(*users("a", "b"))) for key in keys])
         assert found == [Restored(made=True, messages=2)] * len(keys)
@@ -109,7 +109,7 @@ class ArchiveClauses(Kit):
         assert self.ids(key="k77") == ["a", "b"]
 
     @where("archive", "branches")
-    def test_a_conversation_comes_in_with_its_branches(self) -> None:
+    def test_a_conversation_is_restored_with_its_branches(self) -> None:
         found = self._restore(aged(*users("a", "b", "c")), branches=_branches())
         assert (found.made, found.messages, found.error) == (True, 6, None)
         assert self.ids(branch="main") == ["a", "b", "c"]
@@ -122,7 +122,7 @@ class ArchiveClauses(Kit):
         assert (again.made, again.messages, again.error) == (False, 0, None)
 
     @where("archive", "summaries")
-    def test_a_conversation_comes_in_with_its_summaries(self) -> None:
+    def test_a_conversation_is_restored_with_its_summaries(self) -> None:
         kept = TranscriptSummary("main", 1, 2, "text", model="m", created_at=YEARS_AGO, tokens=7)
         for _time in range(2):
             self._restore(aged(*users("a", "b", "c")), summaries=[kept])
@@ -167,7 +167,7 @@ class ArchiveClauses(Kit):
 
 
 def _branches() -> list[TranscriptBranch]:
-    """One of ``main``, and the current one of that."""
+    """A branch forked from ``main``, and a current branch forked from that."""
     one, two = aged(*users("x", "y")), aged(*users("z"))
     return [
         TranscriptBranch("one", parent="main", fork_seq=2, base_seq=0, messages=one),

@@ -1,4 +1,4 @@
-"""Owns the clauses of ``append_many``: several sessions changed together, or the call refused."""
+"""Owns the clauses of ``append_many``: all sessions are changed, or none."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations

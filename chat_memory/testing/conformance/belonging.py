@@ -1,4 +1,4 @@
-"""Owns the clauses of what belongs to a branch and what to its conversation, and of deleting either."""
+"""Owns the clauses of which state is a branch's own and which is the conversation's, and of deleting either."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chat_memory.testing.conformance.kit import SENT_AT, Kit, positions, user, u
 
 
 class BelongingClauses(Kit):
-    """What ``MessageStore`` and ``SessionStore`` do on a branch."""
+    """See ``MessageStore`` and ``SessionStore``, on branches."""
 
     @branched
     def test_clear_hides_from_its_branch_alone(self) -> None:
@@ -76,7 +76,7 @@ class BelongingClauses(Kit):
         assert self.ids() == ["1", "2", "z"]
 
     @branched
-    def test_what_describes_a_conversation_is_shared(self) -> None:
+    def test_fields_of_a_conversation_are_shared_by_its_branches(self) -> None:
         self.append("a")
         self.branches.fork(self.at(), "draft")
         before = {name: self.header(branch=name) for name in ("main", "draft")}

@@ -1,4 +1,4 @@
-"""Owns the clauses of the change event of branches, edits and summaries: one for each branch whose readers see it."""
+"""Owns the clauses of change events of branches, edits and summaries: one event per changed branch."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BranchEventClauses(EventKit):
 
     @where("branches")
     def test_a_fork_that_makes_the_conversation_is_sent(self) -> None:
-        """Both changes, and which of them made the session."""
+        """Two events: the session was opened, and the branch was forked; only the former has ``made``."""
         with self.listening() as events:
             self.branches.fork(self.at(), "draft")
         assert [(event.kind, event.branch, event.made) for event in events] == [
@@ -114,7 +114,7 @@ class BranchEventClauses(EventKit):
         ]
 
     @where("branches")
-    def test_what_a_branch_is_refused_is_not_sent(self) -> None:
+    def test_refused_changes_of_a_branch_are_not_sent(self) -> None:
         grow(self)
         self.assert_refused_and_not_sent(
             lambda: self.branches.fork(self.at(), "one"),

@@ -1,4 +1,4 @@
-"""Owns the clauses of branches and edits by several at once: threads let go at the same moment, never a pause."""
+"""Owns the clauses of concurrent forks, switches and edits: threads that start at the same moment, without sleeping."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ ROUNDS = 8
 
 
 class BranchWriterClauses(Kit):
-    """What holds whoever else forks, switches and edits."""
+    """See ``BranchStore`` and ``EditStore``, with several writers."""
 
     @branched
-    def test_of_forks_of_one_name_one_makes_it(self) -> None:
+    def test_concurrent_forks_of_one_name_create_one_branch(self) -> None:
         for number in range(ROUNDS):
             at = self.at(f"k{number}")
             self.messages.append(at, users("a", "b"))
@@ -29,7 +29,7 @@ class BranchWriterClauses(Kit):
             assert self.branches.all(at)[1:] == made
 
     @branched
-    def test_forks_of_the_unknown_make_one_conversation(self) -> None:
+    def test_concurrent_forks_of_an_unknown_conversation_create_one(self) -> None:
         for number in range(ROUNDS):
             at = self.at(f"k{number}")
             at_once(*(partial(self.branches.fork, at, f"{writer}") for writer in range(WRITERS)))
@@ -39,7 +39,7 @@ class BranchWriterClauses(Kit):
 
     @branched
     def test_append_racing_a_fork_with_a_switch(self) -> None:
-        """An append before the fork is on the branch left behind, one after it on the new branch."""
+        """An append before the fork is on the old current branch, one after it on the new branch."""
         for number in range(ROUNDS):
             at = self.at(f"k{number}")
             self.messages.append(at, users("first", "second"))
@@ -57,7 +57,7 @@ class BranchWriterClauses(Kit):
 
     @branched
     def test_append_racing_a_switch(self) -> None:
-        """Its messages are on one branch, whole, and the versions that readers see only grow."""
+        """All messages of an append are on one branch, and the versions that readers see only increase."""
         self.append("first")
         self.branches.fork(self.at(), "draft")
         sent: list[str] = []
@@ -94,7 +94,7 @@ class BranchWriterClauses(Kit):
         assert seen == sorted(seen)
 
     @branched
-    def test_of_switches_at_once_one_is_current(self) -> None:
+    def test_concurrent_switches_leave_one_current_branch(self) -> None:
         self.append("a")
         names = [f"{writer}" for writer in range(WRITERS)]
         for name in names:
@@ -107,7 +107,7 @@ class BranchWriterClauses(Kit):
 
     @branched
     def test_fork_racing_the_deletion_of_its_source(self) -> None:
-        """No branch is left without what it shares."""
+        """No branch is left whose shared messages are deleted."""
         for number in range(ROUNDS):
             key, source = f"k{number}", self.at(f"k{number}", branch="source")
             self.append("a", key=key)
@@ -131,7 +131,7 @@ class BranchWriterClauses(Kit):
 
     @where("edits", "branches")
     def test_readers_see_an_edit_whole(self) -> None:
-        """A reader who gets the same header twice gets the same text, on every branch that shares it."""
+        """Two reads with equal headers have equal texts, on every branch that shares the message."""
         self.append("a", "b")
         self.branches.fork(self.at(), "draft")
 

@@ -1,4 +1,4 @@
-"""Owns the clauses of branches: what a fork shares, what it adds, where it may begin; one writer at a time."""
+"""Owns the clauses of branches with one writer: what a fork shares, what it adds, and where it may begin."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ branched = where("branches")
 
 
 class BranchClauses(Kit):
-    """See ``BranchStore``, and what the other verbs do on a branch."""
+    """See ``BranchStore``, and the other parts on branches."""
 
     @branched
     def test_main_is_there_from_the_start(self) -> None:
@@ -71,7 +71,7 @@ class BranchClauses(Kit):
 
     @branched
     def test_each_branch_goes_on_from_the_fork(self) -> None:
-        """Each has dense positions and counters of its own, and shows no message of another."""
+        """Each has its own dense positions and counters, and shows no message that another added."""
         self.messages.append(self.at(), [user("a"), answer("r"), user("b"), answer("s")])
         self.branches.fork(self.at(), "draft", 3)
         self.branches.fork(self.at(), "early", 2)
@@ -117,7 +117,7 @@ class BranchClauses(Kit):
 
     @branched
     def test_an_id_is_stored_once_along_a_lineage(self) -> None:
-        """A shared message is a replay; a message of another branch alone is not."""
+        """The id of a shared message is a replay; the id of a message on another branch only is not."""
         self.append("a", "b", "c")
         self.branches.fork(self.at(), "draft", 2)
         commit = self.messages.append(self.at(branch="draft"), [user("c", "other"), user("a")])
@@ -144,7 +144,7 @@ class BranchClauses(Kit):
 
     @branched
     def test_a_fork_begins_where_its_source_shows_something(self) -> None:
-        """From the position up to which messages are cleared, to the last one."""
+        """From ``base_seq``, the last position that is hidden, to ``last_seq``."""
         self.append("a", "b")
         self.messages.clear(self.at())
         self.append("c")
@@ -162,7 +162,7 @@ class BranchClauses(Kit):
         assert self.ids(branch="empty") == ["d"]
 
     @branched
-    def test_a_name_is_taken_once(self) -> None:
+    def test_a_branch_name_is_used_once(self) -> None:
         self.append("a")
         self.branches.fork(self.at(), "draft")
         self.append("b", branch="draft")
@@ -192,7 +192,7 @@ class BranchClauses(Kit):
 
 
 def grow(kit: Kit) -> None:
-    """Main 1 2 z, one of it 1 2 3 4 y, two of that 1 2 3 4 5."""
+    """Store ``main`` (1 2 z), its branch ``one`` (1 2 3 4 y), and ``two``, a branch of ``one`` (1 2 3 4 5)."""
     kit.append("1", "2", "z")
     kit.branches.fork(kit.at(), "one", 2)
     kit.append("3", "4", "y", branch="one")

@@ -1,4 +1,4 @@
-"""Owns the clauses of ``edit`` and ``revisions``: the content of a message now, and its former ones."""
+"""Owns the clauses of ``edit`` and ``revisions``: a message's present content, and its former contents."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class EditClauses(Kit):
         assert self.edits.revisions(self.at(), 2) == []
 
     @edited
-    def test_an_edit_of_what_is_not_shown_is_refused(self) -> None:
+    def test_an_edit_of_a_message_that_is_not_visible_is_refused(self) -> None:
         self.append("a", "b")
         self.messages.clear(self.at())
         self.append("c")
@@ -106,7 +106,7 @@ class EditClauses(Kit):
 
     @where("edits", "branches")
     def test_an_edit_is_seen_on_every_branch_that_shares_the_message(self) -> None:
-        """Whichever branch it is made on; the header of each moves, so that no cache keeps the former text."""
+        """On whichever branch it is made; the header of each branch changes, so that no cache keeps the former text."""
         grow(self)
         names = ("main", "one", "two")
         before = {name: self.header(branch=name) for name in names}
@@ -144,7 +144,7 @@ class EditClauses(Kit):
 
     @edited
     def test_an_edit_is_detached(self) -> None:
-        """Neither what was given nor what came back can change the store."""
+        """Changing the passed or the returned message does not change the store."""
         self.append("a")
         content: list[Any] = [{"type": "text", "text": "new"}]
         commit = self.rewrite(1, content)

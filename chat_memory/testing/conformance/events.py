@@ -1,4 +1,4 @@
-"""Owns the clauses of the change event of messages and sessions: each committed change is sent, once, and no other."""
+"""Owns the clauses of change events of messages and sessions: one for each committed change, and no others."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ CALLS = 5
 
 
 class EventKit(Kit):
-    """What clauses of events share."""
+    """Expected events, for the clauses of events."""
 
     def event(self, kind: Kind, header: Header, **fields: Any) -> Changed:
-        """What is sent of a change on ``main``, by a writer who followed the current branch."""
+        """The expected event of a change on ``main``, made with an address that names no branch."""
         given = {"branch": "main", "using": self.adapter.alias} | fields
         return Changed(
             kind=kind, workspace=self.workspace, key="k", session_id=header.session_id, header=header, **given
@@ -154,7 +154,7 @@ class EventClauses(EventKit):
         self.assert_refused_and_not_sent(lambda: self.messages.append_many(batches))
 
     def test_a_change_is_sent_when_readers_see_it(self) -> None:
-        """From another thread too: not before the commit, and while no lock is held."""
+        """A receiver that reads from another thread sees the change: it is committed, and no lock is held."""
         seen: list[tuple[Header | None, Header | None]] = []
 
         def look(event: Changed, **_signal: Any) -> None:

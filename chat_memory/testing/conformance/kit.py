@@ -1,4 +1,4 @@
-"""Owns what the clauses share: a fresh workspace for each, messages, events, writers at once; it holds no clause."""
+"""Owns the tools of the clauses: a new workspace for each, messages, events, threads; it contains no clause."""
 # ruff: noqa: S101  # clauses are tests, shipped
 
 from __future__ import annotations
@@ -32,26 +32,34 @@ from chat_memory.storage.contract import (
 Result = TypeVar("Result")
 Clause = TypeVar("Clause", bound=Callable[..., None])
 PATIENCE = 60.0
+"""Seconds after which a clause fails because a thread has not ended."""
 _MAKING = threading.RLock()
 SENT_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+"""The time of messages that are given none."""
 
 
 class Kit:
-    """What a subclass gives the clauses; pytest makes an instance of its own for each of them."""
+    """The base of all clauses; pytest creates an instance of the subclass for each clause."""
 
     changes_several = True
-    """Whether ``append_many`` changes several sessions at once; where False, the clauses ask that it is refused."""
+    """Whether ``append_many`` is supported; if False, the clauses require that it raises NotSupported."""
 
     def make_adapter(self) -> Adapter:
-        """The adapter under test. Other adapters may share its store: every clause keeps to a workspace of its own."""
+        """Return the adapter under test; a subclass must implement this.
+
+        All clauses may use the same store, since each uses a workspace of its own.
+        """
         raise NotImplementedError
 
     def make_workspace(self, slug: str) -> None:
-        """Make a workspace known without writing a session; most adapters have ``add_workspace`` for that."""
+        """Create a workspace without a session; override this if the adapter has no method ``add_workspace``."""
         self.adapter.add_workspace(slug)  # type: ignore[attr-defined]  # not a verb of the contract
 
     def let_claims_lapse(self) -> None:
-        """Make every claim on a summary in this clause's workspace older than ``CLAIM_LAPSES``, without waiting."""
+        """Make every claim on a summary in this clause's workspace older than ``CLAIM_LAPSES`` seconds, at once.
+
+        A subclass must implement this if its adapter stores summaries.
+        """
         raise NotImplementedError
 
     @property
@@ -61,37 +69,37 @@ class Kit:
 
     @property
     def messages(self) -> MessageStore:
-        """The part of the adapter that keeps messages."""
+        """The adapter's part for messages."""
         return self.adapter.messages
 
     @property
     def sessions(self) -> SessionStore:
-        """The part of the adapter that keeps sessions."""
+        """The adapter's part for sessions."""
         return self.adapter.sessions
 
     @property
     def branches(self) -> BranchStore:
-        """The part of the adapter that keeps branches, where it has one."""
+        """The adapter's part for branches; raises NotSupported if it has none."""
         return self.adapter.part(BranchStore)
 
     @property
     def edits(self) -> EditStore:
-        """The part of the adapter that edits messages, where it has one."""
+        """The adapter's part for edits; raises NotSupported if it has none."""
         return self.adapter.part(EditStore)
 
     @property
     def summaries(self) -> SummaryStore:
-        """The part of the adapter that keeps summaries, where it has one."""
+        """The adapter's part for summaries; raises NotSupported if it has none."""
         return self.adapter.part(SummaryStore)
 
     @property
     def archive(self) -> ArchiveStore:
-        """The part of the adapter that restores conversations, where it has one."""
+        """The adapter's part for restoring conversations; raises NotSupported if it has none."""
         return self.adapter.part(ArchiveStore)
 
     @property
     def workspace(self) -> str:
-        """The workspace of this clause, which nobody has used."""
+        """The slug of this clause's workspace, which no other clause uses."""
         return self._once("workspace", lambda: f"kit-{uuid.uuid4().hex}")
 
     def at(self, key: str = "k", **fields: Any) -> Address:
@@ -99,22 +107,22 @@ class Kit:
         return Address(self.workspace, key, **fields)
 
     def append(self, *ids: str, key: str = "k", branch: str = CURRENT) -> Header:
-        """Append a message for each id; the header afterwards."""
+        """Append a user message for each id, and return the header after the append."""
         return self.messages.append(self.at(key, branch=branch), users(*ids)).header
 
     def send(self, message_id: str, moment: datetime, key: str = "k") -> None:
-        """Append a message that was sent at that moment."""
+        """Append a user message whose ``created_at`` is ``moment``."""
         self.messages.append(self.at(key), [user(message_id, created_at=moment)])
 
     def rewrite(self, seq: int, content: Content, branch: str = CURRENT, key: str = "k", **changes: Any) -> Commit:
-        """Edit a message; ``changes`` are of fields that an edit leaves alone, or ``tokens``."""
+        """Edit a message; the edit function also sets ``changes``: ``tokens``, or fields that no edit may change."""
         given = {"tokens": 5} | changes
         return self.edits.edit(
             self.at(key, branch=branch), seq, lambda stored: msgspec.structs.replace(stored, content=content, **given)
         )
 
     def ids(self, span: Span = ALL_MESSAGES, key: str = "k", branch: str = CURRENT) -> list[str | None]:
-        """The ids of the messages that a read gives."""
+        """The ids of the messages of a span."""
         return [message.id for message in self.messages.read(self.at(key, branch=branch), span).messages]
 
     def contents(self, branch: str = CURRENT) -> list[Content]:
@@ -122,41 +130,41 @@ class Kit:
         return [message.content for message in self.messages.read(self.at(branch=branch)).messages]
 
     def header(self, key: str = "k", branch: str = CURRENT) -> Header | None:
-        """The header that a read gives."""
+        """The header of a branch; None where there is no session."""
         return self.messages.read(self.at(key, branch=branch), Span(last=1)).header
 
     def version(self) -> int:
-        """The version that readers of the conversation see; 0 where there is none."""
+        """The version of the current branch; 0 where there is no conversation."""
         header = self.messages.peek(self.at())
         return header.version if header else 0
 
     def current(self) -> str:
-        """The name of the branch that is current; a conversation has exactly one."""
+        """The name of the current branch; fails unless exactly one is current."""
         (name,) = (branch.name for branch in self.branches.all(self.at()) if branch.current)
         return name
 
     @contextmanager
     def listening(self) -> Iterator[list[Changed]]:
-        """The change events of this clause's workspace while the context is open, in the order they were sent."""
+        """The change events of this clause's workspace that are emitted inside the block, in order."""
         events: list[Changed] = []
 
-        def hear(event: Changed, **_signal: Any) -> None:
+        def receive(event: Changed, **_signal: Any) -> None:
             if event.workspace == self.workspace:
                 events.append(event)
 
-        changed.connect(hear, sender=self.adapter.source)
+        changed.connect(receive, sender=self.adapter.source)
         try:
             yield events
         finally:
-            changed.disconnect(hear, sender=self.adapter.source)
+            changed.disconnect(receive, sender=self.adapter.source)
 
     def offers(self, name: str) -> bool:
-        """Whether the adapter has the part of this name, or ``changes_several``."""
+        """Whether the adapter has the part with this name; for "changes_several", the value of the flag."""
         return self.changes_several if name == "changes_several" else getattr(self.adapter, name) is not None
 
     def _once(self, name: str, make: Callable[[], Result]) -> Result:
-        """What is made when it is first asked for, after a subclass's fixtures; all threads share it."""
-        with _MAKING:  # since Python 3.12 a cached_property lets each thread make its own
+        """The result of ``make``, called once per instance on first use, which is after a subclass's fixtures ran."""
+        with _MAKING:  # since Python 3.12, each thread may compute a cached_property again
             if name not in vars(self):
                 vars(self)[name] = make()
         made: Result = vars(self)[name]
@@ -164,7 +172,7 @@ class Kit:
 
 
 def where(*names: str) -> Callable[[Clause], Clause]:
-    """Skip the clause where the adapter lacks a part of these names; ``changes_several`` may be one of them."""
+    """A decorator that skips a clause if ``Kit.offers`` is False for one of ``names``."""
 
     def only(clause: Clause) -> Clause:
         @wraps(clause)
@@ -180,32 +188,32 @@ def where(*names: str) -> Callable[[Clause], Clause]:
 
 
 def user(message_id: str, content: str | None = None, **fields: Any) -> Message:
-    """A user's message as an adapter gets it: validated, with an id, a time and a token count."""
+    """A user message as an adapter receives it: valid, with an id, a time and a token count."""
     given: dict[str, Any] = {"created_at": SENT_AT, "tokens": 5} | fields
     return Message("user", message_id if content is None else content, id=message_id, **given)
 
 
 def users(*ids: str) -> list[Message]:
-    """A message for each id."""
+    """A user message for each id."""
     return [user(message_id) for message_id in ids]
 
 
 def answer(message_id: str, **fields: Any) -> Message:
-    """An assistant's message, as ``user`` makes one of a user."""
+    """An assistant message as an adapter receives it: valid, with an id, a time and a token count."""
     given: dict[str, Any] = {"created_at": SENT_AT, "tokens": 5} | fields
     return Message("assistant", message_id, id=message_id, **given)
 
 
 def positions(messages: Iterable[Message]) -> list[int | None]:
-    """Where the messages are."""
+    """The positions of the messages."""
     return [message.seq for message in messages]
 
 
 def at_once(*calls: Callable[[], Result]) -> list[Result]:
-    """What the calls answer, each made in a thread of its own, all let go at the same moment.
+    """Run each call in a thread of its own, all starting at the same moment, and return their results in order.
 
     Raises:
-        Exception: the first that a call raised, when all have ended.
+        Exception: the first error that a call raised; it is raised after all threads have ended.
     """
     start = threading.Barrier(len(calls))
     answers: dict[int, Result] = {}
@@ -215,7 +223,7 @@ def at_once(*calls: Callable[[], Result]) -> list[Result]:
         try:
             start.wait(PATIENCE)
             answers[index] = calls[index]()
-        except BaseException as error:  # noqa: BLE001  # it is raised again in the thread that asked
+        except BaseException as error:  # noqa: BLE001  # at_once raises it in the calling thread
             errors.append(error)
         finally:
             connections.close_all()
@@ -232,4 +240,4 @@ def _run_all(threads: Sequence[threading.Thread]) -> None:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE)
-        assert not thread.is_alive(), "a writer hangs"
+        assert not thread.is_alive(), f"a thread has not ended within {PATIENCE:g} seconds"

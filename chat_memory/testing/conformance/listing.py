@@ -1,4 +1,4 @@
-"""Owns the clauses of listings: their order, their filters, and what the conversations listed add up to."""
+"""Owns the clauses of lists of conversations: their order, their filters, and their usage totals."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class ListingClauses(Kit):
     """See ``find``, ``count`` and ``usage`` of ``SessionStore``."""
 
     def test_listing_is_by_last_activity(self) -> None:
-        """The time of the newest message; no other change moves a conversation in the list."""
+        """The order is by the time of the newest message; no other change moves a conversation."""
         for minute, key in enumerate("abc"):
             self.send("1", SENT_AT + timedelta(minutes=minute), key)
         assert self._keys() == ["c", "b", "a"]
@@ -35,7 +35,7 @@ class ListingClauses(Kit):
         assert self.sessions.find(f"{self.workspace}.other") == []
 
     def test_listing_goes_on_after_a_record(self) -> None:
-        """Keyset: nothing skipped, nothing twice, though sessions before the page change meanwhile."""
+        """Nothing is skipped or repeated, although sessions on earlier pages change meanwhile."""
         keys = [f"k{number}" for number in range(7)]
         for minute, key in enumerate(keys):
             self.send("1", SENT_AT + timedelta(minutes=minute), key)
@@ -46,7 +46,7 @@ class ListingClauses(Kit):
         assert [record.key for record in pages] == keys[::-1]
 
     def test_listing_by_user(self) -> None:
-        """The filter is never ignored."""
+        """An unknown or empty user key is a condition too."""
         for number, owner in enumerate(("bob", "eve", "", "bob", "Bob", "b*b")):
             sent = user("a", created_at=SENT_AT + timedelta(minutes=number))
             self.messages.append(self.at(f"{number}", user_key=owner), [sent])
@@ -71,7 +71,7 @@ class ListingClauses(Kit):
         assert self._keys(key="a", user_key="bob") == []
 
     def test_listing_by_tags(self) -> None:
-        """All that are asked for must be there, whole and as they are written."""
+        """A session must have all the tags, each compared as a whole and case-sensitively."""
         tags: tuple[list[str], ...] = (["a", "b"], ["a"], ["A", 'q"%_', "ü😀"], [], ["ab"])
         for number, given in enumerate(tags):
             self.sessions.open(self.at(f"{number}"), {"tags": given})
@@ -95,13 +95,13 @@ class ListingClauses(Kit):
         ],
     )
     def test_listing_by_title(self, text: str, found: list[str]) -> None:
-        """Contained, upper or lower case alike; no sign means anything but itself."""
+        """The title contains the text, ignoring case; no character is a wildcard."""
         for title in TITLES:
             self.sessions.open(self.at(title), {"title": title})
         assert self._keys(title=text) == found
 
     def test_listing_by_time(self) -> None:
-        """From the first moment on, up to and without the second."""
+        """``since`` is included, ``until`` is not."""
         changed = {key: self._opened(key).active_at for key in "abc"}
         assert self._keys(since=changed["b"]) == ["c", "b"]
         assert self._keys(until=changed["b"]) == ["a"]
@@ -126,7 +126,7 @@ class ListingClauses(Kit):
         assert self._keys(pinned=False, archived=False) == ["plain"]
 
     def test_every_condition_counts(self) -> None:
-        """None is ignored beside others, nor in pages."""
+        """No condition is ignored beside others, or on later pages."""
         for number in range(4):
             fields = FIELDS | {"title": f"T {number}"}
             self.sessions.open(self.at(f"{number}", user_key="bob"), fields)
@@ -164,8 +164,8 @@ class ListingClauses(Kit):
         assert self.sessions.usage(self.workspace, Filter(key="x")) == Usage()
         assert self.sessions.usage(f"{self.workspace}.other") == Usage()
 
-    def test_usage_adds_up_numbers_alone(self) -> None:
-        """What is no number is somebody else's idea of a cost."""
+    def test_usage_adds_only_numeric_costs(self) -> None:
+        """A ``cost`` that is not a number is ignored."""
         costs: tuple[Any, ...] = (1, 0.5, -0.25, "7", True, None, [7], {"cost": 7}, 2**40)
         messages = [user(f"{number}", metadata={"cost": cost}) for number, cost in enumerate(costs)]
         nested = user("nested", metadata={"deep": {"cost": 7}, "note": '"cost": 7'})
@@ -174,7 +174,7 @@ class ListingClauses(Kit):
 
     @where("branches")
     def test_usage_of_branches(self) -> None:
-        """What several of them share was paid once; what only one of them shows was paid too."""
+        """A message shared by several branches counts once; a message on one branch only counts too."""
         self.append("a", "b", "c")
         self.branches.fork(self.at(), "draft", 2, switch=True)
         self.append("d", branch="draft")

@@ -1,4 +1,4 @@
-"""Owns the clauses of the parts: an adapter has those it says, and names the ones it lacks."""
+"""Owns the clauses of ``Adapter.part``: it returns the part, or raises an error that names the missing part."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns the clauses of ``read`` and ``clear``: which messages are seen, and that seeing changes nothing."""
+"""Owns the clauses of ``read`` and ``clear``: which messages are visible, and that a read changes nothing."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class ReadClauses(Kit):
         assert (found.messages, found.header) == ([], None)
 
     def test_reading_changes_nothing(self) -> None:
-        """Neither version nor time of the last change."""
+        """The version and ``updated_at`` stay."""
         written, before = self.append("a", "b"), self.sessions.get(self.at())
         for span, _expected in SPANS.values():
             assert self.messages.read(self.at(), span).header == written
         assert self.sessions.get(self.at()) == before
 
-    def test_what_is_read_is_detached(self) -> None:
-        """Neither what a reader nor what the writer still holds can change the store."""
+    def test_messages_that_are_read_are_detached(self) -> None:
+        """Changing a message that was read or appended does not change the store."""
         given = user("a", metadata={"list": [1]})
         self.messages.append(self.at(), [given])
         for held in (given, *self.messages.read(self.at()).messages):
@@ -60,8 +60,8 @@ class ReadClauses(Kit):
             held.metadata["list"].append("tampered")
         assert self.messages.read(self.at()).messages[0].metadata == {"list": [1]}
 
-    def test_workspaces_and_keys_never_meet(self) -> None:
-        """Whatever the keys look like."""
+    def test_sessions_of_other_workspaces_and_keys_are_separate(self) -> None:
+        """Not even if a key contains separators or wildcards."""
         keys = ("a:b", "a", "b", "*", "{a}", "}{", "a/b", "A", "é", "e\u0301", " ", "%3A", "main", "x" * 255)
         for number, key in enumerate(keys):
             self.append(f"{number}", key=key)
@@ -72,7 +72,7 @@ class ReadClauses(Kit):
         assert {record.key for record in self.sessions.find(self.workspace)} == set(keys)
 
     def test_cleared_messages_are_hidden_from_everybody(self) -> None:
-        """By whatever handle, and positions go on."""
+        """For every address of the session; later messages are stored at the following positions."""
         before = self.append("a", "b")
         change = self.messages.clear(self.at())
         assert change is not None

@@ -1,4 +1,4 @@
-"""Owns the clauses of sessions: making, describing and deleting them."""
+"""Owns the clauses of sessions: ``open``, ``get``, ``update`` and ``delete``."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class SessionClauses(Kit):
         assert self.sessions.get(self.at()) == made
         assert str(made.archived_at).endswith("+00:00")
 
-    def test_open_takes_what_an_import_knows(self) -> None:
-        """Its age, and the positions that were cleared before."""
+    def test_open_sets_the_fields_that_an_import_passes(self) -> None:
+        """``created_at`` and ``base_seq`` are stored."""
         made, _is_new = self.sessions.open(self.at(), {"created_at": SENT_AT, "base_seq": 7})
         assert (made.created_at, made.base_seq, made.last_seq, made.message_count) == (SENT_AT, 7, 7, 0)
         assert positions(self.messages.append(self.at(), users("a", "b")).messages) == [8, 9]
@@ -63,7 +63,7 @@ class SessionClauses(Kit):
         assert positions(commit.messages) == [1]
 
     def test_making_a_session_is_its_first_change(self) -> None:
-        """Version 0 means that there is none, so an append at version 0 never meets a session that was opened."""
+        """Version 0 means that there is no session, so an append with ``if_version=0`` fails on an opened one."""
         made, _is_new = self.sessions.open(self.at())
         assert (made.version, self.sessions.open(self.at())[0].version) == (1, 1)
         with pytest.raises(VersionConflict) as caught:
@@ -91,13 +91,13 @@ class SessionClauses(Kit):
         assert (cleared.archived_at, cleared.tags, cleared.title) == (None, [], FIELDS["title"])
         assert self.sessions.get(self.at()) == cleared
 
-    def test_update_of_the_unknown_is_refused(self) -> None:
+    def test_update_of_an_unknown_session_is_refused(self) -> None:
         with pytest.raises(SessionNotFound):
             self.sessions.update(self.at(), {"title": "x"})
         assert self.sessions.get(self.at()) is None
 
     def test_records_are_detached(self) -> None:
-        """Neither what is returned nor what was given can change the store."""
+        """Changing the passed or the returned values does not change the store."""
         given: dict[str, Any] = {"tags": ["a"], "metadata": {"list": []}}
         held, _is_new = self.sessions.open(self.at(), given)
         for record in (held, self.sessions.get(self.at()), *self.sessions.find(self.workspace)):
@@ -110,7 +110,7 @@ class SessionClauses(Kit):
         assert (found.tags, found.metadata) == (["a"], {"list": []})
 
     def test_counters_follow_the_messages(self) -> None:
-        """A turn begins with a user's message; a hidden message is not counted."""
+        """A turn begins with a user message; hidden messages do not count in ``message_count``."""
         reply = Message("assistant", "ok", id="r", created_at=SENT_AT)
         self.messages.append(self.at(), [user("a"), reply, user("b")])
         self.messages.append(self.at(), [user("c"), user("a")])
@@ -122,11 +122,11 @@ class SessionClauses(Kit):
         assert len(self.ids()) == 1
 
     def assert_counters(self, **expected: int) -> None:
-        """Compare some of the session's counters."""
+        """Check that some counters of the session have these values."""
         record = self.sessions.get(self.at())
         assert {name: getattr(record, name) for name in expected} == expected
 
-    def test_a_session_of_nobody_is_claimed_once(self) -> None:
+    def test_a_session_without_an_owner_gets_the_first_user(self) -> None:
         self.append("a")
         assert self.messages.append(self.at(user_key="bob"), users("a")).change is None
         assert self._owner() == ""
@@ -142,8 +142,8 @@ class SessionClauses(Kit):
         self.messages.append(self.at(user_key="bob"), users("a"))
         assert self._owner() == "bob"
 
-    def test_delete_takes_everything(self) -> None:
-        """Also for handles that know its ids; the next append makes another session."""
+    def test_delete_removes_everything(self) -> None:
+        """Also for addresses with the session's ids; the next append creates another session."""
         old = self.append("a", "b")
         self.append("a", key="other")
         assert self.sessions.delete(self.at())
@@ -156,7 +156,7 @@ class SessionClauses(Kit):
         assert commit.header.session_id != old.session_id
         assert commit.header.vtoken != old.vtoken
 
-    def test_delete_of_the_unknown_is_false(self) -> None:
+    def test_delete_of_an_unknown_session_is_false(self) -> None:
         assert not self.sessions.delete(self.at())
         assert self.sessions.find(self.workspace) == []
 

@@ -1,4 +1,4 @@
-"""Owns the clauses of summaries: who may make one, what it covers, on which branches it is shown."""
+"""Owns the clauses of summaries: claims, the messages that a summary covers, and the branches that show it."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SummaryClauses(Kit):
 
     @summarized
     def test_a_summary_covers_all_but_the_newest(self) -> None:
-        """Exactly so many are left, and all messages stay."""
+        """Exactly ``keep`` messages are not covered, and no message is removed."""
         self.append(*"abcde")
         claim = self._claim(keep=2)
         assert (claim.first_seq, claim.last_seq, claim.previous) == (1, 3, None)
@@ -74,7 +74,7 @@ class SummaryClauses(Kit):
 
     @summarized
     def test_a_claim_that_is_released_may_be_taken_at_once(self) -> None:
-        """A failing summarizer loses and blocks nothing."""
+        """After a summarizer fails, no message is lost and the next one may start."""
         self.append(*"abc")
         released = self._claim(keep=0)
         self.summaries.release(self.at(), released)
@@ -89,7 +89,7 @@ class SummaryClauses(Kit):
 
     @summarized
     def test_a_claim_lapses_by_itself(self) -> None:
-        """So that a crashed worker blocks nobody; a slow one has lost it to the next that took it."""
+        """A crashed worker does not block others for longer; a slow worker's summary is refused after another claim."""
         self.append(*"abc")
         late = self._claim(keep=1)
         self.let_claims_lapse()
@@ -101,8 +101,8 @@ class SummaryClauses(Kit):
         assert [summary.last_seq for summary in self.summaries.all(self.at())] == [3]
 
     @summarized
-    def test_of_several_claims_at_once_one_is_given(self) -> None:
-        """Two workers at the threshold make one summary."""
+    def test_one_of_several_concurrent_claims_is_given(self) -> None:
+        """So two workers that start at the same time store one summary."""
         for number in range(ROUNDS):
             at = self.at(f"k{number}")
             self.messages.append(at, users("a", "b", "c"))
@@ -196,5 +196,5 @@ class SummaryClauses(Kit):
 
 
 def summary_of(claim: Claim, text: str = "text", model: str = "", tokens: int = 1) -> Summary:
-    """What a summarizer made of a claim."""
+    """A summary of the messages that a claim covers."""
     return Summary(claim.first_seq, claim.last_seq, text, model, tokens, SENT_AT)

@@ -1,4 +1,4 @@
-"""Owns the clauses of the current branch of a conversation: switches, and versions that never go back."""
+"""Owns the clauses of a conversation's current branch: switches, and versions that never decrease."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SwitchClauses(Kit):
         assert self.current() == "main"
 
     @branched
-    def test_a_switch_to_the_unknown_is_refused(self) -> None:
+    def test_a_switch_to_an_unknown_branch_is_refused(self) -> None:
         before = self.append("a")
         for key in ("k", "unknown"):
             with pytest.raises(BranchNotFound):
@@ -92,8 +92,8 @@ class SwitchClauses(Kit):
         assert (main.branch, main.message_count, main.id) == ("main", 2, opened.id)
 
     @branched
-    def test_what_readers_see_never_goes_back(self) -> None:
-        """Whichever branch is current, each version that the conversation shows is larger than the one before."""
+    def test_the_version_of_a_conversation_never_goes_back(self) -> None:
+        """The version of the conversation increases with every change and switch, whichever branch is current."""
         self.append("a")
         steps: list[Callable[[], object]] = [
             *[partial(self.append, f"m{number}") for number in range(5)],
@@ -129,7 +129,7 @@ class SwitchClauses(Kit):
 
     @branched
     def test_addresses_that_remember_ids_follow_too(self) -> None:
-        """The ids are the conversation's, so a handle that has read before sees the branch that is current now."""
+        """The ids in an address are the conversation's, so an old address reads the branch that is current now."""
         record = self.sessions.open(self.at())[0]
         header = self.header()
         assert header is not None

@@ -1,4 +1,4 @@
-"""Owns the clauses of titles: which append gives a conversation its title, and whether users or we made it."""
+"""Owns the clauses of titles: which append sets a conversation's title, and when ``title_made`` is True."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns the clauses of ``window`` and ``locate``, and of the spans that they are made of; every adapter has them."""
+"""Owns the clauses of ``window``, of ``locate``, and of the spans that they read; they apply to every adapter."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from chat_memory.storage import windowing
 from chat_memory.testing.conformance.kit import SENT_AT, Kit, at_once, positions, user, users
 
 LETTERS = "aSuaSuaauaS"
-"""One letter a message: of a system, a user or an assistant; what is before the first user's is no turn."""
+"""A history, one letter per message: S is system, u user, a assistant. Messages before the first u are no turn."""
 LONG = "SaS" + "uaSaaau" * 40
 WINDOWS = {
     "a turn": (Budget(turns=1), [2, 5, 9, 10, 11]),
@@ -36,7 +36,7 @@ WINDOWS = {
 
 
 def messages_of(letters: str) -> list[Message]:
-    """A message for each letter, of 10 tokens."""
+    """A message of 10 tokens for each letter of a history such as LETTERS."""
     roles = {"S": "system", "u": "user", "a": "assistant"}
     return [
         Message(roles[letter], letter, id=f"{number}", created_at=SENT_AT, tokens=10)
@@ -49,7 +49,7 @@ class WindowClauses(Kit):
 
     @pytest.mark.parametrize("name", WINDOWS)
     def test_window_takes_whole_turns_and_the_system_messages(self, name: str) -> None:
-        """The budget is exact, the newest turns come, the first of them is a user's."""
+        """The budget is kept exactly, the newest turns are returned, and the first turn begins with a user message."""
         budget, expected = WINDOWS[name]
         header = self.messages.append(self.at(), messages_of(LETTERS)).header
         found = self.messages.window(self.at(), budget)
@@ -60,7 +60,7 @@ class WindowClauses(Kit):
     @pytest.mark.parametrize("system", [True, False])
     @pytest.mark.parametrize("unit", ["turns", "messages", "tokens"])
     def test_window_of_a_long_history(self, unit: str, system: bool) -> None:
-        """However many messages there are, it is what arithmetic over all of them gives."""
+        """The window of a long history equals the one that is computed from all its messages."""
         self.messages.append(self.at(), messages_of(LONG))
         every = self.messages.read(self.at()).messages
         along = [message for message in every if message.role == "system"] if system else []
@@ -77,7 +77,7 @@ class WindowClauses(Kit):
 
     @pytest.mark.parametrize("budget", [Budget(turns=2), Budget(messages=9), Budget(tokens=999)], ids=str)
     def test_window_shows_nothing_that_is_cleared(self, budget: Budget) -> None:
-        """Nor the rest of a turn whose beginning is hidden."""
+        """It also leaves out the visible rest of a turn whose beginning is hidden."""
         self.messages.append(self.at(), messages_of("Sua"))
         self.messages.clear(self.at())
         more = messages_of("SuaaaSua")[3:]
@@ -96,7 +96,7 @@ class WindowClauses(Kit):
         assert self.sessions.find(self.workspace) == []
 
     def test_window_is_of_one_moment(self) -> None:
-        """The messages are those of the header's version: whole calls of a system message and a turn."""
+        """The messages are those of the header's version; the writer appends a system message and a turn per call."""
 
         def write() -> None:
             for number in range(10):
@@ -133,7 +133,7 @@ class WindowClauses(Kit):
         assert [self.messages.locate(self.at(), name) for name in ("a", "b", "c")] == [None, None, 4]
 
     def test_a_new_conversation_is_found_under_both_names(self) -> None:
-        """Before any switch, the conversation and ``main`` are the same."""
+        """Before any switch, an address without a branch and one that names ``main`` read the same."""
         main = self.at(branch="main")
         self.messages.append(main, users("a"))
         self.append("b")

@@ -1,4 +1,4 @@
-"""Owns the clauses of several writers at once: threads let go at the same moment, never a pause."""
+"""Owns the clauses of concurrent writers: threads that start at the same moment, without sleeping."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ ROUNDS = 8
 
 
 class WriterClauses(Kit):
-    """What holds while others write."""
+    """See ``MessageStore`` and ``SessionStore``, with several writers."""
 
     def test_concurrent_calls_are_dense_adjacent_and_whole(self) -> None:
-        """Nothing lost or doubled, one call's messages together, one writer's calls in order."""
+        """Nothing is lost or doubled, a call's messages are adjacent, and a writer's calls stay in order."""
         at_once(*(partial(self._write_calls, f"{writer}") for writer in range(WRITERS)))
         messages = self.messages.read(self.at()).messages
         assert positions(messages) == list(range(1, WRITERS * CALLS * 3 + 1))
@@ -36,7 +36,7 @@ class WriterClauses(Kit):
         assert (header.version, header.last_seq) == (WRITERS * CALLS, WRITERS * CALLS * 3)
 
     def test_changes_form_one_chain(self) -> None:
-        """Each change names the version and the token it replaced: what a cache builds on."""
+        """Each change has the version and the token of the state before it; a cache relies on this."""
         commits = [commit for written in self._all_write() for commit in written]
         changes = sorted((commit.change for commit in commits if commit.change), key=_version)
         assert [_version(change) for change in changes] == list(range(1, len(commits) + 1))
@@ -44,7 +44,7 @@ class WriterClauses(Kit):
             assert (after.prev_version, after.prev_vtoken) == (before.header.version, before.header.vtoken)
 
     def test_the_same_call_sent_by_several_is_stored_once(self) -> None:
-        """One stores it, all get the same answer."""
+        """One caller stores the messages, and all get the same result."""
         for number in range(ROUNDS):
             messages = users(f"{number}.a", f"{number}.b")
             commits = at_once(*[partial(self.messages.append, self.at(), messages)] * WRITERS)
@@ -63,7 +63,7 @@ class WriterClauses(Kit):
         assert sorted(filter(None, self.ids())) == sorted(f"{number}.{x}" for number in range(ROUNDS) for x in "abcdef")
         self._assert_dense()
 
-    def test_two_contents_under_one_id_store_one(self) -> None:
+    def test_one_of_two_contents_under_one_id_is_stored(self) -> None:
         for number in range(ROUNDS):
             contents = [f"content {writer}" for writer in range(WRITERS)]
             calls = [partial(self._try_append, user(f"{number}", content)) for content in contents]
@@ -72,7 +72,7 @@ class WriterClauses(Kit):
         self._assert_dense()
         assert len(self.ids()) == ROUNDS
 
-    def test_of_optimistic_writers_one_wins(self) -> None:
+    def test_one_of_several_optimistic_writers_succeeds(self) -> None:
         for version in range(ROUNDS):
             calls = [
                 partial(self._try_append, user(f"{version}.{writer}"), if_version=version) for writer in range(WRITERS)
@@ -95,8 +95,8 @@ class WriterClauses(Kit):
         assert len({record.id for record, _made in answers}) == 1
 
     @where("changes_several")
-    def test_calls_over_several_sessions_in_any_order_end(self) -> None:
-        """No two of them wait for each other, and each is seen whole."""
+    def test_calls_over_several_sessions_in_any_order_do_not_deadlock(self) -> None:
+        """There is no deadlock, and readers see each call completely or not at all."""
         keys = "abc"
         for number in range(ROUNDS):
             orders = (keys, keys[::-1], "bca", "cab")
@@ -109,7 +109,7 @@ class WriterClauses(Kit):
         assert len({tuple(message.id for message in messages) for messages in histories}) == 1
 
     def test_append_racing_clear(self) -> None:
-        """A call before the clear is hidden whole, one after it is shown whole; positions stay dense."""
+        """A call before the clear is completely hidden, one after it completely visible; positions stay dense."""
         for number in range(ROUNDS):
             at, messages = self.at(f"k{number}"), users("a", "b")
             self.messages.append(at, users("first"))
@@ -122,7 +122,7 @@ class WriterClauses(Kit):
             assert {commit.header.version, change.header.version} == {2, 3}
 
     def test_append_racing_delete(self) -> None:
-        """A call goes with the old session whole, or begins a new one."""
+        """All messages of a call are deleted with the old session, or all are in a new session."""
         for number in range(ROUNDS):
             at, messages = self.at(f"k{number}"), users("a", "b")
             old = self.messages.append(at, users("first")).header
@@ -136,7 +136,7 @@ class WriterClauses(Kit):
                 assert (positions(read.messages), read.header) == ([1, 2], commit.header)
 
     def test_reads_see_whole_calls(self) -> None:
-        """A reader never sees a part of a call, nor a header of another moment."""
+        """A reader never sees a part of a call, or a header from another moment."""
 
         def watch() -> list[Commit]:
             for _round in range(WRITERS * CALLS):
@@ -152,7 +152,7 @@ class WriterClauses(Kit):
         return at_once(*(partial(self._write_calls, f"{writer}") for writer in range(WRITERS)))
 
     def _write_calls(self, writer: str) -> list[Commit]:
-        """A writer's calls of three messages each, one after the other."""
+        """Make a writer's calls one after the other, three messages each."""
         calls = [users(*(f"{writer}.{call}.{number}" for number in range(3))) for call in range(CALLS)]
         return [self.messages.append(self.at(), messages) for messages in calls]
 

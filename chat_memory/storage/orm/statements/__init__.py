@@ -1,1 +1,1 @@
-"""Owns the text of the hand-written statements, by what they do; nothing here runs one."""
+"""Owns the text of the hand-written SQL statements, one module per purpose; it must not run them."""

@@ -1,7 +1,8 @@
-"""Owns the statements that append on PostgreSQL: each numbers and stores the messages of one call at once.
+"""Owns the append statements for PostgreSQL: one statement assigns positions to the messages of a call and stores them.
 
-The UPDATE of a session waits for the row and then reads it anew (READ COMMITTED), so positions are dense whoever else
-writes. No row comes back where the session is not there, is not at ``if_version``, or needs the locked path.
+The UPDATE of a session waits for the row's lock and then reads the row again (READ COMMITTED), so positions stay dense
+with concurrent writers. A statement returns no row if the session does not exist, is not at ``if_version``, or must be
+appended to by the locked path.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ _TITLE = """,
 _AT_VERSION = "(%(if_version)b::int8 IS NULL OR s.version = %(if_version)b::int8)"
 _ACTIVE = """updated_at = %(now)b, active_at = %(active)b,
     listed_at = CASE WHEN s.listed_at > %(stale)b AND s.listed_at <= %(active)b THEN s.listed_at ELSE %(active)b END"""
-"""The indexed time moves only where it lags by ACTIVITY_GRAIN: else the update would touch every index."""
+"""``listed_at``, which is indexed, is set only if it lags by ACTIVITY_GRAIN; otherwise every index would be updated."""
 _COUNTERS = """prev_vtoken = s.vtoken, vtoken = %(vtoken)b, version = s.version + 1,
     last_seq = s.last_seq + %(size)b, message_count = s.message_count + %(size)b, last_turn = s.last_turn + %(turns)b"""
 FEW = 4
-"""Up to so many messages are sent value by value: the driver takes longer to make arrays of them."""
+"""Up to this many messages, each value is a parameter of its own; building arrays takes the driver longer."""
 
 
 class Shape(NamedTuple):
-    """What of a call decides the text of its statement.
+    """The properties of a call that determine the text of its statement.
 
     Attributes:
-        rows: how many messages, up to FEW: then each value is a parameter; 0: more, and each column is an array.
-        plain: messages of text alone, whose other columns are left out.
-        claims: whether the caller is a user, to whom a conversation of nobody falls.
-        titled: whether the call brings a title.
+        rows: the number of messages, each value being a parameter; 0: more than FEW, each column being an array.
+        plain: whether all messages are plain text, so that only PLAIN_COLUMNS are written.
+        claims: whether the call has a user, who becomes the owner of a conversation without one.
+        titled: whether the call has a title.
     """
 
     rows: int
@@ -49,7 +50,7 @@ class Shape(NamedTuple):
 
 @cache
 def to_main(shape: Shape, *, by_id: bool, follows: bool) -> str:
-    """Append to the first row of a conversation; ``follows``: only where it is the current branch."""
+    """Append to ``main``; with ``follows``, only if ``main`` is the current branch."""
     return f"""
 WITH {_main("session", shape, by_id=by_id, follows=follows)}, {_stored(shape)}
 SELECT {RETURNED}, 'main' FROM session"""
@@ -57,7 +58,10 @@ SELECT {RETURNED}, 'main' FROM session"""
 
 @cache
 def to_branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
-    """Append to the current branch of a conversation, or to one by its name; its first row becomes active with it."""
+    """Append to a branch other than ``main``: with ``follows`` the current one, otherwise the one that is named.
+
+    The root's row is updated too: its times, and the owner and title if they are not set.
+    """
     return f"""
 WITH {_branch(shape, by_id=by_id, follows=follows)}, session AS (SELECT {RETURNED}, branch FROM appended),
 {_stored(shape)}
@@ -66,9 +70,9 @@ SELECT {RETURNED}, branch FROM session"""
 
 @cache
 def to_any(shape: Shape, user_type: str) -> str:
-    """Append to a conversation by its names, whichever branch is current; make it, and its workspace, where it is not.
+    """Append to the current branch of a conversation, by its names; create it and its workspace if they do not exist.
 
-    It takes longer than each of the others does, and less than two of them.
+    It takes longer than ``to_main`` or ``to_branch``, but less time than two of these statements.
     """
     return f"""
 WITH {_main("main", shape, by_id=False, follows=True)}, {_branch(shape, by_id=False, follows=True)},
@@ -95,7 +99,7 @@ SELECT {RETURNED}, branch FROM session"""
 
 
 def _main(name: str, shape: Shape, *, by_id: bool, follows: bool) -> str:
-    """The first row of a conversation, numbered on, under a name."""
+    """A CTE that advances the counters of the root's row, and returns the row under ``name``."""
     return f"""{name} AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}{_owned(shape)}
   WHERE {meant_root(by_id=by_id)} {"AND s.head_id IS NULL" if follows else ""} AND {_AT_VERSION}
@@ -104,7 +108,7 @@ def _main(name: str, shape: Shape, *, by_id: bool, follows: bool) -> str:
 
 
 def _branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
-    """The row of a branch, numbered on. The root is locked first, as in every other change of a conversation."""
+    """CTEs that advance the counters of a branch's row; the root is locked first, as in every change."""
     first = f"s.id, s.workspace_id, s.key, s.head_id FROM {SESSION} s WHERE"
     if follows:
         root = f"SELECT {first} {meant_root(by_id=by_id)} AND s.head_id IS NOT NULL FOR NO KEY UPDATE"
@@ -128,10 +132,10 @@ def _branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
 
 
 def _known(shape: Shape) -> str:
-    """Whether a branch shares one of the messages already; its own are the business of the unique key.
+    """A query for messages of the call that the branch shares with an ancestor; the unique key covers its own messages.
 
-    Ids come one by one where they are few: the planner takes an array that it does not know to be longer, and would
-    then plan anew with every call.
+    Up to FEW ids are parameters of their own: PostgreSQL estimates an array of unknown length as longer, and would
+    then make a new plan on every call.
     """
     ids = "= ANY(%(client_id)b::text[])"
     if shape.rows:
@@ -148,7 +152,7 @@ def _known(shape: Shape) -> str:
 
 
 def _owned(shape: Shape) -> str:
-    """What of the conversation itself a call may set once."""
+    """The assignments of the owner and the title, which a call may set if they are not set yet."""
     return (_CLAIM if shape.claims else "") + (_TITLE if shape.titled else "")
 
 
@@ -157,7 +161,7 @@ def _columns(table: str) -> str:
 
 
 def _stored(shape: Shape) -> str:
-    """The INSERT of the messages of the row ``session``, which holds the numbers after the call."""
+    """A CTE that inserts the messages; the row ``session`` has the counters after the call."""
     columns = PLAIN_COLUMNS if shape.plain else MESSAGE_COLUMNS
     source, position, turn = "session", "session.last_seq", "session.last_turn"
     values = ", ".join(f"%({column})b::{TYPES[column]}" for column in columns)
@@ -172,7 +176,7 @@ def _stored(shape: Shape) -> str:
 
 
 def _rows(columns: Sequence[str], number: int) -> str:
-    """The messages of a call as rows: the columns, the turn within the call, and the position from 1."""
+    """The messages of a call as rows: the columns, the turn counted within the call, and the number from 1."""
     if not number:
         arrays = ", ".join(f"%({column})b::{TYPES[column]}[]" for column in columns)
         return f"unnest({arrays}, %(turn)b::int8[]) WITH ORDINALITY"

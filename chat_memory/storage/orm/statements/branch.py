@@ -1,8 +1,8 @@
-"""Owns the statements that read along a branch: its own rows and, up to the fork, its ancestors'.
+"""Owns the statements that read a branch: its own messages and, up to its fork, those of its ancestors.
 
-They are the longer form of ``statements.read`` and answer for a first row too. The last column of the header row tells
-whether it is a branch. Positions along a lineage have no holes, so the newest n are a range, not a sort: each row of
-the lineage is walked only where the range meets it.
+They are longer forms of the statements in ``statements.read``, and can read ``main`` too. The last column of the header
+row is 1 for a branch and 0 for ``main``. Positions along a lineage have no gaps, so the newest n messages are a range
+of positions; nothing is sorted, and of each session in the lineage only the messages within the range are read.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ FORKED = "CASE WHEN parent_id IS NULL THEN 0 ELSE 1 END"
 
 @cache
 def peek(*, by_id: bool, follows: bool) -> str:
-    """The header of a branch, or of the current branch."""
+    """The header of the branch that is named; with ``follows``, of the current branch."""
     return f"WITH {_session(by_id=by_id, follows=follows)} SELECT {', '.join(HEADER)}, {FORKED} FROM session"
 
 
 @cache
 def summaries(*, by_id: bool, follows: bool) -> str:
-    """The summaries of what a branch shows, its own and those of what it shares, oldest first."""
+    """The summaries of visible messages of a branch, its own and those of shared messages, oldest first."""
     columns = ", ".join(f"k.{column}" for column in SUMMARY_COLUMNS)
     return f"""
 WITH RECURSIVE {_session(by_id=by_id, follows=follows)}, {_lineage("last_seq", "session s")}
@@ -64,10 +64,10 @@ SELECT {message_columns("m")}, NULL FROM lineage l {part}"""
 
 @cache
 def window(*, by_id: bool, follows: bool, budget: str, system: bool, postgresql: bool) -> str:
-    """The newest whole turns within a budget, along a branch.
+    """The newest whole turns of a branch within a budget, and its header.
 
-    What the budget takes is looked for among the newest ``look`` messages, by their turns and tokens alone. The header
-    row ends in 1 where that was not far enough: then the rows are to be asked for again with a larger ``look``.
+    The start of the window is searched among the newest ``look`` messages. If it is not among them, the header row ends
+    in 1; the caller must then run the statement again with a larger ``look``.
     """
     _least, greatest = _functions(postgresql=postgresql)
     since = f"(SELECT {greatest}(base_seq, last_seq - %(look)b) FROM session)"
@@ -100,7 +100,7 @@ UNION ALL SELECT {message_columns("m")}, NULL FROM lineage l {counted} {along}""
 
 @cache
 def ancestors() -> str:
-    """The rows above a branch, each with the part of it that the branch shows."""
+    """The ancestors of a branch, each with the range of its positions that the branch shares."""
     return f"""
 WITH RECURSIVE {_lineage("CAST(%(high)b AS bigint)", f"{SESSION} s WHERE {BY_ID}")}
 SELECT id, low, high FROM lineage"""
@@ -108,7 +108,7 @@ SELECT id, low, high FROM lineage"""
 
 @cache
 def sharing() -> str:
-    """The ids of a row and of every branch below it that shares one of its positions."""
+    """The ids of a session row and of all its descendants that share one of its positions."""
     return f"""
 WITH RECURSIVE below(id) AS (
   SELECT s.id FROM {SESSION} s WHERE {BY_ID}
@@ -120,23 +120,26 @@ SELECT id FROM below"""
 
 
 def _functions(*, postgresql: bool) -> tuple[str, str]:
-    """The smaller and the larger of two numbers."""
+    """The names of the SQL functions for the smaller and the larger of two numbers."""
     return ("least", "greatest") if postgresql else ("min", "max")
 
 
 def _part(low: str, high: str, condition: str, *, postgresql: bool) -> str:
-    """The messages that a row of the lineage has within a span, joined to it."""
+    """A join of each row ``l`` of the lineage with its messages after ``low``, up to ``high``."""
     least, greatest = _functions(postgresql=postgresql)
     upper = "l.high" if high == "l.high" else f"{least}(l.high, {high})"
     where = f"""m.session_id = l.id AND m.workspace_id = l.workspace_id
   AND m.seq > {greatest}(l.low, {low}) AND m.seq <= {upper} {condition}"""
-    # OFFSET keeps PostgreSQL from joining whole sessions: each part is then a walk of the index.
+    # OFFSET 0 makes PostgreSQL read each part by an index scan; otherwise it may join whole sessions.
     lateral = f"CROSS JOIN LATERAL (SELECT * FROM {MESSAGE} m WHERE {where} OFFSET 0) m"
     return lateral if postgresql else f"JOIN {MESSAGE} m ON {where}"
 
 
 def _lineage(high: str, first: str) -> str:
-    """A row and those above it, as a CTE, each with the positions that are shown of it: the first up to ``high``."""
+    """A CTE of the row ``first`` and its ancestors, each with the range of its visible positions.
+
+    The range of ``first`` ends at ``high``, and that of an ancestor at the fork of the branch below it.
+    """
     return f"""lineage(id, workspace_id, parent_id, low, high) AS (
   SELECT s.id, s.workspace_id, s.parent_id, COALESCE(s.fork_seq, 0), {high} FROM {first}
   UNION ALL
@@ -146,7 +149,7 @@ def _lineage(high: str, first: str) -> str:
 
 
 def _session(*more: str, by_id: bool, follows: bool) -> str:
-    """The row that is read, as a CTE: the one that is named, or the current branch of the root that is."""
+    """A CTE of the row to read: the branch that is named, or with ``follows`` the conversation's current branch."""
     row = ", ".join(f"b.{column}" for column in (*HEADER, *OF_BRANCH, *more))
     if not follows:
         return f"session AS (SELECT {row.replace('b.', 's.')} FROM {SESSION} s WHERE {meant(by_id=by_id)})"

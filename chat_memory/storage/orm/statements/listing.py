@@ -1,9 +1,10 @@
-"""Owns the statements that list conversations and add up what they hold; both vendors.
+"""Owns the statements that list conversations and compute their usage totals, for both database vendors.
 
-Lists are by ``active_at``, exactly, and found through ``listed_at``, its indexed copy: it is never later than
-``active_at``, and behind it by less than a margin. The row that is the n-th by ``listed_at`` bounds what the n last
-active ones can have: their ``active_at`` is no earlier than its ``listed_at``, so their ``listed_at`` is no earlier
-than that less the margin. On SQLite the copy does not lag, and there is no margin.
+Lists are in the exact order of ``active_at``. They are found by ``listed_at``, an indexed copy that is never later than
+``active_at`` and lags behind it by less than ``margin``. Let e be the ``listed_at`` of the n-th row in the order of
+``listed_at``. Then at least n rows have an ``active_at`` of e or later, so the n last active rows have one too, and
+their ``listed_at`` is later than e minus ``margin``: only such rows are sorted. On SQLite the copy does not lag, and
+there is no margin.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _ROOTS = (
     "s.parent_id IS NULL",
     "s.deleted_at IS NULL",
 )
-# A moment comes as a query of its own, whose value no planner knows: one that does plans anew with every call.
+# A time is a scalar subquery, so that the planner does not see its value; otherwise it would make a new plan per call.
 _CONDITIONS = {
     "nobody": "s.user_key = ''",
     "user_key": "s.user_key = %(user_key)b AND NOT (s.user_key = '')",
@@ -58,7 +59,7 @@ _OF_VENDOR = {
             "NOT EXISTS (SELECT 1 FROM json_each(%(tags)b) AS wanted "
             "WHERE wanted.value NOT IN (SELECT value FROM json_each(s.tags)))"
         ),
-        "title": "s.title REGEXP %(title)b",  # LIKE knows upper and lower case of ASCII alone
+        "title": "s.title REGEXP %(title)b",  # SQLite's LIKE ignores case only for ASCII letters
         "cost": (
             f"CASE WHEN json_type(m.metadata, '$.{COST}') IN ('integer', 'real') "
             f"THEN json_extract(m.metadata, '$.{COST}') END"
@@ -69,10 +70,11 @@ _OF_VENDOR = {
 
 @cache
 def find(vendor: str, given: tuple[str, ...], *, backwards: bool) -> tuple[str, str]:
-    """A page of a list, in two texts: the size goes between them and behind, where the planner must see it.
+    """A page of a list, as two texts: the caller inserts a number after each of them.
 
-    A place among the parameters would make the planner plan anew with every call. The counters of another current
-    branch come as one text, so that nothing is joined where there is none.
+    The numbers are the page's size minus 1, after the first text (which is "" on SQLite), and the size. They are not
+    parameters, since the planner must know them; otherwise it would make a new plan per call. If another branch than
+    ``main`` is current, its counters and name are returned as one text, by a subquery that other rows do not run.
     """
     columns = ", ".join(f"CAST(s.{name} AS text)" if name in JSON else f"s.{name}" for name in COLUMNS)
     counters = " || ' ' || ".join(f"b.{name}" for name in (*OF_CURRENT, "branch"))
@@ -96,13 +98,13 @@ FROM {SESSION} s WHERE {where}"""
 
 @cache
 def count(vendor: str, given: tuple[str, ...]) -> str:
-    """How many conversations are wanted."""
+    """The number of conversations that meet the conditions."""
     return f"SELECT COUNT(*) FROM {SESSION} s WHERE {_where(vendor, given)}"
 
 
 @cache
 def usage(vendor: str, given: tuple[str, ...]) -> str:
-    """What the wanted conversations hold, each stored message once."""
+    """The usage totals of the conversations that meet the conditions, each stored message counted once."""
     answer = "m.role = 'assistant'"
     return f"""
 WITH held AS (

@@ -1,4 +1,7 @@
-"""Owns the statements that read a conversation whose first row is current, as nearly all are; both vendors."""
+"""Owns the statements that read a conversation whose current branch is ``main``, for both database vendors.
+
+Nearly all conversations are such. If another branch is current, the flag ``on_branch`` in the last column is 1.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +27,21 @@ SUMMARY_COLUMNS = ("first_seq", "last_seq", "text", "model", "tokens", "created_
 
 
 def root(*more: str, by_id: bool) -> str:
-    """The first row of a conversation, as a CTE."""
+    """A CTE of the root's row."""
     state = ", ".join(f"s.{column}" for column in (*HEADER, *more))
     return f"session AS (SELECT {state}, {ON_BRANCH} FROM {SESSION} s WHERE {meant_root(by_id=by_id)})"
 
 
 @cache
 def peek(*, by_id: bool) -> str:
-    """The header of a session: the one row that tells whether a cached history is still the history."""
+    """The header of a conversation; the cache compares it with the header of its entry."""
     columns = ", ".join(f"s.{column}" for column in HEADER)
     return f"SELECT {columns}, {ON_BRANCH} FROM {SESSION} s WHERE {meant_root(by_id=by_id)}"
 
 
 @cache
 def summaries(*, by_id: bool) -> str:
-    """The summaries of what a session shows, oldest first; one row of NULL where there are none."""
+    """The summaries of visible messages, oldest first; where there are none, one row whose columns are NULL."""
     columns = ", ".join(f"k.{column}" for column in SUMMARY_COLUMNS)
     return f"""
 SELECT {columns}, {ON_BRANCH} FROM {SESSION} s LEFT JOIN {SUMMARY} k ON k.workspace_id = s.workspace_id
@@ -48,11 +51,11 @@ WHERE {meant_root(by_id=by_id)} ORDER BY k.last_seq, k.id"""
 
 @cache
 def read(*, by_id: bool, newest: bool, bounded: bool, system: bool = False) -> str:
-    """The messages of a span and the header of their session: one statement, so one snapshot.
+    """The messages of a span and the header, in one statement and so from one snapshot; the rows are not ordered.
 
-    One row has every message column NULL and the header, space-separated, in the last: a header of its own columns
-    would cost as much on each of a thousand rows. The scalar subqueries let the index on (session, seq) be walked
-    from either end, so that the cost does not grow with the session. Rows come in no promised order.
+    In one row the message columns are NULL and the last column has the header as text (``tables.header_row``). Columns
+    for the header would add their cost to every row. With scalar subqueries the index on (session, seq) is scanned from
+    the end that the span needs, so the cost does not grow with the session.
     """
     span = f"""
   SELECT {message_columns("m")}, NULL AS header FROM {MESSAGE} m
@@ -68,9 +71,9 @@ UNION ALL {span}"""
 
 @cache
 def read_few(*, by_id: bool, newest: bool, system: bool) -> str:
-    """As ``read`` of a bounded span, PostgreSQL alone: each row ends with the header, and with whether to look further.
+    """As ``read`` with ``bounded``, for PostgreSQL only: each row ends with the header's columns and ``on_branch``.
 
-    Where there is no message, one row has every message column NULL. For few rows that costs less than one of its own.
+    For few rows this costs less than a header row. If there are no messages, one row has NULL in the message columns.
     """
     state = ", ".join(f"s.{column}" for column in HEADER)
     return f"""
@@ -83,10 +86,10 @@ SELECT {message_columns("m")}, {state}, {ON_BRANCH} FROM {SESSION} s LEFT JOIN L
 
 @cache
 def window(*, by_id: bool, budget: str, system: bool) -> str:
-    """The newest whole turns within a budget.
+    """The newest whole turns within a budget, and the header; the rows are not ordered.
 
-    ``passed`` is the newest turn that the budget does not take, found by walking back over the window's rows and one
-    more; the turns after it are the window. Rows come in no promised order.
+    ``passed`` is the newest turn that does not fit into the budget; the turns after it are the window. To find it, only
+    the messages of the window and one more are read.
     """
     shown = f"FROM {MESSAGE} m WHERE {OF_SESSION} AND m.seq > (SELECT base_seq FROM session)"
     counted = f"{shown} AND m.role <> 'system'"
