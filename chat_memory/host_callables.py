@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from chat_memory.conf import live
@@ -15,22 +16,30 @@ def token_counter() -> Callable[[str], int] | None:
     """The callable that TOKEN_COUNTER names; None where it is not set.
 
     Raises:
-        ImportError: the dotted path cannot be imported.
+        ImproperlyConfigured: the dotted path cannot be imported.
     """
     path = live.now().token_counter
-    return _imported(path) if path else None
+    return imported("TOKEN_COUNTER", path) if path else None
 
 
 def summarizer() -> Callable[..., Any] | None:
     """The callable that SUMMARIZER names; None where it is not set.
 
     Raises:
-        ImportError: the dotted path cannot be imported.
+        ImproperlyConfigured: the dotted path cannot be imported.
     """
     path = live.now().summarizer
-    return _imported(path) if path else None
+    return imported("SUMMARIZER", path) if path else None
 
 
 @cache
-def _imported(path: str) -> Any:
-    return import_string(path)
+def imported(setting: str, path: str) -> Any:
+    """The object at the dotted path that a setting names, imported once in a process.
+
+    Raises:
+        ImproperlyConfigured: it cannot be imported; the text names the setting, the path and the reason.
+    """
+    try:
+        return import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"CHAT_MEMORY's {setting}: {path} cannot be imported: {error}") from error

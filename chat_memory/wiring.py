@@ -60,7 +60,6 @@ def cache_client() -> CacheClient:
 
     Raises:
         ImproperlyConfigured: the setting gives no usable client.
-        ImportError: REDIS_CLIENT cannot be imported.
     """
     now = live.now()
     return connect(now.cache_alias, now.redis_client)

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from chat_memory.cache.client import NO_ANSWER, CacheClient
+from chat_memory.host_callables import imported
 
 TIMEOUT = 0.05
 """The maximum seconds for a connect, a send or a reply: a read that has its database answer must not wait longer."""
@@ -35,8 +36,8 @@ def connect(alias: str, factory_path: str | None) -> CacheClient:
         factory_path: the value of REDIS_CLIENT; None: build the client from the alias.
 
     Raises:
-        ImproperlyConfigured: the alias is missing or gives no client, or REDIS_CLIENT returns an unsuitable one.
-        ImportError: REDIS_CLIENT cannot be imported.
+        ImproperlyConfigured: the alias is missing or gives no client, or REDIS_CLIENT cannot be imported or returns an
+            unsuitable one.
     """
     if factory_path:
         return _from_factory(factory_path)
@@ -48,7 +49,7 @@ def connect(alias: str, factory_path: str | None) -> CacheClient:
 
 @cache
 def _from_factory(path: str) -> CacheClient:
-    make = import_string(path)
+    make = imported("REDIS_CLIENT", path)
     return _client(lambda: _made(lambda: _checked(make(), path), f"REDIS_CLIENT: {path}"))
 
 

@@ -176,6 +176,7 @@ def a_mistake() -> Redis:
         ("a_class", ["E009"]),
         ("a_pipeline", ["E009"]),
         ("a_mistake", ["E009"]),
+        ("nowhere", ["E009"]),
         ("ids", ["E009"]),
     ],
 )
