@@ -15,7 +15,7 @@ from tests.patience import LEASE_MS
 
 pytestmark = pytest.mark.once
 
-NEWER, OLDER = "03s", "01s"
+NEWER, OLDER = f"{entry.LAYOUT + 1:02}s", f"{entry.LAYOUT - 1:02}s"
 MAX_AGE_MS = 60_000
 EACH = len(to_json(one_letter_messages(header(1), "a")[0]))
 """Bytes of a message of one letter."""
