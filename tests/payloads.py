@@ -138,6 +138,8 @@ NAMES |= {
     "workspace with a newline": ({"workspace": "a\n"}, "workspace"),
     "workspace of other letters": ({"workspace": "é"}, "workspace"),
     "workspace of a number": ({"workspace": 7}, "workspace"),
+    "workspace of a dot": ({"workspace": "."}, "workspace"),
+    "workspace of two dots": ({"workspace": ".."}, "workspace"),
     "empty branch": ({"branch": ""}, "branch"),
     "branch too long": ({"branch": "b" * 101}, "branch"),
     "branch of a number": ({"branch": 1}, "branch"),

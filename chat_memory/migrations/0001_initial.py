@@ -30,7 +30,8 @@ class Migration(migrations.Migration):
                         unique=True,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "\\A[A-Za-z0-9._-]{1,100}\\Z", "Use letters, digits, '.', '_' and '-'."
+                                "\\A(?!\\.{1,2}\\Z)[A-Za-z0-9._-]{1,100}\\Z",
+                                "Use letters, digits, '.', '_' and '-', and neither '.' nor '..' alone.",
                             )
                         ],
                         verbose_name="slug",

@@ -128,7 +128,8 @@ class Session(models.Model):
         )
 
     def __str__(self) -> str:
-        return self.title or self.key
+        # Django's admin keeps this text in its log for ever, so it must hold no words of a message.
+        return (not self.title_made and self.title) or self.key
 
     @property
     def current(self) -> Session:

@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from chat_memory.choices import MemberRole
 
-SLUG_PATTERN = r"\A[A-Za-z0-9._-]{1,100}\Z"
+SLUG_PATTERN = r"\A(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}\Z"
+"""Browsers take ``.`` and ``..`` in an address for other addresses, so no workspace could be reached under them."""
 
 
 class Workspace(models.Model):
@@ -19,7 +20,9 @@ class Workspace(models.Model):
         _("slug"),
         max_length=100,
         unique=True,
-        validators=[RegexValidator(SLUG_PATTERN, _("Use letters, digits, '.', '_' and '-'."))],
+        validators=[
+            RegexValidator(SLUG_PATTERN, _("Use letters, digits, '.', '_' and '-', and neither '.' nor '..' alone."))
+        ],
     )
     name = models.CharField(_("name"), max_length=200, blank=True, default="")
     metadata = models.JSONField(_("metadata"), blank=True, default=dict)

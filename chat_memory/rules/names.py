@@ -11,19 +11,20 @@ from chat_memory.rules.json_values import shown, unstorable
 NAME_LENGTH = 255
 KEY_LENGTH = 255
 BRANCH_LENGTH = 100
-_SLUG = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_SLUG = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_workspace(slug: object) -> None:
-    """Check a workspace slug: 1..100 characters of ``[A-Za-z0-9._-]``.
+    """Check a workspace slug: 1..100 characters of ``[A-Za-z0-9._-]``, and not ``.`` or ``..``.
 
     Raises:
         ValidationError: the value is not such a slug.
     """
     if not isinstance(slug, str) or not _SLUG.fullmatch(slug):
         raise ValidationError(
-            f"{shown(slug)} is not 1 to 100 characters of A-Z, a-z, 0-9, '.', '_', '-'", field="workspace"
+            f"{shown(slug)} is not 1 to 100 characters of A-Z, a-z, 0-9, '.', '_', '-', or is '.' or '..'",
+            field="workspace",
         )
 
 

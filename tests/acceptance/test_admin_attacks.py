@@ -1,12 +1,13 @@
 """What careless or hostile staff does in the admin: an error at its field or an answer without a traceback."""
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import override_settings
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.timezone import get_current_timezone, localtime
 
-from chat_memory import Message, conversation
+from chat_memory import Message, ValidationError, conversation
 from chat_memory.models import Session, Workspace
 from chat_memory.rules.times import EARLIEST, LATEST
 from tests.acceptance.admin_world import first_message, page, stored_session
@@ -22,6 +23,38 @@ def test_slug_that_exists_is_an_error_at_its_field(admin_client) -> None:
     assert response.status_code == 200
     assert "slug" in response.context["adminform"].form.errors
     assert Workspace.objects.count() == 1
+
+
+@pytest.mark.parametrize("slug", [".", ".."])
+def test_a14_a_slug_that_addresses_swallow_is_refused(slug: str, admin_client) -> None:
+    """Browsers and curl take such a part of a path away."""
+    response = admin_client.post(page("workspace_add"), {"slug": slug, "name": "", "metadata": "{}"} | NO_MEMBERS)
+    assert "slug" in response.context["adminform"].form.errors
+    with pytest.raises(ValidationError):
+        conversation("k", slug).append(Message.user("x"))
+    assert not Workspace.objects.exists()
+    assert conversation("k", "...").append(Message.user("x")).first_seq == 1
+
+
+@pytest.mark.parametrize("way", ["changed", "deleted", "deleted by an action"])
+def test_a19_the_log_of_the_admin_keeps_no_words(way: str, admin_client) -> None:
+    """Of a title that we made; one that somebody set is a name like any other."""
+    shown = {"title": "Set by staff", "tags": "", "metadata": "{}"} | dict.fromkeys(
+        ("archived_at_0", "archived_at_1", "expires_at_0", "expires_at_1"), ""
+    )
+    conversation("k", "acme").append(Message.user("my card is SECRET 4111"))
+    session = Session.objects.get()
+    assert "SECRET" in session.title
+    assert "SECRET" in admin_client.get(page("session_changelist")).text
+    if way == "changed":
+        admin_client.post(page("session_change", session), {**shown, "title": session.title, "tags": "new"})
+    elif way == "deleted":
+        admin_client.post(page("session_delete", session), {"post": "yes"})
+    else:
+        action = {"action": "delete_selected", "_selected_action": [str(session.pk)], "post": "yes"}
+        admin_client.post(page("session_changelist"), action)
+    (entry,) = LogEntry.objects.all()
+    assert (entry.object_repr, "SECRET" in entry.change_message) == ("k", False)
 
 
 def test_form_of_a_session_is_judged_by_its_model_too(admin_client, monkeypatch) -> None:

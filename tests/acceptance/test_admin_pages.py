@@ -157,7 +157,7 @@ def test_sessions_are_sorted_by_key(admin_client) -> None:
 def test_message_is_named_by_its_place_and_its_state_is_explained(admin_client) -> None:
     message = first_message(stored_session("support-42"))
     text = admin_client.get(page("message_change", message)).text
-    assert "<h2>support-42 says 1, message 1</h2>" in text
+    assert "<h2>support-42, message 1</h2>" in text
     assert "Message 1 (user)" in text
     assert "A turn is a user message and everything after it" in text
     assert "complete for every message that is stored in one call" in text

@@ -115,7 +115,7 @@ class SessionAdmin(ScopedAdmin):
     def name(self, session: Session) -> str:
         """Title, key and status in one column, which leaves room for the others."""
         lines = [
-            ("cm-title", str(session)),
+            ("cm-title", session.title or session.key),
             ("cm-key", session.key if session.title else ""),
             *(("cm-tag", state) for state in states_of(session)),
         ]
