@@ -224,6 +224,21 @@ def test_rates_are_off_until_the_host_sets_them(settings) -> None:
     assert other.get(other.sessions).status_code == 200
 
 
+REFUSED = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}}
+
+
+def test_c1_rates_do_not_fail_with_the_cache_that_counts(settings, caplog) -> None:
+    """Nobody listens on that port; rates are off meanwhile, and one line of the log says so."""
+    settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"chat_memory_read": "2/hour", "chat_memory_write": "2/hour"}}
+    settings.CACHES, settings.CHAT_MEMORY = REFUSED, {"CACHE": "off"}
+    me = caller()
+    with caplog.at_level("WARNING", logger="chat_memory.api"):
+        assert {me.get(me.sessions).status_code for _ in range(4)} == {200}
+        assert {me.post(me.sessions, {}).status_code for _ in range(4)} == {201}
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "chat_memory.api"]
+    assert line.startswith("chat_memory limits no rates, since the cache fails: Connection")
+
+
 def test_answers_stay_out_of_shared_caches() -> None:
     me = caller()
     for address in (me.sessions, me.session(stored()), me.session("x")):
