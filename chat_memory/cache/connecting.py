@@ -18,10 +18,11 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from chat_memory.cache.client import NO_ANSWER, CacheClient
+from chat_memory.cache.deadline import with_deadline
 from chat_memory.host_callables import imported
 
 TIMEOUT = 0.05
-"""The maximum seconds for a connect, a send or a reply: a read that has its database answer must not wait longer."""
+"""The maximum seconds for a connect, a send or a whole reply: a read that has its database answer waits no longer."""
 PROTOCOL = 2
 """The RESP version. With 3, the library's pools do not notice an unread reply on a returned connection."""
 LEFT_OUT = ("cache", "cache_config", "maint_notifications_config")
@@ -133,6 +134,7 @@ class _OwnFactory:
         pool.connection_kwargs.update(_timeouts(), decode_responses=False)
         if isinstance(pool, BlockingConnectionPool):
             pool.timeout = TIMEOUT
+        pool.connection_class = with_deadline(pool.connection_class, TIMEOUT)
         # No I/O: builds one connection, so that unknown keyword arguments fail here.
         pool.connection_class(**pool.connection_kwargs)
         return pool

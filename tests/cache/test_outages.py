@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from chat_memory import wiring
 from chat_memory.cache.breaker import FAILURES
 from tests.cache.caching import HIT, caching, newest_texts, statements
 from tests.conversations import chat, say
-from tests.integration.outages import frozen
+from tests.integration.outages import SLACK, frozen
+from tests.integration.trickle import trickling
 from tests.servers import Server, start_redis
 from tests.waiting import eventually
 
@@ -141,6 +143,26 @@ def test_frozen_redis_costs_no_answer_and_is_left_alone(
             goes_on()
         assert breaker.openings == 1
     assert [line.rpartition(": ")[2] for line in logged] == ["TimeoutError"]
+
+
+def test_d1_an_answer_that_trickles_is_no_answer(
+    each_mode: str, victim: Server, caplog: pytest.LogCaptureFixture, impatient: None
+) -> None:
+    """Each packet comes in time and the whole would take seconds: the wait is bounded, and counts as a failure."""
+    with caching(each_mode, victim.url):
+        say("x" * 10_000)
+        newest_texts()
+    with trickling(victim.port) as port, caching(each_mode, f"redis://127.0.0.1:{port}/0"), lines(caplog) as logged:
+        client = wiring.cache_client()
+        began = time.monotonic()
+        assert [len(text) for text in newest_texts()] == [10_000]
+        assert time.monotonic() - began < SLACK  # packet by packet, it would take 4.7 s
+        for _ in range(FAILURES):
+            assert [len(text) for text in newest_texts()] == [10_000]
+        assert client.breaker.is_open
+        goes_on()
+        assert client.breaker.openings == 1
+    assert {line.rpartition(": ")[2] for line in logged} == {"TimeoutError"}
 
 
 def test_cache_is_used_again_after_an_outage(
