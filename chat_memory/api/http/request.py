@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import QueryDict
 from django.http.request import RawPostDataException
@@ -34,7 +35,11 @@ class ChatRequest(Request):
             Refusal: 400, the body is not JSON.
         """
         check_media_type(self.content_type)
-        return decode(self.body)
+        body = self.body
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if most is not None and len(body) > most:  # older releases of Django look at the header Content-Length alone
+            raise RequestDataTooBig
+        return decode(body)
 
     def body_as(self, shape: type[Shape]) -> Shape:
         """The body as a shape.
