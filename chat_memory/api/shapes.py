@@ -18,7 +18,7 @@ from chat_memory.api.http.problems import Problem
 from chat_memory.choices import MemberRole
 from chat_memory.exceptions import ValidationError
 from chat_memory.fields import GIVEN, SETTABLE, empty_session
-from chat_memory.records import Branch, Message, SessionRecord
+from chat_memory.records import Branch, Message, SessionRecord, check_aware
 from chat_memory.storage.mapping import MessageJson
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -249,6 +249,20 @@ def _message_in(item: Any) -> Message:
     if "role" not in item:
         raise ValidationError("must be given", field="role")
     members = {name: item[name] for name in GIVEN if name in item}
+    _check_time_sent(item.get("created_at"))
     if item.get("content_absent") is True and members.get("content", "") is None:
         del members["content"]  # a client sends back what it read: MessageOut shows absent content as null
     return Message.from_dict(members)
+
+
+def _check_time_sent(sent: object) -> None:
+    """Refuse a naive ``created_at``; any other is ignored, since the server sets the time.
+
+    Raises:
+        ValidationError: the text is a time without an offset.
+    """
+    try:
+        moment = datetime.fromisoformat(sent) if isinstance(sent, str) else None
+    except ValueError:
+        return
+    check_aware(moment, "created_at")

@@ -26,9 +26,9 @@ PREFIXES = {name: (path(f"<str:{name}>/api/", API), "acme-co/api/") for name in 
 }
 
 
-def addresses(prefix: str) -> ModuleType:
+def urls_below(prefix: str) -> ModuleType:
     """A module of addresses with the API below a prefix."""
-    module = ModuleType(f"addresses_{prefix}")
+    module = ModuleType(f"urls_below_{prefix}")
     module.urlpatterns = [PREFIXES[prefix][0]]  # type: ignore[attr-defined]
     return module
 
@@ -53,7 +53,7 @@ class Below:
 
 @pytest.fixture(params=PREFIXES)
 def below(request: pytest.FixtureRequest, settings: Any) -> Below:
-    settings.ROOT_URLCONF = addresses(request.param)
+    settings.ROOT_URLCONF = urls_below(request.param)
     settings.REST_FRAMEWORK = {"DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.URLPathVersioning"}
     return Below(caller("admin"), PREFIXES[request.param][1])
 
@@ -62,10 +62,9 @@ def test_r39_every_address_answers_and_links_keep_the_prefix(below: Below) -> No
     root = below.ask("get", "").json()
     assert [each["slug"] for each in below.ask("get", root["workspaces"]).json()["results"]] == ["acme"]
     assert below.ask("get", "workspaces/acme/").json()["slug"] == "acme"
-    for number in range(3):
-        made = below.ask("post", "workspaces/acme/sessions/", {"key": f"k{number}"})
-        assert made.status_code == 201, made.content
-    address = made.headers["Location"]
+    made = [below.ask("post", "workspaces/acme/sessions/", {"key": f"k{number}"}) for number in range(3)]
+    assert [each.status_code for each in made] == [201, 201, 201]
+    address = made[2].headers["Location"]
     assert below.ask("get", address).json()["key"] == "k2"
     assert below.ask("patch", address, {"title": "t"}).json()["title"] == "t"
     page = below.ask("get", "workspaces/acme/sessions/?page_size=1").json()
@@ -100,7 +99,7 @@ def test_r39_unknown_addresses_below_a_prefix_are_not_found(below: Below) -> Non
 def test_r39_what_a_prefix_captures_is_there_for_the_rules_of_the_host(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.ROOT_URLCONF = addresses("org")
+    settings.ROOT_URLCONF = urls_below("org")
     seen: list[Any] = []
 
     class Throttle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,6 +13,7 @@ from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import ChatMemoryError, ValidationError
 from chat_memory.history.naming import address
 from chat_memory.history.stamping import counted
+from chat_memory.maintenance.formats.clock import Clock, zone_named
 from chat_memory.maintenance.formats.lines import AUTO, read_line
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptSummary
 from chat_memory.rules.limits import Limits, limits
@@ -48,6 +49,7 @@ class Report(msgspec.Struct, frozen=True):
         messages: messages added.
         replayed: messages that were stored before.
         damaged: lines left out.
+        naive_times: times without an offset in the other lines, which were taken to be in the zone of the import.
         faults: why, for the first thousand of them.
     """
 
@@ -56,16 +58,21 @@ class Report(msgspec.Struct, frozen=True):
     messages: int = 0
     replayed: int = 0
     damaged: int = 0
+    naive_times: int = 0
     faults: tuple[Fault, ...] = ()
 
 
 class _Line(NamedTuple):
-    """A line by its number: a conversation to store, or why there is none; a blank line has neither."""
+    """A line by its number: a conversation to store, or why there is none; a blank line has neither.
+
+    ``naive`` is how many of its times had no offset.
+    """
 
     number: int
     size: int
     pair: Pair | None = None
     error: ChatMemoryError | None = None
+    naive: int = 0
 
 
 def import_conversations(
@@ -75,6 +82,7 @@ def import_conversations(
     form: str = AUTO,
     user: Any = None,
     using: str | None = None,
+    timezone: str | tzinfo = "UTC",
     on_line: Callable[[int], None] = lambda _: None,
     on_fault: Callable[[Fault], None] = lambda _: None,
 ) -> Report:
@@ -90,22 +98,23 @@ def import_conversations(
         form: auto, chat_memory or openai.
         user: whose conversations they are, as for ``conversation()``, where a line names nobody.
         using: the database alias; None: where the router writes sessions.
+        timezone: the zone that times without an offset are in, or its IANA name.
         on_line: called with the size in bytes of each line that is done; lines are done in groups.
         on_fault: called for each damaged line, in the order of the lines.
 
     Raises:
-        ValidationError: the slug is not one, or the user cannot own anything.
+        ValidationError: the slug is not one, the user cannot own anything, or there is no such time zone.
         WorkspaceNotFound: the workspace is unknown and may not be made.
     """
     check_workspace(workspace)
-    home = address("of a line", workspace, user, MAIN_BRANCH)
+    home, zone = address("of a line", workspace, user, MAIN_BRANCH), zone_named(timezone)
     tally = _Tally(on_fault)
-    for group in _groups(_read(lines, form, home)):
+    for group in _groups(_read(lines, form, home, zone)):
         archive = wiring.adapter(using).part(ArchiveStore)
         restored = iter(archive.restore([line.pair for line in group if line.pair]))
         for line in group:
             if line.pair:
-                tally.add(line.number, next(restored))
+                tally.add(line.number, next(restored), line.naive)
             elif line.error:
                 tally.add(line.number, Restored(error=line.error))
             on_line(line.size)
@@ -116,18 +125,20 @@ class _Tally:
     """The report as it grows."""
 
     def __init__(self, on_fault: Callable[[Fault], None]) -> None:
-        self._counts = dict.fromkeys(("lines", "sessions", "messages", "replayed", "damaged"), 0)
+        self._counts = dict.fromkeys(("lines", "sessions", "messages", "replayed", "damaged", "naive_times"), 0)
         self._faults: list[Fault] = []
         self._on_fault = on_fault
 
-    def add(self, number: int, restored: Restored) -> None:
+    def add(self, number: int, restored: Restored, naive: int = 0) -> None:
         """Count a line."""
         counts = self._counts
         counts["lines"] += 1
         counts["sessions"] += restored.made
         counts["messages"] += restored.messages
         counts["replayed"] += restored.replayed
-        if restored.error is not None:
+        if restored.error is None:
+            counts["naive_times"] += naive
+        else:
             counts["damaged"] += 1
             fault = Fault(number, _printable(str(restored.error)))
             self._on_fault(fault)
@@ -153,17 +164,18 @@ def _groups(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
     yield group
 
 
-def _read(lines: Iterable[bytes], form: str, home: Address) -> Iterator[_Line]:
+def _read(lines: Iterable[bytes], form: str, home: Address, zone: tzinfo) -> Iterator[_Line]:
     """Each line with what it says, checked as a whole before any of it is stored."""
     for number, line in enumerate(lines, 1):
         text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
-        pair, error = _parsed(text, form, home) if text.strip() else (None, None)
-        yield _Line(number, len(line), pair, error)
+        clock = Clock(zone)
+        pair, error = _parsed(text, form, home, clock) if text.strip() else (None, None)
+        yield _Line(number, len(line), pair, error, clock.naive)
 
 
-def _parsed(text: bytes, form: str, home: Address) -> tuple[Pair | None, ChatMemoryError | None]:
+def _parsed(text: bytes, form: str, home: Address, clock: Clock) -> tuple[Pair | None, ChatMemoryError | None]:
     try:
-        transcript = _checked(read_line(text, form))
+        transcript = _checked(read_line(text, form, clock))
     except ChatMemoryError as error:
         return None, error
     owner = {"user_id": None, "user_key": transcript.user_key} if transcript.user_key else {}
