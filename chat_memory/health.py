@@ -12,11 +12,13 @@ from typing import Any, Literal
 import msgspec
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import DatabaseError, connections
+from django.utils.connection import ConnectionDoesNotExist
 
 from chat_memory import wiring
 from chat_memory.cache.client import Unavailable
 from chat_memory.cache.keys import PROBE_KEY
+from chat_memory.complaints import words_for
 from chat_memory.conf import live
 from chat_memory.log_limit import LogLimit
 from chat_memory.records import Address
@@ -29,8 +31,8 @@ PATIENCE = 2.0
 """Seconds the database may take to answer."""
 GIVEN_UP = 30.0
 """Seconds until a look that hangs is left to itself and another one tried."""
-UNFIT = ImproperlyConfigured.__name__
-"""The kind of trouble that means: the settings are wrong, no server is down."""
+UNFIT = frozenset({ImproperlyConfigured.__name__, ConnectionDoesNotExist.__name__})
+"""The kinds of trouble that mean: the settings are wrong, no server is down."""
 
 
 class DatabaseHealth(msgspec.Struct, frozen=True):
@@ -40,11 +42,13 @@ class DatabaseHealth(msgspec.Struct, frozen=True):
         ok: it answered a look at the sessions.
         latency_ms: how long that took, in milliseconds, connecting left out; None where it did not answer.
         error: the kind of trouble, never its text, which may name hosts and users; "" where there is none.
+        reason: what the database said, in fixed words such as "no such table"; "" where it did not answer.
     """
 
     ok: bool
     latency_ms: float | None = None
     error: str = ""
+    reason: str = ""
 
 
 class CacheHealth(msgspec.Struct, frozen=True):
@@ -103,8 +107,7 @@ def health(using: str | None = None) -> Health:
     """
     database, cache = _database(using), _cache()
     if not database.ok:
-        why = "The settings do not fit" if database.error == UNFIT else "The database does not answer"
-        return Health("unhealthy", f"{why}: {database.error}.", database, cache)
+        return Health("unhealthy", _why(database), database, cache)
     if not cache.ok:
         return Health("degraded", f"Works without its cache: {cache.error}.", database, cache)
     both = "Database and cache answer." if cache.mode != "off" else "The database answers; there is no cache."
@@ -116,6 +119,13 @@ async def ahealth(using: str | None = None) -> Health:
     return await sync_to_async(health)(using)
 
 
+def _why(database: DatabaseHealth) -> str:
+    if database.reason:
+        return f"The database answers with an error: {database.reason} ({database.error})."
+    why = "The settings do not fit" if database.error in UNFIT else "The database does not answer"
+    return f"{why}: {database.error}."
+
+
 def _database(using: str | None) -> DatabaseHealth:
     try:
         adapter = wiring.adapter(using)
@@ -125,7 +135,7 @@ def _database(using: str | None) -> DatabaseHealth:
             return DatabaseHealth(True, _look(adapter))
         return _looks.look(alias, lambda: _look_and_leave(adapter, alias))
     except Exception as error:  # noqa: BLE001  # wrong settings too are an answer
-        return DatabaseHealth(False, error=_kind(error))
+        return _failed(error)
 
 
 def _look(adapter: Adapter) -> float:
@@ -157,7 +167,7 @@ class _Look(threading.Thread):
         try:
             self.found = DatabaseHealth(True, self._call())
         except Exception as error:  # noqa: BLE001  # an answer as well
-            self.found = DatabaseHealth(False, error=_kind(error))
+            self.found = _failed(error)
 
 
 class _Looks:
@@ -206,6 +216,12 @@ def _redis(mode: str) -> CacheHealth:
     except Unavailable:  # it answers, but does not tell of itself
         told = {}
     return CacheHealth(mode, True, latency, False, told.get("connected_clients"), told.get("used_memory"))
+
+
+def _failed(error: Exception) -> DatabaseHealth:
+    return DatabaseHealth(
+        False, error=_kind(error), reason=words_for(error) if isinstance(error, DatabaseError) else ""
+    )
 
 
 def _milliseconds(begin: float) -> float:
