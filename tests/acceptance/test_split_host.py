@@ -5,15 +5,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from django.conf import settings
-from psycopg import sql
+
+from tests.empty_databases import postgresql_database
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "postgresql.md").read_text()
@@ -55,22 +54,6 @@ def run_host(folder: Path, databases: Mapping[str, Any], router: str) -> dict[st
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found: dict[str, str] = json.loads(ended.stdout)
     return found
-
-
-@contextmanager
-def postgresql_database(name: str) -> Iterator[dict[str, Any]]:
-    """An empty database on the server of this run."""
-    default = settings.DATABASES["default"]
-    given = {key: default[key] for key in ("ENGINE", "USER", "PASSWORD", "HOST", "PORT")}
-    address = {"host": given["HOST"], "port": given["PORT"], "user": given["USER"], "password": given["PASSWORD"]}
-    named = sql.Identifier(name)
-    with psycopg.connect(**address, dbname="postgres", autocommit=True) as server:
-        server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(named))
-        server.execute(sql.SQL("CREATE DATABASE {}").format(named))
-        try:
-            yield {**given, "NAME": name}
-        finally:
-            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
 
 
 @pytest.fixture(scope="module", params=ROUTERS)

@@ -28,7 +28,7 @@ def _unblocked(django_db_blocker) -> Iterator[None]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def empty_server() -> Iterator[Server]:
     """A PostgreSQL with an empty database."""
     with start_postgres() as started:
         yield started
@@ -43,19 +43,19 @@ def test_a_database_that_refuses_is_unhealthy() -> None:
 
 
 @pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
-def test_f16_a_database_without_our_tables_says_so(vendor: str, server: Server) -> None:
+def test_f16_a_database_without_our_tables_says_so(vendor: str, empty_server: Server) -> None:
     sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-    with database(**(sqlite if vendor == "sqlite" else postgresql(server.url))):
+    with database(**(sqlite if vendor == "sqlite" else postgresql(empty_server.url))):
         found = health("other")
     assert (found.status, found.database.ok, found.database.reason) == ("unhealthy", False, "no such table")
     kind = "OperationalError" if vendor == "sqlite" else "ProgrammingError"
     assert found.message == f"The database answers with an error: no such table ({kind})."
 
 
-def test_f16_what_postgresql_refuses_is_said_in_words(server: Server) -> None:
+def test_f16_what_postgresql_refuses_is_said_in_words(empty_server: Server) -> None:
     """Without the names and the passwords that its own text may have."""
-    address = postgresql(server.url)
-    with psycopg.connect(server.url, autocommit=True) as root:
+    address = postgresql(empty_server.url)
+    with psycopg.connect(empty_server.url, autocommit=True) as root:
         root.execute("CREATE ROLE guest LOGIN PASSWORD 'right'")
         root.execute("CREATE DATABASE ours")
         with database(**address | {"NAME": "ours"}):
