@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -31,7 +30,9 @@ def _on_user_deleted(instance: Model, using: str, **_signal: Any) -> None:
     An error there is logged by Django: the user is deleted all the same.
     """
     if any(_aliases(using)):
-        transaction.on_commit(partial(_forget, instance.pk, using), using=using, robust=True)
+        user_id = instance.pk  # Django takes it from the instance before the commit
+        # No partial: Django 5.2 logs the error of a hook by its __qualname__, which a partial lacks.
+        transaction.on_commit(lambda: _forget(user_id, using), using=using, robust=True)
 
 
 def _forget(user_id: Any, users: str) -> None:
