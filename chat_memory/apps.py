@@ -21,7 +21,7 @@ class ChatMemoryConfig(AppConfig):
         from chat_memory.history.conversation import of_session
         from chat_memory.models import Revision, Session, Summary
         from chat_memory.storage.changed import changed
-        from chat_memory.storage.orm import removal
+        from chat_memory.storage.orm import owners, removal
 
         checks.register()
         metrics.sum_up_with(wiring.shared_counters)
@@ -30,6 +30,7 @@ class ChatMemoryConfig(AppConfig):
             changed.connect(receiver, weak=False)
         signals.summary_due.connect(summarise_when_due)
         removal.connect()
+        owners.connect()
         removal.dependent(Revision, by="message")
         removal.dependent(Summary, by="session")
         Session.history = of_session  # type: ignore[method-assign,assignment]  # the models may not import it

@@ -12,11 +12,13 @@ from typing import Any, Literal
 import msgspec
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import DatabaseError, connections
+from django.utils.connection import ConnectionDoesNotExist
 
 from chat_memory import wiring
 from chat_memory.cache.client import Unavailable
 from chat_memory.cache.keys import PROBE_KEY
+from chat_memory.complaints import words_for
 from chat_memory.conf import live
 from chat_memory.log_limit import LogLimit
 from chat_memory.records import Address
@@ -29,8 +31,8 @@ PATIENCE = 2.0
 """The maximum seconds to wait for the database."""
 GIVEN_UP = 30.0
 """Seconds after which a probe that hangs is abandoned, so that another one may start."""
-UNFIT = ImproperlyConfigured.__name__
-"""The ``error`` that means that the settings are wrong, not that a server is down."""
+UNFIT = frozenset({ImproperlyConfigured.__name__, ConnectionDoesNotExist.__name__})
+"""The values of ``error`` that mean that the settings are wrong, not that a server is down."""
 
 
 class DatabaseHealth(msgspec.Struct, frozen=True):
@@ -40,11 +42,13 @@ class DatabaseHealth(msgspec.Struct, frozen=True):
         ok: whether it answered a query on the sessions.
         latency_ms: the milliseconds of that query, without the time to connect; None where it did not answer.
         error: the class name of the error, "" where there is none; never its text, which may name hosts and users.
+        reason: what the database said, in fixed words such as "no such table"; "" where it did not answer.
     """
 
     ok: bool
     latency_ms: float | None = None
     error: str = ""
+    reason: str = ""
 
 
 class CacheHealth(msgspec.Struct, frozen=True):
@@ -104,8 +108,7 @@ def health(using: str | None = None) -> Health:
     """
     database, cache = _database(using), _cache()
     if not database.ok:
-        why = "The settings are invalid" if database.error == UNFIT else "The database does not answer"
-        return Health("unhealthy", f"{why}: {database.error}.", database, cache)
+        return Health("unhealthy", _why(database), database, cache)
     if not cache.ok:
         return Health("degraded", f"Works without its cache: {cache.error}.", database, cache)
     both = "Database and cache answer." if cache.mode != "off" else "The database answers; there is no cache."
@@ -117,6 +120,13 @@ async def ahealth(using: str | None = None) -> Health:
     return await sync_to_async(health)(using)
 
 
+def _why(database: DatabaseHealth) -> str:
+    if database.reason:
+        return f"The database answers with an error: {database.reason} ({database.error})."
+    why = "The settings do not fit" if database.error in UNFIT else "The database does not answer"
+    return f"{why}: {database.error}."
+
+
 def _database(using: str | None) -> DatabaseHealth:
     try:
         adapter = wiring.adapter(using)
@@ -126,7 +136,7 @@ def _database(using: str | None) -> DatabaseHealth:
             return DatabaseHealth(True, _query_time(adapter))
         return _probes.result(alias, lambda: _query_time_on_own_connection(adapter, alias))
     except Exception as error:  # noqa: BLE001  # invalid settings are reported too
-        return DatabaseHealth(False, error=_kind(error))
+        return _failed(error)
 
 
 def _query_time(adapter: Adapter) -> float:
@@ -159,7 +169,7 @@ class _Probe(threading.Thread):
         try:
             self.found = DatabaseHealth(True, self._call())
         except Exception as error:  # noqa: BLE001  # the error is the result
-            self.found = DatabaseHealth(False, error=_kind(error))
+            self.found = _failed(error)
 
 
 class _Probes:
@@ -208,6 +218,12 @@ def _redis(mode: str) -> CacheHealth:
     except Unavailable:  # it works, but does not permit INFO
         info = {}
     return CacheHealth(mode, True, latency, False, info.get("connected_clients"), info.get("used_memory"))
+
+
+def _failed(error: Exception) -> DatabaseHealth:
+    return DatabaseHealth(
+        False, error=_kind(error), reason=words_for(error) if isinstance(error, DatabaseError) else ""
+    )
 
 
 def _milliseconds(begin: float) -> float:

@@ -19,7 +19,7 @@ from chat_memory.rules.limits import limits
 from chat_memory.rules.names import plain
 from chat_memory.rules.numbers import whole_number
 from chat_memory.rules.session import check_session_fields
-from chat_memory.rules.times import check_aware_time
+from chat_memory.rules.times import check_time
 from chat_memory.storage.contract import Adapter
 from chat_memory.storage.listing import Cursor, Filter, Usage
 
@@ -171,7 +171,7 @@ def _understood(
 
 def _moment(moment: datetime | None, field: str) -> datetime | None:
     if moment is not None:
-        check_aware_time(moment, field)
+        check_time(moment, field)
     return as_utc(moment)
 
 

@@ -22,6 +22,13 @@ def rows(model: type[Row]) -> QuerySet[Row]:
     return model._default_manager.using(router.db_for_write(model))
 
 
+def with_users(queryset: QuerySet[Row]) -> QuerySet[Row]:
+    """The rows with their users: from the same statement, or from one more if users are in another database."""
+    link: Any = queryset.model._meta.get_field("user")
+    is_joined = link.elsewhere(queryset.db) is None
+    return queryset.select_related("user") if is_joined else queryset.prefetch_related("user")
+
+
 class ReadsWhereItWrites(ModelPage):
     """A model admin or inline that reads its rows, and the choices of its foreign keys, as ``rows`` does."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import quote
+from django.core.exceptions import ObjectDoesNotExist
 from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
@@ -12,8 +13,11 @@ from chat_memory.models import Session
 
 
 def owner_of(session: Session) -> str:
-    """The name of the session's user; the user key where there is no user."""
-    return str(session.user) if session.user_id is not None else session.user_key
+    """The name of the session's user; the user key where there is no user, or none is found."""
+    try:
+        return str(session.user) if session.user else session.user_key
+    except ObjectDoesNotExist:
+        return session.user_key
 
 
 def states_of(session: Session) -> list[str]:

@@ -18,7 +18,7 @@ from chat_memory.api.http.problems import Problem
 from chat_memory.choices import MemberRole
 from chat_memory.exceptions import ValidationError
 from chat_memory.fields import GIVEN, SETTABLE, empty_session
-from chat_memory.records import MESSAGE_KEYS, Branch, Message, SessionRecord
+from chat_memory.records import MESSAGE_KEYS, Branch, Message, SessionRecord, check_aware
 from chat_memory.storage.mapping import MessageJson
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -250,5 +250,19 @@ def _message_in(item: Any) -> Message:
         raise ValidationError("a message must be an object")
     if "role" not in item:
         raise ValidationError("must be given", field="role")
+    _check_time_sent(item.get("created_at"))
     # A client may send back what it read, which has what the server sets.
     return Message.from_dict({name: value for name, value in item.items() if name not in _OF_SERVER})
+
+
+def _check_time_sent(sent: object) -> None:
+    """Refuse a naive ``created_at``; any other is ignored, since the server sets the time.
+
+    Raises:
+        ValidationError: the text is a time without an offset.
+    """
+    try:
+        moment = datetime.fromisoformat(sent) if isinstance(sent, str) else None
+    except ValueError:
+        return
+    check_aware(moment, "created_at")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags
-from django.db import connections, router
+from django.db import DatabaseError, connections, router
 
+from chat_memory.checks.configuration import typed_settings
 from chat_memory.findings import Check, error, warning
 from chat_memory.models import Session
+from chat_memory.storage.orm.cursor import fetch_raw
 
+STATES_OF_MIXED_STATEMENTS = frozenset({"26000", "42P05"})
+"""The SQLSTATEs of a prepared statement that the server does not have, or has already."""
+MOST_EXECUTIONS = 100
+"""A statement is executed at most this often to have it prepared."""
 SUPPORTED_VENDORS = ("postgresql", "sqlite")
 
 
@@ -45,8 +52,84 @@ def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:
     return [warning(3, "SQLite transactions that read first fail when another one writes.", hint)]
 
 
+def check_driver(**_kwargs: Any) -> list[CheckMessage]:
+    """E011: Django uses psycopg2, which lacks what appends and imports need; with DEBUG on, reads and appends work."""
+    if connections[router.db_for_write(Session)].vendor != "postgresql" or _is_psycopg3():
+        return []
+    hint = "Install psycopg 3, as the extra does: pip install 'django-chat-memory[postgres]'."
+    return [error(11, "chat_memory needs psycopg 3, and this project uses psycopg2.", hint)]
+
+
+def check_encoding(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """E010: the encoding of the PostgreSQL database that chat_memory is routed to is not UTF8."""
+    alias = router.db_for_write(Session)
+    return _wrong_encoding(alias) if alias in (databases or ()) else []
+
+
+def check_deployed_encoding(**_kwargs: Any) -> list[CheckMessage]:
+    """E010, with ``--deploy`` and no ``--database`` too."""
+    return _wrong_encoding(router.db_for_write(Session))
+
+
+def check_prepared(**_kwargs: Any) -> list[CheckMessage]:
+    """E012: statements are to be prepared, and what is between here and PostgreSQL mixes those of two connections.
+
+    With DEBUG on, no statement is prepared, so that such a configuration works until it is deployed.
+    """
+    alias, typed = router.db_for_write(Session), typed_settings()
+    wrapper = connections[alias]
+    threshold = wrapper.settings_dict.get("OPTIONS", {}).get("prepare_threshold")
+    if wrapper.vendor != "postgresql" or threshold is None or typed is None or not typed.raw_cursor:
+        return []
+    if not _is_psycopg3() or not any(_refuses_prepared(alias, threshold) for _connection in range(2)):
+        return []
+    hint = f"Remove prepare_threshold from DATABASES[{alias!r}]['OPTIONS'], or update or configure the pooler."
+    return [error(12, "A pooler in front of the database does not keep prepared statements apart.", hint)]
+
+
 CHECKS = (
     Check(check_database, Tags.database),
+    Check(check_encoding, Tags.database),
     Check(check_time_zones, Tags.compatibility),
+    Check(check_driver, Tags.compatibility),
     Check(check_sqlite, Tags.compatibility, deploy=True),
+    Check(check_deployed_encoding, Tags.compatibility, deploy=True),
+    Check(check_prepared, Tags.compatibility, deploy=True),
 )
+
+
+def _wrong_encoding(alias: str) -> list[CheckMessage]:
+    """E010 for one database; nothing where it cannot be asked, which other commands report."""
+    connection = connections[alias]
+    if connection.vendor != "postgresql":
+        return []
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW server_encoding")
+            (encoding,) = cursor.fetchone()
+    except DatabaseError:
+        return []
+    if encoding == "UTF8":
+        return []
+    hint = f"Create the database of DATABASES[{alias!r}] anew: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0."
+    return [error(10, f"The encoding of the database is {encoding}, which cannot hold every message.", hint)]
+
+
+def _is_psycopg3() -> bool:
+    """Whether Django's PostgreSQL back end, which is loaded, uses psycopg 3."""
+    driver = sys.modules.get("django.db.backends.postgresql.psycopg_any")
+    return driver is None or bool(driver.is_psycopg3)
+
+
+def _refuses_prepared(alias: str, threshold: int) -> bool:
+    """Whether a new connection cannot prepare its first statement: the server has, or lacks, one of its name."""
+    connection = connections[alias].copy()
+    connection.settings_dict["OPTIONS"].pop("pool", None)  # it could give the same connection again
+    try:
+        for _execution in range(min(threshold, MOST_EXECUTIONS) + 1):
+            fetch_raw(connection, "SELECT 1", {})
+    except DatabaseError as failure:
+        return getattr(failure.__cause__, "sqlstate", None) in STATES_OF_MIXED_STATEMENTS
+    finally:
+        connection.close()
+    return False

@@ -139,9 +139,10 @@ class Migration(migrations.Migration):
                     "user",
                     models.ForeignKey(
                         blank=True,
+                        db_constraint=False,
                         db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="chat_memory_sessions",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="user",
@@ -330,7 +331,8 @@ class Migration(migrations.Migration):
                 (
                     "user",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="chat_memory_memberships",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="user",
@@ -366,7 +368,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "workspace member",
                 "verbose_name_plural": "workspace members",
-                "ordering": ("workspace", "user"),
+                "ordering": ("workspace", "user_id"),
                 "constraints": [
                     models.UniqueConstraint(fields=("workspace", "user"), name="chat_memory_member_once"),
                     models.CheckConstraint(

@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from chat_memory.choices import MAIN_BRANCH
+from chat_memory.models.user_link import UserLink, empty_link
 from chat_memory.models.workspace import Workspace
 from chat_memory.records import uuid7
 
@@ -81,12 +82,13 @@ class Session(models.Model):
         verbose_name=_("head"),
         help_text=_("The current branch of the conversation; empty if it is this one."),
     )
-    user = models.ForeignKey(
+    user = UserLink(
         settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
+        on_delete=empty_link,
         null=True,
         blank=True,
         db_index=False,
+        db_constraint=False,
         related_name="chat_memory_sessions",
         verbose_name=_("user"),
     )

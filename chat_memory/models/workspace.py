@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from chat_memory.choices import MemberRole
+from chat_memory.models.user_link import UserLink, remove_row
 
 SLUG_PATTERN = r"\A(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}\Z"
 """Browsers take ``.`` and ``..`` in an address for other addresses, so no workspace could be reached under them."""
@@ -43,9 +45,10 @@ class WorkspaceMember(models.Model):
     workspace = models.ForeignKey(
         Workspace, on_delete=models.CASCADE, related_name="members", db_index=False, verbose_name=_("workspace")
     )
-    user = models.ForeignKey(
+    user = UserLink(
         settings.AUTH_USER_MODEL,
-        on_delete=models.CASCADE,
+        on_delete=remove_row,
+        db_constraint=False,
         related_name="chat_memory_memberships",
         verbose_name=_("user"),
     )
@@ -61,11 +64,20 @@ class WorkspaceMember(models.Model):
     class Meta:
         verbose_name = _("workspace member")
         verbose_name_plural = _("workspace members")
-        ordering = ("workspace", "user")
+        # By "user" Django would join the users' table, which may be in another database.
+        ordering = ("workspace", "user_id")
         constraints = (
             models.UniqueConstraint(fields=("workspace", "user"), name="chat_memory_member_once"),
             models.CheckConstraint(condition=models.Q(role__in=MemberRole.values), name="chat_memory_member_role"),
         )
 
     def __str__(self) -> str:
-        return f"{self.user} ({self.get_role_display()})"
+        return f"{self.user_name} ({self.get_role_display()})"
+
+    @property
+    def user_name(self) -> str:
+        """The user as text; the primary key if the user is not found."""
+        try:
+            return str(self.user)
+        except ObjectDoesNotExist:
+            return str(self.user_id)

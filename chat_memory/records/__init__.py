@@ -4,7 +4,7 @@ from chat_memory.records.answers import Change, Commit, Header, Json, Receipt, S
 from chat_memory.records.asking import Address, Budget, Span
 from chat_memory.records.branch import Branch, Revision, reach
 from chat_memory.records.ids import uuid7, uuid7_texts
-from chat_memory.records.message import MESSAGE_KEYS, Content, Message, as_utc
+from chat_memory.records.message import MESSAGE_KEYS, Content, Message, as_utc, check_aware
 from chat_memory.records.session import SessionRecord
 from chat_memory.records.summary import Claim, Summary
 from chat_memory.records.transcript import Transcript, TranscriptBranch, TranscriptSummary
@@ -31,6 +31,7 @@ __all__ = [
     "TranscriptBranch",
     "TranscriptSummary",
     "as_utc",
+    "check_aware",
     "reach",
     "uuid7",
     "uuid7_texts",

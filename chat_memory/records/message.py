@@ -131,8 +131,8 @@ class Message(msgspec.Struct, frozen=True):
         system, and ``extra`` says so.
 
         Raises:
-            ValidationError: ``data`` is not a mapping, the role is missing, the state is unknown, or a value has the
-                wrong type; the error names the key.
+            ValidationError: ``data`` is not a mapping, the role is missing, the state is unknown, the time is naive, or
+                a value has the wrong type; the error names the key.
         """
         if not isinstance(data, Mapping):
             raise ValidationError(f"a message must be an object, not {type(data).__name__}")
@@ -142,6 +142,7 @@ class Message(msgspec.Struct, frozen=True):
             fields["role"], extra["role"] = Role.SYSTEM.value, DEVELOPER
         try:
             message = msgspec.convert(fields, cls)
+            check_aware(message.created_at, "created_at")
             moment = as_utc(message.created_at)
         except OverflowError:
             raise ValidationError("is out of range in UTC", field="created_at") from None
@@ -172,6 +173,18 @@ def _reason(error: BaseException) -> str:
 
 def _path(error: BaseException) -> str:
     return str(error).partition(" - at `$.")[2].rstrip("`")
+
+
+def check_aware(moment: datetime | None, field: str) -> None:
+    """Check that a time has a time zone: nobody can tell which moment a naive time means.
+
+    Raises:
+        ValidationError: the time is naive.
+    """
+    if moment is not None and moment.tzinfo is None:
+        raise ValidationError(
+            f"must be an aware datetime, with an offset such as +00:00, not the naive {moment.isoformat()}", field=field
+        )
 
 
 def as_utc(moment: datetime | None) -> datetime | None:

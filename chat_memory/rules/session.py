@@ -10,7 +10,7 @@ from chat_memory.fields import SETTABLE
 from chat_memory.rules.json_values import check_json
 from chat_memory.rules.limits import Limits
 from chat_memory.rules.names import check_key, check_text, plain
-from chat_memory.rules.times import check_aware_time
+from chat_memory.rules.times import check_time
 
 TITLE_LENGTH = 200
 TAG_LENGTH = 100
@@ -68,7 +68,7 @@ def _check_flag(value: object, field: str, _limits: Limits) -> None:
 
 def _check_moment(value: object, field: str, _limits: Limits) -> None:
     if value is not None:
-        check_aware_time(value, field)
+        check_time(value, field)
 
 
 _FIELD_CHECKS: Mapping[str, Callable[[object, str, Limits], None]] = {

@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from chat_memory.exceptions import ValidationError
-from chat_memory.records import as_utc
+from chat_memory.records import as_utc, check_aware
 
 EARLIEST, LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
 """Times between these can be converted to any time zone without an overflow."""
 
 
 def check_time(moment: object, field: str) -> None:
-    """Check a time: it lies between EARLIEST and LATEST; a naive time counts as UTC.
+    """Check a time: it has a time zone, and lies between EARLIEST and LATEST.
 
     Raises:
-        ValidationError: the value is not a datetime, or is too early or too late.
+        ValidationError: the value is not a datetime, is too early or too late, or is naive.
     """
     if not isinstance(moment, datetime):
         raise ValidationError(f"must be a datetime, not {type(moment).__name__}", field=field)
@@ -26,14 +26,4 @@ def check_time(moment: object, field: str) -> None:
     if not within:
         bounds = f"{EARLIEST.date()} and {LATEST.date()}"
         raise ValidationError(f"must lie between {bounds}, not {moment.isoformat()}", field=field)
-
-
-def check_aware_time(moment: object, field: str) -> None:
-    """Check an aware time between EARLIEST and LATEST.
-
-    Raises:
-        ValidationError: the value is not a datetime, is naive, or is too early or too late.
-    """
-    check_time(moment, field)
-    if isinstance(moment, datetime) and moment.tzinfo is None:
-        raise ValidationError(f"must be an aware datetime, not the naive {moment.isoformat()}", field=field)
+    check_aware(moment, field)

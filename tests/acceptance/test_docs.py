@@ -20,6 +20,7 @@ import chat_memory
 from chat_memory import Message, conversation
 from chat_memory.conf import NAMES
 from chat_memory.fields import SETTABLE
+from chat_memory.records import SessionRecord
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.storage.orm import DjangoAdapter
 from chat_memory.storage.redis import RedisAdapter
@@ -226,7 +227,7 @@ def test_every_public_name_is_documented() -> None:
     methods = {name for name in dir(chat_memory.Conversation) if not name.startswith("_")}
     twins = {f"a{name}" for name in methods}
     assert methods - twins <= named
-    assert set(Message.__struct_fields__) | set(SETTABLE) <= named
+    assert set(Message.__struct_fields__) | set(SessionRecord.__struct_fields__) | set(SETTABLE) <= named
     assert {adapter.__name__ for adapter in (DjangoAdapter, MemoryAdapter, RedisAdapter)} <= named
     assert {name for name in chat_memory.__all__ if not name.startswith("aappend")} <= named
 

@@ -277,7 +277,7 @@ def test_what_editors_leave_in_files_does_no_harm(tmp_path) -> None:
 def test_standard_input_and_a_report_for_programs(monkeypatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"id": "ü", "messages": GREETING})))
     report = json.loads(run("import", "-", "--workspace", "acme", "--report", "json"))
-    counts = {"lines": 1, "sessions": 1, "messages": 2, "replayed": 0, "damaged": 0}
+    counts = {"lines": 1, "sessions": 1, "messages": 2, "replayed": 0, "damaged": 0, "naive_times": 0}
     expected = {**counts, "further_keys": {}, "faults": []}
     assert report == expected
     assert conversation("ü", workspace="acme").count() == 2

@@ -5,9 +5,9 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.settings import *  # noqa: F403  # settings build on settings by a star import
+from tests.settings import *  # settings build on settings by a star import
 
-DATABASES["replica"] = DATABASES["default"] | {"PORT": urlsplit(os.environ["REPLICA_URL"]).port}  # noqa: F405
+DATABASES["replica"] = DATABASES["default"] | {"PORT": urlsplit(os.environ["REPLICA_URL"]).port}
 DATABASE_ROUTERS = ["tests.faults.settings.ReadsFromReplica"]
 CHAT_MEMORY = json.loads(os.environ["CHAT_MEMORY"])
 

@@ -3,17 +3,20 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connections
+from psycopg import sql
 
-from chat_memory.health import PATIENCE, health
+from chat_memory.health import PATIENCE, Health, health
+from tests.integration.databases import database, postgresql
 from tests.integration.outages import SLACK, frozen, refusing
+from tests.servers import Server
 from tests.servers.postgres import start_postgres
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.once
 
@@ -24,31 +27,11 @@ def _unblocked(django_db_blocker) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def database(**given: Any) -> Iterator[None]:
-    """An alias `other` with these settings."""
-    connections.settings["other"] = {**connections["default"].settings_dict, "OPTIONS": {}, **given}
-    try:
-        yield
-    finally:
-        other = connections["other"]
-        other.close()
-        if other.connection is not None:  # Django leaves a database in memory open
-            other.connection.close()
-        del connections["other"]
-        del connections.settings["other"]
-
-
-def postgresql(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": parts.hostname,
-        "PORT": parts.port,
-        "USER": parts.username,
-        "PASSWORD": "",
-        "NAME": parts.path.strip("/"),
-    }
+@pytest.fixture
+def empty_server() -> Iterator[Server]:
+    """A PostgreSQL with an empty database."""
+    with start_postgres() as started:
+        yield started
 
 
 def test_a_database_that_refuses_is_unhealthy() -> None:
@@ -59,9 +42,58 @@ def test_a_database_that_refuses_is_unhealthy() -> None:
         assert "secret" not in str(found)
 
 
-def test_a_database_without_our_tables_is_unhealthy() -> None:
-    with database(ENGINE="django.db.backends.sqlite3", NAME=":memory:"):
-        assert health("other").status == "unhealthy"
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
+def test_f16_a_database_without_our_tables_says_so(vendor: str, empty_server: Server) -> None:
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    with database(**(sqlite if vendor == "sqlite" else postgresql(empty_server.url))):
+        found = health("other")
+    assert (found.status, found.database.ok, found.database.reason) == ("unhealthy", False, "no such table")
+    kind = "OperationalError" if vendor == "sqlite" else "ProgrammingError"
+    assert found.message == f"The database answers with an error: no such table ({kind})."
+
+
+def test_f16_what_postgresql_refuses_is_said_in_words(empty_server: Server) -> None:
+    """Without the names and the passwords that its own text may have."""
+    address = postgresql(empty_server.url)
+    with psycopg.connect(empty_server.url, autocommit=True) as root:
+        root.execute("CREATE ROLE guest LOGIN PASSWORD 'right'")
+        root.execute("CREATE DATABASE ours")
+        with database(**address | {"NAME": "ours"}):
+            call_command("migrate", "chat_memory", database="other", verbosity=0)
+        (file,) = root.execute("SHOW hba_file").fetchone() or ("",)
+        rules = "VALUES ('host all guest 127.0.0.1/32 password'), ('host all all 127.0.0.1/32 trust')"
+        refused = {
+            "no such database": {"NAME": "secret_name"},
+            "no such role": {"USER": "secret_user"},
+            "permission denied": {"NAME": "ours", "USER": "guest"},
+        }
+        for words, given in refused.items():
+            check_said(words, address | given)
+        root.execute(sql.SQL("COPY ({}) TO {}").format(sql.SQL(rules), sql.Literal(file)))
+        root.execute("SELECT pg_reload_conf()")
+        wrong = address | {"USER": "guest", "PASSWORD": "secret"}
+        eventually(lambda: health_of(wrong).database.reason != "no such table")
+        check_said("password authentication failed", wrong)
+
+
+def check_said(words: str, given: dict[str, Any]) -> None:
+    found = health_of(given)
+    assert found.database.reason == words
+    assert found.message.startswith(f"The database answers with an error: {words} (")
+    assert "secret" not in str(found)
+
+
+def health_of(given: dict[str, Any]) -> Health:
+    with database(**given):
+        return health("other")
+
+
+def test_f16_a_damaged_file_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "secret.sqlite3").write_text("no database, but a text that is longer than the head of a file" * 10)
+    sqlite = {"ENGINE": "django.db.backends.sqlite3"}
+    check_said("file is not a database", sqlite | {"NAME": str(tmp_path / "secret.sqlite3")})
+    missing = health_of(sqlite | {"NAME": str(tmp_path / "no" / "secret.sqlite3")})
+    assert missing.message == "The database does not answer: OperationalError."
 
 
 def test_a_database_in_memory_is_asked_where_it_is() -> None:
@@ -72,7 +104,8 @@ def test_a_database_in_memory_is_asked_where_it_is() -> None:
 
 
 def test_an_alias_that_does_not_exist_is_unhealthy() -> None:
-    assert health("nowhere").status == "unhealthy"
+    found = health("nowhere")
+    assert (found.status, found.message) == ("unhealthy", "The settings do not fit: ConnectionDoesNotExist.")
 
 
 def test_a_frozen_database_is_told_in_bounded_time() -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from chat_memory.admin.base import ScopedAdmin
 from chat_memory.admin.filters import WorkspaceFilter
-from chat_memory.admin.rows import ReadsWhereItWrites, rows
+from chat_memory.admin.rows import ReadsWhereItWrites, rows, with_users
 from chat_memory.admin.scope import Scope, scope_of
 from chat_memory.models import Workspace, WorkspaceMember
 
@@ -34,7 +35,7 @@ class WorkspaceMemberInline(ReadsWhereItWrites, TabularInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The memberships with their users, whose names the table shows."""
-        return super().get_queryset(request).select_related("user")
+        return with_users(super().get_queryset(request))
 
     def has_add_permission(self, request: HttpRequest, obj: Workspace | None = None) -> bool:
         """Django's permission and the role admin; the creator of a workspace counts as its admin."""
@@ -53,8 +54,8 @@ class WorkspaceMemberInline(ReadsWhereItWrites, TabularInline):
 class WorkspaceMemberAdmin(ScopedAdmin):
     """The memberships of all workspaces the user belongs to."""
 
-    list_display = ("user", "workspace", "role", "may_send_system", "may_send_tool")
-    list_select_related = ("user", "workspace")
+    list_display = ("member", "workspace", "role", "may_send_system", "may_send_tool")
+    list_select_related = ("workspace",)
     list_filter = (WorkspaceFilter, "role")
     search_fields = ("workspace__slug", "workspace__name")
     raw_id_fields = ("workspace", "user")
@@ -69,7 +70,12 @@ class WorkspaceMemberAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The memberships with their users and workspaces, which every page names."""
-        return super().get_queryset(request).select_related("user", "workspace")
+        return with_users(super().get_queryset(request).select_related("workspace"))
+
+    @admin.display(description=_("user"), ordering="user_id")
+    def member(self, membership: WorkspaceMember) -> str:
+        """The user; ordered by primary key, since users may be in another database."""
+        return membership.user_name
 
     def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> QuerySet[Any] | None:
         """The choices of a form field; only workspaces the user administers can be chosen."""

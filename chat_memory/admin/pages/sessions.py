@@ -19,7 +19,7 @@ from chat_memory.admin.base import ScopedAdmin
 from chat_memory.admin.filters import StatusFilter, WorkspaceFilter
 from chat_memory.admin.forms import SessionForm
 from chat_memory.admin.pages import deletion, transcript
-from chat_memory.admin.rows import rows
+from chat_memory.admin.rows import rows, with_users
 from chat_memory.admin.scope import Scope, may_read_messages, scope_of
 from chat_memory.admin.session_texts import address_of, owner_of, sized, states_of
 from chat_memory.exceptions import NotFound
@@ -59,7 +59,7 @@ class SessionAdmin(ScopedAdmin):
 
     form = SessionForm
     list_display = ("name", "transcript", "last_active", "workspace", "owner")
-    list_select_related = ("workspace", "user", "head")
+    list_select_related = ("workspace", "head")
     list_filter = (WorkspaceFilter, StatusFilter, "active_at")
     list_per_page = 50
     ordering = (f"-{LAST_ACTIVE}", "-id")
@@ -83,7 +83,7 @@ class SessionAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The sessions with their workspaces, whose slugs the conversations need, and their users."""
-        return super().get_queryset(request).select_related("workspace", "user")
+        return with_users(super().get_queryset(request).select_related("workspace"))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002  # Django's
         """The class of the list."""
@@ -99,7 +99,7 @@ class SessionAdmin(ScopedAdmin):
         except ValidationError:
             return None
         own = rows(Session).filter(scope_of(request).branches(), pk=pk)
-        return own.select_related("workspace", "user").first()
+        return with_users(own.select_related("workspace")).first()
 
     def get_fieldsets(self, request: HttpRequest, obj: Session | None = None) -> Any:
         """The fieldsets; a branch has no editable ones, since those fields belong to the conversation."""

@@ -8,7 +8,7 @@ from operator import or_
 import msgspec
 from django.db.models import Q, QuerySet
 
-from chat_memory.admin.rows import rows
+from chat_memory.admin.rows import rows, with_users
 from chat_memory.models import Message, Revision, Session, Summary
 from chat_memory.storage.orm.lineage import Lineage, Stretch, lineage
 
@@ -94,4 +94,4 @@ def former_of(message: Message) -> list[Revision]:
 def _family(session: Session) -> QuerySet[Session]:
     """The rows of all branches of a conversation, those marked as deleted included."""
     family = rows(Session).filter(workspace_id=session.workspace_id, key=session.key)
-    return family.select_related("workspace", "user")
+    return with_users(family.select_related("workspace"))

@@ -36,7 +36,7 @@ class ChatRequest(Request):
         """
         check_media_type(self.content_type)
         body = self.body
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        most: int | None = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         if most is not None and len(body) > most:  # older releases of Django look at the header Content-Length alone
             raise RequestDataTooBig
         return decode(body)

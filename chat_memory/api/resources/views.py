@@ -31,6 +31,13 @@ class ChatMemoryViewSet(ViewSet):
     parser_classes = (JSONParser,)
     versioning_class = None
 
+    def dispatch(self, request: HttpRequest, *_prefix: Any, **captured: Any) -> HttpResponseBase:
+        """DRF's dispatch, without the unnamed arguments that the host's address prefix captures."""
+        return super().dispatch(request, **captured)
+
+    def get_format_suffix(self, **_captured: Any) -> None:
+        """None: an argument ``format`` is the host's, captured before the API's addresses begin."""
+
     def initialize_request(self, request: HttpRequest, *_args: Any, **_captured: Any) -> ChatRequest:
         """DRF's hook: wrap the request in ChatRequest."""
         return ChatRequest(

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from chat_memory.fields import SETTABLE_MOMENTS
 from chat_memory.maintenance.formats import json_lines, openai, own
+from chat_memory.maintenance.formats.clock import Clock
 from chat_memory.records import Transcript
 
 AUTO, CHAT_MEMORY, OPENAI = "auto", "chat_memory", "openai"
+_MOMENTS = ("created_at", *SETTABLE_MOMENTS)
+"""The times of a line of our own format, beside those of its messages, branches and summaries."""
 LINE_WRITERS: Mapping[str, Callable[[Transcript], bytes]] = {CHAT_MEMORY: own.write, OPENAI: openai.write}
 
 
-def read_line(line: bytes, form: str = AUTO) -> Transcript:
+def read_line(line: bytes, form: str = AUTO, clock: Clock | None = None) -> Transcript:
     """The conversation of a line; AUTO takes a line with a ``key`` and no ``id`` for our own format.
+
+    Times without an offset are those of the clock, which counts them; without a clock they are in UTC.
 
     Raises:
         ValidationError: what is wrong, with its path. Sizes and values are for ``rules`` to judge.
     """
     record = json_lines.parse(line)
     is_own = form == CHAT_MEMORY or (form == AUTO and "key" in record and "id" not in record)
-    return own.read(record) if is_own else openai.read(record)
+    clock = clock or Clock()
+    key = None if is_own else openai.key_of(record)
+    clock.set_each(record.get("messages"), "messages")
+    if not is_own:
+        return openai.read(record, key)
+    clock.set(record, _MOMENTS)
+    clock.set_branches(record.get("branches"))
+    clock.set_each(record.get("summaries"), "summaries")
+    return own.read(record)

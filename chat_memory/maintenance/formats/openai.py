@@ -17,17 +17,26 @@ from chat_memory.rules.names import check_key
 _KEYS = frozenset({"id", "messages", "metadata"})
 
 
-def read(record: dict[str, Any]) -> Transcript:
+def key_of(record: dict[str, Any]) -> Any:
+    """The name of a line; a line of a fine-tuning file has none, and its content names it in any order of keys."""
+    key = text_id(record.get("id"), "id")
+    if key is None:
+        digest = hashlib.sha256(msgspec.json.encode(record, order="sorted")).hexdigest()
+        key = f"openai-{digest[:32]}"
+    return key
+
+
+def read(record: dict[str, Any], key: Any = None) -> Transcript:
     """The conversation of a line; its keys other than id, messages and metadata are kept in the session's metadata.
+
+    Args:
+        record: the line.
+        key: what ``key_of`` said of the line as it was written.
 
     Raises:
         ValidationError: what is wrong, with its path. Sizes and values are for ``rules`` to judge.
     """
-    key = text_id(record.get("id"), "id")
-    if key is None:
-        # A line of a fine-tuning file has no name: its content names it, whatever the order of its keys.
-        digest = hashlib.sha256(msgspec.json.encode(record, order="sorted")).hexdigest()
-        key = f"openai-{digest[:32]}"
+    key = key_of(record) if key is None else key
     check_key(key, "id")
     if "messages" not in record:
         raise ValidationError("is missing", field="messages")

@@ -41,7 +41,7 @@ def shaped(value: object, shape: type[Shape]) -> Shape:
 
 
 def utc(moment: datetime | None, field: str) -> datetime | None:
-    """A time of a line as UTC, which one without an offset is taken to be.
+    """A time of a line as UTC; a time without an offset has got one from the clock before.
 
     Raises:
         ValidationError: in UTC it lies outside of the calendar.

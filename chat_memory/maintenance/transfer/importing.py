@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import ChatMemoryError, ValidationError
 from chat_memory.history.naming import address
 from chat_memory.history.stamping import counted
+from chat_memory.maintenance.formats.clock import Clock, zone_named
 from chat_memory.maintenance.formats.lines import AUTO, read_line
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptSummary
 from chat_memory.rules.limits import Limits, limits
@@ -60,6 +61,7 @@ class Report(msgspec.Struct, frozen=True):
         messages: the number of messages that were added.
         replayed: the number of messages that had been stored before.
         damaged: the number of damaged lines, which were left out.
+        naive_times: the number of times without an offset in stored lines; they are in the zone of the import.
         further_keys: keys for which a message or a conversation has no field, each with the number of messages and
             lines that had it. Their values are kept, in ``extra`` or the session's metadata; but a key that was meant
             for a field, such as ``toolCalls``, has no effect there. Beyond a hundred names, "..." counts the rest.
@@ -71,6 +73,7 @@ class Report(msgspec.Struct, frozen=True):
     messages: int = 0
     replayed: int = 0
     damaged: int = 0
+    naive_times: int = 0
     further_keys: dict[str, int] = {}
     faults: tuple[Fault, ...] = ()
 
@@ -83,12 +86,14 @@ class _Line(NamedTuple):
         size: its size in bytes.
         pair: the conversation to store; None for a damaged or blank line.
         error: what is wrong with a damaged line; None for the others.
+        naive: how many of its times have no offset.
     """
 
     number: int
     size: int
     pair: Pair | None = None
     error: ChatMemoryError | None = None
+    naive: int = 0
 
 
 def import_conversations(
@@ -98,6 +103,7 @@ def import_conversations(
     form: str = AUTO,
     user: Any = None,
     using: str | None = None,
+    timezone: str | tzinfo = "UTC",
     on_line: Callable[[int], None] = lambda _: None,
     on_fault: Callable[[Fault], None] = lambda _: None,
 ) -> Report:
@@ -114,22 +120,23 @@ def import_conversations(
         form: auto, chat_memory or openai.
         user: the owner of conversations whose line names none, as for ``conversation()``.
         using: the database alias; None: the alias to which the router writes sessions.
+        timezone: the zone of times without an offset, or its IANA name.
         on_line: called with the size in bytes of each line after its group is stored.
         on_fault: called for each damaged line, in the order of the lines.
 
     Raises:
-        ValidationError: the slug is invalid, or ``user`` cannot be an owner.
+        ValidationError: the slug is invalid, ``user`` cannot be an owner, or there is no such time zone.
         WorkspaceNotFound: the workspace is unknown and may not be created.
     """
     check_workspace(workspace)
-    home = address("of a line", workspace, user, MAIN_BRANCH)
+    home, zone = address("of a line", workspace, user, MAIN_BRANCH), zone_named(timezone)
     tally = _Tally(on_fault)
-    for group in _groups(_read(lines, form, home)):
+    for group in _groups(_read(lines, form, home, zone)):
         archive = wiring.adapter(using).part(ArchiveStore)
         restored = iter(archive.restore([line.pair for line in group if line.pair]))
         for line in group:
             if line.pair:
-                tally.add(line.number, next(restored), line.pair[1])
+                tally.add(line.number, next(restored), line)
             elif line.error:
                 tally.add(line.number, Restored(error=line.error))
             on_line(line.size)
@@ -140,13 +147,13 @@ class _Tally:
     """The counts and faults so far."""
 
     def __init__(self, on_fault: Callable[[Fault], None]) -> None:
-        self._counts = dict.fromkeys(("lines", "sessions", "messages", "replayed", "damaged"), 0)
+        self._counts = dict.fromkeys(("lines", "sessions", "messages", "replayed", "damaged", "naive_times"), 0)
         self._faults: list[Fault] = []
         self._further_keys: Counter[str] = Counter()
         self._on_fault = on_fault
 
-    def add(self, number: int, restored: Restored, transcript: Transcript | None = None) -> None:
-        """Add the result of the line with this number, and the keys of its transcript that no field has."""
+    def add(self, number: int, restored: Restored, line: _Line | None = None) -> None:
+        """Add the result of the line with this number, and what was noticed in it where it was stored."""
         counts = self._counts
         counts["lines"] += 1
         counts["sessions"] += restored.made
@@ -158,8 +165,9 @@ class _Tally:
             self._on_fault(fault)
             if len(self._faults) < KEPT_FAULTS:
                 self._faults.append(fault)
-        elif transcript is not None:
-            self._add_keys(transcript)
+        elif line is not None and line.pair is not None:
+            counts["naive_times"] += line.naive
+            self._add_keys(line.pair[1])
 
     def _add_keys(self, transcript: Transcript) -> None:
         for name in transcript.all_further_keys():
@@ -186,17 +194,18 @@ def _groups(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
     yield group
 
 
-def _read(lines: Iterable[bytes], form: str, home: Address) -> Iterator[_Line]:
+def _read(lines: Iterable[bytes], form: str, home: Address, zone: tzinfo) -> Iterator[_Line]:
     """The lines, each parsed and validated completely before any part of it is stored."""
     for number, line in enumerate(lines, 1):
         text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
-        pair, error = _parsed(text, form, home) if text.strip() else (None, None)
-        yield _Line(number, len(line), pair, error)
+        clock = Clock(zone)
+        pair, error = _parsed(text, form, home, clock) if text.strip() else (None, None)
+        yield _Line(number, len(line), pair, error, clock.naive)
 
 
-def _parsed(text: bytes, form: str, home: Address) -> tuple[Pair | None, ChatMemoryError | None]:
+def _parsed(text: bytes, form: str, home: Address, clock: Clock) -> tuple[Pair | None, ChatMemoryError | None]:
     try:
-        transcript = _checked(read_line(text, form))
+        transcript = _checked(read_line(text, form, clock))
     except ChatMemoryError as error:
         return None, error
     owner = {"user_id": None, "user_key": transcript.user_key} if transcript.user_key else {}

@@ -26,6 +26,9 @@ class Command(MaintenanceCommand):
         parser.add_argument("path", help="the file; - is standard input")
         parser.add_argument("--workspace", required=True, metavar="SLUG", help="where to; made if it does not exist")
         parser.add_argument("--format", choices=(AUTO, CHAT_MEMORY, OPENAI), default=AUTO, help="of the lines")
+        parser.add_argument(
+            "--timezone", default="UTC", metavar="NAME", help="of times without an offset, such as Europe/Berlin"
+        )
         parser.add_argument("--report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout")
 
     def run(self, **options: Any) -> None:
@@ -41,9 +44,14 @@ class Command(MaintenanceCommand):
                 self.stderr.write(f"line {fault.line}: {fault.reason}")
 
             report = importing.import_conversations(
-                lines, options["workspace"], form=options["format"], on_line=progress.add, on_fault=tell_fault
+                lines,
+                options["workspace"],
+                form=options["format"],
+                timezone=options["timezone"],
+                on_line=progress.add,
+                on_fault=tell_fault,
             )
-        self.tell(report, _summary(report), options, self.stdout)
+        self.tell(report, _summary(report, options["timezone"]), options, self.stdout)
         if report.damaged:
             raise CommandError(f"left out {report.damaged} damaged of {counted(report.lines, 'line')}")
 
@@ -59,10 +67,11 @@ def _lines(path: str) -> Iterator[tuple[Iterator[bytes], int | None]]:
         yield iter(file), os.fstat(file.fileno()).st_size
 
 
-def _summary(report: importing.Report) -> str:
+def _summary(report: importing.Report, zone: str) -> str:
+    naive = f"; {counted(report.naive_times, 'time')} without an offset, taken as {zone}" if report.naive_times else ""
     done = (
         f"{counted(report.lines, 'line')} read: {report.sessions} new, "
-        f"{counted(report.messages, 'message')} added, {report.replayed} known already"
+        f"{counted(report.messages, 'message')} added, {report.replayed} known already{naive}"
     )
     if not report.further_keys:
         return done

@@ -36,7 +36,7 @@ def fetch(
     if _makes_plain_cursors(wrapper) and not (
         connection.execute_wrappers or connection.queries_logged or not settings.raw_cursor
     ):
-        return _fetch_raw(connection, sql, params, brief=brief)
+        return fetch_raw(connection, sql, params, brief=brief)
     with connection.cursor() as cursor:
         cursor.execute(_text_placeholders(sql), params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
@@ -63,9 +63,10 @@ def as_uuid(stored: UUID | str) -> UUID:
     return stored if isinstance(stored, UUID) else UUID(stored)
 
 
-def _fetch_raw(
-    connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any], *, brief: bool
+def fetch_raw(
+    connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any], *, brief: bool = False
 ) -> list[tuple[Any, ...]]:
+    """As ``fetch``, on PostgreSQL over psycopg's own cursor whoever watches."""
     # What Django's cursor looks at, but for whose thread it is: `connections` gives each its own. Errors are translated
     # as they come. A short call takes a third longer with all of it.
     connection.close_if_health_check_failed()

@@ -1,0 +1,51 @@
+"""Owns what the deletion of a user does to rows in other databases; in the user's own, ``models.user_link`` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connections, router, transaction
+from django.db.models import Model, signals
+
+from chat_memory.models import Session, WorkspaceMember
+from chat_memory.models.user_link import has_table, users_of
+from chat_memory.storage.tenancy import across_workspaces
+
+
+def connect() -> None:
+    """Be told of deleted users, by proxy models too; called once, by ``AppConfig.ready()``."""
+    user_model = settings.AUTH_USER_MODEL.lower()
+    for model in apps.get_models():
+        concrete = model._meta.concrete_model
+        if concrete is not None and concrete._meta.label_lower == user_model:
+            signals.post_delete.connect(_on_user_deleted, sender=model, weak=False, dispatch_uid=_on_user_deleted)
+
+
+def _on_user_deleted(instance: Model, using: str, **_signal: Any) -> None:
+    """Once the deletion is committed, take the user from the sessions and memberships in other databases.
+
+    An error there is logged by Django: the user is deleted all the same.
+    """
+    if any(_aliases(using)):
+        user_id = instance.pk  # Django takes it from the instance before the commit
+        # No partial: Django 5.2 logs the error of a hook by its __qualname__, which a partial lacks.
+        transaction.on_commit(lambda: _forget(user_id, using), using=using, robust=True)
+
+
+def _forget(user_id: Any, users: str) -> None:
+    for alias in _aliases(users):
+        if not has_table(Session, alias):
+            continue
+        with across_workspaces(), transaction.atomic(using=alias):
+            Session.objects.using(alias).filter(user_id=user_id).update(user=None)
+            WorkspaceMember.objects.using(alias).filter(user_id=user_id).delete()
+
+
+def _aliases(users: str) -> Iterator[str]:
+    """The other databases that may have rows of the users in the database ``users``."""
+    for alias in connections:
+        if alias != users and router.allow_migrate_model(alias, Session) and users_of(Session, alias) == users:
+            yield alias
