@@ -123,7 +123,7 @@ async def ahealth(using: str | None = None) -> Health:
 def _why(database: DatabaseHealth) -> str:
     if database.reason:
         return f"The database answers with an error: {database.reason} ({database.error})."
-    why = "The settings do not fit" if database.error in UNFIT else "The database does not answer"
+    why = "The settings are invalid" if database.error in UNFIT else "The database does not answer"
     return f"{why}: {database.error}."
 
 
