@@ -105,7 +105,7 @@ def test_a_database_in_memory_is_asked_where_it_is() -> None:
 
 def test_an_alias_that_does_not_exist_is_unhealthy() -> None:
     found = health("nowhere")
-    assert (found.status, found.message) == ("unhealthy", "The settings do not fit: ConnectionDoesNotExist.")
+    assert (found.status, found.message) == ("unhealthy", "The settings are invalid: ConnectionDoesNotExist.")
 
 
 def test_a_frozen_database_is_told_in_bounded_time() -> None:
