@@ -153,14 +153,14 @@ def _part(element: msgspec.Raw) -> Block:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind in _TEXT_PARTS and isinstance(part.get("text"), str):
         return Block("text", part["text"])
-    if kind in _IMAGE_PARTS:
-        image = part.get("image_url")
-        address = image.get("url") if isinstance(image, dict) else image
-        if isinstance(address, str) and address[:5].lower() != "data:":
-            return _image(address)
     text, inline = _without_inline(part)
     if len(inline) == 1 and not is_result(part):
         return Block("note", _note(inline[0]))
+    if kind in _IMAGE_PARTS:
+        image = part.get("image_url")
+        address = image.get("url") if isinstance(image, dict) else image
+        if isinstance(address, str):
+            return _image(address)
     shown = msgspec.json.encode(text).decode() if inline else bytes(element).decode()
     return Block("json", shown, _name(kind) or gettext("Part"))
 

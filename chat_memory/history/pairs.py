@@ -126,7 +126,7 @@ def _said(message: Message, answered: Collection[Key | None] | None) -> Message:
         fields["extra"] = {name: value for name, value in (message.extra or {}).items() if name != rule.LEGACY} or None
     if isinstance(message.content, list):
         here = {rule.part_answer(part) for part in message.content} - {None}
-        fields["content"] = _without(message.content, rule.part_call, wanted | here)
+        fields["content"] = _without(message.content, rule.part_call, wanted | here) or None
     return _changed(message, fields)
 
 

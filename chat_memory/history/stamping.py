@@ -11,9 +11,11 @@ import msgspec
 
 from chat_memory import host_callables
 from chat_memory.conf import Settings, live
+from chat_memory.exceptions import ValidationError
 from chat_memory.history.tokens import TokenCounter, count_tokens, estimate
 from chat_memory.log_limit import LogLimit
 from chat_memory.records import Content, Message, as_utc, uuid7_texts
+from chat_memory.rules.calls import starts_turn
 from chat_memory.rules.limits import limits
 from chat_memory.rules.message import MAX_TOKENS, check_batch, check_message
 from chat_memory.rules.names import plain
@@ -53,10 +55,13 @@ def restated(message: Message, content: Content) -> Message:
     """A stored message with other content, validated, its tokens counted again.
 
     Raises:
-        ValidationError: a message in this role cannot have this content.
+        ValidationError: a message in this role cannot have this content, or a question and results of tool calls alone
+            would take each other's place: turns are counted when messages are stored.
     """
     changed = msgspec.structs.replace(message, content=_plain(content), content_absent=False, tokens=None)
     check_message(changed, limits())
+    if starts_turn(changed) != starts_turn(message):
+        raise ValidationError("a question and results of tool calls cannot take each other's place", field="content")
     return msgspec.structs.replace(changed, tokens=counted(changed))
 
 

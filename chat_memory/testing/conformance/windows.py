@@ -84,19 +84,41 @@ class WindowClauses(Kit):
 
     @pytest.mark.parametrize("system", [True, False])
     @pytest.mark.parametrize("unit", ["turns", "messages", "tokens"])
-    @pytest.mark.parametrize("name", LONG)
-    def test_window_of_a_long_history(self, name: str, unit: str, system: bool) -> None:
+    def test_window_of_a_long_history(self, unit: str, system: bool) -> None:
         """However many messages there are, it is what arithmetic over all of them gives."""
-        self.messages.append(self.at(), messages_of(LONG[name]))
-        every = self.messages.read(self.at()).messages
-        for size in (1, 2, 3, 10, 20, 30, 40, 63, 64, 65, 66, 79, 80, 81, 160, 200, 280, 1_000, 1_300, 2_000, 9_999):
-            for greeting in (False, True):
-                budget = Budget(**{unit: size}, system=system, greeting=greeting)
-                expected = outcome(partial(windowing.newest_turns, every, budget, has_all=True))
-                assert outcome(partial(self._window, budget)) == expected
+        for name, letters in LONG.items():
+            self.messages.append(self.at(name), messages_of(letters))
+            every = self.messages.read(self.at(name)).messages
+            for size in (
+                1,
+                2,
+                3,
+                10,
+                20,
+                30,
+                40,
+                63,
+                64,
+                65,
+                66,
+                79,
+                80,
+                81,
+                160,
+                200,
+                280,
+                1_000,
+                1_300,
+                2_000,
+                9_999,
+            ):
+                for greeting in (False, True):
+                    budget = Budget(**{unit: size}, system=system, greeting=greeting)
+                    expected = outcome(partial(windowing.newest_turns, every, budget, has_all=True))
+                    assert outcome(partial(self._window, name, budget)) == expected
 
-    def _window(self, budget: Budget) -> list[Message]:
-        return self.messages.window(self.at(), budget).messages
+    def _window(self, key: str, budget: Budget) -> list[Message]:
+        return self.messages.window(self.at(key), budget).messages
 
     def test_window_says_how_many_tokens_it_needs(self) -> None:
         """The system messages that open the conversation, and the newest question."""
