@@ -43,7 +43,7 @@ def numbered(said: Sequence[Message]) -> list[Message]:
     ]
 
 
-def sent(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def as_blocks(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """As Anthropic and Bedrock take messages: role and content alone, the system's apart."""
     return [{"role": each.role, "content": each.content} for each in messages if each.role != "system"]
 
@@ -94,13 +94,13 @@ LEGACY = Form(
     _legacy_results,
     _check_chat,
 )
-ANTHROPIC = Form("anthropic", str, _anthropic_call, _anthropic_results, lambda shown: check_anthropic(sent(shown)))
+ANTHROPIC = Form("anthropic", str, _anthropic_call, _anthropic_results, lambda shown: check_anthropic(as_blocks(shown)))
 BEDROCK = Form(
     "bedrock",
     lambda text: [{"text": text}],
     _bedrock_call,
     _bedrock_results,
-    lambda shown: check_bedrock(sent(shown)),
+    lambda shown: check_bedrock(as_blocks(shown)),
 )
 FORMS = (OPENAI, LEGACY, ANTHROPIC, BEDROCK)
 
@@ -120,7 +120,7 @@ several = st.lists(ids, min_size=1, max_size=3)
 words = st.sampled_from(["", "words"])
 
 
-def pieces(form: Form) -> st.SearchStrategy[list[Message]]:
+def some_messages(form: Form) -> st.SearchStrategy[list[Message]]:
     """Some messages in a row: a question, notes, answers, calls with and without results, results of any call."""
     answered = st.builds(
         lambda text, called, question: [form.call(text, called), *form.results(list(dict.fromkeys(called)), question)],
@@ -143,7 +143,9 @@ def pieces(form: Form) -> st.SearchStrategy[list[Message]]:
 
 def histories_of(form: Form) -> st.SearchStrategy[list[Message]]:
     """Parallel calls, interrupted ones, ids called again; results late, early, twice, foreign; questions in between."""
-    return st.lists(pieces(form), max_size=16).map(lambda found: numbered([each for few in found for each in few]))
+    return st.lists(some_messages(form), max_size=16).map(
+        lambda found: numbered([each for few in found for each in few])
+    )
 
 
 histories = histories_of(OPENAI)

@@ -260,10 +260,12 @@ def test_every_view_over_django_is_that_of_the_adapter_in_memory(
     for branch in [branch.name for branch in both[1].branches()]:
         one, other = (conversation(key, branch=branch, adapter=chat.place.adapter) for chat in both)
         for view in ("window", "context"):
-            assert outcome(partial(getattr(one, view), **budget)) == outcome(partial(getattr(other, view), **budget))
+            assert shown_or_needed(partial(getattr(one, view), **budget)) == shown_or_needed(
+                partial(getattr(other, view), **budget)
+            )
 
 
-def outcome(view: Callable[[], list[Message]]) -> Any:
+def shown_or_needed(view: Callable[[], list[Message]]) -> Any:
     """What is shown but for times; or what is needed."""
     try:
         return [(message.seq, message.role, message.content, message.tool_calls) for message in view()]

@@ -39,7 +39,7 @@ def said(history: Sequence[Message]) -> list[Message]:
     return accepted(numbered(history))
 
 
-def times(messages: Sequence[Message], identity: str) -> int:
+def occurrences(messages: Sequence[Message], identity: str) -> int:
     """How often an id is in what the messages hold."""
     return repr([message.to_openai() for message in messages]).count(repr(identity))
 
@@ -83,7 +83,7 @@ def test_r1_a_call_that_was_never_answered_is_left_out(form: Form) -> None:
     history = numbered([*asked, Message.user(form.say("q2"))])
     shown = accepted(history)
     assert accepts(form, shown)
-    assert (times(shown, "a"), times(shown, "b")) == (2, 0)
+    assert (occurrences(shown, "a"), occurrences(shown, "b")) == (2, 0)
     assert [(call.seq, call.id) for call in unanswered(history)] == [(2, "b")]
 
 
@@ -92,7 +92,7 @@ def test_r1_words_beside_a_call_that_was_never_answered_stay(form: Form) -> None
     shown = said([Message.user(form.say("q1")), form.call("let me see", ["a"]), Message.user(form.say("q2"))])
     assert accepts(form, shown)
     assert "let me see" in repr(shown[1].content)
-    assert times(shown, "a") == 0
+    assert occurrences(shown, "a") == 0
     assert [message.role for message in shown] == ["user", "assistant", "user"]
 
 
@@ -111,7 +111,7 @@ def test_r1_the_calls_that_are_just_being_answered_stay_where_asked(form: Form) 
     assert positions(accepted(more, pending=True)) == [1, 2, 3, 4]
     over = numbered([*history, Message.user(form.say("hello?"))])
     assert accepted(over, pending=True) == accepted(over)
-    assert times(accepted(over), "b") == 0
+    assert occurrences(accepted(over), "b") == 0
 
 
 @by_form
@@ -129,7 +129,7 @@ def test_results_in_several_places_come_together(form: Form) -> None:
     more = [Message.user(form.say("well?")), *form.results(["a"], "and this?"), Message.assistant(form.say("done"))]
     shown = said([*asked, *more])
     assert accepts(form, shown)
-    assert (times(shown, "a"), times(shown, "b")) == (2, 2)
+    assert (occurrences(shown, "a"), occurrences(shown, "b")) == (2, 2)
     assert form is OPENAI or "and this?" in repr(shown)
 
 
@@ -140,7 +140,7 @@ def test_results_twice_early_and_of_no_call_are_left_out(form: Form) -> None:
     twice, foreign = [*once, *form.results(["a"], ""), end], [*once, *form.results(["zz"], ""), end]
     early = [Message.user(form.say("q")), *form.results(["b"], ""), form.call("hm", ["b"]), end]
     assert said(twice)[:3] == said([*once, end])[:3]
-    assert (times(said(foreign), "zz"), times(said(early), "b")) == (0, 0)
+    assert (occurrences(said(foreign), "zz"), occurrences(said(early), "b")) == (0, 0)
     for history in (twice, foreign, early):
         assert accepts(form, said(history))
 

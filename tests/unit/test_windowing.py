@@ -73,7 +73,7 @@ def fits(budget: Budget, taken: list[Message]) -> bool:
     )
 
 
-def outcome(window: Callable[[], Any]) -> Any:
+def window_or_refusal(window: Callable[[], Any]) -> Any:
     try:
         return window()
     except WindowTooSmall as refusal:
@@ -89,7 +89,7 @@ def test_a_window_is_the_best_choice_within_its_budget(messages: list[Message], 
     expected = said_by(budget, messages)
     if isinstance(expected, WindowTooSmall):
         expected = (expected.needed, expected.budget)
-    assert outcome(lambda: read(partial(look, messages, []), budget).messages) == expected
+    assert window_or_refusal(lambda: read(partial(look, messages, []), budget).messages) == expected
 
 
 def test_r9_old_notes_of_the_system_do_not_push_out_the_newest_question() -> None:
