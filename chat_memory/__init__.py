@@ -22,16 +22,17 @@ if TYPE_CHECKING:
         TransactionOpen,
         ValidationError,
         VersionConflict,
+        WindowTooSmall,
         WorkspaceNotFound,
     )
     from chat_memory.history.conversation import Conversation, aappend_many, append_many, conversation
     from chat_memory.history.protocol import ChatHistory
-    from chat_memory.records import Branch, Message, Receipt, Revision, Summary
+    from chat_memory.records import Branch, Message, Receipt, Revision, Summary, UnansweredCall
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "chat_memory.records": ("Branch", "Message", "Receipt", "Revision", "Summary"),
+    "chat_memory.records": ("Branch", "Message", "Receipt", "Revision", "Summary", "UnansweredCall"),
     "chat_memory.history.conversation": ("Conversation", "aappend_many", "append_many", "conversation"),
     "chat_memory.history.protocol": ("ChatHistory",),
     "chat_memory.exceptions": (
@@ -50,6 +51,7 @@ _HOMES = {
         "TransactionOpen",
         "ValidationError",
         "VersionConflict",
+        "WindowTooSmall",
         "WorkspaceNotFound",
     ),
 }
@@ -76,8 +78,10 @@ __all__ = [
     "Summary",
     "TooLarge",
     "TransactionOpen",
+    "UnansweredCall",
     "ValidationError",
     "VersionConflict",
+    "WindowTooSmall",
     "WorkspaceNotFound",
     "aappend_many",
     "append_many",

@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """PostgreSQL: append and read on psycopg's own binary cursor, unless queries are logged or wrapped."""
     token_counter: str | None = None
     """Dotted path of a callable ``(text) -> int``; None: tokens are estimated from the text's length."""
+    inline_part_tokens: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1_600
+    """What a picture, sound or file inline in a message counts for in budgets of tokens, however large it is."""
     summarizer: str | None = None
     """Dotted path of a callable ``(messages) -> str``, sync or async."""
     summarize_at: Count | None = None

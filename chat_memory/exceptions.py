@@ -191,6 +191,23 @@ class VersionConflict(Conflict):
         return type(self), (self.expected, self.actual)
 
 
+class WindowTooSmall(ChatMemoryError, ValueError):
+    """The tokens are too few for the newest question beside the system messages that open the conversation.
+
+    Attributes:
+        needed: how many tokens these need.
+        budget: how many the call allows.
+    """
+
+    def __init__(self, needed: int, budget: int) -> None:
+        super().__init__(f"tokens={budget} is too small: the newest question needs {needed}, system messages included")
+        self.needed = needed
+        self.budget = budget
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.needed, self.budget)
+
+
 class TransactionOpen(ChatMemoryError):
     """summarize() was called inside a transaction; it may wait seconds for a language model."""
 

@@ -16,6 +16,8 @@ from django.utils.translation import gettext, ngettext
 
 from chat_memory.admin.json_text import pretty
 from chat_memory.choices import Role
+from chat_memory.rules.calls import is_result
+from chat_memory.rules.inline import Inline, without_inline
 
 PARTS = 50
 """At most this many parts, and this many calls, of one message are shown one by one."""
@@ -146,27 +148,47 @@ def _others(name: str, elements: Sequence[msgspec.Raw], room: Room) -> Block | N
 
 
 def _part(element: msgspec.Raw) -> Block:
-    """A content part in OpenAI's format, as text or an image; a part of another type is shown as JSON."""
+    """A content part as text, an image or a note on what is inline in it; another part is shown as JSON."""
     part = _value(element)
     kind = part.get("type") if isinstance(part, dict) else None
     if kind in _TEXT_PARTS and isinstance(part.get("text"), str):
         return Block("text", part["text"])
+    text, inline = _without_inline(part)
+    if len(inline) == 1 and not is_result(part):
+        return Block("note", _note(inline[0]))
     if kind in _IMAGE_PARTS:
         image = part.get("image_url")
         address = image.get("url") if isinstance(image, dict) else image
         if isinstance(address, str):
             return _image(address)
-    return Block("json", bytes(element).decode(), _name(kind) or gettext("Part"))
+    shown = msgspec.json.encode(text).decode() if inline else bytes(element).decode()
+    return Block("json", shown, _name(kind) or gettext("Part"))
+
+
+def _without_inline(part: Any) -> tuple[Any, list[Inline]]:
+    """A part with a note instead of each picture, sound or file that is inline in it, and what these are."""
+    try:
+        return without_inline(part, _note)
+    except RecursionError:
+        return part, []
+
+
+def _note(inline: Inline) -> str:
+    """What is said of something inline: its type and size."""
+    size = number_format(inline.size)
+    known = _MEDIA_TYPE.fullmatch(inline.media_type) or inline.media_type.isalnum()
+    kind = inline.media_type if known and len(inline.media_type) <= LONGEST_NAME else gettext("unknown type")
+    texts = {
+        "image": gettext("inline image ({kind}, {size} characters)"),
+        "audio": gettext("inline audio ({kind}, {size} characters)"),
+        "video": gettext("inline video ({kind}, {size} characters)"),
+        "file": gettext("inline file ({kind}, {size} characters)"),
+    }
+    return texts[inline.kind].format(kind=kind, size=size)
 
 
 def _image(address: str) -> Block:
     """An image part as a link, never fetched by the page; only http and https addresses become links."""
-    head, comma, data = address.partition(",")
-    if comma and head[:5].lower() == "data:":
-        media_type = head[5 : 5 + LONGEST_NAME].partition(";")[0]
-        kind = media_type if _MEDIA_TYPE.fullmatch(media_type) else gettext("unknown type")
-        size = number_format(len(data))
-        return Block("note", gettext("inline image ({kind}, {size} characters)").format(kind=kind, size=size))
     is_link = len(address) <= LONGEST_LINK and _LINK.fullmatch(address)
     return Block("link" if is_link else "text", address, gettext("Image"))
 

@@ -151,7 +151,8 @@ class Bounded(CachedMessages):
         found = self.read(at, Span(last=self._tail, min_version=budget.min_version))
         has_all = found.header is None or found.header.visible <= len(found.messages)
         if has_all or not budget.system:
-            taken = newest_turns(found.messages, budget, has_all=has_all)
+            first = found.header.base_seq + 1 if found.header else None
+            taken = newest_turns(found.messages, budget, has_all=has_all, first=first)
             if taken is not None:
                 return Slice(taken, found.header)
         return self._inner.window(at, budget)

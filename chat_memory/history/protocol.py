@@ -40,9 +40,11 @@ class ChatHistory(Protocol):
         messages: int | None = None,
         tokens: int | None = None,
         system: bool = True,
+        greeting: bool = False,
+        pending: bool = False,
         min_version: int = 0,
     ) -> list[Message]:
-        """The newest whole turns within a budget, and the system messages."""
+        """The newest whole turns within a budget, and the system messages, as a provider accepts them."""
 
     def clear(self) -> None:
         """Hide all messages from every reader."""
@@ -72,6 +74,8 @@ class ChatHistory(Protocol):
         messages: int | None = None,
         tokens: int | None = None,
         system: bool = True,
+        greeting: bool = False,
+        pending: bool = False,
         min_version: int = 0,
     ) -> list[Message]:
         """Async twin of ``window``."""

@@ -1,8 +1,4 @@
-"""Owns where a history may be cut so that a provider accepts what is left, as pure functions; it must not read.
-
-A provider refuses a tool result whose call it was not shown. A message in the role tool or function that names a
-``tool_call_id`` answers the nearest call of that id before it; one that names none answers nothing.
-"""
+"""Owns where a history is cut: what a summary takes the place of, and what a new answer keeps; pure."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from itertools import accumulate
 
 from chat_memory.choices import Role
 from chat_memory.records import Message, Summary
+from chat_memory.rules.calls import Key, answers, calls, starts_turn
 
 SUMMARY_PREFIX = "Previous conversation summary: "
 UNKNOWN = -1
@@ -20,23 +17,18 @@ Link = tuple[int, int]
 """The index of a call and the index of one of its results."""
 
 
-def pair_safe(window: Sequence[Message]) -> list[Message]:
-    """The system messages of a window, and its longest ending that begins with a turn and separates no pair."""
-    dialogue = _dialogue(window)
-    separations = _separations(_links(dialogue), len(dialogue))
-    return _from(window, dialogue, next(cut for cut in _borders(dialogue) if not separations[cut]))
-
-
 def uncovered(window: Sequence[Message], last_seq: int) -> list[Message]:
-    """A pair-safe window without the turns that lie wholly within the positions up to ``last_seq``.
+    """A window without the turns that lie wholly within the positions up to ``last_seq``.
 
     A covered turn stays where a later one answers its calls.
     """
-    dialogue = _dialogue(window)
-    separations = _separations(_links(dialogue), len(dialogue))
+    dialogue = [message for message in window if not _is_system(message)]
+    separations = _separations([link for link in _links(dialogue) if UNKNOWN not in link], len(dialogue))
     covered = sum(_seq(message) <= last_seq for message in dialogue)
-    cuts = [cut for cut in _borders(dialogue) if cut <= covered and not separations[cut]]
-    return _from(window, dialogue, max(cuts, default=0))
+    borders = [*(n for n, message in enumerate(dialogue) if starts_turn(message)), len(dialogue)]
+    cut = max((border for border in borders if border <= covered and not separations[border]), default=0)
+    kept = {_seq(message) for message in dialogue[cut:]}
+    return [message for message in window if _is_system(message) or _seq(message) in kept]
 
 
 def with_summary(window: Sequence[Message], summary: Summary) -> list[Message]:
@@ -58,7 +50,7 @@ def orphaned(messages: Sequence[Message]) -> bool:
 def last_kept(messages: Sequence[Message], at: int) -> int | None:
     """The last position to keep where the message at ``at`` is to be written again; None: there is no such message.
 
-    All before it is kept, and so is a user's message there, which gets a new answer. Where that would separate a call
+    All before it is kept, and so is a question there, which gets a new answer. Where that would separate a call
     from one of its results, only what is before the call.
 
     Args:
@@ -70,21 +62,18 @@ def last_kept(messages: Sequence[Message], at: int) -> int | None:
         return None
     links = [link for link in _links(messages) if UNKNOWN not in link]
     separations = _separations(links, len(messages))
-    cut = index + (messages[index].role == Role.USER.value)
+    cut = index + starts_turn(messages[index])
     while separations[cut]:
         cut -= 1
     return _seq(messages[0]) - 1 + cut
 
 
 def _links(messages: Sequence[Message]) -> list[Link]:
-    calls: dict[str, int] = {}
+    called: dict[Key, int] = {}
     links = []
     for index, message in enumerate(messages):
-        calls.update(
-            (call_id, index) for call in message.tool_calls or () if isinstance(call_id := call.get("id"), str)
-        )
-        if message.role in (Role.TOOL.value, Role.FUNCTION.value) and message.tool_call_id is not None:
-            links.append((calls.get(message.tool_call_id, UNKNOWN), index))
+        called.update({call.key: index for call in calls(message) if call.key})
+        links += [(called.get(key, UNKNOWN), index) for key in answers(message)]
     return links
 
 
@@ -95,20 +84,6 @@ def _separations(links: Iterable[Link], size: int) -> list[int]:
         change[call + 1] += 1
         change[result + 1] -= 1
     return list(accumulate(change))
-
-
-def _borders(dialogue: Sequence[Message]) -> list[int]:
-    """Where a window may begin: at each turn, or after everything."""
-    return [*(n for n, message in enumerate(dialogue) if message.role == Role.USER.value), len(dialogue)]
-
-
-def _from(window: Sequence[Message], dialogue: Sequence[Message], cut: int) -> list[Message]:
-    kept = {_seq(message) for message in dialogue[cut:]}
-    return [message for message in window if _is_system(message) or _seq(message) in kept]
-
-
-def _dialogue(messages: Sequence[Message]) -> list[Message]:
-    return [message for message in messages if not _is_system(message)]
 
 
 def _is_system(message: Message) -> bool:

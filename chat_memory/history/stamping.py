@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from django.core.exceptions import ImproperlyConfigured
 
 from chat_memory import host_callables
-from chat_memory.conf import live
+from chat_memory.conf import Settings, live
+from chat_memory.exceptions import ValidationError
 from chat_memory.history.tokens import TokenCounter, count_tokens, estimate
+from chat_memory.log_limit import LogLimit
 from chat_memory.records import Content, Message, as_utc, uuid7_texts
+from chat_memory.rules.calls import starts_turn
 from chat_memory.rules.limits import limits
 from chat_memory.rules.message import MAX_TOKENS, check_batch, check_message
 from chat_memory.rules.names import plain
+
+logger = logging.getLogger("chat_memory.history")
 
 
 def stamped(messages: Sequence[Message]) -> list[Message]:
@@ -23,7 +28,7 @@ def stamped(messages: Sequence[Message]) -> list[Message]:
     settings = live.now()
     check_batch(messages, limits(settings))
     now = datetime.now(UTC)
-    counter = (host_callables.token_counter() if settings.token_counter else None) or estimate
+    counter = host_callables.token_counter() if settings.token_counter else None
     nameless = [message.id for message in messages].count(None)
     made = iter(uuid7_texts(nameless) if nameless else ())
     return [
@@ -37,7 +42,7 @@ def stamped(messages: Sequence[Message]) -> list[Message]:
             None if message.tool_call_id is None else _plain(message.tool_call_id),
             message.seq,
             now if message.created_at is None else as_utc(message.created_at),
-            _tokens(message, counter) if message.tokens is None else message.tokens,
+            _tokens(message, counter, settings) if message.tokens is None else message.tokens,
             message.content_absent,
             state if type(state := message.state) is str else plain(state),
             message.extra or None,
@@ -50,16 +55,19 @@ def restated(message: Message, content: Content) -> Message:
     """A stored message with other content, validated, its tokens counted again.
 
     Raises:
-        ValidationError: a message in this role cannot have this content.
+        ValidationError: a message in this role cannot have this content, or a question and results of tool calls alone
+            would take each other's place: turns are counted when messages are stored.
     """
     changed = msgspec.structs.replace(message, content=_plain(content), content_absent=False, tokens=None)
     check_message(changed, limits())
+    if starts_turn(changed) != starts_turn(message):
+        raise ValidationError("a question and results of tool calls cannot take each other's place", field="content")
     return msgspec.structs.replace(changed, tokens=counted(changed))
 
 
 def counted(message: Message) -> int:
     """How many tokens a message counts for, by the host's TOKEN_COUNTER or the estimate."""
-    return _tokens(message, host_callables.token_counter() or estimate)
+    return _tokens(message, host_callables.token_counter(), live.now())
 
 
 def _plain(value: Any) -> Any:
@@ -67,13 +75,20 @@ def _plain(value: Any) -> Any:
     return plain(value) if isinstance(value, str) and type(value) is not str else value
 
 
-def _tokens(message: Message, counter: TokenCounter) -> int:
-    """What the host's TOKEN_COUNTER says of a message.
+def _tokens(message: Message, counter: TokenCounter | None, settings: Settings) -> int:
+    """What the host's TOKEN_COUNTER says of a message; the estimate where there is none, or where it fails."""
+    if counter is not None:
+        try:
+            number = count_tokens(message, counter, inline_part=settings.inline_part_tokens)
+        except Exception as error:  # noqa: BLE001  # whatever a host's function does, the message is stored
+            trouble = type(error).__name__
+        else:
+            if type(number) is int and 0 <= number < MAX_TOKENS:
+                return number
+            trouble = "it gave no number" if type(number) is not int else "it gave a number out of range"
+        if _log_limit.allows("TOKEN_COUNTER"):
+            logger.warning("CHAT_MEMORY's TOKEN_COUNTER failed (%s); the estimate is used", trouble)
+    return min(count_tokens(message, estimate, inline_part=settings.inline_part_tokens), MAX_TOKENS - 1)
 
-    Raises:
-        ImproperlyConfigured: it says something else than a number from 0.
-    """
-    number = count_tokens(message, counter)
-    if type(number) is not int or not 0 <= number < MAX_TOKENS:
-        raise ImproperlyConfigured(f"CHAT_MEMORY's TOKEN_COUNTER gave no number from 0 to {MAX_TOKENS - 1}.")
-    return number
+
+_log_limit = LogLimit()

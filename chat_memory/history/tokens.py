@@ -6,13 +6,16 @@ from collections.abc import Callable
 
 import msgspec
 
+from chat_memory.conf import Settings
 from chat_memory.records import Message
+from chat_memory.rules.inline import without_inline
 
 TokenCounter = Callable[[str], int]
 
 PER_MESSAGE = 4
 """What a message costs beside its text: role and separators, as chat formats spend them."""
 BYTES_PER_TOKEN = 4
+INLINE_PART_TOKENS = Settings().inline_part_tokens
 
 
 def estimate(text: str) -> int:
@@ -21,18 +24,31 @@ def estimate(text: str) -> int:
     return -(-size // BYTES_PER_TOKEN)
 
 
-def count_tokens(message: Message, counter: TokenCounter = estimate) -> int:
-    """Tokens of everything of a message a model sees: content, name and tool calls."""
+def count_tokens(message: Message, counter: TokenCounter = estimate, *, inline_part: int = INLINE_PART_TOKENS) -> int:
+    """Tokens of everything of a message a model sees: content, name, tool calls, and what the provider added.
+
+    A picture, sound or file inline costs ``inline_part``, however large it is.
+    """
     content = message.content
+    total = PER_MESSAGE
     if isinstance(content, str):
-        total = PER_MESSAGE + counter(content)
-    else:
-        total = PER_MESSAGE + (0 if content is None else counter(_as_json(content)))
+        total += counter(content)
+    elif content is not None:
+        total += _of_json(content, counter, inline_part)
     if message.name:
         total += counter(message.name)
     if message.tool_calls:
         total += counter(_as_json(message.tool_calls))
+    if message.extra:
+        further = {name: value for name, value in message.extra.items() if name != "role"}
+        total += _of_json(further, counter, inline_part) if further else 0
     return total
+
+
+def _of_json(value: object, counter: TokenCounter, inline_part: int) -> int:
+    """Tokens of a JSON value as text, what is inline in it apart."""
+    text, inline = without_inline(value)
+    return counter(_as_json(text)) + inline_part * len(inline)
 
 
 def _as_json(value: object) -> str:

@@ -16,6 +16,7 @@ from chat_memory.cache import CachedAdapter
 from chat_memory.cache.client import Unavailable
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import ChatMemoryError, ValidationError
+from chat_memory.maintenance.calls import Notice, notices
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.models import Message, Session
 from chat_memory.records import Address
@@ -63,6 +64,8 @@ class Report(msgspec.Struct, frozen=True):
         violations: the number of violations.
         repaired: the number of violations that were repaired.
         faults: the first 1000 violations.
+        unanswered: the number of tool calls without a result; no violation, since a turn may be running.
+        calls: the first 1000 tool calls without a result.
     """
 
     sessions: int = 0
@@ -71,6 +74,8 @@ class Report(msgspec.Struct, frozen=True):
     violations: int = 0
     repaired: int = 0
     faults: tuple[Violation, ...] = ()
+    unanswered: int = 0
+    calls: tuple[Notice, ...] = ()
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -149,6 +154,7 @@ def check(
     using: str | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
     on_violation: Callable[[Violation], None] = lambda _: None,
+    on_notice: Callable[[Notice], None] = lambda _: None,
 ) -> Report:
     """Compare every session with its messages and, with ``cache``, cached entries with their rows.
 
@@ -163,6 +169,7 @@ def check(
         using: the database alias; None: the alias to which the router writes sessions.
         on_batch: called after each batch with the number of sessions checked so far.
         on_violation: called for each violation when it is found.
+        on_notice: called for each tool call without a result.
 
     Raises:
         ValidationError: ``workspace`` is not a valid slug, ``sample`` is out of range, or the cache is off.
@@ -174,31 +181,29 @@ def check(
     adapter = _cached_adapter(using) if cache else None
     if type(sample) is not int or not 1 <= sample <= MAX_SAMPLE:
         raise ValidationError(f"must be a whole number from 1 to {MAX_SAMPLE}, not {shown(sample)}", field="sample")
-    tally = _Tally(on_violation)
+    tally = _Tally(on_violation, on_notice)
     for rows in _batches(alias, chosen):
         for row in rows:
             tally.sessions += 1
             tally.messages += row.count
             tally.add(_of_rows(alias, row, repair=repair))
+        tally.note(notices(alias, [row.id for row in rows]))
         on_batch(tally.sessions)
     tally.add(_orphans(alias, chosen))
     if adapter is not None:
-        for at in _newest(alias, chosen, sample):
-            trouble = _trouble(adapter, at, repair=repair)
-            tally.entries += trouble is not None
-            if trouble:
-                tally.add([Violation(at.workspace, at.key, at.branch, "cache", trouble, repaired=repair)])
+        tally.compare(adapter, _newest(alias, chosen, sample), repair=repair)
     return tally.report()
 
 
 class _Tally:
     """The counts and violations so far."""
 
-    def __init__(self, on_violation: Callable[[Violation], None]) -> None:
+    def __init__(self, on_violation: Callable[[Violation], None], on_notice: Callable[[Notice], None]) -> None:
         self.sessions = self.messages = self.entries = 0
-        self._violations = self._repaired = 0
+        self._violations = self._repaired = self._unanswered = 0
         self._kept: list[Violation] = []
-        self._on_violation = on_violation
+        self._calls: list[Notice] = []
+        self._on_violation, self._on_notice = on_violation, on_notice
 
     def add(self, violations: Iterable[Violation]) -> None:
         for violation in violations:
@@ -208,8 +213,31 @@ class _Tally:
                 self._kept.append(violation)
             self._on_violation(violation)
 
+    def compare(self, adapter: CachedAdapter, sessions: Iterable[Address], *, repair: bool) -> None:
+        for at in sessions:
+            trouble = _trouble(adapter, at, repair=repair)
+            self.entries += trouble is not None
+            if trouble:
+                self.add([Violation(at.workspace, at.key, at.branch, "cache", trouble, repaired=repair)])
+
+    def note(self, calls: Iterable[Notice]) -> None:
+        for call in calls:
+            self._unanswered += 1
+            if len(self._calls) < KEPT_VIOLATIONS:
+                self._calls.append(call)
+            self._on_notice(call)
+
     def report(self) -> Report:
-        return Report(self.sessions, self.messages, self.entries, self._violations, self._repaired, tuple(self._kept))
+        return Report(
+            self.sessions,
+            self.messages,
+            self.entries,
+            self._violations,
+            self._repaired,
+            tuple(self._kept),
+            self._unanswered,
+            tuple(self._calls),
+        )
 
 
 def _batches(alias: str, chosen: Mapping[str, Any]) -> Iterator[list[Measured]]:

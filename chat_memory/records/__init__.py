@@ -3,6 +3,7 @@
 from chat_memory.records.answers import Change, Commit, Header, Json, Receipt, Slice
 from chat_memory.records.asking import Address, Budget, Span
 from chat_memory.records.branch import Branch, Revision, reach
+from chat_memory.records.call import UnansweredCall
 from chat_memory.records.ids import uuid7, uuid7_texts
 from chat_memory.records.message import MESSAGE_KEYS, Content, Message, as_utc, check_aware
 from chat_memory.records.session import SessionRecord
@@ -30,6 +31,7 @@ __all__ = [
     "Transcript",
     "TranscriptBranch",
     "TranscriptSummary",
+    "UnansweredCall",
     "as_utc",
     "check_aware",
     "reach",

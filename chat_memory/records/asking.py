@@ -70,13 +70,15 @@ class Span(msgspec.Struct, frozen=True):
 class Budget(msgspec.Struct, frozen=True):
     """The size of a window at the end of a conversation; exactly one of the first three is set, to at least 1.
 
-    A turn is a user message with everything that follows, up to the next user message.
+    A turn is a user message with everything that follows, up to the next user message; a user message of tool results
+    alone begins none.
 
     Attributes:
         turns: this many of the newest turns.
         messages: as many of the newest whole turns as have at most this many messages; system messages do not count.
         tokens: as many of the newest whole turns as have at most this many tokens; included system messages count.
         system: whether the window includes the conversation's system messages; otherwise it has none.
+        greeting: whether what precedes the first turn comes with it, if there is room for all of it.
         min_version: see ``Span.min_version``.
     """
 
@@ -85,3 +87,4 @@ class Budget(msgspec.Struct, frozen=True):
     tokens: int | None = None
     system: bool = True
     min_version: int = 0
+    greeting: bool = False

@@ -52,7 +52,13 @@ def check_span(span: Span) -> None:
 
 
 def budget(
-    turns: int | None, messages: int | None, tokens: int | None, *, system: bool, min_version: int
+    turns: int | None,
+    messages: int | None,
+    tokens: int | None,
+    *,
+    system: bool,
+    min_version: int,
+    greeting: bool = False,
 ) -> Budget | None:
     """The budget of a window; None where its size is 0, so that the window is empty.
 
@@ -64,7 +70,17 @@ def budget(
     if len(budgets) != 1:
         got = " and ".join(budgets) or "none"
         raise ValidationError(f"takes exactly one of turns, messages, tokens; got {got}", field="window")
-    if not isinstance(system, bool):
-        raise ValidationError(f"must be true or false, not {shown(system)}", field="system")
+    check_flag(system, "system")
+    check_flag(greeting, "greeting")
     least = whole_number(min_version, "min_version")
-    return Budget(**budgets, system=system, min_version=least) if any(budgets.values()) else None
+    return Budget(**budgets, system=system, min_version=least, greeting=greeting) if any(budgets.values()) else None
+
+
+def check_flag(value: object, field: str) -> None:
+    """Check that a value is True or False.
+
+    Raises:
+        ValidationError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise ValidationError(f"must be true or false, not {shown(value)}", field=field)

@@ -10,16 +10,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from chat_memory.choices import Role
 from chat_memory.exceptions import MessageConflict
 from chat_memory.fields import IDENTITY
 from chat_memory.records import Content, Message
+from chat_memory.rules.calls import starts_turn
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 _new_tuple = tuple.__new__
 _decode_messages = msgspec.json.Decoder(list[Message]).decode
-_USER = Role.USER.value
 _USUAL_END = b'"state":"complete"}'
 """How the JSON of a message without ``extra`` ends, unless its state or ``content_absent`` is unusual."""
 
@@ -264,8 +263,8 @@ def content_of(text: str | None, parts: str | None) -> Content:
 
 
 def turns(messages: Sequence[Message]) -> list[int]:
-    """For each message, the number of turns begun so far in this call; a turn begins with a user message."""
-    return list(accumulate([message.role == _USER for message in messages], initial=0))[1:]
+    """For each message, the number of turns begun so far in this call; a turn begins with a question."""
+    return list(accumulate([starts_turn(message) for message in messages], initial=0))[1:]
 
 
 def check_replay(stored: Message, repeated: Message) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from chat_memory.choices import Role
 from chat_memory.records import Message
+from chat_memory.rules.calls import starts_turn
 
 LONGEST = 80
 """Characters of an automatic title."""
 _LOOKED_AT = 400
-_USER = Role.USER.value
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -31,7 +30,7 @@ def title_of(message: Message) -> str:
 def first_title(messages: Sequence[Message]) -> str:
     """The title made from the first user message; "" where there is none."""
     for message in messages:
-        if message.role == _USER:
+        if starts_turn(message):
             return title_of(message)
     return ""
 

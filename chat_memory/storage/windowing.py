@@ -3,57 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate, takewhile
 from operator import attrgetter
 
 from chat_memory.choices import Role
-from chat_memory.records import Budget, Message, Slice, Span
+from chat_memory.exceptions import WindowTooSmall
+from chat_memory.records import Budget, Header, Message, Slice, Span
+from chat_memory.rules.calls import starts_turn
 
 FIRST_LOOK = 64
 """The number of messages a window reads first; each further read takes four times as many."""
-_SYSTEM, _USER = Role.SYSTEM.value, Role.USER.value
+_SYSTEM = Role.SYSTEM.value
+_by_position = attrgetter("seq")
 
 
 def read(read_span: Callable[[Span], Slice], budget: Budget) -> Slice:
     """The window of a conversation, from reads of spans.
 
     System messages and the newest messages are read separately, and again if the state changed between the reads.
+
+    Raises:
+        WindowTooSmall: as ``newest_turns``.
     """
     while True:
         system = read_span(Span(system=True)) if budget.system else None
-        newest = _newest(read_span, budget, system.messages if system else [])
-        if system is None or system.header == newest.header:
+        newest = _newest(read_span, budget, system)
+        if newest is not None:
             return newest
 
 
-def _newest(read_span: Callable[[Span], Slice], budget: Budget, system: Sequence[Message]) -> Slice:
+def _newest(read_span: Callable[[Span], Slice], budget: Budget, system: Slice | None) -> Slice | None:
+    """The window; None where the conversation is not as it was when the system messages were read."""
     size = FIRST_LOOK
     while True:
         newest = read_span(Span(last=size))
-        window = newest_turns(newest.messages, budget, system, has_all=len(newest.messages) < size)
+        if system is not None and system.header != newest.header:
+            return None
+        first = newest.header.base_seq + 1 if newest.header else None
+        along = system.messages if system else []
+        window = newest_turns(newest.messages, budget, along, has_all=len(newest.messages) < size, first=first)
         if window is not None:
             return Slice(window, newest.header)
         size *= 4
 
 
 def newest_turns(
-    messages: Sequence[Message], budget: Budget, system: Sequence[Message] | None = None, *, has_all: bool
+    messages: Sequence[Message],
+    budget: Budget,
+    system: Sequence[Message] | None = None,
+    *,
+    has_all: bool,
+    first: int | None = None,
 ) -> list[Message] | None:
     """The newest whole turns within a budget; None where older messages are needed to decide.
+
+    Where not even the newest turn fits, its question and the newest messages after it that do. Of tokens, the system
+    messages that open the conversation come first, then the newest turn, then the other system messages, newest first,
+    then the turns before.
 
     Args:
         messages: the newest messages of the conversation, oldest first.
         budget: the size of the window.
         system: all system messages of the conversation, if the budget wants them; None: those among ``messages``.
-        has_all: whether ``messages`` are all messages of the conversation.
+        has_all: whether nothing older than ``messages`` can be in the window.
+        first: the first position that the conversation shows; None: that of the first message given.
+
+    Raises:
+        WindowTooSmall: the system messages that open the conversation and the newest question need more tokens.
     """
     if system is None:
-        system = [message for message in messages if budget.system and message.role == _SYSTEM]
+        system = [message for message in messages if message.role == _SYSTEM] if budget.system else []
     others = [message for message in messages if message.role != _SYSTEM]
-    room = None if budget.tokens is None else budget.tokens - sum(message.tokens or 0 for message in system)
-    if room is not None and room < 0:
-        return []
+    room = None if budget.tokens is None else budget.tokens - _tokens(system)
     size = _size(others, budget, room, has_all=has_all)
-    return None if size is None else sorted([*system, *others[len(others) - size :]], key=attrgetter("seq"))
+    if size is None:
+        return None
+    if size:
+        return _in_order(system, others[len(others) - size :])
+    question = next((n for n in range(len(others) - 1, -1, -1) if starts_turn(others[n])), None)
+    if question is None and not has_all:
+        return None
+    turn = [] if question is None else others[question:]
+    if budget.tokens is None:
+        return _in_order(system, turn and [turn[0], *_ending(turn[1:], (budget.messages or 1) - 1)])
+    return _in_order(*_within(budget.tokens, _leading(system, others, first), system, turn))
+
+
+def may_fit_more(messages: Sequence[Message], header: Header) -> bool:
+    """Whether more of the newest turn may fit where system messages that came later than the first ones are left out.
+
+    Args:
+        messages: all system messages, and of the others what fits beside all of those.
+        header: of the conversation.
+    """
+    question = next((n for n in range(len(messages) - 1, -1, -1) if starts_turn(messages[n])), None)
+    if question is None or len(messages) - question == header.last_seq - (messages[question].seq or 0) + 1:
+        return False
+    system = [message for message in messages if message.role == _SYSTEM]
+    return len(_leading(system, (), header.base_seq + 1)) < len(system)
 
 
 def _size(messages: Sequence[Message], budget: Budget, room: int | None, *, has_all: bool) -> int | None:
@@ -63,8 +110,49 @@ def _size(messages: Sequence[Message], budget: Budget, room: int | None, *, has_
         tokens += message.tokens or 0
         if (budget.messages is not None and size > budget.messages) or (room is not None and tokens > room):
             return taken
-        if message.role == _USER:
-            taken, turns = size, turns + 1
+        if starts_turn(message):
             if turns == budget.turns:
                 return taken
-    return taken if has_all else None
+            taken, turns = size, turns + 1
+            if turns == budget.turns and not budget.greeting:
+                return taken
+    if not has_all:
+        return None
+    return len(messages) if budget.greeting else taken
+
+
+def _within(
+    tokens: int, leading: Sequence[Message], system: Sequence[Message], turn: Sequence[Message]
+) -> tuple[list[Message], list[Message]]:
+    """Which system messages, and what of the newest turn, come within tokens that are too few for all of both."""
+    needed = _tokens(leading) + _tokens(turn[:1])
+    if needed > tokens:
+        raise WindowTooSmall(needed, tokens)
+    shown = [*turn[:1], *_fitting(turn[1:], tokens - needed)]
+    notes = _fitting(system[len(leading) :], tokens - _tokens(leading) - _tokens(shown))
+    return [*leading, *notes], shown
+
+
+def _leading(system: Sequence[Message], others: Sequence[Message], first: int | None) -> list[Message]:
+    """The system messages that open the conversation: before the first message of another role."""
+    if first is None:
+        first = min((message.seq or 0 for message in (*system[:1], *others[:1])), default=0)
+    return [message for place, message in enumerate(system, first) if message.seq == place]
+
+
+def _fitting(messages: Sequence[Message], room: int) -> Sequence[Message]:
+    """The newest messages that have at most so many tokens together."""
+    spent = accumulate(message.tokens or 0 for message in reversed(messages))
+    return _ending(messages, sum(1 for _ in takewhile(room.__ge__, spent)))
+
+
+def _ending(messages: Sequence[Message], size: int) -> Sequence[Message]:
+    return messages[len(messages) - size :] if size < len(messages) else messages
+
+
+def _in_order(system: Sequence[Message], others: Sequence[Message]) -> list[Message]:
+    return sorted([*system, *others], key=_by_position) if system else list(others)
+
+
+def _tokens(messages: Sequence[Message]) -> int:
+    return sum(message.tokens or 0 for message in messages)

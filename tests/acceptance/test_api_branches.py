@@ -309,7 +309,7 @@ def test_the_branches_of_an_own_session_are_a_members() -> None:
         ({"messages": 3}, ["rules", "b", "B", "c"]),
         ({"messages": 2}, ["rules", "c"]),
         ({"tokens": 10**17}, ["rules", "a", "A", "b", "B", "c"]),
-        ({"tokens": 1}, []),
+        ({"tokens": 0}, []),
         ({"turns": 0}, []),
         ({"turns": 1, "branch": "draft"}, ["rules", "b", "B"]),
     ],

@@ -14,6 +14,7 @@ from chat_memory.models import Message as MessageRow, Session, Workspace
 from chat_memory.signals import session_updated
 from tests.acceptance.checking import message_rows, printed, report, session_rows, talk, violations
 from tests.acceptance.command_line import run
+from tests.histories import ANTHROPIC, calling
 from tests.waiting import eventually, somebody_waits_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,6 +174,31 @@ def test_branches_have_positions_of_their_own() -> None:
     assert violations() == []
     MessageRow.objects.filter(session=branch, seq=4, workspace=parent.workspace).delete()
     assert "acme/k@b: positions are missing: 1 of 2" in printed()
+
+
+def test_r1_tool_calls_without_a_result_are_listed_and_no_violation() -> None:
+    chat = conversation("k", "acme")
+    chat.append(Message.user("q"), calling("hidden"))
+    chat.clear()
+    chat.append(Message.user("q"), calling("a", "b\n"), Message.tool("r", tool_call_id="a"), Message.user("p"))
+    draft = chat.fork("draft", at=4)
+    draft.append(*ANTHROPIC.results(["a"], ""), Message.tool("late", tool_call_id="a"))
+    conversation("whole", "acme").append(Message.user("q"), calling("a"), Message.tool("r", tool_call_id="a"))
+    found = report()
+    notice = {"workspace": "acme", "key": "k", "seq": 4, "id": "b\n", "name": "clock"}
+    assert (found["violations"], found["unanswered"]) == (0, 2)
+    assert sorted(found["calls"], key=lambda call: call["branch"]) == [
+        {**notice, "branch": "draft"},
+        {**notice, "branch": "main"},
+    ]
+    lines = run("check")
+    assert "acme/k: notice: tool call 'b\\n' 'clock' at position 4 has no result\n" in lines
+    assert "acme/k@draft: notice" in lines
+    assert "0 violations, 0 repaired; 2 tool calls without a result" in lines
+    chat.append(Message.tool("late", tool_call_id="b\n"))
+    draft.append(Message.tool("late", tool_call_id="b\n"))
+    assert (report()["calls"], "tool call" in run("check")) == ([], False)
+    assert report("--workspace", "acme")["unanswered"] == 0
 
 
 def test_statements_do_not_grow_with_the_messages() -> None:

@@ -26,7 +26,7 @@ ROOMS = {
     (
         "pure",
         "source_modules",
-    ): "cache.codec cache.entry cache.keys cache.spans fields history.selection "
+    ): "cache.codec cache.entry cache.keys cache.spans fields history.pairs history.selection "
     "history.tokens records rules storage.listing storage.mapping storage.titles storage.windowing",
 }
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.test import override_settings
 from django.utils.safestring import mark_safe
@@ -20,6 +19,7 @@ from chat_memory import (
     TooLarge,
     ValidationError,
     VersionConflict,
+    WindowTooSmall,
     append_many,
     conversation,
 )
@@ -134,17 +134,23 @@ def test_absent_content_has_no_content(absent: Any) -> None:
         conversation("k").append(Message("user", "x", content_absent=absent))
 
 
-def test_token_counter_must_count() -> None:
-    with (
-        override_settings(CHAT_MEMORY={"TOKEN_COUNTER": f"{__name__}.minus_five"}),
-        pytest.raises(ImproperlyConfigured, match="TOKEN_COUNTER"),
-    ):
-        conversation("k").append(Message.user("x"))
+def test_r23_a_token_counter_that_cannot_count_loses_no_message() -> None:
+    with override_settings(CHAT_MEMORY={"TOKEN_COUNTER": f"{__name__}.minus_five"}):
+        chat = conversation("k")
+        chat.append(Message.user("<|endoftext|>"))
+        assert chat.edit(1, "x" * 40).tokens == 14
+    assert [message.content for message in conversation("k").messages()] == ["x" * 40]
 
 
 @pytest.mark.parametrize(
     "error",
-    [ValidationError("wrong", field="a.b"), TooLarge("big", field="c"), MessageConflict("x"), VersionConflict(1, 2)],
+    [
+        ValidationError("wrong", field="a.b"),
+        TooLarge("big", field="c"),
+        MessageConflict("x"),
+        VersionConflict(1, 2),
+        WindowTooSmall(9, 3),
+    ],
 )
 def test_errors_survive_a_task_queue(error: Exception) -> None:
     again = pickle.loads(pickle.dumps(error))

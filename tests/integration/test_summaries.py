@@ -16,6 +16,7 @@ from chat_memory import (
     NotSupported,
     TransactionOpen,
     ValidationError,
+    WindowTooSmall,
     conversation,
     signals,
 )
@@ -80,12 +81,11 @@ def test_a_summary_counts_in_a_token_budget_or_is_left_out(chats) -> None:
         return [one.seq or "summary" for one in chat.context(tokens=tokens)]
 
     assert said(made.tokens + 13) == [1, "summary", 5]
-    assert said(made.tokens + 12) == [1, "summary"]
-    assert said(made.tokens + 3) == [1, "summary"]
-    assert said(made.tokens + 2) == ([1, 5] if made.tokens + 2 >= 13 else [1])
-    assert said(3) == [1]
-    assert said(2) == []
-    for tokens in range(60):
+    assert said(made.tokens + 12) == [1, 4, 5]
+    assert said(13) == [1, 5]
+    with pytest.raises(WindowTooSmall, match="13"):
+        said(12)
+    for tokens in range(13, 60):
         assert sum(one.tokens for one in chat.context(tokens=tokens)) <= tokens
         assert sum(one.tokens for one in chat.context(tokens=tokens, system=False)) <= tokens
 

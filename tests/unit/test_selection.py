@@ -1,4 +1,4 @@
-"""Where a history may be cut: what is left is always taken by a provider, within its budget, and as long as can be."""
+"""Where a history is cut: what a summary takes the place of, and what is kept before a new answer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,75 +10,31 @@ from chat_memory import Message, Summary, ValidationError
 from chat_memory.history import selection
 from chat_memory.records import Budget
 from chat_memory.rules.numbers import budget as budget_of
-from chat_memory.storage.windowing import newest_turns
 from tests.conversations import positions
-from tests.histories import calling, histories, numbered, refused, without_system
+from tests.histories import callers, calling, histories, numbered, parted, without_system
 
 pytestmark = pytest.mark.once
 
-budgets = st.builds(
-    lambda unit, size, system: Budget(**{unit: size}, system=system),
-    st.sampled_from(["turns", "messages", "tokens"]),
-    st.integers(1, 60),
-    st.booleans(),
-)
-
-
-def system_of(history: Sequence[Message]) -> list[Message]:
-    return [message for message in history if message.role == "system"]
-
-
-def window_from(history: Sequence[Message], budget: Budget) -> list[Message]:
-    """As a conversation gives it: the newest turns of an adapter, made safe."""
-    along = system_of(history) if budget.system else []
-    return selection.pair_safe(newest_turns(history, budget, along, has_all=True) or [])
-
-
-def fits(ending: Sequence[Message], budget: Budget, along: Sequence[Message]) -> bool:
-    tokens = sum(message.tokens or 0 for message in [*ending, *along])
-    return (
-        (budget.turns is None or sum(message.role == "user" for message in ending) <= budget.turns)
-        and (budget.messages is None or len(ending) <= budget.messages)
-        and (budget.tokens is None or tokens <= budget.tokens)
-    )
-
-
-def longest(history: Sequence[Message], budget: Budget) -> list[Message]:
-    """The window by definition: of all endings that begin with a turn, the longest that fits and is taken."""
-    along = system_of(history) if budget.system else []
-    dialogue = without_system(history)
-    endings = [dialogue[n:] for n, message in enumerate(dialogue) if message.role == "user"] + [[]]
-    good = [ending for ending in endings if fits(ending, budget, along) and not refused(history, ending)]
-    return sorted([*along, *good[0]], key=lambda message: message.seq or 0) if good else []
-
 
 @settings(max_examples=200)
-@given(histories, budgets)
-def test_every_window_is_taken_fits_and_is_the_longest_that_does(history: list[Message], budget: Budget) -> None:
-    """FEATURES N35-N37, E16, E05."""
-    shown = window_from(history, budget)
-    assert refused(history, shown) == []
-    assert shown == longest(history, budget)
-    dialogue = without_system(shown)
-    assert dialogue == without_system(history)[len(without_system(history)) - len(dialogue) :]
-    assert [message.role for message in dialogue[:1]] in ([], ["user"])
+@given(histories, st.integers(0, 45))
+def test_what_a_summary_covers_goes_as_far_as_whole_turns_and_pairs_allow(history: list[Message], covered: int) -> None:
+    covered %= len(history) + 1
+    after = selection.uncovered(history, covered)
+    assert [each for each in after if each.role == "system"] == [each for each in history if each.role == "system"]
+    assert all((message.seq or 0) <= covered for message in history if message not in after)
+    dialogue, left = without_system(history), without_system(after)
+    assert left == dialogue[len(dialogue) - len(left) :]
+    assert left == dialogue or not separated(dialogue, left)
+    for n, message in enumerate(left[1:], 1):  # no further turn could go
+        if message.role == "user" and all((one.seq or 0) <= covered for one in left[:n]):
+            assert separated(dialogue, left[n:])
 
 
-@settings(max_examples=200)
-@given(histories, budgets, st.integers(0, 45))
-def test_what_a_summary_covers_goes_as_far_as_whole_turns_and_pairs_allow(
-    history: list[Message], budget: Budget, covered: int
-) -> None:
-    before, covered = window_from(history, budget), covered % (len(history) + 1)
-    after = selection.uncovered(before, covered)
-    assert system_of(after) == system_of(before)
-    gone = [message for message in before if message not in after]
-    assert all((message.seq or 0) <= covered for message in gone)
-    assert refused(history, after) == []
-    dialogue = without_system(after)
-    for n, message in enumerate(dialogue[1:], 1):  # no further turn could go
-        if message.role == "user" and all((one.seq or 0) <= covered for one in dialogue[:n]):
-            assert refused(history, dialogue[n:])
+def separated(dialogue: Sequence[Message], ending: Sequence[Message]) -> bool:
+    """Whether a result is in the ending and its call before it."""
+    early = [message.seq for message in dialogue[: len(dialogue) - len(ending)]]
+    return any(callers(dialogue)[seq] in early for seq in parted(dialogue, ending))
 
 
 @settings(max_examples=200)
@@ -97,7 +53,7 @@ def test_a_new_answer_keeps_all_that_is_before_it_and_parts_no_pair(history: lis
 
 def parts(history: Sequence[Message], cut: int) -> bool:
     """Whether a call is kept without one of its results, or without a result that was never asked for."""
-    lost = set(refused(history, history[:cut]))
+    lost = set(parted(history, history[:cut]))
     return bool(lost & {message.seq for message in history[cut:]})
 
 
@@ -124,11 +80,6 @@ LATE = numbered(
     ]
 )
 """One of two results comes after the next question."""
-
-
-def test_a_late_result_brings_both_turns_or_none() -> None:
-    assert positions(window_from(LATE, Budget(turns=1))) == [1]
-    assert positions(window_from(LATE, Budget(turns=2))) == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_a_covered_turn_stays_where_a_later_one_answers_its_call() -> None:

@@ -5,12 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.safestring import mark_safe
 from hypothesis import given, strategies as st
 
 from chat_memory import Message, ValidationError
-from chat_memory.history.stamping import restated, stamped
+from chat_memory.history import stamping
+from chat_memory.history.stamping import counted, restated, stamped
+from chat_memory.log_limit import LogLimit
 from tests.strategies import messages
 
 pytestmark = pytest.mark.once
@@ -24,6 +25,29 @@ def one_token(_text: str) -> int:
 def no_number(_text: str) -> Any:
     """A host's counter that is wrong."""
     return 0.5
+
+
+def no_text(_text: str) -> Any:
+    return "3"
+
+
+def true(_text: str) -> Any:
+    return None
+
+
+def below_zero(_text: str) -> int:
+    return -5
+
+
+def beyond_all(_text: str) -> int:
+    return 2**31
+
+
+def raising(text: str) -> int:
+    """As tokenizers do with texts that look like their own marks."""
+    if "|>" in text or len(text) > 1:
+        raise ValueError(text)
+    return 1
 
 
 @given(st.lists(messages, max_size=3, unique_by=lambda message: message.id or object()))
@@ -64,10 +88,43 @@ def test_the_hosts_counter_counts(settings) -> None:
     assert stamped([Message.user("x", tokens=99)])[0].tokens == 99
 
 
-def test_a_counter_that_gives_no_number_is_named(settings) -> None:
-    settings.CHAT_MEMORY = {"TOKEN_COUNTER": f"{__name__}.no_number"}
-    with pytest.raises(ImproperlyConfigured, match="TOKEN_COUNTER"):
+@pytest.mark.parametrize("counter", ["raising", "no_number", "no_text", "below_zero", "beyond_all", "true"])
+def test_r23_a_counter_that_fails_costs_a_log_line_and_no_message(counter: str, settings, caplog) -> None:
+    """The line is bounded in number, and says nothing of the text."""
+    settings.CHAT_MEMORY = {"TOKEN_COUNTER": f"{__name__}.{counter}"}
+    stamping._log_limit = LogLimit()
+    texts = ["<|endoftext|> secret", "x" * 400]
+    assert [message.tokens for message in stamped(list(map(Message.user, texts)))] == [9, 104]
+    assert restated(stamped([Message.user("x")])[0], texts[1]).tokens == 104
+    assert counted(Message.user([{"type": "text", "text": "y"}])) > 4
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "TOKEN_COUNTER" in line
+    assert "secret" not in line
+
+
+def test_r23_a_counter_that_fails_for_one_message_counts_the_others(settings) -> None:
+    settings.CHAT_MEMORY = {"TOKEN_COUNTER": f"{__name__}.raising"}
+    assert [message.tokens for message in stamped([Message.user("<|a|>"), Message.user("y")])] == [6, 5]
+
+
+def test_a_counter_that_is_not_there_is_an_error(settings) -> None:
+    settings.CHAT_MEMORY = {"TOKEN_COUNTER": f"{__name__}.nowhere"}
+    with pytest.raises(ImportError, match="nowhere"):
         stamped([Message.user("x")])
+
+
+def test_r6_what_a_picture_counts_for_is_a_setting(settings) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 600_000}}
+    text = {"type": "text", "text": "what is this?"}
+    (message,) = stamped([Message.user([text, picture])])
+    settings.CHAT_MEMORY = {"INLINE_PART_TOKENS": 7}
+    (cheaper,) = stamped([Message.user([text, picture])])
+    assert 1_600 < (message.tokens or 0) < 1_700
+    assert (message.tokens or 0) - (cheaper.tokens or 0) == 1_600 - 7
+    assert restated(message, [picture]).tokens == counted(Message.user([picture]))
+    settings.CHAT_MEMORY = {"INLINE_PART_TOKENS": 1_000_000}
+    small = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+    assert stamped([Message.user([small] * 3_000)])[0].tokens == 2**31 - 1
 
 
 def test_a_restated_message_has_other_content_and_a_count_of_its_own() -> None:

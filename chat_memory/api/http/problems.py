@@ -77,6 +77,7 @@ def handle(error: Exception, _context: Mapping[str, Any] | None = None) -> HttpR
 _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str, str | None], ...] = (
     (exceptions.TooLarge, 413, "too_large", None),
     (exceptions.ValidationError, 422, "invalid", None),
+    (exceptions.WindowTooSmall, 422, "window_too_small", None),
     (exceptions.MessageConflict, 409, "message_conflict", None),
     (exceptions.BranchExists, 409, "branch_exists", None),
     (exceptions.VersionConflict, 412, "version_conflict", "The session has changed since the version in If-Match."),

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import ValidationError
 from chat_memory.maintenance import integrity
+from chat_memory.maintenance.calls import Notice
 from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, counted
 
 
@@ -17,7 +18,8 @@ class Command(MaintenanceCommand):
 
     help = (
         "Compare sessions with their messages, and with --cache cached sessions with their rows. Exit status 1 where "
-        "something is wrong and not repaired. May be run while others write."
+        "something is wrong and not repaired. Tool calls without a result are listed too, and are nothing wrong. "
+        "May be run while others write."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,9 +48,9 @@ class Command(MaintenanceCommand):
             raise ValidationError("goes with --cache", field="sample")
         with self.progress("sessions checked") as progress:
 
-            def show(violation: integrity.Violation) -> None:
+            def show(found: integrity.Violation | Notice) -> None:
                 progress.clear()
-                self.stdout.write(_line(violation), str)
+                self.stdout.write(_line(found) if isinstance(found, integrity.Violation) else _notice(found), str)
 
             report = integrity.check(
                 options["workspace"],
@@ -57,6 +59,7 @@ class Command(MaintenanceCommand):
                 repair=options["repair"],
                 on_batch=progress.reach,
                 on_violation=show if options["report"] == TEXT else lambda _: None,
+                on_notice=show if options["report"] == TEXT else lambda _: None,
             )
         self.tell(report, _summary(report), options, self.stdout)
         left = report.violations - report.repaired
@@ -65,12 +68,23 @@ class Command(MaintenanceCommand):
 
 
 def _line(violation: integrity.Violation) -> str:
-    branch = "" if violation.branch in ("", MAIN_BRANCH) else f"@{violation.branch}"
     repaired = " (repaired)" if violation.repaired else ""
-    return f"{violation.workspace}/{violation.key}{branch}: {violation.what} {violation.detail}{repaired}"
+    return f"{_place(violation)}: {violation.what} {violation.detail}{repaired}"
+
+
+def _notice(call: Notice) -> str:
+    # Ids and names are a model's or a provider's: whatever they hold, they stay on their line.
+    named = " ".join(ascii(text) for text in (call.id, call.name) if text)
+    return f"{_place(call)}: notice: tool call {named} at position {call.seq} has no result"
+
+
+def _place(found: integrity.Violation | Notice) -> str:
+    branch = "" if found.branch in ("", MAIN_BRANCH) else f"@{found.branch}"
+    return f"{found.workspace}/{found.key}{branch}"
 
 
 def _summary(report: integrity.Report) -> str:
     looked = f"{counted(report.sessions, 'session')} with {counted(report.messages, 'message')}"
     violations = f"{counted(report.violations, 'violation')}, {report.repaired} repaired"
-    return f"{looked} and {report.entries} cached: {violations}"
+    calls = f"; {counted(report.unanswered, 'tool call')} without a result" if report.unanswered else ""
+    return f"{looked} and {report.entries} cached: {violations}{calls}"

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 from django.db import IntegrityError, connections
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
+from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.conf import settings
 from chat_memory.exceptions import VersionConflict
 from chat_memory.models import Message as MessageRow, Session
 from chat_memory.records import Address, Change, Commit, Header, Message, uuid7
+from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.mapping import COLUMNS, READ_COLUMNS, new_messages, to_columns, to_messages, to_row, turns
 from chat_memory.storage.orm import hints
@@ -162,7 +163,7 @@ class _Call:
         values = self._values
         if len(messages) == 1:
             row = to_row(messages[0])
-            values |= row._asdict() | {"turns": int(row.role == Role.USER.value)}
+            values |= row._asdict() | {"turns": int(starts_turn(messages[0]))}
             return row.is_plain
         starts = turns(messages)
         values["turns"] = starts[-1]

@@ -9,6 +9,8 @@ from django.db import connections
 
 from chat_memory.choices import Role
 from chat_memory.models import Message, Session
+from chat_memory.rules.calls import is_results_alone
+from chat_memory.storage.mapping import content_of
 from chat_memory.storage.orm.cursor import as_uuid, fetch, uuid_value
 from chat_memory.storage.orm.statements import branch
 
@@ -58,7 +60,8 @@ class Lineage(NamedTuple):
         following = self.message_at(seq + 1)
         if following is None:
             return self.row.last_turn
-        return following.turn - (following.role == Role.USER.value)
+        content = content_of(following.content, following.parts)
+        return following.turn - (following.role == Role.USER.value and not is_results_alone(content))
 
 
 def lineage(row: Session) -> Lineage:

@@ -12,13 +12,14 @@ from uuid import UUID
 import msgspec
 from django.db import connections
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
-from chat_memory.records import Address, Budget, Header, Message, Slice, Span
+from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.records import Address, Budget, Header, Slice, Span
 from chat_memory.storage.mapping import READ_COLUMNS, to_messages
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import as_uuid, fetch, uuid_value
 from chat_memory.storage.orm.statements import branch, read as main
 from chat_memory.storage.orm.statements.tables import HEADER
+from chat_memory.storage.windowing import may_fit_more, newest_turns, read as read_window
 
 _START, _END = 0, 2**63 - 1
 _SEQ = itemgetter(0)
@@ -63,17 +64,30 @@ def read(alias: str, at: Address, span: Span) -> Slice:
 def window(alias: str, at: Address, budget: Budget) -> Slice:
     """See ``MessageStore.window``."""
     kind = next(name for name in FIRST_LOOK if getattr(budget, name) is not None)
-    size = getattr(budget, kind)
-    shape = {"budget": kind, "system": budget.system}
-    along = partial(branch.window, **shape, postgresql=connections[alias].vendor == "postgresql")
+    # Whether a greeting is right before the turns asked for is told by one turn more.
+    size = getattr(budget, kind) + (kind == "turns" and budget.greeting)
+    shape = {"budget": kind, "system": budget.system, "greeting": budget.greeting}
+    shape["postgresql"] = connections[alias].vendor == "postgresql"
     per_unit, besides = FIRST_LOOK[kind]
     look = min(int(size * per_unit), _END // WIDER) + besides
     while True:
-        rows = shown(alias, at, partial(main.window, **shape), along, {"size": size, "look": look})
+        rows = shown(
+            alias, at, partial(main.window, **shape), partial(branch.window, **shape), {"size": size, "look": look}
+        )
         if not _ended_too_near(rows):
-            found = _slice(alias, rows)
-            return Slice(_from_a_user(found.messages, budget), found.header)
+            return _exactly(alias, at, budget, _slice(alias, rows))
         look *= WIDER
+
+
+def _exactly(alias: str, at: Address, budget: Budget, found: Slice) -> Slice:
+    """The window, of rows among which it is; the statement leaves room for every system message."""
+    header, messages = found.header, found.messages
+    if header is None:
+        return found
+    if budget.tokens is not None and budget.system and may_fit_more(messages, header):
+        return read_window(partial(read, alias, at), budget)
+    window = newest_turns(messages, budget, has_all=True, first=header.base_seq + 1)
+    return Slice(window or [], header)
 
 
 def shown(
@@ -112,20 +126,6 @@ def _ended_too_near(rows: list[Row]) -> bool:
     """Whether a branch's window must be read again with a larger ``look``."""
     header = next((row[-1] for row in rows if row[-1] is not None), "")
     return len(header.split()) > _HEADER + 1 and header.endswith(" 1")
-
-
-def _from_a_user(messages: list[Message], budget: Budget) -> list[Message]:
-    """The messages of a window without the rest of a turn whose user message ``clear()`` has hidden.
-
-    None at all if the system messages alone exceed a token budget.
-    """
-    system = [message for message in messages if message.role == Role.SYSTEM.value]
-    if budget.tokens is not None and sum(message.tokens or 0 for message in system) > budget.tokens:
-        return []
-    first = next((message.seq for message in messages if message.role == Role.USER.value), None)
-    if first is None:
-        return system
-    return [message for message in messages if message.role == Role.SYSTEM.value or (message.seq or 0) >= first]
 
 
 def _slice(alias: str, rows: list[Row]) -> Slice:

@@ -3,34 +3,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import msgspec
 import pytest
 
+from chat_memory.exceptions import WindowTooSmall
 from chat_memory.records import Budget, Message, Span
 from chat_memory.storage import windowing
 from chat_memory.testing.conformance.kit import SENT_AT, Kit, at_once, positions, user, users
 
 LETTERS = "aSuaSuaauaS"
 """A history, one letter per message: S is system, u user, a assistant. Messages before the first u are no turn."""
-LONG = "SaS" + "uaSaaau" * 40
+LONG = {
+    "many turns": "SaS" + "uaSaaau" * 40,
+    "a long newest turn": "SSuaSuaua" * 12 + "u" + "aS" * 5 + "a" * 150 + "S",
+    "one turn": "S" + "a" * 20 + "u" + "aaS" * 30,
+    "a greeting": "SSaaSa" + "ua" * 6,
+    "no turn": "SaaSa",
+}
 WINDOWS = {
     "a turn": (Budget(turns=1), [2, 5, 9, 10, 11]),
     "two turns": (Budget(turns=2), [2, 5, 6, 7, 8, 9, 10, 11]),
     "all turns": (Budget(turns=3), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
     "more turns than there are": (Budget(turns=9), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
     "turns alone": (Budget(turns=2, system=False), [6, 7, 8, 9, 10]),
-    "too few messages": (Budget(messages=1), [2, 5, 11]),
+    "of a turn that is too long the question": (Budget(messages=1), [2, 5, 9, 11]),
     "messages to a turn": (Budget(messages=2), [2, 5, 9, 10, 11]),
     "messages within a turn": (Budget(messages=4), [2, 5, 9, 10, 11]),
     "messages to the next turn": (Budget(messages=5), [2, 5, 6, 7, 8, 9, 10, 11]),
     "messages before the first turn": (Budget(messages=8), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
     "messages alone": (Budget(messages=2, system=False), [9, 10]),
-    "no message": (Budget(messages=1, system=False), []),
+    "a question alone": (Budget(messages=1, system=False), [9]),
+    "all turns and what precedes them": (Budget(turns=3, greeting=True), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+    "not all turns": (Budget(turns=2, greeting=True), [2, 5, 6, 7, 8, 9, 10, 11]),
+    "messages for what precedes the turns": (Budget(messages=8, greeting=True), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+    "one message less": (Budget(messages=7, greeting=True), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+    "tokens for what precedes the turns": (Budget(tokens=110, greeting=True), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
     "tokens to a turn": (Budget(tokens=50), [2, 5, 9, 10, 11]),
     "tokens to the next turn": (Budget(tokens=80), [2, 5, 6, 7, 8, 9, 10, 11]),
     "one token less": (Budget(tokens=79), [2, 5, 9, 10, 11]),
-    "tokens for the system alone": (Budget(tokens=30), [2, 5, 11]),
-    "no tokens for the system": (Budget(tokens=29), []),
+    "tokens for two system messages": (Budget(tokens=40), [5, 9, 10, 11]),
+    "tokens for one system message": (Budget(tokens=30), [9, 10, 11]),
+    "no tokens for a system message": (Budget(tokens=29), [9, 10]),
+    "tokens for the question alone": (Budget(tokens=19), [9]),
     "tokens alone": (Budget(tokens=20, system=False), [9, 10]),
 }
 
@@ -42,6 +59,14 @@ def messages_of(letters: str) -> list[Message]:
         Message(roles[letter], letter, id=f"{number}", created_at=SENT_AT, tokens=10)
         for number, letter in enumerate(letters, 1)
     ]
+
+
+def outcome(window: Callable[[], list[Message] | None]) -> object:
+    """The positions in a window; where it is refused, what it needs."""
+    try:
+        return positions(window() or [])
+    except WindowTooSmall as refusal:
+        return str(refusal)
 
 
 class WindowClauses(Kit):
@@ -61,13 +86,62 @@ class WindowClauses(Kit):
     @pytest.mark.parametrize("unit", ["turns", "messages", "tokens"])
     def test_window_of_a_long_history(self, unit: str, system: bool) -> None:
         """The window of a long history equals the one that is computed from all its messages."""
-        self.messages.append(self.at(), messages_of(LONG))
-        every = self.messages.read(self.at()).messages
-        along = [message for message in every if message.role == "system"] if system else []
-        for size in (1, 2, 3, 40, 63, 64, 65, 66, 79, 80, 81, 200, 280, 1_000, 1_300, 2_000, 9_999):
-            budget = Budget(**{unit: size}, system=system)
-            expected = windowing.newest_turns(every, budget, along, has_all=True)
-            assert self.messages.window(self.at(), budget).messages == expected
+        for name, letters in LONG.items():
+            self.messages.append(self.at(name), messages_of(letters))
+            every = self.messages.read(self.at(name)).messages
+            for size in (
+                1,
+                2,
+                3,
+                10,
+                20,
+                30,
+                40,
+                63,
+                64,
+                65,
+                66,
+                79,
+                80,
+                81,
+                160,
+                200,
+                280,
+                1_000,
+                1_300,
+                2_000,
+                9_999,
+            ):
+                for greeting in (False, True):
+                    budget = Budget(**{unit: size}, system=system, greeting=greeting)
+                    expected = outcome(partial(windowing.newest_turns, every, budget, has_all=True))
+                    assert outcome(partial(self._window, name, budget)) == expected
+
+    def _window(self, key: str, budget: Budget) -> list[Message]:
+        return self.messages.window(self.at(key), budget).messages
+
+    def test_window_says_how_many_tokens_it_needs(self) -> None:
+        """The system messages that open the conversation, and the newest question."""
+        self.messages.append(self.at(), messages_of("SSuaSua"))
+        with pytest.raises(WindowTooSmall) as refusal:
+            self.messages.window(self.at(), Budget(tokens=29))
+        assert (refusal.value.needed, refusal.value.budget) == (30, 29)
+        assert positions(self.messages.window(self.at(), Budget(tokens=30)).messages) == [1, 2, 6]
+        with pytest.raises(WindowTooSmall):
+            self.messages.window(self.at(), Budget(tokens=9, system=False))
+
+    def test_results_of_tool_calls_alone_begin_no_turn(self) -> None:
+        """As the forms have it that give results in a user's message."""
+        said = messages_of("uauaua")
+        for index, part in enumerate(({"type": "tool_result", "tool_use_id": "a"}, {"toolResult": {"toolUseId": "b"}})):
+            said[2 + 2 * index] = msgspec.structs.replace(said[2 + 2 * index], content=[part])
+        self.messages.append(self.at(), said[:3])
+        self.messages.append(self.at(), said[3:])
+        assert positions(self.messages.window(self.at(), Budget(turns=1)).messages) == [1, 2, 3, 4, 5, 6]
+        assert positions(self.messages.window(self.at(), Budget(messages=3)).messages) == [1, 5, 6]
+        found = self.sessions.get(self.at())
+        assert found is not None
+        assert found.last_turn == 1
 
     def test_window_counts_no_tokens_where_none_are_known(self) -> None:
         uncounted = [user("a", tokens=None), user("b", tokens=4), user("c", tokens=None)]

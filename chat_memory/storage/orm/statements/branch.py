@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from chat_memory.storage.orm.statements.read import SUMMARY_COLUMNS
+from chat_memory.storage.orm.statements.read import SUMMARY_COLUMNS, beginning, first_passed, functions
 from chat_memory.storage.orm.statements.tables import (
     BY_ID,
     HEADER,
@@ -47,7 +47,7 @@ WHERE k.last_seq > (SELECT base_seq FROM session) ORDER BY k.last_seq, k.id"""
 @cache
 def read(*, by_id: bool, follows: bool, newest: bool, bounded: bool, system: bool, postgresql: bool) -> str:
     """The messages of a span on a branch, and its header."""
-    least, greatest = _functions(postgresql=postgresql)
+    least, greatest = functions(postgresql=postgresql)
     low, high = f"{greatest}(base_seq, %(after)b)", f"{least}(last_seq, %(before)b - 1)"
     if bounded and newest:
         low = f"{greatest}({low}, {high} - %(size)b)"
@@ -63,37 +63,40 @@ SELECT {message_columns("m")}, NULL FROM lineage l {part}"""
 
 
 @cache
-def window(*, by_id: bool, follows: bool, budget: str, system: bool, postgresql: bool) -> str:
-    """The newest whole turns of a branch within a budget, and its header.
+def window(*, by_id: bool, follows: bool, budget: str, system: bool, greeting: bool, postgresql: bool) -> str:
+    """As ``statements.read.window``, along a branch.
 
     The start of the window is searched among the newest ``look`` messages. If it is not among them, the header row ends
     in 1; the caller must then run the statement again with a larger ``look``.
     """
-    _least, greatest = _functions(postgresql=postgresql)
+    least, greatest = functions(postgresql=postgresql)
     since = f"(SELECT {greatest}(base_seq, last_seq - %(look)b) FROM session)"
     of_system = _part("(SELECT base_seq FROM session)", "l.high", SYSTEM, postgresql=postgresql)
     spent = f"(SELECT COALESCE(SUM(m.tokens), 0) FROM lineage l {of_system})" if system else "0"
     passed = {
-        "turns": "SELECT last_turn - %(size)b FROM session",
-        "messages": "SELECT turn FROM recent WHERE role <> 'system' ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
+        "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
+        "messages": "SELECT turn, seq FROM recent WHERE role <> 'system' ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
         "tokens": f"""
-    SELECT turn FROM (
+    SELECT turn, seq FROM (
       SELECT turn, seq, SUM(COALESCE(tokens, 0)) OVER (ORDER BY seq DESC) AS spent FROM recent WHERE role <> 'system'
     ) AS counted WHERE spent > %(size)b - {spent} ORDER BY seq DESC LIMIT 1""",
     }[budget]
     too_near = (
         f"(SELECT CASE WHEN seq IS NULL AND {since} > (SELECT base_seq FROM session) THEN 1 ELSE 0 END FROM edge)"
     )
-    counted = _part("(SELECT seq FROM start)", "l.high", "AND m.role <> 'system'", postgresql=postgresql)
+    fitting = """AND m.role <> 'system'
+  AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM low) + 1)"""
+    counted = _part("(SELECT seq FROM low)", "l.high", fitting, postgresql=postgresql)
     along = f"UNION ALL SELECT {message_columns('m')}, NULL FROM lineage l {of_system}" if system else ""
     return f"""
 WITH RECURSIVE {_session("last_turn", by_id=by_id, follows=follows)}, {_lineage("last_seq", "session s")},
 recent AS (
   SELECT m.seq, m.turn, m.role, m.tokens FROM lineage l {_part(since, "l.high", "", postgresql=postgresql)}
 ),
-passed AS (SELECT COALESCE(({passed}), 0) AS turn),
-edge AS (SELECT MAX(seq) AS seq FROM recent WHERE turn <= (SELECT turn FROM passed)),
-start AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge)
+passed AS ({first_passed(passed, greeting=greeting)}),
+start AS ({beginning(least, greatest)}),
+edge AS (SELECT MAX(seq) AS seq FROM recent WHERE turn <= (SELECT turn FROM start)),
+low AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge)
 {header_row(FORKED, too_near)}
 UNION ALL SELECT {message_columns("m")}, NULL FROM lineage l {counted} {along}"""
 
@@ -119,14 +122,9 @@ WITH RECURSIVE below(id) AS (
 SELECT id FROM below"""
 
 
-def _functions(*, postgresql: bool) -> tuple[str, str]:
-    """The names of the SQL functions for the smaller and the larger of two numbers."""
-    return ("least", "greatest") if postgresql else ("min", "max")
-
-
 def _part(low: str, high: str, condition: str, *, postgresql: bool) -> str:
-    """A join of each row ``l`` of the lineage with its messages after ``low``, up to ``high``."""
-    least, greatest = _functions(postgresql=postgresql)
+    """The messages that a row of the lineage has within a span, joined to it."""
+    least, greatest = functions(postgresql=postgresql)
     upper = "l.high" if high == "l.high" else f"{least}(l.high, {high})"
     where = f"""m.session_id = l.id AND m.workspace_id = l.workspace_id
   AND m.seq > {greatest}(l.low, {low}) AND m.seq <= {upper} {condition}"""

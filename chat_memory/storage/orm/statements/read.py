@@ -85,28 +85,53 @@ SELECT {message_columns("m")}, {state}, {ON_BRANCH} FROM {SESSION} s LEFT JOIN L
 
 
 @cache
-def window(*, by_id: bool, budget: str, system: bool) -> str:
-    """The newest whole turns within a budget, and the header; the rows are not ordered.
+def window(*, by_id: bool, budget: str, system: bool, greeting: bool, postgresql: bool) -> str:
+    """The newest whole turns within a budget; of a newest turn that does not fit, its question and its newest messages.
 
-    ``passed`` is the newest turn that does not fit into the budget; the turns after it are the window. To find it, only
-    the messages of the window and one more are read.
+    ``passed`` is the newest message that the budget does not take, found by walking back over the window's rows and one
+    more; the turns after its turn are the window. Rows come in no promised order.
     """
+    least, greatest = functions(postgresql=postgresql)
     shown = f"FROM {MESSAGE} m WHERE {OF_SESSION} AND m.seq > (SELECT base_seq FROM session)"
     counted = f"{shown} AND m.role <> 'system'"
     passed = {
-        "turns": "SELECT last_turn - %(size)b FROM session",
-        "messages": f"SELECT m.turn {counted} ORDER BY m.seq DESC LIMIT 1 OFFSET %(size)b",
+        "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
+        "messages": f"SELECT m.turn, m.seq {counted} ORDER BY m.seq DESC LIMIT 1 OFFSET %(size)b",
         "tokens": f"""
-    SELECT turn FROM (
+    SELECT turn, seq FROM (
       SELECT m.turn, m.seq, SUM(COALESCE(m.tokens, 0)) OVER (ORDER BY m.seq DESC) AS spent {counted}
     ) AS m WHERE spent > %(size)b - {f"(SELECT COALESCE(SUM(m.tokens), 0) {shown} {SYSTEM})" if system else "0"}
     ORDER BY m.seq DESC LIMIT 1""",
     }[budget]
-    before = f"SELECT m.seq {shown} AND m.turn <= (SELECT turn FROM passed) ORDER BY m.seq DESC LIMIT 1"
+    before = f"SELECT m.seq {shown} AND m.turn <= (SELECT turn FROM start) ORDER BY m.seq DESC LIMIT 1"
     along = f"UNION ALL SELECT {message_columns('m')}, NULL {shown} {SYSTEM}" if system else ""
     return f"""
 WITH {root("last_turn", by_id=by_id)},
-passed AS (SELECT COALESCE(({passed}), 0) AS turn),
-start AS (SELECT COALESCE(({before}), 0) AS seq)
+passed AS ({first_passed(passed, greeting=greeting)}),
+start AS ({beginning(least, greatest)}),
+edge AS (SELECT COALESCE(({before}), (SELECT base_seq FROM session)) AS seq)
 {header_row("on_branch")}
-UNION ALL SELECT {message_columns("m")}, NULL {counted} AND m.seq > (SELECT seq FROM start) {along}"""
+UNION ALL SELECT {message_columns("m")}, NULL {counted} AND m.seq > (SELECT seq FROM edge)
+  AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM edge) + 1) {along}"""
+
+
+def first_passed(passed: str, *, greeting: bool) -> str:
+    """The one row of the newest message that a budget does not take; where it takes all, the turn before the first.
+
+    What precedes the first question has the turn 0.
+    """
+    none = -1 if greeting else 0
+    return f"SELECT COALESCE(MAX(turn), {none}) AS turn, COALESCE(MAX(seq), 0) AS seq FROM ({passed}) AS passed"
+
+
+def beginning(least: str, greatest: str) -> str:
+    """The last turn before the window; and in the newest turn, if it does not fit, the position before what fits."""
+    return f"""
+  SELECT {least}(p.turn, {greatest}(s.last_turn - 1, 0)) AS turn,
+    CASE WHEN p.turn < s.last_turn THEN 0 ELSE p.seq END AS seq
+  FROM passed p CROSS JOIN session s"""
+
+
+def functions(*, postgresql: bool) -> tuple[str, str]:
+    """The smaller and the larger of two numbers."""
+    return ("least", "greatest") if postgresql else ("min", "max")

@@ -1,0 +1,214 @@
+"""Owns checks that say what a provider would refuse of a list of messages, by the rules that the providers publish.
+
+Each takes the messages as they are sent, and raises ``Refused`` at the first that the provider would not accept. They
+check order, pairs and shape of messages; they do not know models, limits of size, or what a picture must be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Sent = Mapping[str, Any]
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CHAT_ROLES = ("developer", "system", "user", "assistant", "tool", "function")
+_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
+_THOUGHTS = ("thinking", "redacted_thinking")
+_BLOCKS = (
+    "text",
+    "image",
+    "document",
+    "video",
+    "audio",
+    "toolUse",
+    "toolResult",
+    "reasoningContent",
+    "guardContent",
+    "cachePoint",
+    "citationsContent",
+    "searchResult",
+)
+
+
+class Refused(AssertionError):
+    """A provider would not accept a list of messages.
+
+    Attributes:
+        index: of the message that it would refuse; the length of the list where one is missing at the end.
+        rule: what it demands.
+    """
+
+    def __init__(self, index: int, rule: str) -> None:
+        super().__init__(f"messages[{index}]: {rule}")
+        self.index = index
+        self.rule = rule
+
+
+def check_openai(messages: Sequence[Sent]) -> None:
+    """Check messages as ``Message.to_openai`` gives them for OpenAI's chat completions.
+
+    Raises:
+        Refused: at the first that the API would not accept.
+    """
+    _demand(len(messages) > 0, 0, "there is at least one message")
+    open_calls: list[str] = []
+    open_function: str | None = None
+    for index, message in enumerate(messages):
+        role = message.get("role")
+        _demand(role in _CHAT_ROLES, index, f"the role is one of {', '.join(_CHAT_ROLES)}")
+        if role == "tool":
+            answered = message.get("tool_call_id")
+            _demand(answered in open_calls, index, "a result follows the message with its call, and is the only one")
+            open_calls.remove(str(answered))
+        else:
+            _demand(not open_calls, index, f"the results of {', '.join(open_calls)} follow their calls directly")
+        if role == "function" or open_function is not None:
+            rule = "a function_call and the result in its name follow each other directly"
+            _demand(role == "function" and message.get("name") == open_function, index, rule)
+        _check_chat_content(index, message)
+        open_calls = _chat_calls(index, message) if role != "tool" else open_calls
+        open_function = _function_call(index, message)
+    _demand(not open_calls, len(messages), f"the results of {', '.join(open_calls)} follow their calls directly")
+    _demand(open_function is None, len(messages), "the result of a function_call follows it directly")
+
+
+def check_anthropic(messages: Sequence[Sent]) -> None:
+    """Check messages for Anthropic's Messages API, which takes the system messages apart from these.
+
+    Raises:
+        Refused: at the first that the API would not accept.
+    """
+    _check_dialogue(messages)
+    for index, message in enumerate(messages):
+        content = message.get("content")
+        if not isinstance(content, str):
+            _demand(isinstance(content, list), index, "the content is text or a list of blocks")
+            kinds = [block.get("type") for block in content or ()]
+            _demand(all(isinstance(kind, str) for kind in kinds), index, "each block of the content has a type")
+        _check_said(index, [content] if isinstance(content, str) else _texts(content))
+        _demand(bool(content), index, "the content is not empty")
+    _check_pairs(
+        [_typed(message, "tool_use", "id") for message in messages],
+        [_typed(message, "tool_result", "tool_use_id") for message in messages],
+        messages,
+    )
+    for index, message in enumerate(messages):
+        blocks = message.get("content")
+        if isinstance(blocks, list):
+            results = [block.get("type") == "tool_result" for block in blocks]
+            _demand(sorted(results, reverse=True) == results, index, "results come before other blocks")
+            thoughts = message.get("role") == "assistant" and blocks[-1].get("type") in _THOUGHTS
+            _demand(not thoughts, index, "an assistant's content does not end with thoughts")
+
+
+def check_bedrock(messages: Sequence[Sent]) -> None:
+    """Check messages for Amazon Bedrock's Converse, which takes the system messages apart from these.
+
+    Raises:
+        Refused: at the first that the API would not accept.
+    """
+    _check_dialogue(messages)
+    for index, message in enumerate(messages):
+        neighbour = index > 0 and messages[index - 1].get("role") == message.get("role")
+        _demand(not neighbour, index, "the roles user and assistant alternate")
+        content = message.get("content")
+        _demand(isinstance(content, list) and len(content) > 0, index, "the content is a list with a block at least")
+        for block in content or ():
+            known = isinstance(block, Mapping) and len(block) == 1 and next(iter(block)) in _BLOCKS
+            _demand(known, index, f"each block has one key, of {', '.join(_BLOCKS)}")
+        _check_said(index, _texts(content))
+    _check_pairs(
+        [_keyed(message, "toolUse") for message in messages],
+        [_keyed(message, "toolResult") for message in messages],
+        messages,
+    )
+
+
+def _demand(holds: object, index: int, rule: str) -> None:
+    if not holds:
+        raise Refused(index, rule)
+
+
+def _check_dialogue(messages: Sequence[Sent]) -> None:
+    _demand(len(messages) > 0, 0, "there is at least one message")
+    for index, message in enumerate(messages):
+        _demand(message.get("role") in ("user", "assistant"), index, "the role is user or assistant")
+    _demand(messages[0].get("role") == "user", 0, "the first message is a user's")
+
+
+def _check_said(index: int, texts: Sequence[object]) -> None:
+    for text in texts:
+        _demand(isinstance(text, str) and text.strip(), index, "a text is not blank")
+
+
+def _texts(blocks: Any) -> list[object]:
+    return [block["text"] for block in blocks or () if isinstance(block, Mapping) and "text" in block]
+
+
+def _check_pairs(calls: Sequence[Sequence[Any]], results: Sequence[Sequence[Any]], messages: Sequence[Sent]) -> None:
+    """Check that the results of a message's calls are those of the next message, each call with one."""
+    for index, message in enumerate(messages):
+        calling, called = message.get("role") == "assistant", calls[index - 1] if index else ()
+        _demand(calling or not calls[index], index, "calls are an assistant's")
+        _demand(not (calling and results[index]), index, "results are a user's")
+        _demand(all(isinstance(call, str) and call for call in calls[index]), index, "each call has an id")
+        _demand(len(set(calls[index])) == len(calls[index]), index, "no two calls of a message have the same id")
+        missing = [call for call in called if call not in results[index]]
+        _demand(not missing, index, f"the results of {', '.join(missing)} are in the message after their calls")
+        foreign = [result for result in results[index] if result not in called]
+        _demand(not foreign, index, "each result has its call in the message before")
+        _demand(len(set(results[index])) == len(results[index]), index, "no two results are of the same call")
+    _demand(not (calls and calls[-1]), len(messages), "the message with the results follows the calls")
+
+
+def _typed(message: Sent, kind: str, where: str) -> list[Any]:
+    blocks = message.get("content")
+    found = blocks if isinstance(blocks, list) else []
+    return [block.get(where) for block in found if isinstance(block, Mapping) and block.get("type") == kind]
+
+
+def _keyed(message: Sent, kind: str) -> list[Any]:
+    return [block[kind].get("toolUseId") for block in message["content"] if kind in block]
+
+
+def _check_chat_content(index: int, message: Sent) -> None:
+    content, role = message.get("content"), message["role"]
+    instead = role == "assistant" and any(message.get(name) for name in _INSTEAD_OF_CONTENT)
+    usable = isinstance(content, str) or (isinstance(content, list) and len(content) > 0)
+    _demand(usable or (content is None and instead), index, "the content is text or a list of parts")
+    if isinstance(content, list):
+        typed = all(isinstance(part, Mapping) and isinstance(part.get("type"), str) for part in content)
+        _demand(typed, index, "each part of the content has a type")
+    name = message.get("name")
+    _demand(name is None or (isinstance(name, str) and _NAME.fullmatch(name)), index, f"a name is {_NAME.pattern}")
+
+
+def _chat_calls(index: int, message: Sent) -> list[str]:
+    """The ids of the calls of a message."""
+    calls = message.get("tool_calls")
+    if calls is None and "tool_calls" not in message:
+        return []
+    _demand(message["role"] == "assistant", index, "tool_calls are an assistant's")
+    _demand(isinstance(calls, list) and len(calls) > 0, index, "tool_calls has a call at least")
+    ids = [call.get("id") for call in calls or ()]
+    _demand(all(isinstance(each, str) and each for each in ids), index, "each call has an id")
+    _demand(len(set(ids)) == len(ids), index, "no two calls of a message have the same id")
+    for call in calls or ():
+        _demand(call.get("type") in ("function", "custom"), index, "the type of a call is function or custom")
+        made = call.get(call["type"])
+        named = isinstance(made, Mapping) and isinstance(made.get("name"), str)
+        _demand(named, index, "a call names its function")
+        given = isinstance(made, Mapping) and isinstance(made.get("arguments", made.get("input")), str)
+        _demand(given, index, "the arguments of a call are text")
+    return [str(each) for each in ids]
+
+
+def _function_call(index: int, message: Sent) -> str | None:
+    call = message.get("function_call")
+    if call is None:
+        return None
+    _demand(message["role"] == "assistant", index, "a function_call is an assistant's")
+    named = isinstance(call, Mapping) and isinstance(call.get("name"), str)
+    _demand(named, index, "a function_call names its function")
+    return str(call["name"])

@@ -1,0 +1,120 @@
+"""What is inline in content: found in every provider's form, wherever it stands, and nothing else taken for it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from chat_memory import Message, conversation
+from chat_memory.admin import blocks
+from chat_memory.admin.blocks import Room
+from chat_memory.history.tokens import INLINE_PART_TOKENS, count_tokens
+from chat_memory.rules.inline import Inline, without_inline
+from chat_memory.storage.mapping import to_row
+from chat_memory.storage.memory import MemoryAdapter
+from tests.strategies import json_values
+
+pytestmark = pytest.mark.once
+
+DATA = "QUJD" * 100_000
+SIZE = len(DATA)
+PDF = {"type": "base64", "media_type": "application/pdf", "data": DATA}
+INLINE: dict[str, tuple[dict[str, Any], Inline]] = {
+    "chat picture": (
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{DATA}"}},
+        Inline("image", "image/png", SIZE),
+    ),
+    "responses picture": (
+        {"type": "input_image", "image_url": f"DATA:image/gif,{DATA}"},
+        Inline("image", "image/gif", SIZE),
+    ),
+    "chat sound": (
+        {"type": "input_audio", "input_audio": {"data": DATA, "format": "wav"}},
+        Inline("audio", "wav", SIZE),
+    ),
+    "chat file": (
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{DATA}"}},
+        Inline("file", "application/pdf", SIZE),
+    ),
+    "responses file": ({"type": "input_file", "file_data": DATA}, Inline("file", "", SIZE)),
+    "anthropic picture": (
+        {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": DATA}},
+        Inline("image", "image/jpeg", SIZE),
+    ),
+    "anthropic document": ({"type": "document", "source": PDF}, Inline("file", "application/pdf", SIZE)),
+    "bedrock picture": ({"image": {"format": "png", "source": {"bytes": DATA}}}, Inline("image", "", SIZE)),
+    "bedrock video": ({"video": {"format": "mp4", "source": {"bytes": DATA}}}, Inline("video", "", SIZE)),
+    "bedrock file": ({"document": {"format": "pdf", "name": "a", "source": {"bytes": DATA}}}, Inline("file", "", SIZE)),
+    "gemini": ({"inline_data": {"mime_type": "image/webp", "data": DATA}}, Inline("image", "image/webp", SIZE)),
+    "gemini camel": ({"inlineData": {"mimeType": "audio/mp3", "data": DATA}}, Inline("audio", "audio/mp3", SIZE)),
+    "vercel": ({"type": "image", "image": DATA}, Inline("image", "", SIZE)),
+}
+in_each_form = pytest.mark.parametrize("name", INLINE)
+
+
+@in_each_form
+def test_r6_what_is_inline_costs_a_bounded_amount(name: str) -> None:
+    part, inline = INLINE[name]
+    assert without_inline(part)[1] == [inline]
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [part]}
+    answer = {"toolResult": {"toolUseId": "a", "content": [part, part]}}
+    for content, number in (([part], 1), ([result], 1), ([answer, part], 3)):
+        counted: list[str] = []
+        tokens = count_tokens(Message.user(content), lambda text, seen=counted: seen.append(text) or len(text))
+        assert number * INLINE_PART_TOKENS < tokens < number * INLINE_PART_TOKENS + 500
+        assert "QUJD" not in "".join(counted)
+
+
+@in_each_form
+def test_r6_the_transcript_names_what_is_inline(name: str) -> None:
+    part, inline = INLINE[name]
+    note = f"inline {inline.kind} ({inline.media_type or 'unknown type'}, "
+    row = to_row(Message.user([part, {"type": "tool_result", "tool_use_id": "a", "content": [part]}]))
+    one, other = blocks.content_blocks("user", None, row.parts, Room())
+    assert (one.kind, one.text.startswith(note)) == ("note", True)
+    assert (other.kind, note in other.text, "QUJDQUJD" in other.text) == ("json", True, False)
+
+
+def test_r6_a_picture_does_not_push_out_the_questions_before_it() -> None:
+    picture, _inline = INLINE["chat picture"]
+    chat = conversation("k", adapter=MemoryAdapter())
+    chat.append(Message.user("before"), Message.user([{"type": "text", "text": "what is this?"}, picture]))
+    assert len(chat.window(tokens=128_000)) == 2
+    chat.append(Message.assistant("a house"), Message.user("what colour was it?"))
+    assert len(chat.window(tokens=128_000)) == 4
+
+
+def test_r6_what_the_provider_added_counts_as_text_and_its_sound_is_inline() -> None:
+    spoken = Message.assistant(extra={"audio": {"id": "a1", "data": DATA, "transcript": "hello"}})
+    assert INLINE_PART_TOKENS < count_tokens(spoken) < INLINE_PART_TOKENS + 50
+    counted: list[str] = []
+    thought = Message.assistant("x", extra={"reasoning_content": "why", "role": "developer"})
+    count_tokens(thought, lambda text: counted.append(text) or 1)
+    count_tokens(Message.system("y", extra={"role": "developer"}), lambda text: counted.append(text) or 1)
+    assert counted == ["x", '{"reasoning_content":"why"}', "y"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "text", "text": f"data:image/png;base64,{DATA}"},
+        {"type": "text", "text": DATA},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x" * 1_000}},
+        {"type": "document", "source": {"media_type": "text/plain", "data": "words in plain text " * 50}},
+        {"type": "tool_use", "id": "a", "name": "f", "input": {"data": DATA}},
+        {"type": "custom", "data": "short"},
+        {"type": "redacted_thinking", "data": DATA},
+        {"type": "image_url", "image_url": {"url": "data:" + "a;" * 1_000}},
+        {"data": 5, "bytes": None, "url": []},
+    ],
+    ids=lambda part: repr(part)[:60],
+)
+def test_what_only_looks_like_it_is_text(part: dict[str, Any]) -> None:
+    assert without_inline([part]) == ([part], [])
+
+
+@given(json_values)
+def test_any_json_may_be_looked_at(value: Any) -> None:
+    left, found = without_inline(value)
+    assert found or left == value
