@@ -25,7 +25,7 @@ TEXT = "2025-01-31T12:00:00"
 TOKYO = ZoneInfo("Asia/Tokyo")
 
 
-def said(created_at: str, text: str = "x") -> dict[str, Any]:
+def sent_at_time(created_at: str, text: str = "x") -> dict[str, Any]:
     return {"role": "user", "content": text, "created_at": created_at}
 
 
@@ -67,12 +67,15 @@ def test_f9_the_api_refuses_a_naive_time() -> None:
     """The server sets the time; what a client read and sends back is ignored as before."""
     me = caller("writer")
     session = stored(user=me.user)
-    for body, field in ((said(TEXT), "created_at"), ([said(f"{TEXT}Z"), said(TEXT)], "messages[1].created_at")):
+    for body, field in (
+        (sent_at_time(TEXT), "created_at"),
+        ([sent_at_time(f"{TEXT}Z"), sent_at_time(TEXT)], "messages[1].created_at"),
+    ):
         refused = me.post(me.messages(session), body)
         assert (refused.status_code, refused.json()["field"]) == (422, field)
     assert me.get(me.messages(session)).json()["results"] == []
-    assert me.post(me.messages(session), said(f"{TEXT}Z")).status_code == 201
-    assert me.post(me.messages(session), {**said(TEXT), "created_at": None}).status_code == 201
+    assert me.post(me.messages(session), sent_at_time(f"{TEXT}Z")).status_code == 201
+    assert me.post(me.messages(session), {**sent_at_time(TEXT), "created_at": None}).status_code == 201
     assert me.patch(me.session(session), {"expires_at": TEXT}).status_code == 422
     assert me.get(f"{me.sessions}?since={TEXT}").status_code == 400
 
@@ -82,8 +85,8 @@ LINE = {
     "created_at": TEXT,
     "archived_at": TEXT,
     "expires_at": TEXT,
-    "messages": [said(TEXT), said(f"{TEXT}+00:00", "y"), said(f"{TEXT}.5", "z")],
-    "branches": [{"name": "b", "fork_seq": 1, "created_at": TEXT, "messages": [said(TEXT, "w")]}],
+    "messages": [sent_at_time(TEXT), sent_at_time(f"{TEXT}+00:00", "y"), sent_at_time(f"{TEXT}.5", "z")],
+    "branches": [{"name": "b", "fork_seq": 1, "created_at": TEXT, "messages": [sent_at_time(TEXT, "w")]}],
     "summaries": [{"text": "s", "first_seq": 1, "last_seq": 1, "created_at": TEXT}],
 }
 """Eight times without an offset, and one with."""
@@ -115,9 +118,9 @@ def test_f9_an_import_counts_naive_times_and_takes_them_in_its_zone(zone: Any, n
 
 def test_f9_only_stored_lines_are_counted() -> None:
     lines = [
-        {"id": "damaged", "messages": [said(TEXT), {"role": "wizard", "content": "x"}]},
-        {"id": "theirs", "created_at": TEXT, "messages": [said(TEXT)]},
-        {"messages": [said(TEXT)]},
+        {"id": "damaged", "messages": [sent_at_time(TEXT), {"role": "wizard", "content": "x"}]},
+        {"id": "theirs", "created_at": TEXT, "messages": [sent_at_time(TEXT)]},
+        {"messages": [sent_at_time(TEXT)]},
     ]
     report = import_conversations([json.dumps(line).encode() for line in lines], "acme")
     assert (report.damaged, report.sessions, report.naive_times) == (1, 2, 2)
@@ -126,7 +129,7 @@ def test_f9_only_stored_lines_are_counted() -> None:
 
 
 def test_f9_a_line_without_a_name_is_the_same_conversation_in_every_zone() -> None:
-    line = json.dumps({"messages": [said(TEXT)]}).encode()
+    line = json.dumps({"messages": [sent_at_time(TEXT)]}).encode()
     assert import_conversations([line], "acme").sessions == 1
     again = import_conversations([line], "acme", timezone="Asia/Tokyo")
     assert (again.sessions, again.replayed) == (0, 1)
@@ -164,7 +167,9 @@ def test_f9_a_name_that_is_no_zone_is_refused(name: str, tmp_path: Path) -> None
 
 
 def test_f9_a_time_that_leaves_the_calendar_in_utc_is_damage() -> None:
-    line = json.dumps({"id": "k", "messages": [said("2025-01-31T12:00:00Z"), said("0001-01-01T00:00:00")]}).encode()
+    line = json.dumps(
+        {"id": "k", "messages": [sent_at_time("2025-01-31T12:00:00Z"), sent_at_time("0001-01-01T00:00:00")]}
+    ).encode()
     report = import_conversations([line], "acme", timezone="Asia/Tokyo")
     assert (report.damaged, report.naive_times) == (1, 0)
     assert report.faults[0].reason.startswith("messages[1].created_at: is out of range in UTC")

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.safestring import mark_safe
 from hypothesis import given, strategies as st
 
@@ -109,7 +110,7 @@ def test_r23_a_counter_that_fails_for_one_message_counts_the_others(settings) ->
 
 def test_a_counter_that_is_not_there_is_an_error(settings) -> None:
     settings.CHAT_MEMORY = {"TOKEN_COUNTER": f"{__name__}.nowhere"}
-    with pytest.raises(ImportError, match="nowhere"):
+    with pytest.raises(ImproperlyConfigured, match="nowhere"):
         stamped([Message.user("x")])
 
 
