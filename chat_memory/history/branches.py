@@ -215,7 +215,9 @@ class Branches(Reads):
         Raises:
             NotSupported: the back end cannot edit messages.
         """
-        return self.place.adapter.part(EditStore).revisions(self.place.address, message_place(seq))
+        edits, place = self.place.adapter.part(EditStore), message_place(seq)
+        known = isinstance(place, int) or not unstorable(place)
+        return edits.revisions(self.place.address, place) if known else []
 
     arevisions = twin(revisions)
 

@@ -126,7 +126,7 @@ class _Change:
         RevisionRow.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
         noted = {"workspace_id": stored.workspace_id, "by": by, "redacted_at": datetime.now(UTC)}
         notes = [Redaction(session_id=each.session_id, seq=each.seq, **noted) for each in same]
-        Redaction._default_manager.using(alias).bulk_create(notes)
+        Redaction.objects.using(alias).bulk_create(notes)
         shown = _shown_on(self._rows, same)
         self._forget(same, after, shown)
         return self._moved(Kind.REDACTED, after, shown)

@@ -2,35 +2,97 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from chat_memory.choices import Role
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
 from chat_memory.exceptions import BranchInUse
 from chat_memory.models import Message as MessageRow, Session
-from chat_memory.records import Address, Change, Commit
+from chat_memory.records import Address, Change, Commit, Header
 from chat_memory.storage.changed import Kind
+from chat_memory.storage.mapping import READ_COLUMNS, to_messages
 from chat_memory.storage.orm import removal
+from chat_memory.storage.orm.cursor import fetch
 from chat_memory.storage.orm.derived import forget_summaries, record_of, remade_title, set_title
-from chat_memory.storage.orm.emission import changed_row
+from chat_memory.storage.orm.emission import changed_branch, changed_row
 from chat_memory.storage.orm.lineage import Lineage, lineage
-from chat_memory.storage.orm.rows import Rows, family, lock, move, touch
+from chat_memory.storage.orm.rows import Rows, family, lock, move, new_token, touch
+from chat_memory.storage.orm.statements import pop as statements
 from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+
+
+class Locked(NamedTuple):
+    """The first row of a conversation, as ``statements.locked`` gives it."""
+
+    id: UUID
+    workspace_id: int
+    version: int
+    vtoken: int
+    base_seq: int
+    last_seq: int
+    title_made: bool
+    head_id: UUID | None
 
 
 def pop(alias: str, at: Address) -> Commit | None:
     """Take the newest message off; the contract is ``MessageStore.pop``."""
     nested = not owns_transaction(alias)
+    others = removal.others_by_place() if at.means_whole and connections[alias].vendor == "postgresql" else None
 
     def write() -> Commit | None:
         with own_or_callers(alias):
-            rows = lock(alias, at)
-            line = rows and lineage(rows.row)
-            stored = line and line.message_at(line.row.last_seq)
-            if rows is None or line is None or stored is None:
-                return None
-            return _taken_off(alias, at, rows, line, stored, nested=nested)
+            found = None if others is None else _at_once(alias, at, others, nested=nested)
+            return found or _step_by_step(alias, at, nested=nested)
 
     return retrying(alias, write)
+
+
+def _at_once(alias: str, at: Address, others: Sequence[removal.Dependent], *, nested: bool) -> Commit | None:
+    """By one statement under the lock; None where it takes more, or there is nothing to take."""
+    connection = connections[alias]
+    row = _locked(connection, at)
+    if row is None or (row.head_id is not None and at.branch == CURRENT) or row.base_seq == row.last_seq:
+        return None
+    seq, token = row.last_seq, new_token()
+    ids = {"session_id": row.id, "workspace_id": row.workspace_id}
+    values = {"seq": seq, "titled": row.title_made, "vtoken": token, "now": datetime.now(UTC)}
+    tables = tuple(other.place for other in others if other.place)
+    found = fetch(connection, statements.taken(tables), ids | values)
+    if not found:
+        return None
+    for other, has_rows in zip(others, found[0][len(READ_COLUMNS) :], strict=True):
+        if has_rows:
+            other.remove(alias, other.at(alias, row.id, seq))
+    messages = to_messages(found, connection.timezone or UTC)
+    after = Header(row.id, row.workspace_id, row.version + 1, token, row.base_seq, seq - 1)
+    positions = {"first_seq": seq, "last_seq": seq}
+    changed_branch(alias, Kind.POPPED, at, row.id, MAIN_BRANCH, header=after, nested=nested, **positions)
+    return Commit(tuple(messages), after, Change(after, row.version, row.vtoken))
+
+
+def _locked(connection: BaseDatabaseWrapper, at: Address) -> Locked | None:
+    """The first row of a conversation, by the ids a handle remembers, or by its names where nothing is under them."""
+    if at.session_id is not None:
+        ids = {"session_id": at.session_id, "workspace_id": at.workspace_id}
+        found = fetch(connection, statements.locked(by_id=True), ids, brief=True)
+        if found or at.pinned:
+            return Locked(*found[0]) if found else None
+    found = fetch(connection, statements.locked(by_id=False), {"workspace": at.workspace, "key": at.key}, brief=True)
+    return Locked(*found[0]) if found else None
+
+
+def _step_by_step(alias: str, at: Address, *, nested: bool) -> Commit | None:
+    rows = lock(alias, at)
+    line = rows and lineage(rows.row)
+    stored = line and line.message_at(line.row.last_seq)
+    if rows is None or line is None or stored is None:
+        return None
+    return _taken_off(alias, at, rows, line, stored, nested=nested)
 
 
 def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: MessageRow, *, nested: bool) -> Commit:
