@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.db import models
 from django.utils.translation import gettext, gettext_lazy as _
 
@@ -48,8 +46,6 @@ class Redaction(models.Model):
     seq = models.BigIntegerField(_("position"))
     by = models.CharField(_("by"), max_length=255, blank=True, default="")
     redacted_at = models.DateTimeField(_("redacted at"))
-
-    objects: ClassVar[models.Manager[Redaction]] = models.Manager()
 
     class Meta:
         verbose_name = _("redaction")

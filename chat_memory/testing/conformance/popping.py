@@ -81,7 +81,8 @@ class PopClauses(Kit):
             commit = self.messages.pop(self.at())
             assert self.messages.pop(self.at("unknown")) is None
         assert commit is not None
-        (event,) = events
+        assert len(events) == 1
+        event = events[0]
         assert (event.kind, event.branch, event.first_seq, event.last_seq) == (Kind.POPPED, "main", 2, 2)
         assert (event.header, event.commit) == (commit.header, None)
 
