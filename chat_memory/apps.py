@@ -19,7 +19,7 @@ class ChatMemoryConfig(AppConfig):
         from chat_memory.history.announcing import announce
         from chat_memory.history.automatic import summarise_when_due, watch
         from chat_memory.history.conversation import of_session
-        from chat_memory.models import Revision, Session, Summary
+        from chat_memory.models import Redaction, Revision, Session, Summary
         from chat_memory.storage.changed import changed
         from chat_memory.storage.orm import owners, removal
 
@@ -32,5 +32,6 @@ class ChatMemoryConfig(AppConfig):
         removal.connect()
         owners.connect()
         removal.dependent(Revision, by="message")
+        removal.dependent(Redaction, by="message")
         removal.dependent(Summary, by="session")
         Session.history = of_session  # type: ignore[method-assign,assignment]  # the models may not import it

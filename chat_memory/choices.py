@@ -22,11 +22,12 @@ class Role(TextChoices):
 
 
 class State(TextChoices):
-    """Whether a message is complete, still being written, or broken off."""
+    """Whether a message is complete, still being written, broken off, or without what it said."""
 
     COMPLETE = "complete", _("complete")
     STREAMING = "streaming", _("streaming")
     FAILED = "failed", _("failed")
+    REDACTED = "redacted", _("redacted")
 
 
 class MemberRole(TextChoices):

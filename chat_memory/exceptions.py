@@ -140,6 +140,23 @@ class MessageConflict(Conflict):
         return type(self)(self.message_id, seq=self.seq, field=f"{path}.{self.field}" if self.field else path)
 
 
+class MessageRedacted(Conflict):
+    """The message was redacted, so it takes no other content, metadata or further fields.
+
+    Attributes:
+        key: the session's key.
+        seq: the position of the message.
+    """
+
+    def __init__(self, key: str, seq: int) -> None:
+        super().__init__(f"conversation {key!r} has a redacted message at position {seq}, which cannot be edited")
+        self.key = key
+        self.seq = seq
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.key, self.seq)
+
+
 class BranchExists(Conflict):
     """The conversation already has a branch of this name.
 

@@ -26,7 +26,13 @@ branch_forked = Signal(use_caching=True)
 branch_switched = Signal(use_caching=True)
 """``branch`` became the current branch. Also carries ``version``."""
 message_edited = Signal(use_caching=True)
-"""The content of a message was changed, on every branch that shares it. Also carries ``seq`` and ``version``."""
+"""Content, metadata or further fields of a message were changed, on every branch that shares it.
+
+Also carries ``seq`` and ``version``."""
+message_redacted = Signal(use_caching=True)
+"""What a message said was removed, on every branch that shows it. Also carries ``seq`` and ``version``."""
+message_popped = Signal(use_caching=True)
+"""The newest message of a branch was taken off. Also carries ``seq``, where it was, and ``version``."""
 summary_due = Signal(use_caching=True)
 """After an append, at least SUMMARIZE_AT messages have no summary.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -122,6 +122,20 @@ MessageIn = _shape(
 )
 
 
+MessagePatch = _shape(
+    "MessagePatch",
+    "What to change of a message; further members are set beside those it has, and null takes one away.",
+    [(name, get_type_hints(Message)[name]) for name in ("content", "metadata")],
+)
+
+
+class Changes(NamedTuple):
+    """What a MessagePatch body changes: fields of the message, and further members."""
+
+    fields: dict[str, Any]
+    further: dict[str, Any]
+
+
 class ForkIn(msgspec.Struct, frozen=True):
     """A branch to create; ``at`` is the last position it shares with its parent; null: all positions."""
 
@@ -198,6 +212,7 @@ SHAPES: tuple[Any, ...] = (
     SessionIn,
     SessionPatch,
     MessageIn,
+    MessagePatch,
     ForkIn,
     CursorQuery,
     SessionQuery,
@@ -243,6 +258,22 @@ def messages_in(body: Any) -> list[Message]:
         except ValidationError as error:
             raise error.under(f"messages[{index}]") from None
     return messages
+
+
+def changes_in(body: Any) -> Changes:
+    """What a MessagePatch body changes.
+
+    Raises:
+        ValidationError: the body is no object, or it names a member that no call changes.
+    """
+    if not isinstance(body, dict):
+        raise ValidationError("the body must be an object")
+    settable = MessagePatch.__struct_fields__
+    for name in body:
+        if name in MESSAGE_KEYS and name not in settable:
+            raise ValidationError("cannot be changed", field=name)
+    fields = {name: body[name] for name in settable if name in body}
+    return Changes(fields, {name: value for name, value in body.items() if name not in settable})
 
 
 def _message_in(item: Any) -> Message:

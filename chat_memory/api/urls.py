@@ -36,7 +36,11 @@ urlpatterns = [
     path("workspaces/<str:slug>/sessions/", _view(SessionViewSet, get="list", post="create"), name="sessions"),
     path(SESSION, _view(SessionViewSet, get="retrieve", patch="partial_update", delete="destroy"), name="session"),
     path(f"{SESSION}messages/", _view(MessageViewSet, get="list", post="create"), name="messages"),
-    path(f"{SESSION}messages/<str:seq>/", _view(MessageViewSet, get="retrieve"), name="message"),
+    path(
+        f"{SESSION}messages/<str:seq>/",
+        _view(MessageViewSet, get="retrieve", patch="partial_update", delete="destroy"),
+        name="message",
+    ),
     path(f"{SESSION}context/", _view(ContextViewSet, get="list"), name="context"),
     path(f"{SESSION}branches/", _view(BranchViewSet, get="list"), name="branches"),
     path(f"{SESSION}fork/", _view(BranchViewSet, post="create"), name="fork"),

@@ -74,8 +74,12 @@ def _restored_branch(event: Changed) -> dict[str, Any] | None:
 
 
 def _edited(event: Changed) -> dict[str, Any] | None:
-    """An edit is told once, for the branch on which it was made, and not for each branch that shares the message."""
+    """An edit or a redaction is told once, for the branch it was made on, and not for each that shares the message."""
     return {"seq": event.first_seq, "version": _version(event)} if event.commit else None
+
+
+def _popped(event: Changed) -> dict[str, Any]:
+    return {"seq": event.first_seq, "version": _version(event)}
 
 
 def _kept(event: Changed) -> dict[str, Any]:
@@ -90,6 +94,8 @@ _SENT: Mapping[Kind, tuple[tuple[Signal, Arguments], ...]] = {
     Kind.FORKED: ((signals.branch_forked, _forked),),
     Kind.SWITCHED: ((signals.branch_switched, _versioned),),
     Kind.EDITED: ((signals.message_edited, _edited),),
+    Kind.REDACTED: ((signals.message_redacted, _edited),),
+    Kind.POPPED: ((signals.message_popped, _popped),),
     Kind.SUMMARIZED: ((signals.summary_kept, _kept),),
     Kind.RESTORED: ((signals.branch_forked, _restored_branch), (signals.messages_appended, _appended)),
 }

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
 from chat_memory.history import selection
+from chat_memory.history.naming import user_key
 from chat_memory.history.reading import Reads
-from chat_memory.history.stamping import restated
+from chat_memory.history.stamping import restated, without_words
 from chat_memory.history.twins import twin
 from chat_memory.records import Branch, Content, Message, Receipt, Revision, Span, reach, uuid7
+from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.names import check_branch
-from chat_memory.rules.numbers import whole_number
+from chat_memory.rules.numbers import message_place, optional_number, whole_number
 from chat_memory.storage.contract import BranchStore, EditStore
 from chat_memory.storage.titles import first_title
 
@@ -144,31 +147,90 @@ class Branches(Reads):
 
     atruncate_after = twin(truncate_after)
 
-    def edit(self, seq: int, content: Content) -> Message:
-        """Give the message at a position other content, on every branch that shares it; its tokens are counted again.
+    def edit(
+        self,
+        seq: int | str,
+        content: Content | UnsetType = UNSET,
+        *,
+        metadata: dict[str, Any] | UnsetType | None = UNSET,
+        extra: dict[str, Any] | UnsetType | None = UNSET,
+        if_version: int | None = None,
+    ) -> Message:
+        """Give a message other content, metadata or further fields, on every branch that shares it.
 
-        ``revisions`` has its former contents.
+        With other content its tokens are counted again, a title that was made of it is made anew, and summaries that
+        cover it are removed, so that the next one covers it as it is now. ``revisions`` has its former contents. What
+        is not given stays as it is.
+
+        Args:
+            seq: the position of the message, or its id.
+            content: what it says from now on.
+            metadata: in place of its metadata; None: none.
+            extra: in place of its further fields, such as a usage that came later; None: none.
+            if_version: refuse when the session has changed since this version.
 
         Raises:
-            ValidationError: a message in this role cannot have this content.
-            MessageNotFound: the conversation shows no message there.
+            ValidationError: a message in this role cannot have this.
+            MessageNotFound: the conversation shows no such message.
+            MessageRedacted: the message was redacted.
+            VersionConflict: the session is not at ``if_version``.
             NotSupported: the back end cannot edit messages.
         """
-        edits = self.place.adapter.part(EditStore)
-        commit = edits.edit(self.place.address, whole_number(seq, "seq"), partial(restated, content=content))
-        return commit.messages[0]
+        named = {"content": content, "metadata": metadata, "extra": extra}
+        given: dict[str, Any] = {name: value for name, value in named.items() if value is not UNSET}
+        edits, version = self.place.adapter.part(EditStore), optional_number(if_version, "if_version")
+        at, where = self.place.address, self._meant(seq)
+        return edits.edit(at, where, partial(restated, **given), if_version=version).messages[0]
 
     aedit = twin(edit)
 
-    def revisions(self, seq: int) -> list[Revision]:
-        """The former contents of the message at a position, one for each of its edits, oldest first.
+    def redact(self, seq: int | str, *, by: Any = None, if_version: int | None = None) -> Message:
+        """Remove what a message says for good, on every branch that shows it; its position, id and role stay.
+
+        Text and parts become "[redacted]", its state ``redacted``. Metadata, further fields, former contents and the
+        name of a person go; tool calls and results keep their ids and the names of tools, so that a provider accepts
+        what is around them. What was made of the message goes too: a title, and summaries that cover it. A retry of its
+        append is answered by the redacted message. A message that is redacted stays as it is.
+
+        Args:
+            seq: the position of the message, or its id.
+            by: who asked for it, noted beside the time: a user object, or the user's key as text; None: nobody.
+            if_version: refuse when the session has changed since this version.
+
+        Raises:
+            ValidationError: ``by`` is no user.
+            MessageNotFound: the conversation shows no such message.
+            VersionConflict: the session is not at ``if_version``.
+            NotSupported: the back end cannot edit messages.
+        """
+        edits, version = self.place.adapter.part(EditStore), optional_number(if_version, "if_version")
+        at, where, who = self.place.address, self._meant(seq), user_key(by, "by")
+        return edits.redact(at, where, without_words, by=who, if_version=version).messages[0]
+
+    aredact = twin(redact)
+
+    def revisions(self, seq: int | str) -> list[Revision]:
+        """The former contents of the message at a position or of an id, one for each edit of it, oldest first.
 
         Raises:
             NotSupported: the back end cannot edit messages.
         """
-        return self.place.adapter.part(EditStore).revisions(self.place.address, whole_number(seq, "seq"))
+        edits, place = self.place.adapter.part(EditStore), message_place(seq)
+        known = isinstance(place, int) or not unstorable(place)
+        return edits.revisions(self.place.address, place) if known else []
 
     arevisions = twin(revisions)
+
+    def _meant(self, seq: object) -> int | str:
+        """The position or the id that a caller gave.
+
+        Raises:
+            MessageNotFound: no message can have this id.
+        """
+        place = message_place(seq)
+        if isinstance(place, str) and unstorable(place):
+            raise MessageNotFound(self.key, message_id=place)
+        return place
 
     def _on_current(self) -> Self:
         """This conversation bound to the branch that is current now: a concurrent switch cannot redirect the write."""

@@ -19,7 +19,7 @@ from chat_memory.history.windows import Windows
 from chat_memory.records import Address, Message, Receipt, SessionRecord
 from chat_memory.rules.json_values import shown
 from chat_memory.rules.limits import limits
-from chat_memory.rules.numbers import whole_number
+from chat_memory.rules.numbers import optional_number
 from chat_memory.rules.session import check_session_fields
 from chat_memory.storage.contract import Adapter
 from chat_memory.storage.titles import first_title
@@ -56,8 +56,7 @@ class Conversation(Windows, Summaries, Branches):
             WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
             BranchNotFound: there is no such branch.
         """
-        if if_version is not None:
-            if_version = whole_number(if_version, "if_version")
+        if_version = optional_number(if_version, "if_version")
         if not messages:
             return self._unchanged(if_version)
         place, ready = self.place, stamped(messages)
@@ -102,18 +101,41 @@ class Conversation(Windows, Summaries, Branches):
         """Async twin of ``get_or_create``."""
         return await sync_to_async(self.get_or_create)(**fields)
 
-    def update(self, **fields: Any) -> SessionRecord:
+    def update(self, *, if_version: int | None = None, **fields: Any) -> SessionRecord:
         """Set title, tags, metadata, pinned, archived_at or expires_at.
+
+        Args:
+            if_version: refuse when the session has changed since this version, as the record of ``session()`` has it.
+            fields: what to set.
 
         Raises:
             ValidationError: a field cannot be stored.
             SessionNotFound: there is no such session.
+            VersionConflict: the session is not at ``if_version``.
         """
-        return self.place.adapter.sessions.update(self.place.address, check_session_fields(fields, limits()))
+        given, version = check_session_fields(fields, limits()), optional_number(if_version, "if_version")
+        return self.place.adapter.sessions.update(self.place.address, given, if_version=version)
 
-    async def aupdate(self, **fields: Any) -> SessionRecord:
+    async def aupdate(self, *, if_version: int | None = None, **fields: Any) -> SessionRecord:
         """Async twin of ``update``."""
-        return await sync_to_async(self.update)(**fields)
+        return await sync_to_async(self.update)(if_version=if_version, **fields)
+
+    def pop(self) -> Message | None:
+        """Take the newest message off and return it; None where the conversation shows none.
+
+        Of several callers at once no two get the same message. It is gone for good, with what was made of it, and its
+        position is the next message's. Where the branch shares it with the one it was forked from, it stays there.
+
+        Raises:
+            BranchInUse: other branches share the message of this one.
+        """
+        commit = self.place.adapter.messages.pop(self.place.address)
+        if commit is None:
+            return None
+        self.place.remember(commit.header)
+        return commit.messages[0]
+
+    apop = twin(pop)
 
     def clear(self) -> None:
         """Hide all messages from every reader; positions go on from where they were.

@@ -87,7 +87,16 @@ def address_of(session: SessionRow) -> Address:
     )
 
 
-def _owner(user: Any) -> tuple[Any, str]:
+def user_key(user: Any, field: str) -> str:
+    """The key of a user object or of another system's user; "" for nobody.
+
+    Raises:
+        ValidationError: it is neither a stored user of this project nor text.
+    """
+    return "" if user is None else _owner(user, field)[1]
+
+
+def _owner(user: Any, field: str = "user") -> tuple[Any, str]:
     """A user object's primary key and its text, or nobody's key and the text given; anonymous is nobody.
 
     Raises:
@@ -96,9 +105,9 @@ def _owner(user: Any) -> tuple[Any, str]:
     if getattr(user, "is_anonymous", False) is True:
         return None, ""
     if isinstance(user, str):
-        check_key(user, "user")
+        check_key(user, field)
         return None, plain(user)
     stored = isinstance(user, get_user_model()) and getattr(user, "pk", None) is not None and not user._state.adding
     if not stored:
-        raise ValidationError(f"must be a saved user or text, not {shown(user)}", field="user")
+        raise ValidationError(f"must be a saved user or text, not {shown(user)}", field=field)
     return user.pk, str(user.pk)

@@ -10,7 +10,7 @@ from chat_memory.history.twins import twin
 from chat_memory.records import Json, Message, SessionRecord, Slice, Span
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.names import plain
-from chat_memory.rules.numbers import check_span, whole_number
+from chat_memory.rules.numbers import check_span, message_place, whole_number
 from chat_memory.storage.listing import Filter, Usage
 
 
@@ -75,6 +75,24 @@ class Reads(Handle):
         return messages
 
     auntil = twin(until)
+
+    def get(self, seq: int | str) -> Message | None:
+        """The message at a position, or of an id; None where the conversation shows none.
+
+        Raises:
+            ValidationError: ``seq`` is neither a position nor text.
+        """
+        place = message_place(seq)
+        if isinstance(place, int):
+            return next(iter(self._read(Span(after=max(0, place - 1), before=place + 1))), None)
+        try:
+            at = self._position(place)
+        except MessageNotFound:
+            return None
+        found = self._stored(Span(after=at - 1, before=at + 1))
+        return next((message for message in found if message.id == place), None)
+
+    aget = twin(get)
 
     def read(self, span: Span) -> Slice:
         """The messages of a span, oldest first, with the state of the session they belong to: one snapshot.

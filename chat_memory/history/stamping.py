@@ -10,15 +10,17 @@ from typing import Any
 import msgspec
 
 from chat_memory import host_callables
+from chat_memory.choices import DEVELOPER
 from chat_memory.conf import Settings, live
 from chat_memory.exceptions import ValidationError
 from chat_memory.history.tokens import TokenCounter, count_tokens, estimate
 from chat_memory.log_limit import LogLimit
-from chat_memory.records import Content, Message, as_utc, uuid7_texts
+from chat_memory.records import Message, as_utc, uuid7_texts
 from chat_memory.rules.calls import starts_turn
 from chat_memory.rules.limits import limits
 from chat_memory.rules.message import MAX_TOKENS, check_batch, check_message
 from chat_memory.rules.names import plain
+from chat_memory.rules.redaction import redacted
 
 logger = logging.getLogger("chat_memory.history")
 
@@ -51,23 +53,40 @@ def stamped(messages: Sequence[Message]) -> list[Message]:
     ]
 
 
-def restated(message: Message, content: Content) -> Message:
-    """A stored message with other content, validated, its tokens counted again.
+def restated(message: Message, **given: Any) -> Message:
+    """A stored message with other content, metadata or extra, validated; its tokens are counted again for a content.
 
     Raises:
-        ValidationError: a message in this role cannot have this content, or a question and results of tool calls alone
+        ValidationError: a message in this role cannot have this, or a question and results of tool calls alone
             would take each other's place: turns are counted when messages are stored.
     """
-    changed = msgspec.structs.replace(message, content=_plain(content), content_absent=False, tokens=None)
+    if "extra" in given:
+        given["extra"] = _further(message, given["extra"])
+    if "content" in given:
+        given |= {"content": _plain(given["content"]), "content_absent": False, "tokens": None}
+    changed = msgspec.structs.replace(message, **given)
     check_message(changed, limits())
     if starts_turn(changed) != starts_turn(message):
         raise ValidationError("a question and results of tool calls cannot take each other's place", field="content")
-    return msgspec.structs.replace(changed, tokens=counted(changed))
+    return msgspec.structs.replace(changed, tokens=counted(changed)) if "content" in given else changed
+
+
+def without_words(message: Message) -> Message:
+    """A stored message as a redaction leaves it, its tokens counted again."""
+    left = redacted(message)
+    return msgspec.structs.replace(left, tokens=counted(left))
 
 
 def counted(message: Message) -> int:
     """How many tokens a message counts for, by the host's TOKEN_COUNTER or the estimate."""
     return _tokens(message, host_callables.token_counter(), live.now())
+
+
+def _further(message: Message, extra: Any) -> Any:
+    """The further fields that a message is given in place of its own; its role in OpenAI's newer form stays."""
+    is_developer = (message.extra or {}).get("role") == DEVELOPER
+    kept = {"role": DEVELOPER} if is_developer else {}
+    return kept | (extra or {}) or None if extra is None or isinstance(extra, dict) else extra
 
 
 def _plain(value: Any) -> Any:

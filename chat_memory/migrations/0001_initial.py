@@ -236,6 +236,42 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Redaction",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="redactions",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                ("seq", models.BigIntegerField(verbose_name="position")),
+                ("by", models.CharField(blank=True, default="", max_length=255, verbose_name="by")),
+                ("redacted_at", models.DateTimeField(verbose_name="redacted at")),
+            ],
+            options={
+                "verbose_name": "redaction",
+                "verbose_name_plural": "redactions",
+                "constraints": [
+                    models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_redaction_of"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Message",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
@@ -281,7 +317,12 @@ class Migration(migrations.Migration):
                 (
                     "state",
                     models.CharField(
-                        choices=[("complete", "complete"), ("streaming", "streaming"), ("failed", "failed")],
+                        choices=[
+                            ("complete", "complete"),
+                            ("streaming", "streaming"),
+                            ("failed", "failed"),
+                            ("redacted", "redacted"),
+                        ],
                         default="complete",
                         max_length=10,
                         verbose_name="state",

@@ -1,9 +1,9 @@
 """Owns the tables, one module per model with its QuerySet; it must not import from layers above."""
 
 from chat_memory.models.message import Message
-from chat_memory.models.revision import Revision
+from chat_memory.models.revision import Redaction, Revision
 from chat_memory.models.session import Session
 from chat_memory.models.summary import Summary
 from chat_memory.models.workspace import Workspace, WorkspaceMember
 
-__all__ = ["Message", "Revision", "Session", "Summary", "Workspace", "WorkspaceMember"]
+__all__ = ["Message", "Redaction", "Revision", "Session", "Summary", "Workspace", "WorkspaceMember"]

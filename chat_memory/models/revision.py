@@ -1,4 +1,4 @@
-"""Owns the revision row: the content a message had before an edit; it is deleted with its message."""
+"""Owns what is kept of a message beside it, and deleted with it: its contents before edits, and who redacted it."""
 
 from __future__ import annotations
 
@@ -31,3 +31,26 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return gettext("Former text of message {position}").format(position=self.seq)
+
+
+class Redaction(models.Model):
+    """The redaction of the message at a position; ``by`` is the user's key as the caller gave it, often ""."""
+
+    id = models.BigAutoField(_("id"), primary_key=True)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_index=False, verbose_name=_("workspace")
+    )
+    session = models.ForeignKey(
+        Session, on_delete=models.CASCADE, related_name="redactions", db_index=False, verbose_name=_("session")
+    )
+    seq = models.BigIntegerField(_("position"))
+    by = models.CharField(_("by"), max_length=255, blank=True, default="")
+    redacted_at = models.DateTimeField(_("redacted at"))
+
+    class Meta:
+        verbose_name = _("redaction")
+        verbose_name_plural = _("redactions")
+        constraints = (models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_redaction_of"),)
+
+    def __str__(self) -> str:
+        return gettext("Redaction of message {position}").format(position=self.seq)

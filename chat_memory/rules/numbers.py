@@ -5,6 +5,7 @@ from __future__ import annotations
 from chat_memory.exceptions import ValidationError
 from chat_memory.records import Budget, Span
 from chat_memory.rules.json_values import shown
+from chat_memory.rules.names import plain
 
 MAX_POSITION = 2**62
 LONGEST_TTL = 10 * 366 * 24 * 3600
@@ -20,6 +21,24 @@ def whole_number(number: object, field: str = "n") -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise ValidationError(f"must be a whole number from 0, not {shown(number)}", field=field)
     return min(number, MAX_POSITION)
+
+
+def optional_number(number: object, field: str) -> int | None:
+    """As ``whole_number``, of a number that may be left out.
+
+    Raises:
+        ValidationError: the value is neither None nor a whole number from 0.
+    """
+    return None if number is None else whole_number(number, field)
+
+
+def message_place(place: object) -> int | str:
+    """Check what says which message is meant: a position, or an id as text.
+
+    Raises:
+        ValidationError: the value is neither.
+    """
+    return str(plain(place)) if isinstance(place, str) else whole_number(place, "seq")
 
 
 def check_cache_ttl(ttl: object) -> None:

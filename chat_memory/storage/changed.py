@@ -29,6 +29,8 @@ class Kind(StrEnum):
     FORKED = "forked"
     SWITCHED = "switched"
     EDITED = "edited"
+    REDACTED = "redacted"
+    POPPED = "popped"
     SUMMARIZED = "summarized"
     RESTORED = "restored"
 
@@ -46,8 +48,9 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
         first_seq: the first position that the change affects; None where it affects no positions.
         last_seq: the last position that the change affects; None where it affects no positions.
         made: whether this change created the session.
-        commit: the result of an append or an edit, with the state before it; None for other kinds. Its messages may
-            include some of the call that were stored before.
+        commit: the result of an append, an edit or a redaction, with the state before it; None for other kinds, and on
+            the branches that share an edited message. Its messages may include some of the call that were stored
+            before.
         fields: the names of the fields that were set.
         parent: the branch that a new branch was forked from; "" for other kinds.
         asked: the branch in the writer's Address: a name, or CURRENT.

@@ -90,6 +90,10 @@ class ForwardingMessages(MessageStore):
         """See ``MessageStore.locate``."""
         return self._inner.locate(at, message_id)
 
+    def pop(self, at: Address) -> Commit | None:
+        """See ``MessageStore.pop``."""
+        return self._inner.pop(at)
+
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``."""
         return self._inner.clear(at)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from chat_memory.choices import State
 from chat_memory.exceptions import MessageConflict
 from chat_memory.fields import IDENTITY
 from chat_memory.records import Content, Message
@@ -19,6 +20,7 @@ _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 _new_tuple = tuple.__new__
 _decode_messages = msgspec.json.Decoder(list[Message]).decode
+_REDACTED = State.REDACTED.value
 _USUAL_END = b'"state":"complete"}'
 """How the JSON of a message without ``extra`` ends, unless its state or ``content_absent`` is unusual."""
 
@@ -270,10 +272,12 @@ def turns(messages: Sequence[Message]) -> list[int]:
 def check_replay(stored: Message, repeated: Message) -> None:
     """Check that a message with a stored id is a retry: all fields in IDENTITY are equal, in any order of keys.
 
+    Whatever has the id of a redacted message is a retry: nothing is left to compare it with.
+
     Raises:
         MessageConflict: the stored message differs.
     """
-    if identity(stored) != identity(repeated):
+    if stored.state != _REDACTED and identity(stored) != identity(repeated):
         raise MessageConflict(repeated.id or "", seq=stored.seq)
 
 

@@ -1,16 +1,18 @@
-"""Owns the automatic title of a conversation: the beginning of its first user message."""
+"""Owns the automatic title of a conversation: the beginning of its first user message, as that message is now."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from chat_memory.choices import State
 from chat_memory.records import Message
 from chat_memory.rules.calls import starts_turn
 
 LONGEST = 80
 """Characters of an automatic title."""
 _LOOKED_AT = 400
+_REDACTED = State.REDACTED.value
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -33,6 +35,21 @@ def first_title(messages: Sequence[Message]) -> str:
         if starts_turn(message):
             return title_of(message)
     return ""
+
+
+def remade(title: str, *, made: bool, turn: int, before: Message, after: Message | None) -> str | None:
+    """The title once the message it was made of has changed, or is gone; None where it was not made of that message.
+
+    Args:
+        title: of the conversation.
+        made: whether it was made of a message.
+        turn: the number of the message's turn; a title is made of the message that begins the first.
+        before: the message as it was.
+        after: the message as it is; None: it is gone. A redacted one gives the title "".
+    """
+    if not made or turn != 1 or not starts_turn(before) or title_of(before) != title:
+        return None
+    return "" if after is None or after.state == _REDACTED else title_of(after)
 
 
 def _on_one_line(text: str) -> str:

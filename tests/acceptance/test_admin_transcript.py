@@ -243,3 +243,18 @@ def test_an_unknown_session_is_not_found(admin_client) -> None:
     session.history().delete()
     assert admin_client.get(address).status_code == 404
     assert admin_client.get(address.replace(str(session.pk), "no-uuid")).status_code == 404
+
+
+@pytest.mark.parametrize("by", ["customer-9", None])
+def test_r55_a_redacted_message_says_so(admin_client, by: str | None) -> None:
+    session = session_with(Message.user("hunter2"), Message.assistant("ok"))
+    conversation("talk", "acme").redact(1, by=by)
+    (redacted, other) = MessageRow.objects.filter(workspace=session.workspace_id).order_by("seq")
+    transcript = admin_client.get(page("session_transcript", session)).text
+    assert transcript.count('<span class="cm-state">redacted</span>') == 1
+    single = admin_client.get(page("message_change", redacted)).text
+    assert "[redacted]" in single
+    assert ("by customer-9" in single) == (by is not None)
+    for shown in (transcript, single, admin_client.get(page("session_changelist")).text):
+        assert "hunter2" not in shown
+    assert "redacted</span>" not in admin_client.get(page("message_change", other)).text

@@ -23,6 +23,7 @@ GROUPS = (
     "threads",
     "writers",
     "stored",
+    "changing",
     "growth",
     "views",
     "listing",
@@ -59,12 +60,13 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     from django.db import connection  # noqa: PLC0415  # Django is ready only now
     from django.test.utils import override_settings, setup_databases, teardown_databases  # noqa: PLC0415
 
-    from tests.benchmarks import cached, cases, listing, outage, stored, threads, transfer, views, writers  # noqa: PLC0415
+    from tests.benchmarks import cached, cases, changing, listing, outage, stored, threads, transfer, views, writers  # noqa: PLC0415
 
     places = {
         "writers": writers,
         "threads": threads,
         "stored": stored,
+        "changing": changing,
         "cache": cached,
         "listing": listing,
         "outage": outage,

@@ -121,7 +121,14 @@ def last(full: Shown, n: int) -> Shown:
 def as_shown(messages: list[Message]) -> Shown:
     """What the model knows of messages."""
     return tuple(
-        Said(message.seq or 0, message.id or "", message.role, str(message.content), message.tokens or 0)
+        Said(
+            message.seq or 0,
+            message.id or "",
+            message.role,
+            str(message.content),
+            message.tokens or 0,
+            (message.metadata or {}).get("noted"),
+        )
         for message in messages
     )
 

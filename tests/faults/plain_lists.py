@@ -1,7 +1,7 @@
 """A conversation with its branches as plain lists that share their beginnings: what every read of it must show."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 
@@ -14,6 +14,8 @@ class Said(NamedTuple):
     role: str
     text: str
     tokens: int
+    noted: int | None = None
+    """What its metadata say."""
 
 
 Shown = tuple[Said, ...]
@@ -120,15 +122,30 @@ class History(NamedTuple):
         made = Line(life, parent, seq, line.base, line.said[:seq], line.by[:seq])
         return self._replace(lines={**self.lines, name: made})
 
-    def edited(self, at: str, seq: int, text: str, tokens: int) -> "History":
-        """With another text at a position, on every branch whose message there was said by the same."""
+    def edited(self, at: str, seq: int, **changes: Any) -> "History":
+        """With a message changed, on every branch whose message at that position was said by the same."""
         by = self.line(at).by[seq - 1]
         lines = dict(self.lines)
         for name, line in lines.items():
             if line.by[seq - 1 : seq] == (by,):
-                new = line.said[seq - 1]._replace(text=text, tokens=tokens)
+                new = line.said[seq - 1]._replace(**changes)
                 lines[name] = line._replace(said=(*line.said[: seq - 1], new, *line.said[seq:]))
         return self._replace(lines=lines)
+
+    def sharing_the_newest(self, at: str) -> list[str]:
+        """The branches that share the newest message, which was said on this one."""
+        line, name = self.line(at), self.name(at)
+        if line.by[-1:] != (name,):
+            return []
+        return [other for other in self.children(at) if self.lines[other].fork >= len(line.said)]
+
+    def popped(self, at: str) -> "History":
+        """Without the newest message; what the branch shares with others stays there, and it shares one less."""
+        line = self.line(at)
+        less = line._replace(said=line.said[:-1], by=line.by[:-1])
+        if line.by[-1] != self.name(at):
+            less = less._replace(fork=len(less.said), parent=less.by[-1] if less.by else MAIN_BRANCH)
+        return self._with(at, less)
 
     def cleared(self, at: str) -> "History":
         """With nothing shown there."""

@@ -27,10 +27,13 @@ BRANCHINGS: dict[str, Callable[[], Any]] = {
     "switch": lambda: conversation("k").switch("short"),
     "edit": lambda: conversation("k").edit(2, "B"),
     "edit by name": lambda: at("main").edit(2, "B"),
+    "redact by name": lambda: at("main").redact(2),
+    "pop by name": lambda: at("main").pop(),
     "append by name": lambda: at("main").append(Message.user("c")),
     "clear by name": lambda: at("main").clear(),
 }
 SHOWN_THEN = {"truncate_after": "a", "switch": "a", "append by name": "abc", "clear by name": ""}
+SHOWN_THEN |= {"redact by name": "a[redacted]", "pop by name": "a"}
 
 
 @pytest.mark.parametrize("change", BRANCHINGS)

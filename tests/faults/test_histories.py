@@ -20,24 +20,20 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
-from chat_memory import Message, conversation, metrics
+from chat_memory import conversation, metrics
 from chat_memory.cache.keys import namespace, session_key
 from chat_memory.choices import CURRENT, MAIN_BRANCH
-from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound, MessageConflict, MessageNotFound
 from chat_memory.history.conversation import Conversation
 from chat_memory.storage.orm import DjangoAdapter
-from tests.faults.expected_reads import CACHED, LOOKS, PLACES, VIEWS, Look, as_shown, last
+from tests.faults.expected_reads import CACHED, LOOKS, PLACES, VIEWS, Look, as_shown
 from tests.faults.one_key import FORMAT, PATIENT
-from tests.faults.plain_lists import History, Listed, Said, State, window
+from tests.faults.plain_lists import History, Listed, State, window
 from tests.faults.processes import Processes
+from tests.faults.verbs import FORKED, Verbs
 
 LENGTH = 20
 LEAST_HITS = 0.1
-MOST_BRANCHES = 6
 NEVER_EXPIRES = -1
-NOWHERE = "nowhere"
-FORKED = ("a", "b")
-ROLES = ("user", "assistant", "user", "system", "assistant")
 MODES = st.sampled_from(["off", "strict", "strict", "bounded", "bounded"])
 TAILS = st.sampled_from([1, 3, 8, *[50] * 5])
 AGES = st.sampled_from([3600.0, 7200.0])
@@ -60,13 +56,13 @@ VERBS = (
     *["append"] * 4,
     *APPENDS,
     *("clear", "delete", "open", "update", "refused", "count"),
-    *["fork", "switch", "edit"] * 2,
-    "truncate_after",
+    *["fork", "switch", "edit", "pop"] * 2,
+    *("truncate_after", "note", "redact"),
 )
 STEPS = st.builds(Step, st.sampled_from(VERBS), PLACES, st.booleans(), st.integers(0, 11))
 
 
-class Histories(RuleBasedStateMachine):
+class Histories(Verbs, RuleBasedStateMachine):
     """One conversation, each of its names behind two handles, one kept and one made for each call, beside its model.
 
     strict and off must show the model. bounded must too as long as every writer tells the cache of the name that is
@@ -172,116 +168,6 @@ class Histories(RuleBasedStateMachine):
             self.maybe[at] = {now} if at in self.told else self.maybe[at] | {now}
         self.told = set()
 
-    def append(self, chat: Conversation, n: int) -> History | None:
-        return self.store(chat, self.new(n))
-
-    def append_batch(self, chat: Conversation, n: int) -> History | None:
-        return self.store(chat, [said for each in range(3) for said in self.new(n + each)])
-
-    def retry(self, chat: Conversation, n: int) -> History | None:
-        """The newest again, of which a clear may have hidden some."""
-        return self.store(chat, self.line.said[-2:])
-
-    def append_partly_known(self, chat: Conversation, n: int) -> History | None:
-        """Known ones around a new one, old ones too."""
-        known = self.line.said
-        return self.store(chat, [*known[:1], *self.new(n), *known[1:][-1:], *self.new(n + 1)])
-
-    def new(self, n: int) -> list[Said]:
-        self.number += 1
-        said = f"m{self.number}"
-        return [Said(0, said, ROLES[n % len(ROLES)], said, 1 + self.number % 4)]
-
-    def store(self, chat: Conversation, given: Any) -> History | None:
-        known = self.line.ids
-        new = [said for said in given if said.id not in known]
-        receipt = chat.append(*(Message(said.role, said.text, id=said.id, tokens=said.tokens) for said in given))
-        assert [message.id for message in receipt.messages] == [said.id for said in given]
-        assert (receipt.replayed, receipt.version) == (bool(given) and not new, version(chat))
-        return self.history.opened(self.life()).appended(self.at, new) if new else None
-
-    def clear(self, chat: Conversation, n: int) -> History | None:
-        chat.clear()
-        return self.history.cleared(self.at) if self.line.shown else None
-
-    def delete(self, chat: Conversation, n: int) -> History | None:
-        if self.at not in (CURRENT, MAIN_BRANCH) and self.history.children(self.at):
-            with pytest.raises(BranchInUse):
-                chat.delete()
-            return None
-        assert chat.delete() == bool(self.history.lines)
-        return self.history.without(self.at) if self.history.lines else None
-
-    def open(self, chat: Conversation, n: int) -> History | None:
-        assert chat.open().version == version(chat)
-        return None if self.history.lines else self.history.opened(self.life())
-
-    def update(self, chat: Conversation, n: int) -> History | None:
-        if not self.history.lines:
-            return None
-        assert chat.update(title="t").version == version(chat)
-        return self.history
-
-    def fork(self, chat: Conversation, n: int) -> History | None:
-        """At any position that is shown, or before the first of them."""
-        name, line = FORKED[n % 2], self.line
-        if name in self.history.lines:
-            self.refused(chat, n)
-            return None
-        seq = len(line.said) if n % 4 == 0 else line.base + n % (len(line.shown) + 1)
-        assert chat.fork(name, None if n % 4 == 0 else seq).branch == name
-        return self.history.opened(self.life()).forked(self.at, name, seq, self.life())
-
-    def switch(self, chat: Conversation, n: int) -> History | None:
-        """To another one, or now and then to the current one."""
-        current = self.history.current
-        others = [name for name in self.history.lines if name != current]
-        name = others[n % len(others)] if others and n < 10 else current
-        chat.switch(name)
-        return None if name == current else self.history._replace(current=name)
-
-    def truncate_after(self, chat: Conversation, n: int) -> History | None:
-        """One of the newest messages is the last one from now on."""
-        line = self.line
-        if not line.shown or len(self.history.lines) >= MOST_BRANCHES:
-            return None
-        kept = last(line.shown, 4 - n % 4)[0]
-        assert chat.truncate_after(kept.id) == len(line.said) - kept.seq
-        if kept.seq == len(line.said):
-            return None
-        (name,) = {branch.name for branch in chat.branches()}.difference(self.history.lines)
-        return self.history.forked(self.at, name, kept.seq, self.life())._replace(current=name)
-
-    def edit(self, chat: Conversation, n: int) -> History | None:
-        full = self.line.shown
-        if not full:
-            return None
-        was = full[n % len(full)]
-        text = f"{was.text}, or {n}"
-        (now,) = as_shown([chat.edit(was.seq, text)])
-        assert now == was._replace(text=text, tokens=now.tokens)
-        assert [former.content for former in chat.revisions(was.seq)][-1:] == [was.text]
-        return self.history.edited(self.at, now.seq, text, now.tokens)
-
-    def refused(self, chat: Conversation, n: int) -> None:
-        """What cannot be done is not done in part."""
-        beyond = len(self.line.said) + 1
-        other = [Message.user("other", id=each) for each in self.line.ids[:1]]
-        for error, call in (
-            (BranchExists, lambda: chat.fork(list(self.history.lines or [MAIN_BRANCH])[-1])),
-            (BranchNotFound, lambda: chat.switch(NOWHERE)),
-            (BranchNotFound, lambda: conversation(self.key, branch=NOWHERE).append(Message.user("new"))),
-            (MessageNotFound, lambda: chat.fork(NOWHERE, beyond)),
-            (MessageNotFound, lambda: chat.edit(beyond, "new")),
-            (MessageNotFound, lambda: chat.truncate_after(NOWHERE)),
-            *[(MessageConflict, lambda: chat.append(Message.user("new"), *other))] * len(other),
-        ):
-            with pytest.raises(error):
-                call()
-
-    def count(self, chat: Conversation, n: int) -> None:
-        assert chat.count() == len(self.line.shown)
-
     def sees_itself(self, chat: Conversation) -> None:
         full = self.line.shown
         assert as_shown(chat.tail(3)) == as_shown(chat.messages()[-3:]) == full[-3:]
@@ -345,24 +231,8 @@ class Histories(RuleBasedStateMachine):
         """A name to read by: of the current branch, the first, one that may be forked, or the newest."""
         return (CURRENT, MAIN_BRANCH, *FORKED, [CURRENT, *self.history.lines][-1])[number]
 
-    @property
-    def line(self) -> Any:
-        """The branch that is changed."""
-        return self.history.line(self.at)
-
-    def life(self) -> int:
-        """A number no branch has had."""
-        self.number += 1
-        return self.number
-
     def redis_key(self, at: str) -> str:
         return session_key(self.deployment, "", "default", self.key, at)
-
-
-def version(chat: Conversation) -> int:
-    """What the database says; 0 where there is nothing."""
-    record = chat.session()
-    return record.version if record else 0
 
 
 @pytest.fixture

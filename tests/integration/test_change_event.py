@@ -67,6 +67,12 @@ CHANGES: dict[str, tuple[Callable[[], Any], list[tuple[Kind, str]]]] = {
         lambda: conversation("k", "acme").edit(1, "new"),
         [(Kind.EDITED, "draft"), (Kind.EDITED, "main")],
     ),
+    "redaction": (
+        lambda: conversation("k", "acme").redact(1),
+        [(Kind.REDACTED, "draft"), (Kind.REDACTED, "main")],
+    ),
+    "pop": (lambda: conversation("k", "acme").pop(), [(Kind.POPPED, "main")]),
+    "pop on a branch": (lambda: conversation("k", "acme", branch="draft").pop(), [(Kind.POPPED, "draft")]),
     "delete of a branch": (
         lambda: conversation("k", "acme", branch="draft").delete(),
         [(Kind.DELETED, "draft")],

@@ -97,10 +97,22 @@ def test_a_hint_that_is_wrong_by_now_changes_no_answer() -> None:
     assert [branch.name for branch in chat().branches() if branch.current] == ["main"]
 
 
-@pytest.mark.parametrize("verb", ["edit", "delete", "update", "clear", "switch"])
+@pytest.mark.postgresql
+def test_a_pop_is_two_statements_however_long_the_conversation_is() -> None:
+    """One locks the row, the other takes the message; the rest begins and ends the transaction."""
+    counts = []
+    for number in (1, 60):
+        for turn in range(number):
+            chat(f"{number} turns").append(*question_and_answer(turn))
+        counts.append(statement_count(lambda name=f"{number} turns": chat(name).pop()))
+    assert counts == [4, 4]
+
+
+@pytest.mark.parametrize("verb", ["edit", "redact", "delete", "update", "clear", "switch"])
 def test_a_change_sends_as_many_statements_however_many_branches_share_it(verb: str) -> None:
     calls = {
         "edit": lambda each: each.edit(1, "other words"),
+        "redact": lambda each: each.redact(1),
         "delete": lambda each: each.delete(),
         "update": lambda each: each.update(title="a title"),
         "clear": lambda each: each.clear(),

@@ -15,7 +15,7 @@ from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.testing import conformance
 from chat_memory.testing.conformance import AdapterConformance, Kit
 from chat_memory.testing.conformance.kit import at_once
-from tests.unit import broken_parts as broken
+from tests.unit import broken_changes as changes, broken_parts as broken
 
 pytestmark = pytest.mark.once
 
@@ -159,10 +159,26 @@ MUTANTS: list[tuple[type[broken.BrokenPart], str, tuple[object, ...]]] = [
     (broken.ForgetsRevisions, "test_former_content_is_kept", ()),
     (broken.ForgetsRevisions, "test_edits_at_once_are_each_kept", ()),
     (broken.EditsWithoutMovingTheOthers, "test_an_edit_is_seen_on_every_branch_that_shares_the_message", ()),
-    (broken.EditsEverything, "test_an_edit_changes_content_and_tokens_alone", ()),
+    (broken.EditsEverything, "test_an_edit_changes_what_it_may_alone", ()),
     (broken.EditsBeforeItAsks, "test_an_edit_whose_content_is_refused_changes_nothing", ()),
     (broken.EditsBeforeItAsks, "test_an_edit_is_of_the_message_as_it_is_stored", ()),
     (broken.EditsBeforeItAsks, "test_an_edit_is_sent", ()),
+    (changes.RemembersRevisions, "test_a_redaction_takes_former_contents_along", ()),
+    (changes.RemembersRevisions, "test_what_is_said_in_its_place_has_no_former_contents", ()),
+    (changes.RedactsAgain, "test_a_redacted_message_takes_no_other_words", ()),
+    (changes.RedactsAgain, "test_a_retry_of_a_redacted_message_is_a_replay", ()),
+    (changes.RedactsAgain, "test_a_redaction_is_sent_once_for_each_branch_that_shows_the_message", ()),
+    (changes.RemembersSummaries, "test_summaries_of_an_edited_message_are_made_anew", ()),
+    (changes.RemembersSummaries, "test_summaries_of_a_redacted_message_are_made_anew", ()),
+    (changes.RemembersSummaries, "test_a_claim_on_a_message_that_changes_is_lost", ()),
+    (changes.RemembersSummaries, "test_a_message_that_is_popped_takes_its_summary_along", ()),
+    (changes.RemembersTitles, "test_a_title_that_was_made_of_an_edited_message_is_made_anew", ()),
+    (changes.RemembersTitles, "test_a_title_that_was_made_of_a_redacted_message_is_emptied", ()),
+    (changes.RemembersTitles, "test_a_message_that_is_popped_takes_its_title_along", ()),
+    (changes.PopsWithoutTaking, "test_pop_takes_the_newest_message_off", ()),
+    (changes.PopsWithoutTaking, "test_no_two_poppers_get_one_message", ()),
+    (changes.PopsByClearing, "test_what_is_popped_leaves_no_gap", ()),
+    (changes.PopsByClearing, "test_a_pop_is_sent", ()),
     (broken.GivesClaimsToAll, "test_a_claim_is_held_until_it_is_used", ()),
     (broken.GivesClaimsToAll, "test_a_claim_that_is_released_may_be_taken_at_once", ()),
     (broken.KeepsWhatLapsed, "test_a_claim_lapses_by_itself", ()),

@@ -130,8 +130,8 @@ def test_r6_what_a_picture_counts_for_is_a_setting(settings) -> None:
 
 def test_a_restated_message_has_other_content_and_a_count_of_its_own() -> None:
     before = stamped([Message.user("x", id="a", metadata={"b": 1})])[0]
-    after = restated(before, "x" * 1_000)
+    after = restated(before, content="x" * 1_000)
     assert after == msgspec.structs.replace(before, content="x" * 1_000, tokens=after.tokens)
     assert (after.tokens or 0) > (before.tokens or 0)
     with pytest.raises(ValidationError, match="content"):
-        restated(before, None)
+        restated(before, content=None)

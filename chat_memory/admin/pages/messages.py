@@ -10,25 +10,27 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Left, NullIf
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.text import Truncator, format_lazy
+from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy as _
 
 from chat_memory.admin.base import ScopedAdmin
 from chat_memory.admin.filters import SessionWorkspaceFilter
 from chat_memory.admin.json_text import readable
-from chat_memory.admin.pages.shown_branch import former_of
+from chat_memory.admin.pages.shown_branch import former_of, redaction_of
 from chat_memory.admin.presentation import entry_of
 from chat_memory.admin.scope import Scope
 from chat_memory.admin.session_texts import transcript_of_row
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, State
 from chat_memory.models import Message
 
 EXCERPT = 160
 SEARCHED = 20_000
 EXPLAINED = _(
     "A turn is a user message and everything after it, up to the next user message. The state is complete for every "
-    "message that is stored in one call."
+    "message that is stored in one call, and redacted once what it said was removed."
 )
 
 
@@ -62,7 +64,10 @@ class MessageAdmin(ScopedAdmin):
         (None, {"fields": ("transcript", "workspace", "reading")}),
         (
             _("State"),
-            {"fields": ("seq", "client_id", "turn", "tokens", "state", "created_at"), "description": EXPLAINED},
+            {
+                "fields": ("seq", "client_id", "turn", "tokens", "state", "redaction", "created_at"),
+                "description": EXPLAINED,
+            },
         ),
     )
 
@@ -115,6 +120,17 @@ class MessageAdmin(ScopedAdmin):
         """The whole message, rendered as in the transcript."""
         entry = entry_of(message, former=former_of(message), whole=True)
         return render_to_string("admin/chat_memory/includes/message.html", {"entry": entry})
+
+    @admin.display(description=_("redacted"))
+    def redaction(self, message: Message) -> str | None:
+        """When the message was redacted, and who asked for it where that is known."""
+        if message.state != State.REDACTED.value:
+            return None
+        noted = redaction_of(message)
+        if noted is None:
+            return gettext("before it was imported")
+        when = date_format(localtime(noted.redacted_at), "DATETIME_FORMAT")
+        return gettext("{when}, by {user}").format(when=when, user=noted.by) if noted.by else when
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

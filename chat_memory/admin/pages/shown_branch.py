@@ -9,7 +9,7 @@ import msgspec
 from django.db.models import Q, QuerySet
 
 from chat_memory.admin.rows import rows, with_users
-from chat_memory.models import Message, Revision, Session, Summary
+from chat_memory.models import Message, Redaction, Revision, Session, Summary
 from chat_memory.storage.orm.lineage import Lineage, Stretch, lineage
 
 SUMMARIES = 20
@@ -89,6 +89,12 @@ def former_of(message: Message) -> list[Revision]:
     """The revisions of one message, newest first."""
     same = {"workspace_id": message.workspace_id, "session_id": message.session_id, "seq": message.seq}
     return list(rows(Revision).filter(**same).order_by("-id")[:FORMER])
+
+
+def redaction_of(message: Message) -> Redaction | None:
+    """Who redacted a message, and when; None where that is not known."""
+    same = {"workspace_id": message.workspace_id, "session_id": message.session_id, "seq": message.seq}
+    return rows(Redaction).filter(**same).first()
 
 
 def _family(session: Session) -> QuerySet[Session]:

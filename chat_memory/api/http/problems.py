@@ -79,6 +79,7 @@ _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str, str
     (exceptions.ValidationError, 422, "invalid", None),
     (exceptions.WindowTooSmall, 422, "window_too_small", None),
     (exceptions.MessageConflict, 409, "message_conflict", None),
+    (exceptions.MessageRedacted, 409, "message_redacted", None),
     (exceptions.BranchExists, 409, "branch_exists", None),
     (exceptions.VersionConflict, 412, "version_conflict", "The session has changed since the version in If-Match."),
     (RequestDataTooBig, 413, "too_large", "The body is over the host's DATA_UPLOAD_MAX_MEMORY_SIZE."),

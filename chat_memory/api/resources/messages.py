@@ -1,17 +1,20 @@
-"""Owns the API's views of messages, its hot path; it must not change a session except by appending."""
+"""Owns the API's views of messages, its hot path; it must not change a session but for its messages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from django.http import HttpResponse
+from rest_framework.response import Response
 
 from chat_memory import wiring
 from chat_memory.api import lookup
+from chat_memory.api.access import Member
 from chat_memory.api.http import idempotency
 from chat_memory.api.http.pages import Page
 from chat_memory.api.http.preconditions import unmodified
@@ -19,12 +22,14 @@ from chat_memory.api.http.problems import bad_request
 from chat_memory.api.http.request import ChatRequest
 from chat_memory.api.http.responses import json_response
 from chat_memory.api.resources.views import ChatMemoryViewSet
-from chat_memory.api.shapes import BranchQuery, MessageQuery, messages_in
+from chat_memory.api.shapes import BranchQuery, Changes, MessageQuery, changes_in, messages_in
 from chat_memory.choices import CURRENT
 from chat_memory.exceptions import NotFound, ValidationError
+from chat_memory.history.stamping import restated
 from chat_memory.records import Header, Json, Message, Receipt, Span
 from chat_memory.rules.message import ID_LENGTH
 from chat_memory.rules.names import check_key
+from chat_memory.storage.contract import EditStore
 from chat_memory.storage.mapping import to_json
 
 replace = msgspec.structs.replace
@@ -32,7 +37,7 @@ _SEQ = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 class MessageViewSet(ChatMemoryViewSet):
-    """Appends and reads the messages of a session; there is no way to change or delete one."""
+    """Appends and reads the messages of a session, and changes or redacts one; its place is never deleted."""
 
     def list(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
         """The newest page, or the page before or after a position, oldest message first: two queries, one for a 304.
@@ -67,13 +72,59 @@ class MessageViewSet(ChatMemoryViewSet):
     def retrieve(self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any) -> HttpResponse:
         """One message by its position."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
-        if not _SEQ.fullmatch(seq):
-            raise NotFound
-        messages, header = _read(found, _only(found, int(seq)))
+        messages, header = _read(found, _only(found, _position(seq)))
         if not messages:
             raise NotFound
         tag = found.tag(header)
         return unmodified(request, tag) or json_response(_raw(messages[0]), etag=tag)
+
+    def partial_update(
+        self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any
+    ) -> HttpResponse:
+        """Give a message other content or metadata, or set further members; what the body leaves out stays."""
+        found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
+        found.member.check_write()
+        restate = partial(_changed, changes_in(request.json()), found.member)
+        edits, expected = wiring.adapter().part(EditStore), found.expected_version(request)
+        commit = edits.edit(found.address, _position(seq), restate, if_version=expected)
+        return json_response(_raw(commit.messages[0]), etag=found.tag(commit.header))
+
+    def destroy(self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any) -> Response:
+        """Redact a message: what it says is gone for good, its place and role stay (204)."""
+        found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
+        found.member.check_delete(own=found.session.own)
+        expected = found.expected_version(request)
+        found.history().redact(_position(seq), by=str(request.user_id), if_version=expected)
+        return Response(status=204)
+
+
+def _position(seq: str) -> int:
+    """The position in an address.
+
+    Raises:
+        NotFound: the text is none.
+    """
+    if not _SEQ.fullmatch(seq):
+        raise NotFound
+    return int(seq)
+
+
+def _changed(changes: Changes, member: Member, stored: Message) -> Message:
+    """The stored message with what a body changes.
+
+    Raises:
+        Refusal: 403, the member may not send such a message.
+        ValidationError: the message cannot have this.
+    """
+    given = dict(changes.fields)
+    if changes.further:
+        extra = (stored.extra or {}) | changes.further
+        given["extra"] = {
+            name: value for name, value in extra.items() if value is not None or name not in changes.further
+        }
+    after = restated(stored, **given)
+    member.check_grants([after], alone=True)
+    return after
 
 
 def _raw(messages: Message | Sequence[Message]) -> msgspec.Raw:

@@ -23,7 +23,7 @@ from chat_memory.api.http.responses import json_response, show
 from chat_memory.api.resources.views import ChatMemoryViewSet
 from chat_memory.api.shapes import NoQuery, SessionIn, SessionOut, SessionPatch, SessionQuery, settings_in
 from chat_memory.choices import MAIN_BRANCH
-from chat_memory.exceptions import NotFound, ValidationError, VersionConflict
+from chat_memory.exceptions import NotFound, ValidationError
 from chat_memory.fields import empty_session
 from chat_memory.history.conversation import conversation
 from chat_memory.records import SessionRecord, as_utc, uuid7
@@ -237,14 +237,7 @@ def _update(found: lookup.FoundSession, settings: Mapping[str, Any], expected: i
         VersionConflict: the session is at another version; nothing was changed.
         NotFound: the session was deleted meanwhile.
     """
-    chat = found.history()
-    if expected is None:
-        return chat.update(**settings)
-    with transaction.atomic(using=lookup.database()):
-        record = chat.update(**settings)  # write before comparing: the write locks the row
-        if record.version != expected + 1:
-            raise VersionConflict(expected, record.version - 1)
-    return record
+    return found.history().update(**settings, if_version=expected)
 
 
 def _delete(found: lookup.FoundSession, expected: int | None) -> bool:

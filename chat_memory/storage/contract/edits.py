@@ -1,34 +1,87 @@
-"""Owns the contract's part for editing stored messages."""
+"""Owns the contract's part for changing stored messages."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
 
+import msgspec
+
+from chat_memory.choices import State
+from chat_memory.exceptions import MessageNotFound, MessageRedacted
 from chat_memory.records import Address, Commit, Message, Revision
 from chat_memory.storage.contract.part import Part
 
+Place = int | str
+"""The position of a message, or its id."""
 Restate = Callable[[Message], Message]
-"""Returns the stored message with new content; an error that it raises aborts the edit and is passed on."""
+"""Returns the stored message as it is to be; an error that it raises aborts the change and is passed on."""
+
+_EDITED = ("content", "content_absent", "metadata", "extra", "tokens")
+_REDACTED = (*_EDITED, "name", "tool_calls", "state")
 
 
 class EditStore(Part):
-    """Edits of stored messages, and their former contents."""
+    """Changes of stored messages, and their former contents."""
 
     attribute = "edits"
     lack = "cannot edit messages"
 
     @abstractmethod
-    def edit(self, at: Address, seq: int, restate: Restate) -> Commit:
-        """Replace the content and the token count of the message at a position, on every branch that shares it.
+    def edit(self, at: Address, place: Place, restate: Restate, *, if_version: int | None = None) -> Commit:
+        """Replace content, metadata, further fields and token count of a message, on every branch that shares it.
 
-        ``restate`` is called once with the stored message, while the session is locked. The former content is stored
-        as a revision.
+        ``restate`` is called once with the stored message, while the session is locked. Where it gives another content,
+        the former one is stored as a revision, a title that was made of it is made anew, and summaries and claims that
+        cover the message are removed. Where it gives nothing else than is stored, nothing is changed.
 
         Raises:
-            MessageNotFound: there is no visible message at this position.
+            MessageNotFound: there is no such visible message.
+            MessageRedacted: the message was redacted.
+            VersionConflict: the session is not at ``if_version``.
         """
 
     @abstractmethod
-    def revisions(self, at: Address, seq: int) -> list[Revision]:
-        """The former contents of the visible message at a position, oldest first."""
+    def redact(
+        self, at: Address, place: Place, restate: Restate, *, by: str = "", if_version: int | None = None
+    ) -> Commit:
+        """Replace a message by what ``restate`` leaves of it, on every branch that shows it, and note who asked.
+
+        Its revisions are removed, and so is all that was made of it: a title, summaries and claims that cover it.
+        Copies of it on other branches, made by a merge, go the same way. One that is redacted stays as it is.
+
+        Raises:
+            MessageNotFound: there is no such visible message.
+            VersionConflict: the session is not at ``if_version``.
+        """
+
+    @abstractmethod
+    def revisions(self, at: Address, place: Place) -> list[Revision]:
+        """The former contents of a visible message, oldest first."""
+
+
+def not_found(key: str, place: Place) -> MessageNotFound:
+    """The error of a call about a message that is not shown."""
+    return MessageNotFound(key, message_id=place) if isinstance(place, str) else MessageNotFound(key, seq=place)
+
+
+def edited(key: str, stored: Message, restate: Restate) -> Message:
+    """The stored message with what an edit may change.
+
+    Raises:
+        MessageRedacted: the message was redacted.
+    """
+    if stored.state == State.REDACTED.value:
+        raise MessageRedacted(key, stored.seq or 0)
+    return _with(stored, restate(stored), _EDITED)
+
+
+def redacted(stored: Message, restate: Restate) -> Message:
+    """The stored message with what a redaction may change; one that is redacted as it is."""
+    if stored.state == State.REDACTED.value:
+        return stored
+    return _with(stored, restate(stored), _REDACTED)
+
+
+def _with(stored: Message, given: Message, names: tuple[str, ...]) -> Message:
+    return msgspec.structs.replace(stored, **{name: getattr(given, name) for name in names})

@@ -79,5 +79,17 @@ class MessageStore(Part):
         return next((message.seq for message in visible if message.id == message_id), None)
 
     @abstractmethod
+    def pop(self, at: Address) -> Commit | None:
+        """Take the newest visible message off the branch; None where there is none.
+
+        Its position is the next message's, and its id is free again. A message that only this branch shows is deleted,
+        with what was made of it; one that the branch shares with its parent stays there. Of several callers at once no
+        two get the same message.
+
+        Raises:
+            BranchInUse: other branches share the message of this one.
+        """
+
+    @abstractmethod
     def clear(self, at: Address) -> Change | None:
         """Hide all messages stored so far, by any process; None where there was nothing to hide."""

@@ -69,11 +69,12 @@ class SessionStore(Part):
         """
 
     @abstractmethod
-    def update(self, at: Address, fields: Mapping[str, Any]) -> SessionRecord:
+    def update(self, at: Address, fields: Mapping[str, Any], *, if_version: int | None = None) -> SessionRecord:
         """Set some of ``fields.SETTABLE``, increase the version, and return the new record.
 
         Raises:
             SessionNotFound: there is no such session.
+            VersionConflict: the branch that the address means is not at ``if_version``.
         """
 
     @abstractmethod

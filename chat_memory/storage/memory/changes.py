@@ -12,10 +12,9 @@ from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound, MessageNotFound, VersionConflict
 from chat_memory.fields import COUNTERS, empty_session
 from chat_memory.records import Address, Message, SessionRecord, uuid7
-from chat_memory.storage.contract.edits import Restate
-from chat_memory.storage.mapping import new_messages, to_messages, to_row
+from chat_memory.storage.mapping import new_messages
 from chat_memory.storage.memory.ledger import Ledger
-from chat_memory.storage.memory.states import BranchState, ConversationState, EditedRow, new_token
+from chat_memory.storage.memory.states import BranchState, ConversationState, new_token
 from chat_memory.storage.memory.view import BranchView
 
 
@@ -89,8 +88,7 @@ def append(
     fresh = new_messages(messages, stored)
     if not fresh:
         return None, tuple(stored[message.id] for message in messages)
-    if if_version is not None and if_version != state.version:
-        raise VersionConflict(if_version, state.version)
+    check_version(view, if_version)
     new = [msgspec.structs.replace(message, seq=seq) for seq, message in enumerate(fresh, state.last_seq + 1)]
     state.ledger.put(new, state.last_turn)
     last_seq = state.last_seq + len(new)
@@ -98,6 +96,16 @@ def append(
     stored |= {message.id: message for message in new}
     fields = {"active_at": new[-1].created_at} | _new_owner(view, at) | _new_title(view, title)
     return view.conversation.after(after, **fields), tuple(stored[message.id] for message in messages)
+
+
+def check_version(view: BranchView, if_version: int | None) -> None:
+    """Check that the branch is at the version that the caller requires; None: at any.
+
+    Raises:
+        VersionConflict: it is not.
+    """
+    if if_version is not None and if_version != view.state.version:
+        raise VersionConflict(if_version, view.state.version)
 
 
 def clear(view: BranchView, now: datetime) -> ConversationState:
@@ -161,28 +169,6 @@ def delete_branch(view: BranchView, now: datetime) -> ConversationState:
     after = switch(conversation, MAIN_BRANCH, now) if conversation.current == state.name else conversation
     remaining = {name: other for name, other in after.branches.items() if name != state.name}
     return msgspec.structs.replace(after, branches=remaining)
-
-
-def edit(view: BranchView, seq: int, restate: Restate, now: datetime) -> tuple[ConversationState, Message]:
-    """The conversation with the content and tokens of one message replaced, and that message.
-
-    Raises:
-        MessageNotFound: there is no visible message at this position.
-    """
-    conversation = view.conversation
-    if not view.shows(seq):
-        raise MessageNotFound(conversation.record.key, seq=seq)
-    owner = view.owner(seq)
-    row = owner.row(seq)
-    (stored,) = to_messages([(seq, *row)])
-    restated = to_row(restate(stored))
-    new = row._replace(content=restated.content, parts=restated.parts, tokens=restated.tokens)
-    former = owner.edits[seq].former if seq in owner.edits else ()
-    edits = {**owner.edits, seq: EditedRow(new, (*former, (row, now)))}
-    sharing = conversation.with_branches(msgspec.structs.replace(owner, edits=edits)).sharing(owner.name, seq)
-    after = conversation.after(*(state.next_version(now) for state in sharing))
-    (edited,) = to_messages([(seq, *new)])
-    return after, edited
 
 
 def _new_owner(view: BranchView, at: Address) -> dict[str, Any]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from chat_memory.exceptions import MessageNotFound
-from chat_memory.records import Address, Commit, Revision
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.records import Address, Commit, Message, Revision
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import EditStore
-from chat_memory.storage.contract.edits import Restate
-from chat_memory.storage.mapping import content_of
-from chat_memory.storage.memory import changes
-from chat_memory.storage.memory.store import MemoryStore, change_between
+from chat_memory.storage.contract.edits import Place, Restate, edited, not_found, redacted
+from chat_memory.storage.mapping import content_of, to_row
+from chat_memory.storage.memory import changes, rewriting
+from chat_memory.storage.memory.states import ConversationState
+from chat_memory.storage.memory.store import MemoryStore, Transaction, change_between
 from chat_memory.storage.memory.view import BranchView
+
+Rewrite = Callable[[BranchView, int, Message, datetime], tuple[ConversationState, dict[str, int]]]
+_REWRITES: Mapping[Kind, Rewrite] = {Kind.EDITED: rewriting.edit, Kind.REDACTED: rewriting.redact}
 
 
 class MemoryEdits(EditStore):
@@ -19,27 +26,71 @@ class MemoryEdits(EditStore):
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    def edit(self, at: Address, seq: int, restate: Restate) -> Commit:
+    def edit(self, at: Address, place: Place, restate: Restate, *, if_version: int | None = None) -> Commit:
         """See ``EditStore.edit``."""
         with self._store.transaction() as transaction:
-            view = transaction.find(at)
-            if view is None:
-                raise MessageNotFound(at.key, seq=seq)
-            conversation, edited = changes.edit(view, seq, restate, transaction.now)
-            transaction.keep(conversation)
-            after = view.in_state(conversation)
-            commit = Commit((edited,), after.header, change_between(view, after))
-            for state in conversation.sharing(view.owner(seq).name, seq):
-                branch = BranchView(conversation, state)
-                if branch.shows(seq):
-                    # Only the event of the addressed branch carries the commit.
-                    own_commit = {"commit": commit} if state is after.state else {}
-                    transaction.add_event(Kind.EDITED, at, branch, first_seq=seq, last_seq=seq, **own_commit)
-            return commit
+            view, before = _found(transaction, at, place, if_version)
+            after = edited(at.key, before, restate)
+            if to_row(after) == to_row(before):
+                return Commit((before,), view.header, None)
+            return _rewrite(transaction, at, view, after, Kind.EDITED)
 
-    def revisions(self, at: Address, seq: int) -> list[Revision]:
+    def redact(
+        self,
+        at: Address,
+        place: Place,
+        restate: Restate,
+        *,
+        by: str = "",  # noqa: ARG002  # the contract's
+        if_version: int | None = None,
+    ) -> Commit:
+        """See ``EditStore.redact``; nothing is noted, since nothing here outlives the process."""
+        with self._store.transaction() as transaction:
+            view, before = _found(transaction, at, place, if_version)
+            after = redacted(before, restate)
+            if after is before:
+                return Commit((before,), view.header, None)
+            return _rewrite(transaction, at, view, after, Kind.REDACTED)
+
+    def revisions(self, at: Address, place: Place) -> list[Revision]:
         """See ``EditStore.revisions``."""
         view = self._store.find(at)
-        edited = view.owner(seq).edits.get(seq) if view and view.shows(seq) else None
-        former = edited.former if edited else ()
+        seq = view.position(place) if view else None
+        if view is None or seq is None:
+            return []
+        changed = view.owner(seq).edits.get(seq)
+        former = changed.former if changed else ()
         return [Revision(seq, content_of(row.content, row.parts), until) for row, until in former]
+
+
+def _found(transaction: Transaction, at: Address, place: Place, if_version: int | None) -> tuple[BranchView, Message]:
+    """A message that the branch shows.
+
+    Raises:
+        MessageNotFound: there is none.
+        VersionConflict: the branch is not at ``if_version``.
+    """
+    view = transaction.find(at)
+    if view is not None:
+        changes.check_version(view, if_version)
+    seq = view.position(place) if view else None
+    if view is None or seq is None:
+        raise not_found(at.key, place)
+    return view, view.message(seq)
+
+
+def _rewrite(transaction: Transaction, at: Address, view: BranchView, after: Message, kind: Kind) -> Commit:
+    conversation, places = _REWRITES[kind](view, after.seq or 0, after, transaction.now)
+    transaction.keep(conversation)
+    moved = view.in_state(conversation)
+    stored = moved.message(after.seq or 0)
+    commit = Commit((stored,), moved.header, change_between(view, moved))
+    for name, seq in places.items():
+        # Only the event of the addressed branch carries the commit.
+        own = {"commit": commit} if name == moved.state.name else {}
+        branch = BranchView(conversation, conversation.branches[name])
+        transaction.add_event(kind, at, branch, first_seq=seq, last_seq=seq, **own)
+    if MAIN_BRANCH not in places and conversation.record.title != view.conversation.record.title:
+        main = BranchView(conversation, conversation.branches[MAIN_BRANCH])
+        transaction.add_event(Kind.UPDATED, at, main, fields=("title",))
+    return commit

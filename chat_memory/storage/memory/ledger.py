@@ -1,4 +1,4 @@
-"""Owns the own rows of a branch; rows are only added, at the end."""
+"""Owns the own rows of a branch; rows are only added, at the end, and whatever else is done makes another ledger."""
 
 from __future__ import annotations
 
@@ -36,6 +36,23 @@ class Ledger:
             seq for seq, row in enumerate(rows, first) if row.role == _SYSTEM
         ]
         self._positions.update({row.client_id: seq for seq, row in enumerate(rows, first)})
+
+    def up_to(self, seq: int) -> Ledger:
+        """Another ledger with the rows up to a position alone; states that use this one go on doing so."""
+        return self._copied(seq - self.offset)
+
+    def with_row(self, seq: int, row: Row) -> Ledger:
+        """Another ledger in which a row of the same id and role is in the place of the one at a position."""
+        made = self._copied(len(self._rows))
+        made._rows[seq - 1 - self.offset] = row
+        return made
+
+    def _copied(self, size: int) -> Ledger:
+        made = Ledger(self.offset)
+        made._rows, made._turns = self._rows[:size], self._turns[:size]
+        made._system = self._system[: bisect_right(self._system, self.offset + size)]
+        made._positions = dict(self._positions)
+        return made
 
     def row(self, seq: int) -> Row:
         """The row at a position as it was appended, without later edits."""

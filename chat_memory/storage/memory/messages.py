@@ -9,7 +9,7 @@ from chat_memory.records import Address, Budget, Change, Commit, Header, Message
 from chat_memory.storage import windowing
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import ALL_MESSAGES, Batch, MessageStore
-from chat_memory.storage.memory import changes
+from chat_memory.storage.memory import changes, rewriting
 from chat_memory.storage.memory.store import MemoryStore, Transaction, change_between
 
 
@@ -50,6 +50,18 @@ class MemoryMessages(MessageStore):
         """See ``MessageStore.locate``."""
         view = self._store.find(at)
         return view.locate(message_id) if view else None
+
+    def pop(self, at: Address) -> Commit | None:
+        """See ``MessageStore.pop``."""
+        with self._store.transaction() as transaction:
+            view = transaction.find(at)
+            if view is None or not view.state.message_count:
+                return None
+            conversation, message = rewriting.pop(view, transaction.now)
+            transaction.keep(conversation)
+            after = view.in_state(conversation)
+            transaction.add_event(Kind.POPPED, at, after, first_seq=message.seq, last_seq=message.seq)
+            return Commit((message,), after.header, change_between(view, after))
 
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``."""

@@ -68,12 +68,13 @@ class MemorySessions(SessionStore):
             transaction.add_event(Kind.OPENED, at, view, made=True, fields=tuple(fields))
             return view.record, True
 
-    def update(self, at: Address, fields: Mapping[str, Any]) -> SessionRecord:
+    def update(self, at: Address, fields: Mapping[str, Any], *, if_version: int | None = None) -> SessionRecord:
         """See ``SessionStore.update``."""
         with self._store.transaction() as transaction:
             view = transaction.find(at)
             if view is None:
                 raise SessionNotFound(at.key, at.workspace)
+            changes.check_version(view, if_version)
             after = view.in_state(changes.update(view, fields, transaction.now))
             transaction.keep(after.conversation)
             transaction.add_event(Kind.UPDATED, at, after, fields=tuple(fields))

@@ -146,7 +146,7 @@ class Transaction:
 
 def change_between(before: BranchView, after: BranchView) -> Change:
     """The change that led from one state of a branch to the next."""
-    added = after.state.last_seq - before.state.last_seq
+    added = max(0, after.state.last_seq - before.state.last_seq)
     return Change(after.header, before.state.version, before.state.vtoken, added)
 
 

@@ -74,6 +74,17 @@ class BranchView(NamedTuple):
         """Whether there is a visible message at a position."""
         return self.state.base_seq < seq <= self.state.last_seq
 
+    def position(self, place: int | str) -> int | None:
+        """Where the visible message at a position, or of an id, is; None where there is none."""
+        if isinstance(place, str):
+            return self.locate(place)
+        return place if self.shows(place) else None
+
+    def message(self, seq: int) -> Message:
+        """The message at a visible position."""
+        (message,) = to_messages([(seq, *self.owner(seq).row(seq))])
+        return message
+
     def slice(self, span: Span) -> Slice:
         """The visible messages of a span, decoded for each call, so that callers share nothing."""
         start = max(self.state.base_seq, span.after or 0)

@@ -21,7 +21,7 @@ from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import fetch
 from chat_memory.storage.orm.emission import changed_branch
 from chat_memory.storage.orm.lineage import lineage
-from chat_memory.storage.orm.rows import Rows, activity, create, grain, lock, move, new_token, touch
+from chat_memory.storage.orm.rows import Rows, activity, check_version, create, grain, lock, move, new_token, touch
 from chat_memory.storage.orm.statements import append as statements
 from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying, trying_again
 
@@ -55,8 +55,7 @@ def append_locked(
         fresh = new_messages(messages, known)
         if not fresh:
             return Commit(tuple(known[message.id] for message in messages), rows.header, None)
-        if if_version is not None and if_version != rows.row.version:
-            raise VersionConflict(if_version, rows.row.version)
+        check_version(rows.row, if_version)
         commit = store(alias, at, rows, fresh, title)
         _tell(alias, at, commit, rows.row.branch, nested=nested)
         placed = known | {message.id: message for message in commit.messages}

@@ -1,101 +1,190 @@
-"""Owns the part that changes stored messages in Django's models."""
+"""Owns the part that changes stored messages in Django's models, on every branch that shows them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from django.db import connections
-from django.db.models import F
-from msgspec.structs import replace
+from django.db.models import F, Q
 
-from chat_memory.exceptions import MessageNotFound
-from chat_memory.models import Message as MessageRow, Revision as RevisionRow, Session
-from chat_memory.records import Address, Change, Commit, Header, Message, Revision
+from chat_memory.models import Message as MessageRow, Redaction, Revision as RevisionRow, Session
+from chat_memory.records import Address, Change, Commit, Message, Revision
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import EditStore
-from chat_memory.storage.contract.edits import Restate
-from chat_memory.storage.mapping import READ_COLUMNS, content_of, to_messages, to_row
+from chat_memory.storage.contract.edits import Place, Restate, edited, not_found, redacted
+from chat_memory.storage.mapping import content_of, identity, to_row
+from chat_memory.storage.orm.derived import forget_summaries, record_of, remade_title, set_title
 from chat_memory.storage.orm.emission import changed_branch
 from chat_memory.storage.orm.lineage import branches_sharing, lineage
 from chat_memory.storage.orm.part import OrmPart
-from chat_memory.storage.orm.rows import Rows, find, header_of, lock, new_token, touch
+from chat_memory.storage.orm.rows import Rows, check_version, family, find, header_of, lock, new_token, touch
 from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+
+CHANGED = ("content", "parts", "name", "tool_calls", "metadata", "extra", "tokens", "state")
+"""The columns that an edit or a redaction may change."""
 
 
 class OrmEdits(OrmPart, EditStore):
-    """Edits of messages in Django's models, in as many statements however many branches share a message."""
+    """Changes of messages in Django's models, in as many statements however many branches share a message."""
 
-    def edit(self, at: Address, seq: int, restate: Restate) -> Commit:
+    def edit(self, at: Address, place: Place, restate: Restate, *, if_version: int | None = None) -> Commit:
         """See ``EditStore.edit``."""
         alias = self._alias
         nested = not owns_transaction(alias)
 
         def write() -> Commit:
             with own_or_callers(alias):
-                rows = lock(alias, at)
-                stored = rows and lineage(rows.row).message_at(seq)
-                if rows is None or stored is None:
-                    raise MessageNotFound(at.key, seq=seq)
-                zone = connections[alias].timezone or UTC
-                (before,) = to_messages([[getattr(stored, name) for name in READ_COLUMNS]], zone)
-                after = _with_content_of(restate(before), before)
-                _rewrite(alias, stored, after)
-                old = rows.header
-                moved = _move_all_sharing(alias, rows, stored)
-                change = Change(moved[rows.row.branch], old.version, old.vtoken)
-                commit = Commit((after,), change.header, change)
-                for branch, header in moved.items():
-                    changed_branch(
-                        alias,
-                        Kind.EDITED,
-                        at,
-                        header.session_id,
-                        branch,
-                        header=header,
-                        first_seq=seq,
-                        last_seq=seq,
-                        commit=commit if branch == rows.row.branch else None,
-                        nested=nested,
-                    )
-                return commit
+                found = _found(alias, at, place, if_version)
+                change = _Change(alias, at, found, nested=nested)
+                return change.edit(edited(at.key, found.message, restate))
 
         return retrying(alias, write)
 
-    def revisions(self, at: Address, seq: int) -> list[Revision]:
+    def redact(
+        self, at: Address, place: Place, restate: Restate, *, by: str = "", if_version: int | None = None
+    ) -> Commit:
+        """See ``EditStore.redact``."""
+        alias = self._alias
+        nested = not owns_transaction(alias)
+
+        def write() -> Commit:
+            with own_or_callers(alias):
+                found = _found(alias, at, place, if_version)
+                change = _Change(alias, at, found, nested=nested)
+                return change.redact(redacted(found.message, restate), by)
+
+        return retrying(alias, write)
+
+    def revisions(self, at: Address, place: Place) -> list[Revision]:
         """See ``EditStore.revisions``."""
         rows = find(self._alias, at)
-        if rows is None or not rows.row.base_seq < seq <= rows.row.last_seq:
+        stored = rows and lineage(rows.row).message(place)
+        if rows is None or stored is None:
             return []
-        former = RevisionRow.objects.using(self._alias).filter(
-            workspace_id=rows.row.workspace_id, session_id=lineage(rows.row).owner(seq), seq=seq
-        )
-        return [Revision(seq, content_of(row.content, row.parts), row.edited_at) for row in former.order_by("id")]
+        former = RevisionRow.objects.using(self._alias).filter(_of([stored]), workspace_id=stored.workspace_id)
+        return [
+            Revision(stored.seq, content_of(row.content, row.parts), row.edited_at) for row in former.order_by("id")
+        ]
 
 
-def _with_content_of(given: Message, stored: Message) -> Message:
-    """The stored message with what an edit may change."""
-    return replace(stored, content=given.content, content_absent=given.content_absent, tokens=given.tokens)
+class Found(NamedTuple):
+    """A stored message that is to be changed: its row and its record, and the locked rows of its conversation."""
+
+    rows: Rows
+    stored: MessageRow
+    message: Message
 
 
-def _rewrite(alias: str, stored: MessageRow, after: Message) -> None:
-    """Keep the former content of a message and store the new one."""
+def _found(alias: str, at: Address, place: Place, if_version: int | None) -> Found:
+    """A message that the branch shows, under the lock of its conversation.
+
+    Raises:
+        MessageNotFound: there is none.
+        VersionConflict: the branch is not at ``if_version``.
+    """
+    rows = lock(alias, at)
+    if rows is not None:
+        check_version(rows.row, if_version)
+    stored = rows and lineage(rows.row).message(place)
+    if rows is None or stored is None:
+        raise not_found(at.key, place)
+    return Found(rows, stored, record_of(alias, stored))
+
+
+class _Change:
+    """One change of a stored message, under the lock of its conversation."""
+
+    def __init__(self, alias: str, at: Address, found: Found, *, nested: bool) -> None:
+        self._alias, self._at, self._nested = alias, at, nested
+        self._rows, self._stored, self._before = found
+
+    def edit(self, after: Message) -> Commit:
+        """Store what the message is from now on."""
+        alias, stored = self._alias, self._stored
+        given, was = to_row(after), to_row(self._before)
+        if given == was:
+            return Commit((self._before,), self._rows.header, None)
+        says_else = (given.content, given.parts) != (was.content, was.parts)
+        _rewrite(alias, [stored], after)
+        shown = _shown_on(self._rows, [stored])
+        if says_else:
+            _keep_former(alias, stored)
+            self._forget([stored], after, shown)
+        return self._moved(Kind.EDITED, after, shown)
+
+    def redact(self, after: Message, by: str) -> Commit:
+        """Store what is left of the message, and of its copies."""
+        alias, stored = self._alias, self._stored
+        if after is self._before:
+            return Commit((after,), self._rows.header, None)
+        same = [stored, *_copies(alias, self._rows.root, stored, self._before)]
+        _rewrite(alias, same, after)
+        RevisionRow.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
+        noted = {"workspace_id": stored.workspace_id, "by": by, "redacted_at": datetime.now(UTC)}
+        notes = [Redaction(session_id=each.session_id, seq=each.seq, **noted) for each in same]
+        Redaction.objects.using(alias).bulk_create(notes)
+        shown = _shown_on(self._rows, same)
+        self._forget(same, after, shown)
+        return self._moved(Kind.REDACTED, after, shown)
+
+    def _forget(self, stored: Sequence[MessageRow], after: Message, shown: Mapping[UUID, int]) -> None:
+        """Deal with what was made of the message: summaries go, and a title is made anew."""
+        root = self._rows.root
+        forget_summaries(self._alias, root.workspace_id, shown)
+        title = remade_title(root, stored, self._before, after)
+        if title is not None:
+            set_title(self._alias, self._at, root, title, alone=root.pk not in shown, nested=self._nested)
+
+    def _moved(self, kind: Kind, after: Message, shown: Mapping[UUID, int]) -> Commit:
+        """Move the version of every branch that shows the message, and tell of each.
+
+        They get one token together: a state is told apart from another of the same session.
+        """
+        rows, old, now = self._rows, self._rows.header, datetime.now(UTC)
+        sharing = Session.objects.using(self._alias).filter(workspace_id=rows.root.workspace_id, pk__in=[*shown])
+        sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=new_token(), updated_at=now)
+        rows.row.updated_at = now
+        touch(rows)
+        headers = {row.branch: header_of(row) for row in sharing}
+        change = Change(headers[rows.row.branch], old.version, old.vtoken)
+        commit = Commit((after,), change.header, change)
+        for branch, header in headers.items():
+            more: dict[str, Any] = {"header": header, "commit": commit if branch == rows.row.branch else None}
+            more |= dict.fromkeys(("first_seq", "last_seq"), shown[header.session_id])
+            ids = (self._alias, kind, self._at, header.session_id, branch)
+            changed_branch(*ids, nested=self._nested, **more)
+        return commit
+
+
+def _copies(alias: str, root: Session, stored: MessageRow, before: Message) -> list[MessageRow]:
+    """The same message on other branches, as a merge brings it there: of its id, and saying what it says."""
+    others = MessageRow.objects.using(alias).filter(workspace_id=root.workspace_id, client_id=stored.client_id)
+    rows = others.filter(session_id__in=family(root).values("pk")).exclude(pk=stored.pk)
+    return [row for row in rows if identity(record_of(alias, row)) == identity(before)]
+
+
+def _rewrite(alias: str, stored: Sequence[MessageRow], after: Message) -> None:
+    given = to_row(after)
+    rows = MessageRow.objects.using(alias).filter(pk__in=[row.pk for row in stored])
+    rows.filter(workspace_id=stored[0].workspace_id).update(**{column: getattr(given, column) for column in CHANGED})
+
+
+def _keep_former(alias: str, stored: MessageRow) -> None:
+    """Keep the content that a message had, as its row object still has it."""
     where = {"workspace_id": stored.workspace_id, "session_id": stored.session_id, "seq": stored.seq}
     former = {"content": stored.content, "parts": stored.parts, "edited_at": datetime.now(UTC)}
     RevisionRow.objects.using(alias).create(**where, **former)
-    given = to_row(after)
-    new = {"content": given.content, "parts": given.parts, "tokens": given.tokens}
-    MessageRow.objects.using(alias).filter(**where).update(**new)
 
 
-def _move_all_sharing(alias: str, rows: Rows, stored: MessageRow) -> dict[str, Header]:
-    """Move the version of every branch that shows a message; their new states by name.
+def _of(stored: Sequence[MessageRow]) -> Q:
+    """The condition for what belongs to messages by their places."""
+    return reduce(or_, (Q(session_id=row.session_id, seq=row.seq) for row in stored))
 
-    They get one token together: a state is told apart from another of the same session.
-    """
-    token, now = new_token(), datetime.now(UTC)
-    sessions = Session.objects.using(alias).filter(workspace_id=rows.root.workspace_id)
-    sharing = sessions.filter(pk__in=branches_sharing(stored.session_id, stored.seq, rows.root))
-    sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=token, updated_at=now)
-    rows.row.updated_at = now
-    touch(rows)
-    return {row.branch: header_of(row) for row in sharing}
+
+def _shown_on(rows: Rows, stored: Sequence[MessageRow]) -> dict[UUID, int]:
+    """The rows of all branches that show a message, and its position there, as far as they have not cleared it."""
+    return {row_id: each.seq for each in stored for row_id in branches_sharing(each.session_id, each.seq, rows.root)}

@@ -55,6 +55,13 @@ class Lineage(NamedTuple):
         stored = Message.objects.using(self.row._state.db).filter(workspace_id=self.row.workspace_id, seq=seq)
         return stored.filter(session_id=self.owner(seq)).first()
 
+    def message(self, place: int | str) -> Message | None:
+        """The stored message at a visible position, or the visible one of an id."""
+        if isinstance(place, int):
+            return self.message_at(place)
+        stored = Message.objects.using(self.row._state.db).filter(client_id=place, **self.where)
+        return next((each for each in stored if self.shows(each.session_id, each.seq)), None)
+
     def turn_at(self, seq: int) -> int:
         """The number of turns begun up to a position; the message at the position itself may be hidden."""
         following = self.message_at(seq + 1)

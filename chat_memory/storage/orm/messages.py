@@ -13,7 +13,7 @@ from chat_memory.models import Message as MessageRow
 from chat_memory.records import Address, Budget, Change, Commit, Header, Message, Slice, Span
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import ALL_MESSAGES, Batch, MessageStore
-from chat_memory.storage.orm import appending, reading
+from chat_memory.storage.orm import appending, popping, reading
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.part import OrmPart
@@ -70,6 +70,10 @@ class OrmMessages(OrmPart, MessageStore):
         line = lineage(rows.row)
         found = stored.filter(**line.where).values_list("session_id", "seq")
         return next((seq for session_id, seq in found if line.shows(session_id, seq)), None)
+
+    def pop(self, at: Address) -> Commit | None:
+        """See ``MessageStore.pop``."""
+        return popping.pop(self._alias, at)
 
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``: O(1), the rows stay until cleanup takes them."""

@@ -64,6 +64,18 @@ class Dependent(NamedTuple):
         same = messages.filter(session_id=OuterRef("session_id"), seq=OuterRef("seq"))
         return self._rows(alias).filter(Exists(same))
 
+    @property
+    def place(self) -> tuple[str, str, str] | None:
+        """The names of its table and of the columns that say of which message a row is; None where it has none."""
+        fields = {each.attname: str(each.column) for each in self.model._meta.concrete_fields}
+        if not {"session_id", "seq"} <= fields.keys():
+            return None
+        return self.model._meta.db_table, fields["session_id"], fields["seq"]
+
+    def at(self, alias: str, session_id: UUID, seq: int) -> QuerySet[Any]:
+        """The rows that hang on the message at a position of a row."""
+        return self._rows(alias).filter(session_id=session_id, seq=seq)
+
     def remove(self, alias: str, rows: QuerySet[Any]) -> None:
         """Delete some of its rows, and tell its owner after the commit."""
         # A table of another app need not know workspaces: its rows go by their keys, which one tenant's rows gave.
@@ -139,6 +151,17 @@ def remove_messages(alias: str, messages: QuerySet[Message]) -> int:
         return count
     removed: int = messages._raw_delete(alias)
     return removed
+
+
+def others_by_place() -> tuple[Dependent, ...] | None:
+    """The tables of other apps whose rows hang on messages by row and position, for who deletes a message itself.
+
+    None where Django has to delete it, or a row hangs on it otherwise.
+    """
+    ours = Message._meta.app_label
+    others = (each for each in _dependents.values() if each.by == "message" and each.model._meta.app_label != ours)
+    found = tuple(others)
+    return found if all(each.place for each in found) and not _needs_collector(Message) else None
 
 
 def remove_cleared(alias: str, sessions: Sequence[UUID]) -> int:

@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.conf import settings
-from chat_memory.exceptions import BranchNotFound, SessionNotFound, WorkspaceNotFound
+from chat_memory.exceptions import BranchNotFound, SessionNotFound, VersionConflict, WorkspaceNotFound
 from chat_memory.models import Session, Workspace
 from chat_memory.records import Address, Header, uuid7
 from chat_memory.storage.contract import NO_FIELDS
@@ -86,6 +86,16 @@ def _meant(at: Address, root: Session, *, held: bool = False) -> Session | None:
 def header_of(row: Session) -> Header:
     """The state of a row."""
     return Header(row.pk, row.workspace_id, row.version, row.vtoken, row.base_seq, row.last_seq)
+
+
+def check_version(row: Session, if_version: int | None) -> None:
+    """A locked row is at the version that the caller requires; None: at any.
+
+    Raises:
+        VersionConflict: it is not.
+    """
+    if if_version is not None and if_version != row.version:
+        raise VersionConflict(if_version, row.version)
 
 
 def move(row: Session, **fields: Any) -> Header:

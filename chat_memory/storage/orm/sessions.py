@@ -16,7 +16,7 @@ from chat_memory.storage.listing import NO_FILTER, Cursor, Filter, Usage
 from chat_memory.storage.orm import listing, removal
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.part import OrmPart
-from chat_memory.storage.orm.rows import Rows, create, family, find, header_of, lock, make_current, move
+from chat_memory.storage.orm.rows import Rows, check_version, create, family, find, header_of, lock, make_current, move
 from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
 
 _RECORDED = tuple(name for name in SessionRecord.__struct_fields__ if name != "workspace")
@@ -73,7 +73,7 @@ class OrmSessions(OrmPart, SessionStore):
 
         return retrying(alias, write)
 
-    def update(self, at: Address, fields: Mapping[str, Any]) -> SessionRecord:
+    def update(self, at: Address, fields: Mapping[str, Any], *, if_version: int | None = None) -> SessionRecord:
         """See ``SessionStore.update``."""
         alias = self._alias
         nested = not owns_transaction(alias)
@@ -84,6 +84,7 @@ class OrmSessions(OrmPart, SessionStore):
                 rows = lock(alias, at)
                 if rows is None:
                     raise SessionNotFound(at.key, at.workspace)
+                check_version(rows.row, if_version)
                 move(rows.root, **given)
                 if rows.row is not rows.root:
                     move(rows.row)

@@ -70,6 +70,18 @@ class RedisMessages(MessageStore):
         messages = read_messages(texts, first, header.session_id)
         return Slice([message for message in messages if not span.system or message.role == Role.SYSTEM.value], header)
 
+    def pop(self, at: Address) -> Commit | None:
+        """See ``MessageStore.pop``; a damaged message is taken off too, and the one before it is the answer."""
+        while True:
+            answer = self._store.run("pop", at, *self._store.write_values())
+            if answer[0] == b"absent":
+                return None
+            state, message = ScriptHeader._make(answer[1]), read_message(answer[2])
+            seq = state.last_seq + 1
+            self._store.finish(at, state, Kind.POPPED, first_seq=seq, last_seq=seq)
+            if message is not None:
+                return Commit((msgspec.structs.replace(message, seq=seq),), state.header, state.change())
+
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``."""
         answer = self._store.run("clear", at, *self._store.write_values())

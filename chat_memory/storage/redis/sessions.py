@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from heapq import nlargest, nsmallest
 from typing import Any
 
-from chat_memory.exceptions import SessionNotFound
+from chat_memory.exceptions import SessionNotFound, VersionConflict
 from chat_memory.records import Address, SessionRecord
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import NO_FIELDS, SessionStore
@@ -69,11 +69,14 @@ class RedisSessions(SessionStore):
         self._store.finish(at, ScriptHeader._make(header), kind, made=True, fields=tuple(fields))
         return read_record(at, record), bool(made)
 
-    def update(self, at: Address, fields: Mapping[str, Any]) -> SessionRecord:
+    def update(self, at: Address, fields: Mapping[str, Any], *, if_version: int | None = None) -> SessionRecord:
         """See ``SessionStore.update``."""
-        answer = self._store.run("update", at, *self._store.write_values(), *field_values(fields))
+        expected = "" if if_version is None else if_version
+        answer = self._store.run("update", at, *self._store.write_values(), expected, *field_values(fields))
         if answer[0] == b"absent":
             raise SessionNotFound(at.key, at.workspace)
+        if answer[0] == b"version":
+            raise VersionConflict(if_version or 0, answer[1])
         _made, header, record = answer
         self._store.finish(at, ScriptHeader._make(header), Kind.UPDATED, fields=tuple(fields))
         return read_record(at, record)

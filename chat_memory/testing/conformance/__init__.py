@@ -19,12 +19,15 @@ from chat_memory.testing.conformance.belonging import BelongingClauses
 from chat_memory.testing.conformance.branch_events import BranchEventClauses
 from chat_memory.testing.conformance.branch_writers import BranchWriterClauses
 from chat_memory.testing.conformance.branches import BranchClauses
+from chat_memory.testing.conformance.derived import DerivedClauses
 from chat_memory.testing.conformance.edits import EditClauses
 from chat_memory.testing.conformance.events import EventClauses
 from chat_memory.testing.conformance.kit import Kit
 from chat_memory.testing.conformance.listing import ListingClauses
 from chat_memory.testing.conformance.parts import PartClauses
+from chat_memory.testing.conformance.popping import PopClauses
 from chat_memory.testing.conformance.reading import ReadClauses
+from chat_memory.testing.conformance.redactions import RedactionClauses
 from chat_memory.testing.conformance.sessions import SessionClauses
 from chat_memory.testing.conformance.summaries import SummaryClauses
 from chat_memory.testing.conformance.switching import SwitchClauses
@@ -44,11 +47,14 @@ class AdapterConformance(
     BranchClauses,
     BranchEventClauses,
     BranchWriterClauses,
+    DerivedClauses,
     EditClauses,
     EventClauses,
     ListingClauses,
     PartClauses,
+    PopClauses,
     ReadClauses,
+    RedactionClauses,
     SessionClauses,
     SummaryClauses,
     SwitchClauses,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chat_memory.exceptions import MessageNotFound, ValidationError
+from chat_memory.exceptions import MessageNotFound, ValidationError, VersionConflict
 from chat_memory.records import Budget, Content, Message
 from chat_memory.testing.conformance.branches import grow
 from chat_memory.testing.conformance.kit import SENT_AT, Kit, positions, user, where
@@ -21,13 +21,13 @@ class EditClauses(Kit):
     """See ``EditStore``."""
 
     @edited
-    def test_an_edit_changes_content_and_tokens_alone(self) -> None:
+    def test_an_edit_changes_what_it_may_alone(self) -> None:
         given = user("a", "old", name="n", metadata={"z": 1, "a": [2]}, tool_call_id="t")
         self.messages.append(self.at(), [given, user("b")])
         stored = self.messages.read(self.at()).messages
         before = self.header()
         assert before is not None
-        other: dict[str, Any] = {"role": "assistant", "id": "b", "name": None, "metadata": {}, "state": "failed"}
+        other: dict[str, Any] = {"role": "assistant", "id": "b", "name": None, "state": "failed"}
         commit = self.rewrite(1, "new", tokens=9, created_at=SENT_AT.replace(year=2027), **other)
         expected = msgspec.structs.replace(stored[0], content="new", tokens=9)
         assert commit.messages == (expected,)
@@ -38,6 +38,50 @@ class EditClauses(Kit):
         assert commit.header == commit.change.header == self.header()
         assert positions(self.messages.window(self.at(), Budget(tokens=14)).messages) == [1, 2]
         assert positions(self.messages.window(self.at(), Budget(tokens=13)).messages) == [2]
+
+    @edited
+    def test_an_edit_of_metadata_and_further_fields_keeps_no_former_content(self) -> None:
+        self.messages.append(self.at(), [user("a", metadata={"z": 1}, extra={"logprobs": [0.1], "a": None}), user("b")])
+        stored, before = self.messages.read(self.at()).messages, self.header()
+        given: dict[str, Any] = {"metadata": None, "extra": {"usage": {"z": 1, "a": 2.0}}}
+        commit = self.edits.edit(self.at(), 1, lambda message: msgspec.structs.replace(message, **given))
+        expected = msgspec.structs.replace(stored[0], **given)
+        assert commit.messages == (expected,)
+        assert self.messages.read(self.at()).messages == [expected, stored[1]]
+        assert before is not None
+        assert commit.header.version == before.version + 1
+        assert self.edits.revisions(self.at(), 1) == []
+        assert self.sessions.usage(self.workspace).messages == 2
+
+    @edited
+    def test_an_edit_that_says_what_is_stored_changes_nothing(self) -> None:
+        before = self.append("a")
+        with self.listening() as events:
+            commit = self.edits.edit(self.at(), 1, lambda stored: stored)
+        assert (commit.change, commit.header, self.header()) == (None, before, before)
+        assert [message.id for message in commit.messages] == ["a"]
+        assert (events, self.edits.revisions(self.at(), 1)) == ([], [])
+
+    @edited
+    def test_an_edit_finds_its_message_by_id(self) -> None:
+        self.append("a", "1", "c")
+        commit = self.edits.edit(self.at(), "1", lambda stored: msgspec.structs.replace(stored, content="B"))
+        assert [message.seq for message in commit.messages] == [2]
+        assert self.contents() == ["a", "B", "c"]
+        assert [former.seq for former in self.edits.revisions(self.at(), "1")] == [2]
+        for unknown in ("d", "2"):
+            with pytest.raises(MessageNotFound):
+                self.edits.edit(self.at(), unknown, lambda stored: stored)
+            assert self.edits.revisions(self.at(), unknown) == []
+
+    @edited
+    def test_an_edit_is_made_at_its_version_alone(self) -> None:
+        before = self.append("a")
+        with pytest.raises(VersionConflict) as caught:
+            self.edits.edit(self.at(), 1, self.saying("new"), if_version=before.version + 1)
+        assert (caught.value.expected, caught.value.actual) == (before.version + 1, before.version)
+        assert (self.contents(), self.header()) == (["a"], before)
+        assert self.edits.edit(self.at(), 1, self.saying("new"), if_version=before.version).change is not None
 
     @edited
     def test_an_edit_is_of_the_message_as_it_is_stored(self) -> None:

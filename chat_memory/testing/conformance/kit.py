@@ -17,6 +17,7 @@ from django.db import connections
 
 from chat_memory.choices import CURRENT
 from chat_memory.records import Address, Commit, Content, Header, Message, Span
+from chat_memory.rules.redaction import redacted
 from chat_memory.storage.changed import Changed, changed
 from chat_memory.storage.contract import (
     ALL_MESSAGES,
@@ -28,6 +29,7 @@ from chat_memory.storage.contract import (
     SessionStore,
     SummaryStore,
 )
+from chat_memory.storage.contract.edits import Place, Restate
 
 Result = TypeVar("Result")
 Clause = TypeVar("Clause", bound=Callable[..., None])
@@ -116,10 +118,21 @@ class Kit:
 
     def rewrite(self, seq: int, content: Content, branch: str = CURRENT, key: str = "k", **changes: Any) -> Commit:
         """Edit a message; the edit function also sets ``changes``: ``tokens``, or fields that no edit may change."""
-        given = {"tokens": 5} | changes
-        return self.edits.edit(
-            self.at(key, branch=branch), seq, lambda stored: msgspec.structs.replace(stored, content=content, **given)
-        )
+        return self.edits.edit(self.at(key, branch=branch), seq, self.saying(content, **changes))
+
+    def saying(self, content: Content, **changes: Any) -> Restate:
+        """An edit function that sets the content, and ``changes``."""
+        given = {"tokens": 5, "content": content} | changes
+        return lambda stored: msgspec.structs.replace(stored, **given)
+
+    def redact(self, place: Place, branch: str = CURRENT, key: str = "k") -> Commit:
+        """Redact a message as a conversation does."""
+        return self.edits.redact(self.at(key, branch=branch), place, redacted)
+
+    def pop(self, branch: str = CURRENT) -> str | None:
+        """Pop the newest message and return its id; None where there is none."""
+        commit = self.messages.pop(self.at(branch=branch))
+        return commit.messages[0].id if commit else None
 
     def ids(self, span: Span = ALL_MESSAGES, key: str = "k", branch: str = CURRENT) -> list[str | None]:
         """The ids of the messages of a span."""

@@ -91,6 +91,14 @@ class SessionClauses(Kit):
         assert (cleared.archived_at, cleared.tags, cleared.title) == (None, [], FIELDS["title"])
         assert self.sessions.get(self.at()) == cleared
 
+    def test_update_is_made_at_its_version_alone(self) -> None:
+        before = self.append("a")
+        with pytest.raises(VersionConflict) as caught:
+            self.sessions.update(self.at(), {"title": "x"}, if_version=before.version + 1)
+        assert (caught.value.expected, caught.value.actual) == (before.version + 1, before.version)
+        assert self.header() == before
+        assert self.sessions.update(self.at(), {"title": "x"}, if_version=before.version).title == "x"
+
     def test_update_of_an_unknown_session_is_refused(self) -> None:
         with pytest.raises(SessionNotFound):
             self.sessions.update(self.at(), {"title": "x"})

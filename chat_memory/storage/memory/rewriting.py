@@ -1,0 +1,131 @@
+"""Owns the changes of stored messages, each a pure function from one state of a conversation to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from chat_memory.choices import MAIN_BRANCH, Role
+from chat_memory.exceptions import BranchInUse
+from chat_memory.records import Message
+from chat_memory.storage import titles
+from chat_memory.storage.mapping import Row, identity, to_messages, to_row
+from chat_memory.storage.memory.states import BranchState, ConversationState, EditedRow
+from chat_memory.storage.memory.view import BranchView
+
+replace = msgspec.structs.replace
+_CHANGED = ("content", "parts", "name", "tool_calls", "metadata", "extra", "tokens", "state")
+"""The columns that an edit or a redaction may change."""
+
+
+def edit(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[ConversationState, dict[str, int]]:
+    """The conversation with a message edited, and the position of the message by the branches that show it."""
+    owner = view.owner(seq)
+    row = owner.row(seq)
+    new = _with(row, after)
+    says_else = (new.content, new.parts) != (row.content, row.parts)
+    former = owner.edits[seq].former if seq in owner.edits else ()
+    edits = {**owner.edits, seq: EditedRow(new, (*former, (row, now)) if says_else else former)}
+    places = {state.name: seq for state in view.conversation.sharing(owner.name, seq)}
+    conversation = view.conversation.with_branches(replace(owner, edits=edits))
+    if not says_else:
+        return _moved(conversation, places, {}, now), places
+    title = _new_title(view.conversation, {owner.name: seq}, _message(owner, seq), after)
+    return _moved(_without_summaries(conversation, places), places, title, now), places
+
+
+def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[ConversationState, dict[str, int]]:
+    """As ``edit``, with the message redacted, its copies on other branches too, and nothing of its former texts."""
+    conversation, owner = view.conversation, view.owner(seq)
+    before = _message(owner, seq)
+    same = {owner.name: seq} | dict(_copies(conversation, before))
+    places: dict[str, int] = {}
+    for name, at in same.items():
+        state = conversation.branches[name]
+        ledger = state.ledger.with_row(at, _with(state.row(at), after))
+        edits = {place: edited for place, edited in state.edits.items() if place != at}
+        conversation = conversation.with_branches(replace(state, ledger=ledger, edits=edits))
+        places |= {sharing.name: at for sharing in conversation.sharing(name, at)}
+    title = _new_title(view.conversation, same, before, after)
+    return _moved(_without_summaries(conversation, places), places, title, now), places
+
+
+def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
+    """The conversation without the newest message of the branch, and that message.
+
+    Raises:
+        BranchInUse: other branches share it.
+    """
+    state, seq = view.state, view.state.last_seq
+    owner = view.owner(seq)
+    message = view.message(seq)
+    title: dict[str, Any] = {}
+    if owner is state:
+        children = (each for each in view.conversation.branches.values() if each.parent == state.name)
+        others = sorted(child.name for child in children if child.fork_seq >= seq)
+        if others:
+            raise BranchInUse(state.name, others)
+        title = _new_title(view.conversation, {state.name: seq}, message, None)
+        edits = {place: edited for place, edited in state.edits.items() if place != seq}
+        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits)
+    else:
+        parent = view.owner(seq - 1).name
+        less = replace(state, fork_seq=seq - 1, parent=parent, ledger=type(state.ledger)(seq - 1))
+    turn = owner.ledger.turns_until(seq) - (message.role == Role.USER.value)
+    less = replace(less, last_seq=seq - 1, last_turn=turn)
+    conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
+    return _moved(conversation, {state.name: seq}, title, now), message
+
+
+def _message(owner: BranchState, seq: int) -> Message:
+    (message,) = to_messages([(seq, *owner.row(seq))])
+    return message
+
+
+def _with(row: Row, after: Message) -> Row:
+    given = to_row(after)
+    return row._replace(**{column: getattr(given, column) for column in _CHANGED})
+
+
+def _copies(conversation: ConversationState, before: Message) -> Iterable[tuple[str, int]]:
+    """Where other branches have the same message, as a merge brings it there: of its id, and saying what it says."""
+    for state in conversation.branches.values():
+        seq = state.ledger.position_of(before.id or "", state.last_seq)
+        if seq and identity(_message(state, seq)) == identity(before):
+            yield state.name, seq
+
+
+def _without_summaries(conversation: ConversationState, places: Mapping[str, int]) -> ConversationState:
+    """Without the summaries that cover a position of a branch, and without the claims on it."""
+    states = []
+    for name, seq in places.items():
+        state = conversation.branches[name]
+        kept = tuple(each for each in state.summaries if not each.first_seq <= seq <= each.last_seq)
+        claim = state.held.claim if state.held else None
+        held = None if claim and claim.first_seq <= seq <= claim.last_seq else state.held
+        states.append(replace(state, summaries=kept, held=held))
+    return conversation.with_branches(*states)
+
+
+def _new_title(
+    conversation: ConversationState, places: Mapping[str, int], before: Message, after: Message | None
+) -> dict[str, Any]:
+    """The title to set where it was made of the message at these places; else nothing."""
+    record = conversation.record
+    for name, seq in places.items():
+        turn = conversation.branches[name].ledger.turns_until(seq)
+        title = titles.remade(record.title, made=record.title_made, turn=turn, before=before, after=after)
+        if title is not None:
+            return {"title": title}
+    return {}
+
+
+def _moved(
+    conversation: ConversationState, places: Mapping[str, int], title: dict[str, Any], now: datetime
+) -> ConversationState:
+    """With new versions of the branches, and of ``main`` where the title changes."""
+    names = {*places, MAIN_BRANCH} if title else {*places}
+    return conversation.after(*(conversation.branches[name].next_version(now) for name in sorted(names)), **title)

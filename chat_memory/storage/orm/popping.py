@@ -1,0 +1,131 @@
+"""Owns taking the newest message off a branch, under the lock of its conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
+from chat_memory.exceptions import BranchInUse
+from chat_memory.models import Message as MessageRow, Session
+from chat_memory.records import Address, Change, Commit, Header
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.mapping import READ_COLUMNS, to_messages
+from chat_memory.storage.orm import removal
+from chat_memory.storage.orm.cursor import fetch
+from chat_memory.storage.orm.derived import forget_summaries, record_of, remade_title, set_title
+from chat_memory.storage.orm.emission import changed_branch, changed_row
+from chat_memory.storage.orm.lineage import Lineage, lineage
+from chat_memory.storage.orm.rows import Rows, family, lock, move, new_token, touch
+from chat_memory.storage.orm.statements import pop as statements
+from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+
+
+class Locked(NamedTuple):
+    """The first row of a conversation, as ``statements.locked`` gives it."""
+
+    id: UUID
+    workspace_id: int
+    version: int
+    vtoken: int
+    base_seq: int
+    last_seq: int
+    title_made: bool
+    head_id: UUID | None
+
+
+def pop(alias: str, at: Address) -> Commit | None:
+    """Take the newest message off; the contract is ``MessageStore.pop``."""
+    nested = not owns_transaction(alias)
+    others = removal.others_by_place() if at.means_whole and connections[alias].vendor == "postgresql" else None
+
+    def write() -> Commit | None:
+        with own_or_callers(alias):
+            found = None if others is None else _at_once(alias, at, others, nested=nested)
+            return found or _step_by_step(alias, at, nested=nested)
+
+    return retrying(alias, write)
+
+
+def _at_once(alias: str, at: Address, others: Sequence[removal.Dependent], *, nested: bool) -> Commit | None:
+    """By one statement under the lock; None where it takes more, or there is nothing to take."""
+    connection = connections[alias]
+    row = _locked(connection, at)
+    if row is None or (row.head_id is not None and at.branch == CURRENT) or row.base_seq == row.last_seq:
+        return None
+    seq, token = row.last_seq, new_token()
+    ids = {"session_id": row.id, "workspace_id": row.workspace_id}
+    values = {"seq": seq, "titled": row.title_made, "vtoken": token, "now": datetime.now(UTC)}
+    tables = tuple(other.place for other in others if other.place)
+    found = fetch(connection, statements.taken(tables), ids | values)
+    if not found:
+        return None
+    for other, has_rows in zip(others, found[0][len(READ_COLUMNS) :], strict=True):
+        if has_rows:
+            other.remove(alias, other.at(alias, row.id, seq))
+    messages = to_messages(found, connection.timezone or UTC)
+    after = Header(row.id, row.workspace_id, row.version + 1, token, row.base_seq, seq - 1)
+    positions = {"first_seq": seq, "last_seq": seq}
+    changed_branch(alias, Kind.POPPED, at, row.id, MAIN_BRANCH, header=after, nested=nested, **positions)
+    return Commit(tuple(messages), after, Change(after, row.version, row.vtoken))
+
+
+def _locked(connection: BaseDatabaseWrapper, at: Address) -> Locked | None:
+    """The first row of a conversation, by the ids a handle remembers, or by its names where nothing is under them."""
+    if at.session_id is not None:
+        ids = {"session_id": at.session_id, "workspace_id": at.workspace_id}
+        found = fetch(connection, statements.locked(by_id=True), ids, brief=True)
+        if found or at.pinned:
+            return Locked(*found[0]) if found else None
+    found = fetch(connection, statements.locked(by_id=False), {"workspace": at.workspace, "key": at.key}, brief=True)
+    return Locked(*found[0]) if found else None
+
+
+def _step_by_step(alias: str, at: Address, *, nested: bool) -> Commit | None:
+    rows = lock(alias, at)
+    line = rows and lineage(rows.row)
+    stored = line and line.message_at(line.row.last_seq)
+    if rows is None or line is None or stored is None:
+        return None
+    return _taken_off(alias, at, rows, line, stored, nested=nested)
+
+
+def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: MessageRow, *, nested: bool) -> Commit:
+    root, row = rows
+    before, seq = rows.header, stored.seq
+    message = record_of(alias, stored)
+    own = stored.session_id == row.pk
+    title = None
+    fields: dict[str, Any] = {}
+    if own:
+        _check_not_shared(row, seq)
+        title = remade_title(root, [stored], message, None)
+        same = MessageRow.objects.using(alias).filter(pk=stored.pk, workspace_id=row.workspace_id)
+        removal.remove_messages(alias, same)
+    else:  # the branch shares one message less, and perhaps nothing more of the row that it hung on
+        fields = {"fork_seq": seq - 1, "parent_id": line.owner(seq - 1)}
+    forget_summaries(alias, row.workspace_id, {row.pk: seq})
+    if title is not None:
+        set_title(alias, at, root, title, alone=row is not root, nested=nested)
+    turn = stored.turn - (stored.role == Role.USER.value)
+    after = move(row, last_seq=seq - 1, message_count=row.message_count - 1, last_turn=turn, **fields)
+    touch(rows)
+    changed_row(alias, Kind.POPPED, at, row, after, first_seq=seq, last_seq=seq, nested=nested)
+    return Commit((message,), after, Change(after, before.version, before.vtoken))
+
+
+def _check_not_shared(row: Session, seq: int) -> None:
+    """A message goes only where no other branch shows it.
+
+    Raises:
+        BranchInUse: one does.
+    """
+    children = family(row).filter(parent_id=row.pk, fork_seq__gte=seq)
+    others = sorted(children.values_list("branch", flat=True))
+    if others:
+        raise BranchInUse(row.branch, others)

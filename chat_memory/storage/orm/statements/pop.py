@@ -1,0 +1,55 @@
+"""Owns the statements that take the newest message off on PostgreSQL: one locks the row, the next takes the message.
+
+In READ COMMITTED the second sees what was committed before the lock was given; one statement for both would not.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from chat_memory.models import Redaction, Revision
+from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, SESSION, SUMMARY, meant_root, message_columns
+
+_LOCKED = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq", "title_made", "head_id")
+_OF_ROW = "x.session_id = %(session_id)b AND x.workspace_id = %(workspace_id)b"
+_HUNG_ON = (Revision._meta.db_table, Redaction._meta.db_table)
+
+
+@cache
+def locked(*, by_id: bool) -> str:
+    """The first row of a conversation, held until the transaction ends."""
+    columns = ", ".join(f"s.{column}" for column in _LOCKED)
+    return f"SELECT {columns} FROM {SESSION} s WHERE {meant_root(by_id=by_id)} FOR NO KEY UPDATE"
+
+
+@cache
+def taken(others: tuple[tuple[str, str, str], ...]) -> str:
+    """Take the message at a position off a row that is locked, with what hangs on it, and move the row.
+
+    The last columns tell of each other app's table, given with its columns for row and position, whether rows of it
+    hang on the message. No row comes back where a branch shares the message, or a title may have been made of it.
+    """
+    hung_on = "".join(
+        f"hung_on_{number} AS (DELETE FROM {table} x USING taken t WHERE {_OF_ROW} AND x.seq = %(seq)b), "
+        for number, table in enumerate(_HUNG_ON)
+    )
+    noted = "".join(
+        f', EXISTS (SELECT 1 FROM "{table}" n WHERE n."{row}" = %(session_id)b AND n."{position}" = %(seq)b)'
+        for table, row, position in others
+    )
+    return f"""
+WITH taken AS (
+  DELETE FROM {MESSAGE} x WHERE {_OF_ROW} AND x.seq = %(seq)b AND NOT EXISTS (
+    SELECT 1 FROM {SESSION} s WHERE s.parent_id = x.session_id AND s.workspace_id = x.workspace_id
+      AND s.fork_seq >= %(seq)b
+  ) AND NOT (%(titled)b AND x.role = 'user' AND x.turn = 1)
+  RETURNING {message_columns("x")}, x.turn
+), {hung_on}covered AS (
+  DELETE FROM {SUMMARY} x USING taken t WHERE {_OF_ROW} AND x.first_seq <= %(seq)b AND x.last_seq >= %(seq)b
+), moved AS (
+  UPDATE {SESSION} AS s SET prev_vtoken = s.vtoken, vtoken = %(vtoken)b, version = s.version + 1,
+    last_seq = s.last_seq - 1, message_count = s.message_count - 1,
+    last_turn = t.turn - CASE WHEN t.role = 'user' THEN 1 ELSE 0 END, updated_at = %(now)b
+  FROM taken t WHERE {BY_ID}
+)
+SELECT {message_columns("t")}{noted} FROM taken t"""

@@ -1,0 +1,103 @@
+"""What a redaction leaves of a message: nothing that was said, and what providers need of calls and results."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from chat_memory import Message
+from chat_memory.rules.limits import limits
+from chat_memory.rules.message import check_message
+from chat_memory.rules.redaction import PLACEHOLDER, redacted
+
+pytestmark = pytest.mark.once
+
+SECRET = "hunter2"
+OPENAI = {"id": "c1", "type": "function", "index": 0, "function": {"name": "find", "arguments": f'{{"q": "{SECRET}"}}'}}
+CUSTOM = {"id": "c2", "type": "custom", "custom": {"name": "run", "input": SECRET}}
+LANGCHAIN = {"name": "find", "args": {"q": SECRET}, "id": "c3", "type": "tool_call"}
+IN_OBJECTS = {"id": "c4", "function": {"name": "find", "arguments": {"q": SECRET}}, "note": SECRET}
+CALLS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (OPENAI, OPENAI | {"function": {"name": "find", "arguments": "{}"}}),
+    (CUSTOM, CUSTOM | {"custom": {"name": "run", "input": ""}}),
+    (LANGCHAIN, LANGCHAIN | {"args": {}}),
+    (IN_OBJECTS, {"id": "c4", "function": {"name": "find", "arguments": {}}}),
+]
+ANTHROPIC_CALL = {"type": "tool_use", "id": "t1", "name": "find", "input": {"q": SECRET}}
+ANTHROPIC_RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": SECRET}]}
+BEDROCK_CALL = {"toolUse": {"toolUseId": "t1", "name": "find", "input": {"q": SECRET}}}
+BEDROCK_RESULT = {"toolResult": {"toolUseId": "t1", "content": [{"text": SECRET}], "status": "success"}}
+TEXT = {"type": "text", "text": SECRET}
+IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{SECRET}"}}
+PARTS: list[tuple[list[Any], Any]] = [
+    ([TEXT, IMAGE], PLACEHOLDER),
+    ([], PLACEHOLDER),
+    ([{"text": SECRET}], PLACEHOLDER),
+    ([TEXT, ANTHROPIC_CALL], [ANTHROPIC_CALL | {"input": {}}]),
+    ([ANTHROPIC_RESULT, TEXT], [ANTHROPIC_RESULT | {"content": PLACEHOLDER}]),
+    ([{"text": SECRET}, BEDROCK_CALL], [{"toolUse": BEDROCK_CALL["toolUse"] | {"input": {}}}]),
+    ([BEDROCK_RESULT], [{"toolResult": {"toolUseId": "t1", "content": [{"text": PLACEHOLDER}]}}]),
+]
+
+
+def left(message: Message) -> Message:
+    """What is left, which may be stored and has nothing of what was said."""
+    found = redacted(message)
+    check_message(found, limits())
+    assert SECRET not in json.dumps(found.to_dict(), default=str)
+    assert (found.role, found.id, found.seq, found.state) == (message.role, message.id, message.seq, "redacted")
+    assert redacted(found) == found
+    return found
+
+
+@pytest.mark.parametrize(("call", "kept"), CALLS)
+def test_a_call_keeps_its_id_and_name(call: dict[str, Any], kept: dict[str, Any]) -> None:
+    found = left(Message.assistant(SECRET, tool_calls=[call], id="m", seq=3))
+    assert (found.tool_calls, found.content) == ([kept], PLACEHOLDER)
+    assert left(Message.assistant(tool_calls=[call], content_absent=True)).content_absent
+
+
+@pytest.mark.parametrize(("parts", "kept"), PARTS)
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_parts_that_are_calls_and_results_stay_whole(role: str, parts: list[Any], kept: Any) -> None:
+    assert left(Message(role, parts, id="m")).content == kept
+
+
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_the_name_of_a_person_goes(role: str) -> None:
+    found = left(Message(role, SECRET, name=SECRET, metadata={"a": SECRET}, extra={"refusal": SECRET}))
+    assert (found.content, found.name, found.metadata, found.extra) == (PLACEHOLDER, None, None, None)
+
+
+def test_a_result_keeps_the_name_of_its_tool() -> None:
+    found = left(Message.tool(SECRET, tool_call_id="c1", name="find"))
+    assert (found.content, found.tool_call_id, found.name) == (PLACEHOLDER, "c1", "find")
+    assert left(Message("function", SECRET, name="find")).to_openai() == {
+        "role": "function",
+        "content": PLACEHOLDER,
+        "name": "find",
+    }
+
+
+def test_a_legacy_call_keeps_its_name() -> None:
+    extra = {"function_call": {"name": "find", "arguments": SECRET}, "audio": {"id": SECRET}}
+    found = left(Message.assistant(None, extra=extra))
+    assert found.extra == {"function_call": {"name": "find", "arguments": "{}"}}
+    assert found.content == PLACEHOLDER
+
+
+def test_the_newer_role_stays() -> None:
+    found = left(Message.from_dict({"role": "developer", "content": SECRET, "x": SECRET}))
+    assert found.to_dict() == {"role": "developer", "content": PLACEHOLDER, "state": "redacted"}
+
+
+def test_what_has_no_content_is_given_one_where_nothing_else_is_left() -> None:
+    assert left(Message.assistant(None, content_absent=True)).content == PLACEHOLDER
+    assert not left(Message.assistant(None, content_absent=True)).content_absent
+    assert left(Message.assistant("")).content == PLACEHOLDER
+
+
+def test_a_redacted_message_comes_back_as_it_is() -> None:
+    found = left(Message.user(SECRET, id="m"))
+    assert Message.from_dict(found.to_dict()) == msgspec.structs.replace(found)
