@@ -29,7 +29,7 @@ class SessionRecord(msgspec.Struct, frozen=True):
         version: 1 when the branch is created, one more with every change.
         last_seq: the position of the newest message; 0 before there is any.
         base_seq: the last position that ``clear()`` has hidden; 0 where it has hidden none.
-        last_turn: the number of user messages so far.
+        last_turn: the number of turns so far; a user message begins one, unless it has results of tool calls alone.
         pinned: whether cleanup keeps the session however long it is idle.
         created_at: when the session was created; for an import, when the conversation began.
         updated_at: when anything in the session last changed.

@@ -76,6 +76,15 @@ def test_a_branch_costs_what_main_costs() -> None:
 
 
 @pytest.mark.postgresql
+def test_r7_a_turn_that_does_not_fit_costs_no_further_statement() -> None:
+    steps = [Message.assistant(f"step {number}", tokens=10) for number in range(200)]
+    chat().append(Message.system("s", tokens=10), *question_and_answer(), Message.user("q", tokens=10), *steps)
+    for budget in ({"messages": 5}, {"tokens": 60}):
+        assert statement_count(lambda budget=budget: chat().window(**budget)) == 1
+        assert [message.seq for message in chat().window(**budget)] == [1, 4, 201, 202, 203, 204]
+
+
+@pytest.mark.postgresql
 def test_a_process_that_has_not_seen_the_branch_needs_one_statement_more_to_read() -> None:
     on_a_branch("k")
     hints.forget(connection.alias, chat().place.address)

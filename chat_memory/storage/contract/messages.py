@@ -69,7 +69,12 @@ class MessageStore(Part):
     def window(self, at: Address, budget: Budget) -> Slice:
         """The newest whole turns within the budget, with the system messages if it wants them, oldest first.
 
-        Turns are taken as they are stored: the caller must check for a tool call whose result is in a later turn.
+        Where not even the newest turn fits, its question and the newest messages after it that do. Messages are given
+        as they are stored: the caller must see to it that each tool call has its results.
+
+        Raises:
+            WindowTooSmall: there is no room for the newest question beside the system messages that open the
+                conversation.
         """
         return windowing.read(partial(self.read, at), budget)
 
