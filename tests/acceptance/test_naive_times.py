@@ -55,7 +55,7 @@ def test_f9_other_calls_refuse_a_naive_time() -> None:
     chat.append(Message.user("x"))
     for name in ("expires_at", "archived_at"):
         with pytest.raises(ValidationError, match=f"^{name}: must be an aware datetime"):
-            chat.update(**{name: NAIVE})
+            chat.update(**{name: NAIVE})  # type: ignore[arg-type]
         with pytest.raises(ValidationError, match=f"^{name}: must be an aware datetime"):
             conversation("new", "acme").open(**{name: NAIVE})
     for name in ("since", "until"):

@@ -125,8 +125,8 @@ def test_r7_a_budget_without_room_for_the_question_says_what_it_needs(chats) -> 
         with pytest.raises(WindowTooSmall, match="15") as refusal:
             view(tokens=14)
         assert (refusal.value.needed, refusal.value.budget) == (15, 14)
+        assert isinstance(refusal.value, ChatMemoryError)
         assert positions(view(tokens=14, system=False)) == [9]
-    assert isinstance(refusal.value, ChatMemoryError)
 
 
 def test_r8_what_precedes_the_first_question_comes_where_asked(chats) -> None:

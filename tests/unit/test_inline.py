@@ -1,5 +1,6 @@
 """What is inline in content: found in every provider's form, wherever it stands, and nothing else taken for it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -49,6 +50,18 @@ INLINE: dict[str, tuple[dict[str, Any], Inline]] = {
     "gemini camel": ({"inlineData": {"mimeType": "audio/mp3", "data": DATA}}, Inline("audio", "audio/mp3", SIZE)),
     "vercel": ({"type": "image", "image": DATA}, Inline("image", "", SIZE)),
 }
+
+
+def noting(texts: list[str]) -> Callable[[str], int]:
+    """A counter of tokens that notes each text it is given."""
+
+    def counter(text: str) -> int:
+        texts.append(text)
+        return len(text)
+
+    return counter
+
+
 in_each_form = pytest.mark.parametrize("name", INLINE)
 
 
@@ -60,7 +73,7 @@ def test_r6_what_is_inline_costs_a_bounded_amount(name: str) -> None:
     answer = {"toolResult": {"toolUseId": "a", "content": [part, part]}}
     for content, number in (([part], 1), ([result], 1), ([answer, part], 3)):
         counted: list[str] = []
-        tokens = count_tokens(Message.user(content), lambda text, seen=counted: seen.append(text) or len(text))
+        tokens = count_tokens(Message.user(content), noting(counted))
         assert number * INLINE_PART_TOKENS < tokens < number * INLINE_PART_TOKENS + 500
         assert "QUJD" not in "".join(counted)
 
@@ -89,8 +102,8 @@ def test_r6_what_the_provider_added_counts_as_text_and_its_sound_is_inline() -> 
     assert INLINE_PART_TOKENS < count_tokens(spoken) < INLINE_PART_TOKENS + 50
     counted: list[str] = []
     thought = Message.assistant("x", extra={"reasoning_content": "why", "role": "developer"})
-    count_tokens(thought, lambda text: counted.append(text) or 1)
-    count_tokens(Message.system("y", extra={"role": "developer"}), lambda text: counted.append(text) or 1)
+    count_tokens(thought, noting(counted))
+    count_tokens(Message.system("y", extra={"role": "developer"}), noting(counted))
     assert counted == ["x", '{"reasoning_content":"why"}', "y"]
 
 

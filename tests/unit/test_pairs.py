@@ -274,7 +274,8 @@ def test_r3_results_beside_a_question_come_before_it() -> None:
     history = [Message.user("q"), ANTHROPIC.call("", ["a"]), *ANTHROPIC.results(["a"], "and then?")]
     shown = said(history)
     assert positions(shown) == [1, 2, 3]
-    assert [part["type"] for part in shown[2].content or ()] == ["tool_result", "text"]
+    parts: Any = shown[2].content
+    assert [part["type"] for part in parts] == ["tool_result", "text"]
     assert accepts(ANTHROPIC, shown)
 
 

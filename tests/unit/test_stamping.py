@@ -96,7 +96,7 @@ def test_r23_a_counter_that_fails_costs_a_log_line_and_no_message(counter: str, 
     stamping._log_limit = LogLimit()
     texts = ["<|endoftext|> secret", "x" * 400]
     assert [message.tokens for message in stamped(list(map(Message.user, texts)))] == [9, 104]
-    assert restated(stamped([Message.user("x")])[0], texts[1]).tokens == 104
+    assert restated(stamped([Message.user("x")])[0], content=texts[1]).tokens == 104
     assert counted(Message.user([{"type": "text", "text": "y"}])) > 4
     (line,) = [record.getMessage() for record in caplog.records]
     assert "TOKEN_COUNTER" in line
@@ -122,7 +122,7 @@ def test_r6_what_a_picture_counts_for_is_a_setting(settings) -> None:
     (cheaper,) = stamped([Message.user([text, picture])])
     assert 1_600 < (message.tokens or 0) < 1_700
     assert (message.tokens or 0) - (cheaper.tokens or 0) == 1_600 - 7
-    assert restated(message, [picture]).tokens == counted(Message.user([picture]))
+    assert restated(message, content=[picture]).tokens == counted(Message.user([picture]))
     settings.CHAT_MEMORY = {"INLINE_PART_TOKENS": 1_000_000}
     small = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
     assert stamped([Message.user([small] * 3_000)])[0].tokens == 2**31 - 1
