@@ -11,7 +11,7 @@ from tests.acceptance.api_support import Caller, caller, stored
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
 
 
-def said(*messages: Message, user: Any = None) -> Session:
+def session_saying(*messages: Message, user: Any = None) -> Session:
     """A session with these messages."""
     session = stored(user=user)
     conversation("k", "acme").append(*messages)
@@ -37,7 +37,7 @@ def test_patch_sets_content_and_metadata() -> None:
 
 def test_patch_sets_and_takes_away_further_members() -> None:
     me = caller()
-    session = said(Message.assistant("a", extra={"refusal": None, "audio": {"id": "x"}}))
+    session = session_saying(Message.assistant("a", extra={"refusal": None, "audio": {"id": "x"}}))
     answer = me.patch(address(me, session), {"usage": {"total_tokens": 3}, "audio": None}).json()
     assert (answer["usage"], "audio" in answer, answer["refusal"]) == ({"total_tokens": 3}, False, None)
     (message,) = conversation("k", "acme").messages()
@@ -74,7 +74,7 @@ def test_patch_refuses_what_it_cannot_store(body: Any, field: str | None) -> Non
 
 def test_r55_delete_redacts_for_good() -> None:
     me = caller("admin")
-    session = said(Message.user("my password is hunter2", id="q"), Message.assistant("a"))
+    session = session_saying(Message.user("my password is hunter2", id="q"), Message.assistant("a"))
     assert me.patch(address(me, session), {"content": "hunter2!"}).status_code == 200
     answer = me.delete(address(me, session))
     assert (answer.status_code, answer.content) == (204, b"")
@@ -150,7 +150,7 @@ def test_who_may(role: str | None, own: bool, patched: int, deleted: int) -> Non
 )
 def test_words_of_a_system_or_tool_need_the_grant(message: Message, grant: str) -> None:
     me = caller()
-    session = said(message)
+    session = session_saying(message)
     answer = send(me, "patch", address(me, session))
     assert (answer.status_code, answer.json()["field"]) == (403, "role")
     assert me.get(address(me, session)).json()["content"] == message.content

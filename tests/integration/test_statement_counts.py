@@ -1,5 +1,7 @@
 """How many statements a call sends: few for a new conversation and for a branch, and no more for more branches."""
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test import override_settings
@@ -79,7 +81,8 @@ def test_a_branch_costs_what_main_costs() -> None:
 def test_r7_a_turn_that_does_not_fit_costs_no_further_statement() -> None:
     steps = [Message.assistant(f"step {number}", tokens=10) for number in range(200)]
     chat().append(Message.system("s", tokens=10), *question_and_answer(), Message.user("q", tokens=10), *steps)
-    for budget in ({"messages": 5}, {"tokens": 60}):
+    budgets: list[dict[str, Any]] = [{"messages": 5}, {"tokens": 60}]
+    for budget in budgets:
         assert statement_count(lambda budget=budget: chat().window(**budget)) == 1
         assert [message.seq for message in chat().window(**budget)] == [1, 4, 201, 202, 203, 204]
 
