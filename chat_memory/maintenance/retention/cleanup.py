@@ -8,7 +8,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
 from django.db.models import QuerySet
 
 from chat_memory.exceptions import ValidationError
@@ -17,7 +16,7 @@ from chat_memory.maintenance.tenants import database
 from chat_memory.models import Session
 from chat_memory.storage.orm import removal
 from chat_memory.storage.orm.bulk import among
-from chat_memory.storage.orm.transactions import retrying
+from chat_memory.storage.orm.transactions import run_write
 from chat_memory.storage.tenancy import across_workspaces
 
 BATCH_SIZE = 500
@@ -79,7 +78,7 @@ def clean_up(
     sessions = messages = cleared = 0
     batch: _Batch | None = None
     while batch is None or len(batch.sessions) == batch_size:
-        batch = _remove_conversations(alias, _behind(batch, due.conversations(alias)), batch_size)
+        batch = _take(alias, _behind(batch, due.conversations(alias)), batch_size, _remove_conversations)
         sessions += len(batch.sessions)
         messages += batch.messages
         if batch.sessions:
@@ -88,7 +87,7 @@ def clean_up(
             return Report(sessions, messages, finished=False)
     batch = None
     while batch is None or len(batch.sessions) == batch_size:
-        batch = _remove_cleared(alias, _behind(batch, due.cleared(alias)), batch_size)
+        batch = _take(alias, _behind(batch, due.cleared(alias)), batch_size, _remove_cleared)
         cleared += batch.messages
         if time.monotonic() >= deadline:
             return Report(sessions, messages, cleared, finished=len(batch.sessions) < batch_size)
@@ -113,33 +112,28 @@ def _behind(batch: _Batch | None, rows: QuerySet[Session]) -> QuerySet[Session]:
     return rows if batch is None or not batch.sessions else rows.filter(pk__gt=batch.sessions[-1])
 
 
-def _remove_conversations(alias: str, rows: QuerySet[Session], size: int) -> _Batch:
-    """Remove the first of the conversations with their branches."""
+def _take(alias: str, rows: QuerySet[Session], size: int, remove: Callable[[str, list[UUID]], int]) -> _Batch:
+    """Lock the first of the rows and remove what ``remove`` takes of them, in one transaction."""
 
-    def write() -> _Batch:
-        with across_workspaces(), transaction.atomic(using=alias):
-            roots = _locked(rows, size)
-            if not roots:
-                return _Batch([], 0)
-            return _Batch(roots, removal.remove_sessions(alias, among(alias, _families(alias, roots))))
+    def write(**_nested: bool) -> _Batch:
+        locked = _locked(rows, size)
+        return _Batch(locked, remove(alias, locked) if locked else 0)
 
-    return retrying(alias, write)
+    with across_workspaces():
+        return run_write(alias, write, whole=True)
 
 
-def _remove_cleared(alias: str, rows: QuerySet[Session], size: int) -> _Batch:
-    """Remove what the first of the sessions hide."""
+def _remove_conversations(alias: str, roots: list[UUID]) -> int:
+    """Remove conversations with their branches; how many messages went."""
+    return removal.remove_sessions(alias, among(alias, _families(alias, roots)))
 
-    def write() -> _Batch:
-        with across_workspaces(), transaction.atomic(using=alias):
-            sessions = _locked(rows, size)
-            if not sessions:
-                return _Batch([], 0)
-            ids = among(alias, sessions)
-            messages = removal.remove_cleared(alias, ids)
-            Session.objects.using(alias).filter(pk__in=ids).update(cleared_at=None)
-            return _Batch(sessions, messages)
 
-    return retrying(alias, write)
+def _remove_cleared(alias: str, sessions: list[UUID]) -> int:
+    """Remove what sessions hide; how many messages went."""
+    ids = among(alias, sessions)
+    messages = removal.remove_cleared(alias, ids)
+    Session.objects.using(alias).filter(pk__in=ids).update(cleared_at=None)
+    return messages
 
 
 def _locked(rows: QuerySet[Session], size: int) -> list[UUID]:

@@ -19,7 +19,7 @@ from chat_memory.storage.orm.emission import changed_branch
 from chat_memory.storage.orm.lineage import branches_sharing, lineage
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import Rows, find, header_of, lock, new_token, touch
-from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+from chat_memory.storage.orm.transactions import run_write
 
 
 class OrmEdits(OrmPart, EditStore):
@@ -28,38 +28,36 @@ class OrmEdits(OrmPart, EditStore):
     def edit(self, at: Address, seq: int, restate: Restate) -> Commit:
         """See ``EditStore.edit``."""
         alias = self._alias
-        nested = not owns_transaction(alias)
 
-        def write() -> Commit:
-            with own_or_callers(alias):
-                rows = lock(alias, at)
-                stored = rows and lineage(rows.row).message_at(seq)
-                if rows is None or stored is None:
-                    raise MessageNotFound(at.key, seq=seq)
-                zone = connections[alias].timezone or UTC
-                (before,) = to_messages([[getattr(stored, name) for name in READ_COLUMNS]], zone)
-                after = _with_content_of(restate(before), before)
-                _rewrite(alias, stored, after)
-                old = rows.header
-                moved = _move_all_sharing(alias, rows, stored)
-                change = Change(moved[rows.row.branch], old.version, old.vtoken)
-                commit = Commit((after,), change.header, change)
-                for branch, header in moved.items():
-                    changed_branch(
-                        alias,
-                        Kind.EDITED,
-                        at,
-                        header.session_id,
-                        branch,
-                        header=header,
-                        first_seq=seq,
-                        last_seq=seq,
-                        commit=commit if branch == rows.row.branch else None,
-                        nested=nested,
-                    )
-                return commit
+        def write(*, nested: bool) -> Commit:
+            rows = lock(alias, at)
+            stored = rows and lineage(rows.row).message_at(seq)
+            if rows is None or stored is None:
+                raise MessageNotFound(at.key, seq=seq)
+            zone = connections[alias].timezone or UTC
+            (before,) = to_messages([[getattr(stored, name) for name in READ_COLUMNS]], zone)
+            after = _with_content_of(restate(before), before)
+            _rewrite(alias, stored, after)
+            old = rows.header
+            moved = _move_all_sharing(alias, rows, stored)
+            change = Change(moved[rows.row.branch], old.version, old.vtoken)
+            commit = Commit((after,), change.header, change)
+            for branch, header in moved.items():
+                changed_branch(
+                    alias,
+                    Kind.EDITED,
+                    at,
+                    header.session_id,
+                    branch,
+                    header=header,
+                    first_seq=seq,
+                    last_seq=seq,
+                    commit=commit if branch == rows.row.branch else None,
+                    nested=nested,
+                )
+            return commit
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
     def revisions(self, at: Address, seq: int) -> list[Revision]:
         """See ``EditStore.revisions``."""
