@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -33,11 +33,11 @@ def adapter(using: str | None = None) -> Adapter:
     return _composition.adapter(using)
 
 
-def bring_to_cache(*, sender: Any, event: Changed, **_signal: Any) -> None:
-    """Receive ``storage.changed.changed`` as the first: nobody else who hears of a change reads an older entry."""
-    if event.using is not None:
-        _composition.adapter(event.using)  # else a process that only writes would have no cache that hears
-    relay(sender, event)
+def bring_to_cache(*, sender: Any, events: Sequence[Changed], **_signal: Any) -> None:
+    """Receive ``storage.changed.emitted``, so that nobody who hears of a change reads an older entry."""
+    if events[0].using is not None:
+        _composition.adapter(events[0].using)  # else a process that only writes would have no cache that hears
+    relay(sender, events)
 
 
 def cache_mode(now: Settings) -> str:

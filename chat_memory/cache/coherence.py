@@ -41,6 +41,8 @@ Result = TypeVar("Result")
 
 JITTER = 0.1
 FOR_EVER = "none"
+DROPPED = 1_000
+"""At most this many keys are dropped by one command, so that its answer comes in time."""
 
 
 class Lease(NamedTuple):
@@ -156,11 +158,12 @@ class Coherence:
             self._expiry.ended(key)
 
     def drop(self, *keys: str) -> None:
-        """Forget the entries of a session, after a change that adds no messages at its end."""
+        """Forget entries of sessions, after changes that add no messages at their ends."""
         for key in keys:
             self._expiry.ended(key)
         try:
-            self.client.drop(*keys)
+            for first in range(0, len(keys), DROPPED):
+                self.client.drop(*keys[first : first + DROPPED])
         except Unavailable:
             metrics.add("lost_pushes")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.dispatch import Signal
@@ -12,17 +13,15 @@ from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.storage.changed import Changed, Kind
 
 relayed = Signal(use_caching=True)
-"""Sends on what ``storage.changed.changed`` sends, to the caches of this process, before anybody else hears of it.
-
-A receiver of a change may read what it is about, and then the cache must know of it already."""
+"""Sends on what ``storage.changed.emitted`` sends, to the caches of this process."""
 
 UNSEEN = frozenset({Kind.SUMMARIZED})
 """Kinds of change that leave every message and every version as it is."""
 
 
-def relay(source: object, event: Changed) -> None:
-    """Bring a change to every cache of this process that is in front of the store it was made in."""
-    relayed.send_robust(sender=source, event=event)
+def relay(source: object, events: Sequence[Changed]) -> None:
+    """Bring changes to every cache of this process that is in front of the store they were made in."""
+    relayed.send_robust(sender=source, events=events)
 
 
 class Listener:
@@ -33,30 +32,32 @@ class Listener:
         self._keys = keys
         self._drops_nested = coherence.policy.mode == "bounded"
 
-    def hear(self, *, event: Changed, **_signal: Any) -> None:
-        """Push what an append stored; after another change forget what is cached of it."""
-        if event.kind is Kind.APPENDED:
-            self._append(event)
-        elif event.kind not in UNSEEN:
-            self._drop(event)
+    def hear(self, *, events: Sequence[Changed], **_signal: Any) -> None:
+        """Push what appends stored; after other changes forget what is cached of them, in one call for all."""
+        dropped = [event for event in events if event.kind not in UNSEEN and not self._push(event)]
+        if dropped:
+            self._drop(dropped)
 
-    def _append(self, event: Changed) -> None:
+    def _push(self, event: Changed) -> bool:
+        """Push what an append stored; False where the event is no such append, or its entries must go."""
+        if event.kind is not Kind.APPENDED:
+            return False
         change = event.commit.change if event.commit else None
         ttl = self._coherence.policy.ttl_for(event.cache_ttl)
         # bounded: between the pushes of a caller's transaction, readers would see a state that was never committed.
         if event.commit is None or change is None or ttl == 0 or (event.nested and self._drops_nested):
-            self._drop(event)
-            return
+            return False
         before = change.header.last_seq - change.added
         added = [message for message in event.commit.messages if (message.seq or 0) > before]
         self._coherence.push(self._key(event, event.asked), change, added, ttl)
         if event.asked != CURRENT:
             self._coherence.drop(self._key(event, CURRENT))
+        return True
 
-    def _drop(self, event: Changed) -> None:
-        """Forget the branch by its names, the current one, and ``main``, whose row describes the conversation."""
-        names = {CURRENT, MAIN_BRANCH, event.branch, event.asked}
-        self._coherence.drop(*(self._key(event, name) for name in names))
+    def _drop(self, events: Sequence[Changed]) -> None:
+        """Forget branches by their names, the current ones, and ``main``, whose row describes the conversation."""
+        names = ((event, name) for event in events for name in {CURRENT, MAIN_BRANCH, event.branch, event.asked})
+        self._coherence.drop(*dict.fromkeys(self._key(event, name) for event, name in names))
 
     def _key(self, event: Changed, branch: str) -> str:
         return self._keys.of(event.workspace, event.key, branch)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import NamedTuple
-from uuid import UUID
 
 import msgspec
 from django.db.models import QuerySet
@@ -15,11 +14,12 @@ from chat_memory.maintenance.retention.policy import policy
 from chat_memory.maintenance.tenants import database
 from chat_memory.models import Session
 from chat_memory.storage.orm import removal
-from chat_memory.storage.orm.bulk import among
+from chat_memory.storage.orm.cursor import among
+from chat_memory.storage.orm.removal import Leaving
 from chat_memory.storage.orm.transactions import run_write
 from chat_memory.storage.tenancy import across_workspaces
 
-BATCH_SIZE = 500
+BATCH_SIZE = 1_000
 MAX_BATCH_SIZE = 10_000
 
 
@@ -40,9 +40,9 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class _Batch(NamedTuple):
-    """The sessions of a batch, and how many messages went; fewer sessions than asked for are the last."""
+    """The rows of a batch, and how many messages went; fewer rows than asked for are the last."""
 
-    sessions: list[UUID]
+    rows: list[Leaving]
     messages: int
 
 
@@ -77,20 +77,20 @@ def clean_up(
     deadline = _deadline(batch_size, max_seconds)
     sessions = messages = cleared = 0
     batch: _Batch | None = None
-    while batch is None or len(batch.sessions) == batch_size:
+    while batch is None or len(batch.rows) == batch_size:
         batch = _take(alias, _behind(batch, due.conversations(alias)), batch_size, _remove_conversations)
-        sessions += len(batch.sessions)
+        sessions += len(batch.rows)
         messages += batch.messages
-        if batch.sessions:
+        if batch.rows:
             on_batch(sessions)
         if time.monotonic() >= deadline:
             return Report(sessions, messages, finished=False)
     batch = None
-    while batch is None or len(batch.sessions) == batch_size:
+    while batch is None or len(batch.rows) == batch_size:
         batch = _take(alias, _behind(batch, due.cleared(alias)), batch_size, _remove_cleared)
         cleared += batch.messages
         if time.monotonic() >= deadline:
-            return Report(sessions, messages, cleared, finished=len(batch.sessions) < batch_size)
+            return Report(sessions, messages, cleared, finished=len(batch.rows) < batch_size)
     return Report(sessions, messages, cleared)
 
 
@@ -109,10 +109,10 @@ def _deadline(batch_size: int, max_seconds: float | None) -> float:
 
 def _behind(batch: _Batch | None, rows: QuerySet[Session]) -> QuerySet[Session]:
     """Those of the rows that come after a batch."""
-    return rows if batch is None or not batch.sessions else rows.filter(pk__gt=batch.sessions[-1])
+    return rows if batch is None or not batch.rows else rows.filter(pk__gt=batch.rows[-1].id)
 
 
-def _take(alias: str, rows: QuerySet[Session], size: int, remove: Callable[[str, list[UUID]], int]) -> _Batch:
+def _take(alias: str, rows: QuerySet[Session], size: int, remove: Callable[[str, list[Leaving]], int]) -> _Batch:
     """Lock the first of the rows and remove what ``remove`` takes of them, in one transaction."""
 
     def write(**_nested: bool) -> _Batch:
@@ -123,33 +123,32 @@ def _take(alias: str, rows: QuerySet[Session], size: int, remove: Callable[[str,
         return run_write(alias, write, whole=True)
 
 
-def _remove_conversations(alias: str, roots: list[UUID]) -> int:
+def _remove_conversations(alias: str, roots: list[Leaving]) -> int:
     """Remove conversations with their branches; how many messages went."""
-    return removal.remove_sessions(alias, among(alias, _families(alias, roots)))
+    return removal.remove_sessions(alias, _families(alias, roots))
 
 
-def _remove_cleared(alias: str, sessions: list[UUID]) -> int:
+def _remove_cleared(alias: str, rows: list[Leaving]) -> int:
     """Remove what sessions hide; how many messages went."""
-    ids = among(alias, sessions)
-    messages = removal.remove_cleared(alias, ids)
-    Session.objects.using(alias).filter(pk__in=ids).update(cleared_at=None)
+    sessions = among(alias, [row.id for row in rows])
+    messages = removal.remove_cleared(alias, sessions)
+    Session.objects.using(alias).filter(pk__in=sessions).update(cleared_at=None)
     return messages
 
 
-def _locked(rows: QuerySet[Session], size: int) -> list[UUID]:
-    """The ids of the first of the rows, along the primary key, so that no row is looked at twice.
+def _locked(rows: QuerySet[Session], size: int) -> list[Leaving]:
+    """The first of the rows, along the primary key, so that no row is looked at twice.
 
     The lock sees the newest row: one that was written to since the statement began no longer matches. A branch is
     written to under the lock of its root.
     """
-    locked = rows.order_by("pk").select_for_update(skip_locked=True)
-    return list(locked.values_list("pk", flat=True)[:size])
+    return removal.leaving(rows.order_by("pk").select_for_update(skip_locked=True)[:size])
 
 
-def _families(alias: str, roots: list[UUID]) -> list[UUID]:
-    """The ids of the conversations' rows, branches of branches included."""
-    rows, family, level = Session.objects.using(alias), list(roots), list(roots)
+def _families(alias: str, roots: list[Leaving]) -> list[Leaving]:
+    """The rows of the conversations, branches of branches included."""
+    rows, family, level = Session.objects.using(alias), list(roots), roots
     while level:
-        level = list(rows.filter(parent_id__in=among(alias, level)).values_list("pk", flat=True))
+        level = removal.leaving(rows.filter(parent_id__in=among(alias, [row.id for row in level])))
         family += level
     return family

@@ -1,14 +1,12 @@
-"""Owns statements about many rows at once: the messages that an import brings, and whatever is asked by many ids."""
+"""Owns the statement that stores many messages at once, those that an import brings."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.expressions import RawSQL
 
 from chat_memory.fields import MESSAGE_COLUMNS
 from chat_memory.models import Message
@@ -57,10 +55,3 @@ def _insert(connection: BaseDatabaseWrapper, rows: Iterable[tuple[Any, ...]]) ->
     ]
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {_TABLE} VALUES ({marks})", values)  # noqa: S608  # our own table
-
-
-def among(alias: str, ids: Collection[UUID]) -> Any:
-    """The right side of an ``__in`` on many ids: one parameter on PostgreSQL, which parses it faster."""
-    if connections[alias].vendor != "postgresql":
-        return ids
-    return RawSQL("SELECT unnest(%s::uuid[])", [f"{{{','.join(map(str, ids))}}}"])

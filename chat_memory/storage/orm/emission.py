@@ -29,16 +29,16 @@ def source_of(alias: str) -> Source:
     return Source(alias)
 
 
-def emit_after_commit(alias: str, event: Changed) -> None:
-    """Emit an event once what was written is committed; never after a rollback.
+def emit_after_commit(alias: str, *events: Changed) -> None:
+    """Emit events together once what was written is committed; never after a rollback.
 
-    With autocommit off and no ``atomic`` block Django cannot tell when the caller commits, so the event is left out.
+    With autocommit off and no ``atomic`` block Django cannot tell when the caller commits, so they are left out.
     """
     connection = connections[alias]
     if connection.in_atomic_block:
-        transaction.on_commit(partial(emit, source_of(alias), event), using=alias, robust=True)
+        transaction.on_commit(partial(emit, source_of(alias), *events), using=alias, robust=True)
     elif connection.get_autocommit():
-        emit(source_of(alias), event)
+        emit(source_of(alias), *events)
 
 
 def changed_row(

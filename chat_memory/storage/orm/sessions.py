@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
+
+from django.db.models import QuerySet
 
 from chat_memory.exceptions import BranchInUse, SessionNotFound
 from chat_memory.fields import OF_BRANCH
@@ -97,8 +98,8 @@ class OrmSessions(OrmPart, SessionStore):
             if rows is None:
                 return False
             was_current = rows.row.pk == rows.root.head_id
-            ids = list(family(rows.root).values_list("pk", flat=True)) if at.means_whole else [_lone(rows)]
-            removal.remove_sessions(alias, ids, workspace_id=rows.root.workspace_id)
+            found = family(rows.root) if at.means_whole else _lone(rows)
+            removal.remove_sessions(alias, removal.leaving(found), workspace_id=rows.root.workspace_id)
             if was_current and not at.means_whole:
                 changed_row(alias, Kind.SWITCHED, at, rows.root, header_of(rows.root), nested=nested)
             return True
@@ -106,8 +107,8 @@ class OrmSessions(OrmPart, SessionStore):
         return run_write(alias, write)
 
 
-def _lone(rows: Rows) -> UUID:
-    """The id of a branch that may go: nothing hangs on it, and main is current where it was.
+def _lone(rows: Rows) -> QuerySet[Session]:
+    """A branch that may go: nothing hangs on it, and main is current where it was.
 
     Raises:
         BranchInUse: other branches share messages of it.
@@ -118,4 +119,4 @@ def _lone(rows: Rows) -> UUID:
         raise BranchInUse(row.branch, others)
     if root.head_id == row.pk:
         make_current(root, row, root)
-    return row.pk
+    return family(root).filter(pk=row.pk)
