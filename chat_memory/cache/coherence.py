@@ -157,15 +157,17 @@ class Coherence:
         if outcome in (b"absent", b"dropped"):
             self._expiry.ended(key)
 
-    def drop(self, *keys: str) -> None:
-        """Forget entries of sessions, after changes that add no messages at their ends."""
+    def drop(self, *keys: str) -> Sequence[str]:
+        """Forget entries of sessions, after changes that add no messages at their ends; the keys that may be left."""
         for key in keys:
             self._expiry.ended(key)
-        try:
-            for first in range(0, len(keys), DROPPED):
+        for first in range(0, len(keys), DROPPED):
+            try:
                 self.client.drop(*keys[first : first + DROPPED])
-        except Unavailable:
-            metrics.add("lost_pushes")
+            except Unavailable:
+                metrics.add("lost_pushes")
+                return keys[first:]
+        return ()
 
     def damaged(self, key: str) -> None:
         """Forget an entry that claims to be valid and cannot be read back (rule 6)."""

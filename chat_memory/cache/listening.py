@@ -1,8 +1,10 @@
-"""Owns what the cache does with a change that it hears of (rules 4 and 5); it must not ask the database."""
+"""Owns what the cache does with a change that it hears of (rules 4 and 5); it must not read from the database."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.dispatch import Signal
@@ -10,13 +12,19 @@ from django.dispatch import Signal
 from chat_memory.cache.coherence import Coherence
 from chat_memory.cache.keys import SessionKeys
 from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.log_limit import LogLimit
 from chat_memory.storage.changed import Changed, Kind
+from chat_memory.storage.contract import Adapter
 
 relayed = Signal(use_caching=True)
 """Sends on what ``storage.changed.emitted`` sends, to the caches of this process."""
 
 UNSEEN = frozenset({Kind.SUMMARIZED})
 """Kinds of change that leave every message and every version as it is."""
+KEEPING = frozenset({Kind.OPENED, Kind.APPENDED, Kind.UPDATED, Kind.FORKED, Kind.SWITCHED, Kind.RESTORED})
+"""Kinds of change after which each message that an entry shows is still stored."""
+
+logger = logging.getLogger("chat_memory.removal")
 
 
 def relay(source: object, events: Sequence[Changed]) -> None:
@@ -27,9 +35,11 @@ def relay(source: object, events: Sequence[Changed]) -> None:
 class Listener:
     """Brings the changes of one store to the entries of its sessions."""
 
-    def __init__(self, coherence: Coherence, keys: SessionKeys) -> None:
+    def __init__(self, coherence: Coherence, keys: SessionKeys, store: Adapter) -> None:
         self._coherence = coherence
         self._keys = keys
+        self._store = store
+        self._log_limit = LogLimit()
         self._drops_nested = coherence.policy.mode == "bounded"
 
     def hear(self, *, events: Sequence[Changed], **_signal: Any) -> None:
@@ -56,8 +66,27 @@ class Listener:
 
     def _drop(self, events: Sequence[Changed]) -> None:
         """Forget branches by their names, the current ones, and ``main``, whose row describes the conversation."""
-        names = ((event, name) for event in events for name in {CURRENT, MAIN_BRANCH, event.branch, event.asked})
-        self._coherence.drop(*dict.fromkeys(self._key(event, name) for event, name in names))
+        named = {key: event.kind for event in events for key in self._keys_of(event)}
+        left = [key for key in self._coherence.drop(*named) if named[key] not in KEEPING]
+        if left:
+            self._note(left)
+
+    def _note(self, left: Sequence[str]) -> None:
+        """Say that entries are left of what was taken away, and remember them for the next cleanup."""
+        life = self._coherence.policy.longest_life
+        until = None if life is None else datetime.now(UTC) + timedelta(seconds=life)
+        if self._log_limit.allows("left"):
+            logger.warning(
+                "Redis could not be asked to drop %s cache entries of what was removed; they may stay there %s.",
+                len(left),
+                "until they are evicted" if until is None else f"until {until:%Y-%m-%d %H:%M:%S} UTC",
+            )
+        if self._store.undropped is not None:
+            self._store.undropped.note(left, until)
+
+    def _keys_of(self, event: Changed) -> set[str]:
+        """The keys of the branch by its names, of the current one, and of ``main``."""
+        return {self._key(event, name) for name in {CURRENT, MAIN_BRANCH, event.branch, event.asked}}
 
     def _key(self, event: Changed, branch: str) -> str:
         return self._keys.of(event.workspace, event.key, branch)

@@ -25,3 +25,8 @@ class CachePolicy(msgspec.Struct, frozen=True):
     def ttl_for(self, cache_ttl: float | msgspec.UnsetType | None) -> float | None:
         """The life of an entry in seconds: the handle's own, else CACHE_TTL; 0: it must not be cached."""
         return self.ttl if cache_ttl is msgspec.UNSET else cache_ttl
+
+    @property
+    def longest_life(self) -> float | None:
+        """The longest life of an entry in seconds, a handle's own ``cache_ttl`` aside; None: until it is evicted."""
+        return self.max_age if self.mode == "bounded" else self.ttl

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 from django.db.models import QuerySet
 
+from chat_memory import wiring
+from chat_memory.cache import CachedAdapter
 from chat_memory.exceptions import ValidationError
-from chat_memory.maintenance.retention.policy import policy
+from chat_memory.maintenance.retention.policy import Policy, policy
 from chat_memory.maintenance.tenants import database
 from chat_memory.models import Session
 from chat_memory.storage.orm import removal
@@ -31,12 +34,17 @@ class Report(msgspec.Struct, frozen=True):
         messages: the messages of those.
         cleared: messages removed that ``clear()`` had hidden, of conversations that stay.
         finished: False when the time was up before the work was done.
+        entries_left: at most so many cache entries of what was removed, by this run or before it, are still in Redis,
+            which could not be reached; the next run drops them.
+        left_until: when the last of them has expired; None: there is none, or one stays until Redis evicts it.
     """
 
     sessions: int = 0
     messages: int = 0
     cleared: int = 0
     finished: bool = True
+    entries_left: int = 0
+    left_until: datetime | None = None
 
 
 class _Batch(NamedTuple):
@@ -58,7 +66,8 @@ def clean_up(
     """Remove for good what is due: idle and expired conversations, and messages cleared CLEARED_DAYS ago.
 
     A batch is one transaction; rows that another transaction holds are left to the next run, so two cleanups share the
-    work and a conversation that is written to is kept.
+    work and a conversation that is written to is kept. Before that it drops the cache entries that an earlier removal
+    had to leave, since Redis could not be reached.
 
     Args:
         days: remove conversations whose newest message is older; None: RETENTION_DAYS. Pinned ones stay.
@@ -75,6 +84,18 @@ def clean_up(
     alias = database(using)
     due = policy(alias, days, workspace)
     deadline = _deadline(batch_size, max_seconds)
+    cache = wiring.adapter(alias)
+    if isinstance(cache, CachedAdapter):
+        cache.drop_what_is_left()
+    report = _remove_due(alias, due, batch_size, deadline, on_batch)
+    if isinstance(cache, CachedAdapter) and cache.undropped is not None:
+        left = cache.undropped.left()
+        return msgspec.structs.replace(report, entries_left=left.entries, left_until=left.until)
+    return report
+
+
+def _remove_due(alias: str, due: Policy, batch_size: int, deadline: float, on_batch: Callable[[int], None]) -> Report:
+    """Remove what the policy says, until the deadline."""
     sessions = messages = cleared = 0
     batch: _Batch | None = None
     while batch is None or len(batch.rows) == batch_size:
