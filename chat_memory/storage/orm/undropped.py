@@ -54,4 +54,4 @@ class OrmUndropped(OrmPart, UndroppedStore):
 
     @property
     def _rows(self) -> QuerySet[UndroppedEntry]:
-        return UndroppedEntry._default_manager.using(self._alias)
+        return UndroppedEntry.objects.using(self._alias)
