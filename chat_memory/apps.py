@@ -20,13 +20,13 @@ class ChatMemoryConfig(AppConfig):
         from chat_memory.history.automatic import summarise_when_due, watch
         from chat_memory.history.conversation import of_session
         from chat_memory.models import Redaction, Revision, Session, Summary
-        from chat_memory.storage.changed import changed
+        from chat_memory.storage.changed import changed, emitted
         from chat_memory.storage.orm import owners, removal
 
         checks.register()
         metrics.sum_up_with(wiring.shared_counters)
-        # The cache first: what hears of a change after it may read the conversation.
-        for receiver in (wiring.bring_to_cache, announce, watch):
+        emitted.connect(wiring.bring_to_cache, weak=False)
+        for receiver in (announce, watch):
             changed.connect(receiver, weak=False)
         signals.summary_due.connect(summarise_when_due)
         removal.connect()

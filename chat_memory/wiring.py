@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -36,11 +36,11 @@ def adapter(using: str | None = None) -> Adapter:
     return _composition.adapter(using)
 
 
-def bring_to_cache(*, sender: Any, event: Changed, **_signal: Any) -> None:
-    """Forward a change event to the caches; it must be the first receiver, so that later ones read no older entry."""
-    if event.using is not None:
-        _composition.adapter(event.using)  # a process that only writes may not have built its cache yet
-    relay(sender, event)
+def bring_to_cache(*, sender: Any, events: Sequence[Changed], **_signal: Any) -> None:
+    """Forward change events to the caches before anybody else receives them, so that nobody reads an older entry."""
+    if events[0].using is not None:
+        _composition.adapter(events[0].using)  # a process that only writes may not have built its cache yet
+    relay(sender, events)
 
 
 def cache_mode(now: Settings) -> str:

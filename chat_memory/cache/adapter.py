@@ -30,7 +30,7 @@ class CachedAdapter(ForwardingAdapter):
         self._coherence = coherence
         self._keys = SessionKeys(deployment, inner)
         self.messages = READS[coherence.policy.mode](inner, coherence, self._keys)
-        self._listener = Listener(coherence, self._keys)
+        self._listener = Listener(coherence, self._keys, inner)
         # The signal holds the listener weakly, and only this adapter refers to it: both are freed together.
         relayed.connect(self._listener.receive, sender=inner.source)
 
@@ -62,6 +62,11 @@ class CachedAdapter(ForwardingAdapter):
             Unavailable: Redis does not answer.
         """
         self._coherence.client.drop(self._key(at))
+
+    def drop_what_is_left(self) -> None:
+        """Drop the entries that Redis could not be asked to drop when what they show was removed, if it can be now."""
+        if self.undropped is not None:
+            self.undropped.settle(lambda keys: not self._coherence.drop(*keys))
 
     def _key(self, at: Address) -> str:
         return self._keys.of(at.workspace, at.key, at.branch)

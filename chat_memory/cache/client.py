@@ -109,12 +109,12 @@ class CacheClient:
         return result, elements
 
     def drop(self, *keys: str) -> None:
-        """Delete keys, whatever they hold.
+        """Delete keys, whatever they hold; Redis frees their memory after it has replied.
 
         Raises:
             Unavailable: as for ``run``.
         """
-        self._guarded(lambda: self.redis.delete(*keys))
+        self._guarded(lambda: self.redis.unlink(*keys))
 
     def milliseconds_left(self, key: str) -> int:
         """Milliseconds until a key expires; -1: it never expires, -2: there is no such key.

@@ -45,6 +45,8 @@ JITTER = 0.1
 """The largest share by which the life of an entry is shortened at random."""
 FOR_EVER = "none"
 """The argument of ``push.lua`` that makes an entry never expire."""
+DROPPED = 1_000
+"""The maximum number of keys that one command deletes, so that its reply comes in time."""
 
 
 class Lease(NamedTuple):
@@ -161,14 +163,17 @@ class Coherence:
         if outcome in (b"absent", b"dropped"):
             self._expiry.forget(key)
 
-    def drop(self, *keys: str) -> None:
-        """Delete the entries under these keys; if Redis fails, do nothing."""
+    def drop(self, *keys: str) -> Sequence[str]:
+        """Delete the entries under these keys; return the keys whose entries may be left, since Redis failed."""
         for key in keys:
             self._expiry.forget(key)
-        try:
-            self.client.drop(*keys)
-        except Unavailable:
-            metrics.add("lost_pushes")
+        for first in range(0, len(keys), DROPPED):
+            try:
+                self.client.drop(*keys[first : first + DROPPED])
+            except Unavailable:
+                metrics.add("lost_pushes")
+                return keys[first:]
+        return ()
 
     def drop_damaged(self, key: str) -> None:
         """Log and delete an entry that is marked as valid but cannot be read back (rule 6)."""

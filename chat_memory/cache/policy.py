@@ -28,3 +28,8 @@ class CachePolicy(msgspec.Struct, frozen=True):
         ``cache_ttl`` is the value that the conversation was opened with; UNSET: CACHE_TTL is used.
         """
         return self.ttl if cache_ttl is msgspec.UNSET else cache_ttl
+
+    @property
+    def longest_life(self) -> float | None:
+        """The longest life of an entry in seconds, a handle's own ``cache_ttl`` aside; None: until it is evicted."""
+        return self.max_age if self.mode == "bounded" else self.ttl

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Greatest
 
@@ -24,7 +23,7 @@ from chat_memory.rules.json_values import shown
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.rows import move
-from chat_memory.storage.orm.transactions import owns_transaction, retrying
+from chat_memory.storage.orm.transactions import run_write
 from chat_memory.storage.tenancy import across_workspaces
 
 BATCH_SIZE = 500
@@ -284,21 +283,20 @@ def _of_rows(alias: str, row: Measured, *, repair: bool) -> list[Violation]:
 
 def _recount(alias: str, measured: Measured) -> Container[str]:
     """Correct the counters of a session under its lock, and return the kinds of violation that remain."""
-    nested = not owns_transaction(alias)
 
-    def write() -> Container[str]:
-        with across_workspaces(), transaction.atomic(using=alias):
-            rows = Session.objects.using(alias).filter(pk=measured.id, workspace_id=measured.workspace_id)
-            rows.update(version=F("version"))  # a write locks the row on every database
-            row, again = rows.first(), _measured(alias, [measured.id])
-            right = again[0].counters() if again else {}
-            if row is not None and right:
-                at = Address(measured.workspace__slug, row.key, row.branch)
-                header = move(row, **right, updated_at=row.updated_at)
-                changed_row(alias, Kind.UPDATED, at, row, header, nested=nested, fields=tuple(right))
-            return {what for left in _measured(alias, [measured.id]) for what, _detail in left.faults()}
+    def write(*, nested: bool) -> Container[str]:
+        rows = Session.objects.using(alias).filter(pk=measured.id, workspace_id=measured.workspace_id)
+        rows.update(version=F("version"))  # a write locks the row on every database
+        row, again = rows.first(), _measured(alias, [measured.id])
+        right = again[0].counters() if again else {}
+        if row is not None and right:
+            at = Address(measured.workspace__slug, row.key, row.branch)
+            header = move(row, **right, updated_at=row.updated_at)
+            changed_row(alias, Kind.UPDATED, at, row, header, nested=nested, fields=tuple(right))
+        return {what for left in _measured(alias, [measured.id]) for what, _detail in left.faults()}
 
-    return retrying(alias, write)
+    with across_workspaces():
+        return run_write(alias, write, whole=True)
 
 
 def _orphans(alias: str, chosen: Mapping[str, Any]) -> Iterator[Violation]:

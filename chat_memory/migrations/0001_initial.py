@@ -472,4 +472,21 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="UndroppedEntry",
+            fields=[
+                (
+                    "key",
+                    models.CharField(
+                        editable=False, max_length=64, primary_key=True, serialize=False, verbose_name="key"
+                    ),
+                ),
+                ("until", models.DateTimeField(null=True, verbose_name="kept until")),
+            ],
+            options={
+                "verbose_name": "cache entry to drop",
+                "verbose_name_plural": "cache entries to drop",
+                "default_permissions": (),
+            },
+        ),
     ]

@@ -4,6 +4,16 @@ from chat_memory.models.message import Message
 from chat_memory.models.revision import Redaction, Revision
 from chat_memory.models.session import Session
 from chat_memory.models.summary import Summary
+from chat_memory.models.undropped import UndroppedEntry
 from chat_memory.models.workspace import Workspace, WorkspaceMember
 
-__all__ = ["Message", "Redaction", "Revision", "Session", "Summary", "Workspace", "WorkspaceMember"]
+__all__ = [
+    "Message",
+    "Redaction",
+    "Revision",
+    "Session",
+    "Summary",
+    "UndroppedEntry",
+    "Workspace",
+    "WorkspaceMember",
+]

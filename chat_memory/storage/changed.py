@@ -80,7 +80,14 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
 changed = Signal(use_caching=True)
 """Sent with a Changed as ``event``; the sender is the source of the store."""
 
+emitted = Signal(use_caching=True)
+"""Sent once before ``changed`` is sent for each of the events of one ``emit``, with all of them as ``events``.
 
-def emit(source: object, event: Changed) -> None:
-    """Send the event of a committed change to all receivers of this store's changes."""
-    changed.send_robust(sender=source, event=event)
+For the cache, which must know of a change before anybody else reads, and drops the entries of a batch in one call."""
+
+
+def emit(source: object, *events: Changed) -> None:
+    """Send the events of one committed transaction to all receivers of this store's changes."""
+    emitted.send_robust(sender=source, events=events)
+    for event in events:
+        changed.send_robust(sender=source, event=event)

@@ -19,6 +19,7 @@ class ForwardingAdapter(Adapter):
         self.edits = inner.edits
         self.summaries = inner.summaries
         self.archive = inner.archive
+        self.undropped = inner.undropped
 
     @property
     def name(self) -> str:

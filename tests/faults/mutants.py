@@ -159,8 +159,8 @@ MUTANTS = (
     Mutant(
         "an event before the commit",
         EMISSION,
-        "transaction.on_commit(partial(emit, source_of(alias), event), using=alias, robust=True)",
-        "emit(source_of(alias), event)",
+        "transaction.on_commit(partial(emit, source_of(alias), *events), using=alias, robust=True)",
+        "emit(source_of(alias), *events)",
     ),
     Mutant("half a transaction is pushed", LISTENING, "event.nested and self._drops_nested", "False"),
     Mutant("replayed messages are pushed", LISTENING, " if (message.seq or 0) > before]", "]"),

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 import msgspec
-from django.db import transaction
 from django.db.models import QuerySet
 
+from chat_memory import wiring
+from chat_memory.cache import CachedAdapter
 from chat_memory.exceptions import ValidationError
-from chat_memory.maintenance.retention.policy import policy
+from chat_memory.maintenance.retention.policy import Policy, policy
 from chat_memory.maintenance.tenants import database
 from chat_memory.models import Session
 from chat_memory.storage.orm import removal
-from chat_memory.storage.orm.bulk import among
-from chat_memory.storage.orm.transactions import retrying
+from chat_memory.storage.orm.cursor import among
+from chat_memory.storage.orm.removal import Leaving
+from chat_memory.storage.orm.transactions import run_write
 from chat_memory.storage.tenancy import across_workspaces
 
-BATCH_SIZE = 500
+BATCH_SIZE = 1_000
 MAX_BATCH_SIZE = 10_000
 
 
@@ -32,18 +34,23 @@ class Report(msgspec.Struct, frozen=True):
         messages: the messages of those.
         cleared: messages removed that ``clear()`` had hidden, of conversations that stay.
         finished: False when the time was up before the work was done.
+        entries_left: at most so many cache entries of what was removed, by this run or before it, are still in Redis,
+            which could not be reached; the next run drops them.
+        left_until: when the last of them has expired; None: there is none, or one stays until Redis evicts it.
     """
 
     sessions: int = 0
     messages: int = 0
     cleared: int = 0
     finished: bool = True
+    entries_left: int = 0
+    left_until: datetime | None = None
 
 
 class _Batch(NamedTuple):
-    """The sessions of a batch, and how many messages went; fewer sessions than asked for are the last."""
+    """The rows of a batch, and how many messages went; fewer rows than asked for are the last."""
 
-    sessions: list[UUID]
+    rows: list[Leaving]
     messages: int
 
 
@@ -59,7 +66,8 @@ def clean_up(
     """Remove for good what is due: idle and expired conversations, and messages cleared CLEARED_DAYS ago.
 
     A batch is one transaction; rows that another transaction holds are left to the next run, so two cleanups share the
-    work and a conversation that is written to is kept.
+    work and a conversation that is written to is kept. Before that it drops the cache entries that an earlier removal
+    had to leave, since Redis could not be reached.
 
     Args:
         days: remove conversations whose newest message is older; None: RETENTION_DAYS. Pinned ones stay.
@@ -76,22 +84,34 @@ def clean_up(
     alias = database(using)
     due = policy(alias, days, workspace)
     deadline = _deadline(batch_size, max_seconds)
+    cache = wiring.adapter(alias)
+    if isinstance(cache, CachedAdapter):
+        cache.drop_what_is_left()
+    report = _remove_due(alias, due, batch_size, deadline, on_batch)
+    if isinstance(cache, CachedAdapter) and cache.undropped is not None:
+        left = cache.undropped.left()
+        return msgspec.structs.replace(report, entries_left=left.entries, left_until=left.until)
+    return report
+
+
+def _remove_due(alias: str, due: Policy, batch_size: int, deadline: float, on_batch: Callable[[int], None]) -> Report:
+    """Remove what the policy says, until the deadline."""
     sessions = messages = cleared = 0
     batch: _Batch | None = None
-    while batch is None or len(batch.sessions) == batch_size:
-        batch = _remove_conversations(alias, _behind(batch, due.conversations(alias)), batch_size)
-        sessions += len(batch.sessions)
+    while batch is None or len(batch.rows) == batch_size:
+        batch = _take(alias, _behind(batch, due.conversations(alias)), batch_size, _remove_conversations)
+        sessions += len(batch.rows)
         messages += batch.messages
-        if batch.sessions:
+        if batch.rows:
             on_batch(sessions)
         if time.monotonic() >= deadline:
             return Report(sessions, messages, finished=False)
     batch = None
-    while batch is None or len(batch.sessions) == batch_size:
-        batch = _remove_cleared(alias, _behind(batch, due.cleared(alias)), batch_size)
+    while batch is None or len(batch.rows) == batch_size:
+        batch = _take(alias, _behind(batch, due.cleared(alias)), batch_size, _remove_cleared)
         cleared += batch.messages
         if time.monotonic() >= deadline:
-            return Report(sessions, messages, cleared, finished=len(batch.sessions) < batch_size)
+            return Report(sessions, messages, cleared, finished=len(batch.rows) < batch_size)
     return Report(sessions, messages, cleared)
 
 
@@ -110,52 +130,46 @@ def _deadline(batch_size: int, max_seconds: float | None) -> float:
 
 def _behind(batch: _Batch | None, rows: QuerySet[Session]) -> QuerySet[Session]:
     """Those of the rows that come after a batch."""
-    return rows if batch is None or not batch.sessions else rows.filter(pk__gt=batch.sessions[-1])
+    return rows if batch is None or not batch.rows else rows.filter(pk__gt=batch.rows[-1].id)
 
 
-def _remove_conversations(alias: str, rows: QuerySet[Session], size: int) -> _Batch:
-    """Remove the first of the conversations with their branches."""
+def _take(alias: str, rows: QuerySet[Session], size: int, remove: Callable[[str, list[Leaving]], int]) -> _Batch:
+    """Lock the first of the rows and remove what ``remove`` takes of them, in one transaction."""
 
-    def write() -> _Batch:
-        with across_workspaces(), transaction.atomic(using=alias):
-            roots = _locked(rows, size)
-            if not roots:
-                return _Batch([], 0)
-            return _Batch(roots, removal.remove_sessions(alias, among(alias, _families(alias, roots))))
+    def write(**_nested: bool) -> _Batch:
+        locked = _locked(rows, size)
+        return _Batch(locked, remove(alias, locked) if locked else 0)
 
-    return retrying(alias, write)
+    with across_workspaces():
+        return run_write(alias, write, whole=True)
 
 
-def _remove_cleared(alias: str, rows: QuerySet[Session], size: int) -> _Batch:
-    """Remove what the first of the sessions hide."""
-
-    def write() -> _Batch:
-        with across_workspaces(), transaction.atomic(using=alias):
-            sessions = _locked(rows, size)
-            if not sessions:
-                return _Batch([], 0)
-            ids = among(alias, sessions)
-            messages = removal.remove_cleared(alias, ids)
-            Session.objects.using(alias).filter(pk__in=ids).update(cleared_at=None)
-            return _Batch(sessions, messages)
-
-    return retrying(alias, write)
+def _remove_conversations(alias: str, roots: list[Leaving]) -> int:
+    """Remove conversations with their branches; how many messages went."""
+    return removal.remove_sessions(alias, _families(alias, roots))
 
 
-def _locked(rows: QuerySet[Session], size: int) -> list[UUID]:
-    """The ids of the first of the rows, along the primary key, so that no row is looked at twice.
+def _remove_cleared(alias: str, rows: list[Leaving]) -> int:
+    """Remove what sessions hide; how many messages went."""
+    sessions = among(alias, [row.id for row in rows])
+    messages = removal.remove_cleared(alias, sessions)
+    Session.objects.using(alias).filter(pk__in=sessions).update(cleared_at=None)
+    return messages
+
+
+def _locked(rows: QuerySet[Session], size: int) -> list[Leaving]:
+    """The first of the rows, along the primary key, so that no row is looked at twice.
 
     The lock sees the newest row: one that was written to since the statement began no longer matches. A branch is
     written to under the lock of its root.
     """
-    locked = rows.order_by("pk").select_for_update(skip_locked=True)
-    return list(locked.values_list("pk", flat=True)[:size])
+    return removal.leaving(rows.order_by("pk").select_for_update(skip_locked=True)[:size])
 
 
-def _families(alias: str, roots: list[UUID]) -> list[UUID]:
-    """The ids of the conversations' rows, branches of branches included."""
-    rows, family, level = Session.objects.using(alias), list(roots), list(roots)
+def _families(alias: str, roots: list[Leaving]) -> list[Leaving]:
+    """The rows of the conversations, branches of branches included."""
+    rows, family, level = Session.objects.using(alias), list(roots), roots
     while level:
-        level = list(rows.filter(parent_id__in=among(alias, level)).values_list("pk", flat=True))
+        level = removal.leaving(rows.filter(parent_id__in=among(alias, [row.id for row in level])))
         family += level
     return family

@@ -67,4 +67,13 @@ def _summary(report: retention.Report) -> str:
         f"{counted(report.sessions, 'conversation')} with {counted(report.messages, 'message')} removed, "
         f"and {counted(report.cleared, 'cleared message')}"
     )
-    return removed if report.finished else f"{removed}; the time was up, the next run goes on"
+    if not report.finished:
+        removed += "; the time was up, the next run goes on"
+    return f"{removed}\n{_left(report)}" if report.entries_left else removed
+
+
+def _left(report: retention.Report) -> str:
+    """What is still in the cache, and for how long."""
+    entries = "1 cache entry" if report.entries_left == 1 else f"{report.entries_left} cache entries"
+    until = "it evicts them" if report.left_until is None else f"{report.left_until:%Y-%m-%d %H:%M:%S} UTC"
+    return f"up to {entries} of what was removed may stay in Redis until {until}, unless the next run can drop them"

@@ -17,6 +17,7 @@ from chat_memory.storage.contract.messages import ALL_MESSAGES, Batch, MessageSt
 from chat_memory.storage.contract.part import Part
 from chat_memory.storage.contract.sessions import NO_FIELDS, SessionStore
 from chat_memory.storage.contract.summaries import CLAIM_LAPSES, SummaryStore
+from chat_memory.storage.contract.undropped import Undropped, UndroppedStore
 
 __all__ = [
     "ALL_MESSAGES",
@@ -32,4 +33,6 @@ __all__ = [
     "Restored",
     "SessionStore",
     "SummaryStore",
+    "Undropped",
+    "UndroppedStore",
 ]

@@ -14,6 +14,7 @@ from chat_memory.storage.contract.messages import MessageStore
 from chat_memory.storage.contract.part import Part
 from chat_memory.storage.contract.sessions import SessionStore
 from chat_memory.storage.contract.summaries import SummaryStore
+from chat_memory.storage.contract.undropped import UndroppedStore
 
 Wanted = TypeVar("Wanted", bound=Part)
 
@@ -30,6 +31,7 @@ class Adapter(ABC):
     edits: EditStore | None = None
     summaries: SummaryStore | None = None
     archive: ArchiveStore | None = None
+    undropped: UndroppedStore | None = None
 
     @property
     def name(self) -> str:

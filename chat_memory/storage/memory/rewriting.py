@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH, Role
+from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import BranchInUse
 from chat_memory.records import Message
+from chat_memory.rules.calls import starts_turn
 from chat_memory.storage import titles
 from chat_memory.storage.mapping import Row, identity, to_messages, to_row
 from chat_memory.storage.memory.states import BranchState, ConversationState, EditedRow
@@ -74,7 +75,7 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
     else:
         parent = view.owner(seq - 1).name
         less = replace(state, fork_seq=seq - 1, parent=parent, ledger=type(state.ledger)(seq - 1))
-    turn = owner.ledger.turns_until(seq) - (message.role == Role.USER.value)
+    turn = owner.ledger.turns_until(seq) - starts_turn(message)
     less = replace(less, last_seq=seq - 1, last_turn=turn)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
     return _moved(conversation, {state.name: seq}, title, now), message

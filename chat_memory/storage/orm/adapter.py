@@ -15,6 +15,7 @@ from chat_memory.storage.orm.emission import source_of
 from chat_memory.storage.orm.messages import OrmMessages
 from chat_memory.storage.orm.sessions import OrmSessions
 from chat_memory.storage.orm.summaries import OrmSummaries
+from chat_memory.storage.orm.undropped import OrmUndropped
 
 
 class DjangoAdapter(Adapter):
@@ -32,6 +33,7 @@ class DjangoAdapter(Adapter):
         self.edits = OrmEdits(using)
         self.summaries = OrmSummaries(using)
         self.archive = OrmArchive(using)
+        self.undropped = OrmUndropped(using)
 
     @property
     def alias(self) -> str:

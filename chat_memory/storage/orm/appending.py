@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from chat_memory.storage.orm.emission import changed_branch
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.rows import Rows, activity, check_version, create, grain, lock, move, new_token, touch
 from chat_memory.storage.orm.statements import append as statements
-from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying, trying_again
+from chat_memory.storage.orm.transactions import owns_transaction, run_write, trying_again
 
 Stored = tuple[Commit, str]
 """What was stored, and the name of the branch it is on."""
@@ -32,34 +33,32 @@ Statement = tuple[str, dict[str, Any]]
 
 def append(alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None) -> Commit:
     """Store the messages of one call; the contract is ``MessageStore.append``."""
-    alone = owns_transaction(alias)
-    if alone and connections[alias].vendor == "postgresql":
+    if owns_transaction(alias) and connections[alias].vendor == "postgresql":
         stored = _at_once(_Call(alias, at, messages, title, if_version))
         if stored is not None:
             _tell(alias, at, *stored, nested=False)
             return stored[0]
-    return retrying(alias, lambda: append_locked(alias, at, messages, title, if_version, nested=not alone))
+    return run_write(alias, partial(append_locked, alias, at, messages, title, if_version))
 
 
 def append_locked(
     alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None, *, nested: bool
 ) -> Commit:
     """Lock the session, then see which messages are new, then store those: right in every transaction."""
-    with own_or_callers(alias):
-        rows = lock(alias, at)
-        if rows is None:
-            if if_version and at.means_whole:
-                raise VersionConflict(if_version, 0)
-            rows, _made = create(alias, at)
-        known = known_messages(rows.row, messages)
-        fresh = new_messages(messages, known)
-        if not fresh:
-            return Commit(tuple(known[message.id] for message in messages), rows.header, None)
-        check_version(rows.row, if_version)
-        commit = store(alias, at, rows, fresh, title)
-        _tell(alias, at, commit, rows.row.branch, nested=nested)
-        placed = known | {message.id: message for message in commit.messages}
-        return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages))
+    rows = lock(alias, at)
+    if rows is None:
+        if if_version and at.means_whole:
+            raise VersionConflict(if_version, 0)
+        rows, _made = create(alias, at)
+    known = known_messages(rows.row, messages)
+    fresh = new_messages(messages, known)
+    if not fresh:
+        return Commit(tuple(known[message.id] for message in messages), rows.header, None)
+    check_version(rows.row, if_version)
+    commit = store(alias, at, rows, fresh, title)
+    _tell(alias, at, commit, rows.row.branch, nested=nested)
+    placed = known | {message.id: message for message in commit.messages}
+    return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages))
 
 
 def store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message], title: str | None) -> Commit:

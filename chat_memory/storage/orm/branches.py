@@ -18,7 +18,7 @@ from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import Rows, branch_row, create, family, find, header_of, lock, make_current
-from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+from chat_memory.storage.orm.transactions import run_write
 
 
 class OrmBranches(OrmPart, BranchStore):
@@ -36,49 +36,45 @@ class OrmBranches(OrmPart, BranchStore):
     def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
         """See ``BranchStore.fork``."""
         alias = self._alias
-        nested = not owns_transaction(alias)
 
-        def write() -> tuple[Branch, Header]:
-            with own_or_callers(alias):
-                source = lock(alias, at)
-                # Every refusal comes before the first write, for the caller's transaction may go on.
-                if name == MAIN_BRANCH or (source and family(source.root).filter(branch=name).exists()):
-                    raise BranchExists(at.key, name)
-                if source is None and seq and at.means_whole:
-                    raise MessageNotFound(at.key, seq=seq)
-                if source is None:
-                    source, opened = create(alias, at, {"version": 1})
-                    if opened:
-                        changed_row(alias, Kind.OPENED, at, source.row, source.header, made=True, nested=nested)
-                left = source.header
-                made, parent = _forked(at, source, name, left.last_seq if seq is None else seq)
-                shared = {"parent": parent.branch, "last_seq": made.fork_seq}
-                changed_row(alias, Kind.FORKED, at, made, header_of(made), nested=nested, **shared)
-                if switch:
-                    _switched(alias, at, source.root, _current(source), made, nested=nested)
-                return to_branch(made, source.root, parent), left
+        def write(*, nested: bool) -> tuple[Branch, Header]:
+            source = lock(alias, at)
+            # Every refusal comes before the first write, for the caller's transaction may go on.
+            if name == MAIN_BRANCH or (source and family(source.root).filter(branch=name).exists()):
+                raise BranchExists(at.key, name)
+            if source is None and seq and at.means_whole:
+                raise MessageNotFound(at.key, seq=seq)
+            if source is None:
+                source, opened = create(alias, at, {"version": 1})
+                if opened:
+                    changed_row(alias, Kind.OPENED, at, source.row, source.header, made=True, nested=nested)
+            left = source.header
+            made, parent = _forked(at, source, name, left.last_seq if seq is None else seq)
+            shared = {"parent": parent.branch, "last_seq": made.fork_seq}
+            changed_row(alias, Kind.FORKED, at, made, header_of(made), nested=nested, **shared)
+            if switch:
+                _switched(alias, at, source.root, _current(source), made, nested=nested)
+            return to_branch(made, source.root, parent), left
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
     def switch(self, at: Address, name: str) -> Header | None:
         """See ``BranchStore.switch``."""
         alias = self._alias
-        nested = not owns_transaction(alias)
 
-        def write() -> Header | None:
-            with own_or_callers(alias):
-                held = lock(alias, at)
-                if held is None and name == MAIN_BRANCH and at.means_whole:
-                    return None
-                known = {row.branch: row for row in family(held.root)} if held else {}
-                if held is None or name not in known:
-                    raise BranchNotFound(at.key, name)
-                root, target, current = held.root, known[name], _current(held)
-                if target.pk == current.pk:
-                    return None
-                return _switched(alias, at, root, current, root if target.pk == root.pk else target, nested=nested)
+        def write(*, nested: bool) -> Header | None:
+            held = lock(alias, at)
+            if held is None and name == MAIN_BRANCH and at.means_whole:
+                return None
+            known = {row.branch: row for row in family(held.root)} if held else {}
+            if held is None or name not in known:
+                raise BranchNotFound(at.key, name)
+            root, target, current = held.root, known[name], _current(held)
+            if target.pk == current.pk:
+                return None
+            return _switched(alias, at, root, current, root if target.pk == root.pk else target, nested=nested)
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
 
 def to_branch(row: Session, root: Session, parent: Session | None) -> Branch:

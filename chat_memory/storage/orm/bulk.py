@@ -1,14 +1,12 @@
-"""Owns the bulk insert of messages, and the condition for queries by many ids."""
+"""Owns the bulk insert of messages, as an import stores them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.expressions import RawSQL
 
 from chat_memory.fields import MESSAGE_COLUMNS
 from chat_memory.models import Message
@@ -58,10 +56,3 @@ def _insert(connection: BaseDatabaseWrapper, rows: Iterable[tuple[Any, ...]]) ->
     ]
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {_TABLE} VALUES ({marks})", values)  # noqa: S608  # our own table
-
-
-def among(alias: str, ids: Collection[UUID]) -> Any:
-    """The value for an ``__in`` filter on many ids; on PostgreSQL a single array parameter, which is parsed faster."""
-    if connections[alias].vendor != "postgresql":
-        return ids
-    return RawSQL("SELECT unnest(%s::uuid[])", [f"{{{','.join(map(str, ids))}}}"])

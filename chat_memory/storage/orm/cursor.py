@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import RawSQL
 
 from chat_memory.conf import settings
 
@@ -56,6 +58,13 @@ def _makes_plain_cursors(wrapper: Any) -> bool:
 def uuid_value(connection: BaseDatabaseWrapper, ident: UUID) -> Any:
     """An id as a hand-written statement takes it: SQLite stores text."""
     return ident if connection.features.has_native_uuid_field else ident.hex
+
+
+def among(alias: str, ids: Collection[UUID]) -> Any:
+    """The right side of an ``__in`` on many ids: one parameter on PostgreSQL, which parses it faster."""
+    if connections[alias].vendor != "postgresql":
+        return ids
+    return RawSQL("SELECT unnest(%s::uuid[])", [f"{{{','.join(map(str, ids))}}}"])
 
 
 def as_uuid(stored: UUID | str) -> UUID:

@@ -22,7 +22,7 @@ from chat_memory.storage.orm.emission import changed_branch
 from chat_memory.storage.orm.lineage import branches_sharing, lineage
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import Rows, check_version, family, find, header_of, lock, new_token, touch
-from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+from chat_memory.storage.orm.transactions import run_write
 
 CHANGED = ("content", "parts", "name", "tool_calls", "metadata", "extra", "tokens", "state")
 """The columns that an edit or a redaction may change."""
@@ -34,30 +34,26 @@ class OrmEdits(OrmPart, EditStore):
     def edit(self, at: Address, place: Place, restate: Restate, *, if_version: int | None = None) -> Commit:
         """See ``EditStore.edit``."""
         alias = self._alias
-        nested = not owns_transaction(alias)
 
-        def write() -> Commit:
-            with own_or_callers(alias):
-                found = _found(alias, at, place, if_version)
-                change = _Change(alias, at, found, nested=nested)
-                return change.edit(edited(at.key, found.message, restate))
+        def write(*, nested: bool) -> Commit:
+            found = _found(alias, at, place, if_version)
+            change = _Change(alias, at, found, nested=nested)
+            return change.edit(edited(at.key, found.message, restate))
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
     def redact(
         self, at: Address, place: Place, restate: Restate, *, by: str = "", if_version: int | None = None
     ) -> Commit:
         """See ``EditStore.redact``."""
         alias = self._alias
-        nested = not owns_transaction(alias)
 
-        def write() -> Commit:
-            with own_or_callers(alias):
-                found = _found(alias, at, place, if_version)
-                change = _Change(alias, at, found, nested=nested)
-                return change.redact(redacted(found.message, restate), by)
+        def write(*, nested: bool) -> Commit:
+            found = _found(alias, at, place, if_version)
+            change = _Change(alias, at, found, nested=nested)
+            return change.redact(redacted(found.message, restate), by)
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
     def revisions(self, at: Address, place: Place) -> list[Revision]:
         """See ``EditStore.revisions``."""

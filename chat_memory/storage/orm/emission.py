@@ -29,16 +29,16 @@ def source_of(alias: str) -> Source:
     return Source(alias)
 
 
-def emit_after_commit(alias: str, event: Changed) -> None:
-    """Emit an event after the open transaction commits, at once where none is open, and never after a rollback.
+def emit_after_commit(alias: str, *events: Changed) -> None:
+    """Emit events together after the open transaction commits, at once where none is open, and never after a rollback.
 
     Without autocommit and without an ``atomic`` block, no event is emitted: Django cannot tell when the caller commits.
     """
     connection = connections[alias]
     if connection.in_atomic_block:
-        transaction.on_commit(partial(emit, source_of(alias), event), using=alias, robust=True)
+        transaction.on_commit(partial(emit, source_of(alias), *events), using=alias, robust=True)
     elif connection.get_autocommit():
-        emit(source_of(alias), event)
+        emit(source_of(alias), *events)
 
 
 def changed_row(

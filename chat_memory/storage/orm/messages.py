@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import transaction
-
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.models import Message as MessageRow
 from chat_memory.records import Address, Budget, Change, Commit, Header, Message, Slice, Span
@@ -18,7 +16,7 @@ from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import find, lock, move, touch
-from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+from chat_memory.storage.orm.transactions import run_write
 
 
 class OrmMessages(OrmPart, MessageStore):
@@ -33,16 +31,14 @@ class OrmMessages(OrmPart, MessageStore):
     def append_many(self, batches: Sequence[Batch]) -> list[Commit]:
         """See ``MessageStore.append_many``; sessions are locked in sorted order, so that two calls never deadlock."""
         alias = self._alias
-        nested = not owns_transaction(alias)
         order = sorted(range(len(batches)), key=lambda index: _sort_key(batches[index][0]))
 
-        def write() -> list[Commit]:
-            # A refusal of a later batch must take the earlier ones with it: in the caller's transaction, a savepoint.
-            with transaction.atomic(using=alias):
-                done = {index: appending.append_locked(alias, *batches[index], None, nested=nested) for index in order}
-                return [done[index] for index in range(len(batches))]
+        def write(*, nested: bool) -> list[Commit]:
+            done = {index: appending.append_locked(alias, *batches[index], None, nested=nested) for index in order}
+            return [done[index] for index in range(len(batches))]
 
-        return retrying(alias, write)
+        # A refusal of a later batch must take the earlier ones with it.
+        return run_write(alias, write, whole=True)
 
     def read(self, at: Address, span: Span = ALL_MESSAGES) -> Slice:
         """See ``MessageStore.read``."""
@@ -78,21 +74,19 @@ class OrmMessages(OrmPart, MessageStore):
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``: O(1), the rows stay until cleanup takes them."""
         alias = self._alias
-        nested = not owns_transaction(alias)
 
-        def write() -> Change | None:
-            with own_or_callers(alias):
-                rows = lock(alias, at)
-                if rows is None or rows.row.base_seq == rows.row.last_seq:
-                    return None
-                before = rows.header
-                after = move(rows.row, base_seq=before.last_seq, message_count=0, cleared_at=datetime.now(UTC))
-                touch(rows)
-                hidden = {"first_seq": before.base_seq + 1, "last_seq": before.last_seq}
-                changed_row(alias, Kind.CLEARED, at, rows.row, after, nested=nested, **hidden)
-                return Change(after, before.version, before.vtoken)
+        def write(*, nested: bool) -> Change | None:
+            rows = lock(alias, at)
+            if rows is None or rows.row.base_seq == rows.row.last_seq:
+                return None
+            before = rows.header
+            after = move(rows.row, base_seq=before.last_seq, message_count=0, cleared_at=datetime.now(UTC))
+            touch(rows)
+            hidden = {"first_seq": before.base_seq + 1, "last_seq": before.last_seq}
+            changed_row(alias, Kind.CLEARED, at, rows.row, after, nested=nested, **hidden)
+            return Change(after, before.version, before.vtoken)
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
 
 def _root(at: Address) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from uuid import UUID
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
+from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchInUse
 from chat_memory.models import Message as MessageRow, Session
 from chat_memory.records import Address, Change, Commit, Header
+from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.mapping import READ_COLUMNS, to_messages
 from chat_memory.storage.orm import removal
@@ -23,7 +24,7 @@ from chat_memory.storage.orm.emission import changed_branch, changed_row
 from chat_memory.storage.orm.lineage import Lineage, lineage
 from chat_memory.storage.orm.rows import Rows, family, lock, move, new_token, touch
 from chat_memory.storage.orm.statements import pop as statements
-from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+from chat_memory.storage.orm.transactions import run_write
 
 
 class Locked(NamedTuple):
@@ -41,15 +42,13 @@ class Locked(NamedTuple):
 
 def pop(alias: str, at: Address) -> Commit | None:
     """Take the newest message off; the contract is ``MessageStore.pop``."""
-    nested = not owns_transaction(alias)
     others = removal.others_by_place() if at.means_whole and connections[alias].vendor == "postgresql" else None
 
-    def write() -> Commit | None:
-        with own_or_callers(alias):
-            found = None if others is None else _at_once(alias, at, others, nested=nested)
-            return found or _step_by_step(alias, at, nested=nested)
+    def write(*, nested: bool) -> Commit | None:
+        found = None if others is None else _at_once(alias, at, others, nested=nested)
+        return found or _step_by_step(alias, at, nested=nested)
 
-    return retrying(alias, write)
+    return run_write(alias, write)
 
 
 def _at_once(alias: str, at: Address, others: Sequence[removal.Dependent], *, nested: bool) -> Commit | None:
@@ -112,7 +111,7 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
     forget_summaries(alias, row.workspace_id, {row.pk: seq})
     if title is not None:
         set_title(alias, at, root, title, alone=row is not root, nested=nested)
-    turn = stored.turn - (stored.role == Role.USER.value)
+    turn = stored.turn - starts_turn(message)
     after = move(row, last_seq=seq - 1, message_count=row.message_count - 1, last_turn=turn, **fields)
     touch(rows)
     changed_row(alias, Kind.POPPED, at, row, after, first_seq=seq, last_seq=seq, nested=nested)

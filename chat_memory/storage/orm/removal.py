@@ -12,7 +12,7 @@ It is then emptied by every way out: ``delete()``, cleanup, the admin, the end o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
@@ -27,6 +27,7 @@ from chat_memory.models import Message, Session, Summary, Workspace
 from chat_memory.records import Address
 from chat_memory.storage.changed import Changed, Kind
 from chat_memory.storage.orm import hints
+from chat_memory.storage.orm.cursor import among
 from chat_memory.storage.orm.emission import emit_after_commit
 from chat_memory.storage.tenancy import across_workspaces
 
@@ -51,7 +52,7 @@ class Dependent(NamedTuple):
     before: Before | None = None
     after_commit: AfterCommit | None = None
 
-    def of_sessions(self, alias: str, sessions: Collection[UUID], tenant: Mapping[str, int]) -> QuerySet[Any]:
+    def of_sessions(self, alias: str, sessions: Any, tenant: Mapping[str, int]) -> QuerySet[Any]:
         """The rows that go with sessions."""
         column = "session_id__in" if self._has("session") else "message__session_id__in"
         own = tenant if self._has("workspace") else {}
@@ -93,6 +94,16 @@ class Dependent(NamedTuple):
         return any(own.name == field or own.attname == f"{field}_id" for own in self.model._meta.concrete_fields)
 
 
+class Leaving(NamedTuple):
+    """A session's row that is about to go: a conversation's first one, or a branch."""
+
+    id: UUID
+    workspace_id: int
+    key: str
+    branch: str
+    parent_id: UUID | None
+
+
 _dependents: dict[type[Model], Dependent] = {}
 _leaving: ContextVar[bool] = ContextVar("chat_memory_leaving", default=False)
 """Whether the exit itself asks Django to delete, so that Django's signal tells nothing new."""
@@ -114,15 +125,20 @@ def connect() -> None:
     signals.pre_delete.connect(_on_django_delete, sender=Session, weak=False, dispatch_uid=_on_django_delete)
 
 
-def remove_sessions(alias: str, sessions: Sequence[UUID], **tenant: int) -> int:
+def leaving(sessions: QuerySet[Session]) -> list[Leaving]:
+    """Sessions as ``remove_sessions`` takes them."""
+    return [Leaving(*columns) for columns in sessions.values_list(*Leaving._fields)]
+
+
+def remove_sessions(alias: str, batch: Collection[Leaving], **tenant: int) -> int:
     """Delete locked sessions, branches included, with all that hangs on them; how many messages went.
 
     Straight in the database where only registered tables refer to them: Django's ``delete()`` would load every row.
     """
+    ids = {row.id for row in batch}
+    sessions = among(alias, ids)
     rows = Session.objects.using(alias).filter(pk__in=sessions, **tenant)
     messages = Message.objects.using(alias).filter(session_id__in=sessions, **tenant)
-    named = list(rows.values_list("pk", "workspace__slug", "key", "branch", "parent_id"))
-    leaving = {session_id for session_id, *_names in named}
     for each in _dependents.values():
         each.remove(alias, each.of_sessions(alias, sessions, tenant))
     if _needs_collector(Message) or _needs_collector(Session):
@@ -133,9 +149,9 @@ def remove_sessions(alias: str, sessions: Sequence[UUID], **tenant: int) -> int:
     else:
         count = messages._raw_delete(alias)
         rows._raw_delete(alias)
-    for session_id, workspace, key, branch, parent_id in named:
-        alone = bool(parent_id) and parent_id not in leaving
-        _tell(alias, session_id, workspace, key, branch, alone=alone)
+    owners = Workspace.objects.using(alias).filter(pk__in={row.workspace_id for row in batch})
+    slugs = dict(owners.values_list("pk", "slug"))
+    _tell(alias, batch, slugs, alone={row.id for row in batch if row.parent_id and row.parent_id not in ids})
     return count
 
 
@@ -164,7 +180,7 @@ def others_by_place() -> tuple[Dependent, ...] | None:
     return found if all(each.place for each in found) and not _needs_collector(Message) else None
 
 
-def remove_cleared(alias: str, sessions: Sequence[UUID]) -> int:
+def remove_cleared(alias: str, sessions: Any) -> int:
     """Delete what ``clear()`` has hidden in locked sessions; how many messages went. No reader sees a difference."""
     hidden = Message.objects.using(alias).filter(session_id__in=sessions, seq__lte=F("session__base_seq"))
     count = remove_messages(alias, hidden)
@@ -180,8 +196,8 @@ def remove_workspace(alias: str, workspace_id: int) -> int:
         workspace = Workspace.objects.using(alias).filter(pk=workspace_id)
         workspace.select_for_update().first()  # no session can be added from here on
         sessions = Session.objects.using(alias).filter(workspace_id=workspace_id).order_by("pk")
-        while ids := list(sessions.select_for_update().values_list("pk", flat=True)[:BATCH_SIZE]):
-            count += remove_sessions(alias, ids, workspace_id=workspace_id)
+        while batch := leaving(sessions.select_for_update()[:BATCH_SIZE]):
+            count += remove_sessions(alias, batch, workspace_id=workspace_id)
         with _by_django():
             workspace.delete()
     return count
@@ -194,8 +210,9 @@ def _on_django_delete(instance: Session, using: str, origin: Any = None, **_sign
     with across_workspaces():
         for each in _dependents.values():
             each.remove(using, each.of_sessions(using, [instance.pk], {}))
-        alone = instance.parent_id is not None and origin is instance
-        _tell(using, instance.pk, instance.workspace.slug, instance.key, instance.branch, alone=alone)
+        row = Leaving(*(getattr(instance, name) for name in Leaving._fields))
+        slugs = {row.workspace_id: instance.workspace.slug}
+        _tell(using, [row], slugs, alone={row.id} if row.parent_id and origin is instance else ())
 
 
 @contextmanager
@@ -225,16 +242,20 @@ def _is_watched(model: type[Model]) -> bool:
     )
 
 
-def _tell(alias: str, session_id: UUID, workspace: str, key: str, branch: str, *, alone: bool) -> None:
-    """Emit the end of a branch, which was asked for by its name where it goes alone."""
-    hints.forget(alias, Address(workspace, key))
-    event = Changed(
-        kind=Kind.DELETED,
-        workspace=workspace,
-        key=key,
-        session_id=session_id,
-        branch=branch,
-        asked=branch if alone else CURRENT,
-        using=alias,
+def _tell(alias: str, batch: Iterable[Leaving], slugs: Mapping[int, str], *, alone: Container[UUID]) -> None:
+    """Emit the ends of branches; one that goes alone was asked for by its name."""
+    for row in batch:
+        hints.forget(alias, Address(slugs[row.workspace_id], row.key))
+    events = (
+        Changed(
+            kind=Kind.DELETED,
+            workspace=slugs[row.workspace_id],
+            key=row.key,
+            session_id=row.id,
+            branch=row.branch,
+            asked=row.branch if row.id in alone else CURRENT,
+            using=alias,
+        )
+        for row in batch
     )
-    emit_after_commit(alias, event)
+    emit_after_commit(alias, *events)

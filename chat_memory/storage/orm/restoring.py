@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from django.db import DataError, IntegrityError, transaction
 
@@ -18,7 +19,7 @@ from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.layout import Layout
 from chat_memory.storage.orm.merging import Merge
 from chat_memory.storage.orm.rows import header_of, workspace_id
-from chat_memory.storage.orm.transactions import owns_transaction, retrying
+from chat_memory.storage.orm.transactions import run_write
 
 Pair = tuple[Address, Transcript]
 Place = tuple[int, str]
@@ -27,13 +28,7 @@ Place = tuple[int, str]
 
 def restore(alias: str, batch: Sequence[Pair]) -> list[Restored]:
     """See ``ArchiveStore.restore``."""
-    nested = not owns_transaction(alias)
-
-    def write() -> list[Restored]:
-        with transaction.atomic(using=alias):
-            return _restore(alias, batch, nested=nested)
-
-    return retrying(alias, write) if batch else []
+    return run_write(alias, partial(_restore, alias, batch), whole=True) if batch else []
 
 
 def _restore(alias: str, batch: Sequence[Pair], *, nested: bool) -> list[Restored]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
+
+from django.db.models import QuerySet
 
 from chat_memory.exceptions import BranchInUse, SessionNotFound
 from chat_memory.fields import OF_BRANCH
@@ -17,7 +18,7 @@ from chat_memory.storage.orm import listing, removal
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import Rows, check_version, create, family, find, header_of, lock, make_current, move
-from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+from chat_memory.storage.orm.transactions import run_write
 
 _RECORDED = tuple(name for name in SessionRecord.__struct_fields__ if name != "workspace")
 
@@ -59,62 +60,56 @@ class OrmSessions(OrmPart, SessionStore):
     def open(self, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> tuple[SessionRecord, bool]:
         """See ``SessionStore.open``."""
         alias = self._alias
-        nested = not owns_transaction(alias)
 
-        def write() -> tuple[SessionRecord, bool]:
-            with own_or_callers(alias):
-                known = self.get(at)
-                if known is not None:
-                    return known, False
-                rows, made = create(alias, at, {**fields, "version": 1})
-                if made:
-                    changed_row(alias, Kind.OPENED, at, rows.row, rows.header, made=True, nested=nested)
-                return to_record(*rows), made
+        def write(*, nested: bool) -> tuple[SessionRecord, bool]:
+            known = self.get(at)
+            if known is not None:
+                return known, False
+            rows, made = create(alias, at, {**fields, "version": 1})
+            if made:
+                changed_row(alias, Kind.OPENED, at, rows.row, rows.header, made=True, nested=nested)
+            return to_record(*rows), made
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
     def update(self, at: Address, fields: Mapping[str, Any], *, if_version: int | None = None) -> SessionRecord:
         """See ``SessionStore.update``."""
         alias = self._alias
-        nested = not owns_transaction(alias)
         given = dict(fields) | ({"title_made": False} if "title" in fields else {})
 
-        def write() -> SessionRecord:
-            with own_or_callers(alias):
-                rows = lock(alias, at)
-                if rows is None:
-                    raise SessionNotFound(at.key, at.workspace)
-                check_version(rows.row, if_version)
-                move(rows.root, **given)
-                if rows.row is not rows.root:
-                    move(rows.row)
-                changed_row(alias, Kind.UPDATED, at, rows.row, rows.header, fields=tuple(fields), nested=nested)
-                return to_record(*rows)
+        def write(*, nested: bool) -> SessionRecord:
+            rows = lock(alias, at)
+            if rows is None:
+                raise SessionNotFound(at.key, at.workspace)
+            check_version(rows.row, if_version)
+            move(rows.root, **given)
+            if rows.row is not rows.root:
+                move(rows.row)
+            changed_row(alias, Kind.UPDATED, at, rows.row, rows.header, fields=tuple(fields), nested=nested)
+            return to_record(*rows)
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
     def delete(self, at: Address) -> bool:
         """See ``SessionStore.delete``: messages and branches go with the session."""
         alias = self._alias
-        nested = not owns_transaction(alias)
 
-        def write() -> bool:
-            with own_or_callers(alias):
-                rows = lock(alias, at)
-                if rows is None:
-                    return False
-                was_current = rows.row.pk == rows.root.head_id
-                ids = list(family(rows.root).values_list("pk", flat=True)) if at.means_whole else [_lone(rows)]
-                removal.remove_sessions(alias, ids, workspace_id=rows.root.workspace_id)
-                if was_current and not at.means_whole:
-                    changed_row(alias, Kind.SWITCHED, at, rows.root, header_of(rows.root), nested=nested)
-                return True
+        def write(*, nested: bool) -> bool:
+            rows = lock(alias, at)
+            if rows is None:
+                return False
+            was_current = rows.row.pk == rows.root.head_id
+            found = family(rows.root) if at.means_whole else _lone(rows)
+            removal.remove_sessions(alias, removal.leaving(found), workspace_id=rows.root.workspace_id)
+            if was_current and not at.means_whole:
+                changed_row(alias, Kind.SWITCHED, at, rows.root, header_of(rows.root), nested=nested)
+            return True
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
 
-def _lone(rows: Rows) -> UUID:
-    """The id of a branch that may go: nothing hangs on it, and main is current where it was.
+def _lone(rows: Rows) -> QuerySet[Session]:
+    """A branch that may go: nothing hangs on it, and main is current where it was.
 
     Raises:
         BranchInUse: other branches share messages of it.
@@ -125,4 +120,4 @@ def _lone(rows: Rows) -> UUID:
         raise BranchInUse(row.branch, others)
     if root.head_id == row.pk:
         make_current(root, row, root)
-    return row.pk
+    return family(root).filter(pk=row.pk)

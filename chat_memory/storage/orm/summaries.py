@@ -18,7 +18,7 @@ from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.reading import shown
 from chat_memory.storage.orm.rows import lock
 from chat_memory.storage.orm.statements import branch, read as main
-from chat_memory.storage.orm.transactions import own_or_callers, owns_transaction, retrying
+from chat_memory.storage.orm.transactions import owns_transaction, run_write, trying_again
 
 
 class OrmSummaries(OrmPart, SummaryStore):
@@ -39,46 +39,43 @@ class OrmSummaries(OrmPart, SummaryStore):
         """See ``SummaryStore.claim``."""
         alias = self._alias
 
-        def write() -> Claim | None:
+        def claim() -> Claim | None:
             with transaction.atomic(using=alias, durable=True):
                 rows = lock(alias, at)
                 return self._claimed(at, rows.row, keep) if rows else None
 
         try:
-            return retrying(alias, write)
+            return trying_again(claim) if owns_transaction(alias) else claim()
         except RuntimeError as error:  # what Django says of a durable block within another
             raise TransactionOpen("a summary is made outside of any transaction") from error
 
     def keep(self, at: Address, claim: Claim, summary: Summary) -> bool:
         """See ``SummaryStore.keep``."""
         alias = self._alias
-        nested = not owns_transaction(alias)
 
-        def write() -> bool:
-            with own_or_callers(alias):
-                rows = lock(alias, at)
-                if rows is None or rows.row.base_seq >= claim.last_seq:
-                    return False
-                given = {"text": summary.text, "model": summary.model, "tokens": summary.tokens}
-                kept = bool(_claims(rows.row).filter(pk=claim.id).update(created_at=summary.created_at, **given))
-                if kept:
-                    covered = {"first_seq": claim.first_seq, "last_seq": claim.last_seq}
-                    changed_row(alias, Kind.SUMMARIZED, at, rows.row, rows.header, nested=nested, **covered)
-                return kept
+        def write(*, nested: bool) -> bool:
+            rows = lock(alias, at)
+            if rows is None or rows.row.base_seq >= claim.last_seq:
+                return False
+            given = {"text": summary.text, "model": summary.model, "tokens": summary.tokens}
+            kept = bool(_claims(rows.row).filter(pk=claim.id).update(created_at=summary.created_at, **given))
+            if kept:
+                covered = {"first_seq": claim.first_seq, "last_seq": claim.last_seq}
+                changed_row(alias, Kind.SUMMARIZED, at, rows.row, rows.header, nested=nested, **covered)
+            return kept
 
-        return retrying(alias, write)
+        return run_write(alias, write)
 
     def release(self, at: Address, claim: Claim) -> None:
         """See ``SummaryStore.release``."""
         alias = self._alias
 
-        def write() -> None:
-            with own_or_callers(alias):
-                rows = lock(alias, at)
-                if rows is not None:
-                    _claims(rows.row).filter(pk=claim.id).delete()
+        def write(**_nested: bool) -> None:
+            rows = lock(alias, at)
+            if rows is not None:
+                _claims(rows.row).filter(pk=claim.id).delete()
 
-        retrying(alias, write)
+        run_write(alias, write)
 
     def _claimed(self, at: Address, row: Session, keep: int) -> Claim | None:
         previous = next(reversed(self.all(at)), None)

@@ -5,16 +5,45 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from contextlib import nullcontext
+from typing import Protocol, TypeVar
 
 from django.db import OperationalError, connections, transaction
 
 Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
 
 RETRY_SECONDS = 20.0
 _LONGEST_PAUSE = 0.1
 _SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
+
+
+class Work(Protocol[Result_co]):
+    """A write; ``nested``: whether it is part of the caller's transaction, not one of its own."""
+
+    def __call__(self, *, nested: bool) -> Result_co:
+        """Write, and return what the writer is to be told."""
+
+
+def run_write(alias: str, work: Work[Result], *, whole: bool = False) -> Result:
+    """Run a write in a transaction of its own, tried again as ``trying_again`` does, or else in the caller's.
+
+    Args:
+        alias: the database.
+        work: the write; each try calls it anew.
+        whole: in the caller's transaction undo all of it where it raises; otherwise it must raise before it writes.
+
+    Raises:
+        OperationalError: as ``trying_again``; where the transaction is the caller's, at once.
+    """
+    nested = not owns_transaction(alias)
+
+    def once() -> Result:
+        # Django's atomic() in a transaction is a savepoint, which costs two statements.
+        with nullcontext() if nested and not whole else transaction.atomic(using=alias):
+            return work(nested=nested)
+
+    return once() if nested else trying_again(once)
 
 
 def owns_transaction(alias: str) -> bool:
@@ -23,25 +52,8 @@ def owns_transaction(alias: str) -> bool:
     return connection.get_autocommit() and not connection.in_atomic_block
 
 
-def own_or_callers(alias: str) -> AbstractContextManager[None]:
-    """A transaction of our own, or the caller's as it stands.
-
-    No savepoint in the caller's: every refusal is raised before the first write, so there is nothing to undo.
-    """
-    return transaction.atomic(using=alias) if owns_transaction(alias) else nullcontext()
-
-
-def retrying(alias: str, write: Callable[[], Result]) -> Result:
-    """Run a write; where the transaction is ours, again after a busy SQLite, a deadlock or a serialization failure.
-
-    Raises:
-        OperationalError: still so after 20 seconds, or the transaction is the caller's, who must then retry it whole.
-    """
-    return trying_again(write) if owns_transaction(alias) else write()
-
-
 def trying_again(write: Callable[[], Result]) -> Result:
-    """Run a write that is a transaction of ours, as ``retrying`` does.
+    """Run a write that is a transaction of ours, again after a busy SQLite, a deadlock or a serialization failure.
 
     Raises:
         OperationalError: still so after 20 seconds.

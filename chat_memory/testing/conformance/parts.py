@@ -14,10 +14,19 @@ from chat_memory.storage.contract import (
     Part,
     SessionStore,
     SummaryStore,
+    UndroppedStore,
 )
 from chat_memory.testing.conformance.kit import Kit
 
-PARTS: tuple[type[Part], ...] = (MessageStore, SessionStore, BranchStore, EditStore, SummaryStore, ArchiveStore)
+PARTS: tuple[type[Part], ...] = (
+    MessageStore,
+    SessionStore,
+    BranchStore,
+    EditStore,
+    SummaryStore,
+    ArchiveStore,
+    UndroppedStore,
+)
 
 
 class PartClauses(Kit):

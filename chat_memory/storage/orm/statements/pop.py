@@ -27,7 +27,8 @@ def taken(others: tuple[tuple[str, str, str], ...]) -> str:
     """Take the message at a position off a row that is locked, with what hangs on it, and move the row.
 
     The last columns tell of each other app's table, given with its columns for row and position, whether rows of it
-    hang on the message. No row comes back where a branch shares the message, or a title may have been made of it.
+    hang on the message. No row comes back where a branch shares the message, where a title may have been made of it, or
+    where it is a user's message in parts, which need not begin a turn.
     """
     hung_on = "".join(
         f"hung_on_{number} AS (DELETE FROM {table} x USING taken t WHERE {_OF_ROW} AND x.seq = %(seq)b), "
@@ -42,7 +43,7 @@ WITH taken AS (
   DELETE FROM {MESSAGE} x WHERE {_OF_ROW} AND x.seq = %(seq)b AND NOT EXISTS (
     SELECT 1 FROM {SESSION} s WHERE s.parent_id = x.session_id AND s.workspace_id = x.workspace_id
       AND s.fork_seq >= %(seq)b
-  ) AND NOT (%(titled)b AND x.role = 'user' AND x.turn = 1)
+  ) AND NOT (x.role = 'user' AND (x.content IS NULL OR (%(titled)b AND x.turn = 1)))
   RETURNING {message_columns("x")}, x.turn
 ), {hung_on}covered AS (
   DELETE FROM {SUMMARY} x USING taken t WHERE {_OF_ROW} AND x.first_seq <= %(seq)b AND x.last_seq >= %(seq)b

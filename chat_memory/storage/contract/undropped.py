@@ -1,0 +1,45 @@
+"""Owns the contract's part that remembers cache entries which could not be dropped."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+
+import msgspec
+
+from chat_memory.storage.contract.part import Part
+
+
+class Undropped(msgspec.Struct, frozen=True):
+    """How many entries may be left in the cache, and until when.
+
+    Attributes:
+        entries: at most so many.
+        until: when the last of them has expired; None: there is none, or one stays until it is evicted.
+    """
+
+    entries: int = 0
+    until: datetime | None = None
+
+
+class UndroppedStore(Part):
+    """The keys of entries that the cache could not drop, durable beside the conversations."""
+
+    attribute = "undropped"
+    lack = "does not remember cache entries that could not be dropped"
+
+    @abstractmethod
+    def note(self, keys: Collection[str], until: datetime | None) -> None:
+        """Remember keys whose entries are left until then; None: until they are evicted."""
+
+    @abstractmethod
+    def settle(self, drop: Callable[[Sequence[str]], bool]) -> None:
+        """Forget the keys that ``drop`` takes, some at a time; where it returns False, those that have expired.
+
+        A key that is noted anew meanwhile is not forgotten.
+        """
+
+    @abstractmethod
+    def left(self) -> Undropped:
+        """What may be left now."""
