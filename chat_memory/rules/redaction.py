@@ -6,7 +6,7 @@ stay, with ids and the names of tools, and without what was asked and answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,9 +18,16 @@ PLACEHOLDER = "[redacted]"
 """Instead of a text; providers refuse an empty one."""
 _NAMES_A_TOOL = frozenset({Role.TOOL.value, Role.FUNCTION.value})
 """The roles whose name is a tool's, and no person's."""
-_OF_CALL = ("id", "type", "name", "index")
-_BLANKS: Mapping[str, Any] = {"arguments": "{}", "input": "", "args": {}}
+_OF_CALL = ("id", "type", "name", "index", "call_id", "toolCallId", "toolUseId", "toolName")
+_OF_RESULT = ("id", "type", "tool_use_id", "call_id", "toolCallId", "toolUseId", "toolName")
+_CALLS = frozenset({"tool_use", "tool-call", "function_call"})
+_RESULTS = frozenset({"tool_result", "tool-result", "function_call_output"})
+"""The types of parts that are calls and results: Anthropic's, Vercel's and those of OpenAI's Responses."""
+_TEXTS = frozenset({"text", "input_text", "output_text"})
+_ASKED: Mapping[str, Any] = {"arguments": "{}", "input": "", "args": {}}
 """What a call is asked with, by the key that the formats have for it."""
+_ANSWERED: Mapping[str, Any] = {"content": PLACEHOLDER, "output": PLACEHOLDER, "result": PLACEHOLDER}
+"""What a result answers, likewise."""
 
 
 def redacted(message: Message) -> Message:
@@ -40,39 +47,53 @@ def redacted(message: Message) -> Message:
 
 
 def _content(message: Message) -> Content:
-    """The placeholder, or the parts that are calls and results; None beside calls that had no text."""
+    """The placeholder, beside the parts that are calls and results; None beside calls that had no text."""
     content = message.content
     if content is None:
         return None if message.tool_calls else PLACEHOLDER
-    parts = [part for item in content if (part := _part(item))] if isinstance(content, list) else []
-    return parts or PLACEHOLDER
+    return (_parts(content) if isinstance(content, list) else None) or PLACEHOLDER
 
 
-def _part(item: object) -> dict[str, Any] | None:
+def _parts(content: list[Any]) -> list[dict[str, Any]] | None:
+    """The calls and results among the parts, and the placeholder where the first of the others was; None: no call."""
+    parts = [_linked(item) for item in content]
+    if not any(parts):
+        return None
+    first = next((index for index, part in enumerate(parts) if part is None), None)
+    if first is not None:
+        parts[first] = _text_like(content[first])
+    return [part for part in parts if part is not None]
+
+
+def _linked(item: object) -> dict[str, Any] | None:
     """A part that is a call or a result, without what it holds; None for any other."""
     if not isinstance(item, Mapping):
         return None
-    blank = _ANTHROPIC.get(str(item.get("type")))
-    if blank:
-        return blank(item)
-    return next(({key: make(item[key])} for key, make in _BEDROCK.items() if isinstance(item.get(key), Mapping)), None)
+    kind = item.get("type")
+    if kind in _CALLS:
+        return _asked(item)
+    if kind in _RESULTS:
+        return _answered(item, _ANSWERED)
+    use, result = item.get("toolUse"), item.get("toolResult")
+    if isinstance(use, Mapping):
+        return {"toolUse": _asked(use)}
+    if isinstance(result, Mapping):
+        return {"toolResult": _answered(result, {"content": [{"text": PLACEHOLDER}]})}
+    return None
 
 
-def _use(item: Mapping[str, Any]) -> dict[str, Any]:
-    return _kept(item, "type", "id", "toolUseId", "name") | {"input": {}}
+def _text_like(item: object) -> dict[str, Any]:
+    """The placeholder as a part, in the form of the part whose place it takes: Bedrock's texts have no type."""
+    kind = item.get("type") if isinstance(item, Mapping) else "text"
+    return {"text": PLACEHOLDER} if kind is None else {"type": kind if kind in _TEXTS else "text", "text": PLACEHOLDER}
 
 
-def _result(item: Mapping[str, Any]) -> dict[str, Any]:
-    return _kept(item, "type", "tool_use_id") | {"content": PLACEHOLDER}
-
-
-def _bedrock_result(item: Mapping[str, Any]) -> dict[str, Any]:
-    return _kept(item, "toolUseId") | {"content": [{"text": PLACEHOLDER}]}
-
-
-Blank = Callable[[Mapping[str, Any]], dict[str, Any]]
-_ANTHROPIC: Mapping[str, Blank] = {"tool_use": _use, "tool_result": _result}
-_BEDROCK: Mapping[str, Blank] = {"toolUse": _use, "toolResult": _bedrock_result}
+def _answered(item: Mapping[str, Any], blanks: Mapping[str, Any]) -> dict[str, Any]:
+    """A result by the call it answers; Vercel's AI SDK has its output in an object."""
+    held = {key: blank for key, blank in blanks.items() if key in item}
+    if isinstance(held.get("output"), str) and isinstance(item["output"], Mapping):
+        held["output"] = {"type": "text", "value": PLACEHOLDER}
+    return _kept(item, *_OF_RESULT) | held
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +104,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _asked(call: Mapping[str, Any]) -> dict[str, Any]:
-    blanks = {key: {} if isinstance(call[key], Mapping) else blank for key, blank in _BLANKS.items() if key in call}
+    blanks = {key: {} if isinstance(call[key], Mapping) else blank for key, blank in _ASKED.items() if key in call}
     return _kept(call, *_OF_CALL) | blanks
 
 

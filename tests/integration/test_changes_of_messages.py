@@ -19,6 +19,7 @@ from chat_memory import (
     conversation,
     signals,
 )
+from chat_memory.maintenance import integrity
 from chat_memory.models import Message as MessageRow, Redaction, Revision, Session, Summary, Workspace
 from chat_memory.storage.redis import RedisAdapter
 from chat_memory.storage.tenancy import across_workspaces
@@ -341,3 +342,22 @@ def test_a_back_end_without_edits_pops_all_the_same(redis_client) -> None:
     assert popped is not None
     assert left is not None
     assert (popped.id, left.id, chat.get(2)) == ("b", "a", None)
+
+
+def test_counters_hold_after_pops_and_redactions() -> None:
+    """As ``chat_memory_check`` sees them, on branches that share less than before too."""
+    chat = acme()
+    chat.append(Message.user("a"), Message.assistant("r"), Message.user("b"))
+    chat.fork("draft")
+    draft = acme(branch="draft")
+    for _ in range(2):
+        draft.pop()
+    draft.append(Message.user("x"), Message.system("s"))
+    draft.fork("leaf").pop()
+    chat.clear()
+    chat.append(Message.user("c"), Message.user("d"))
+    chat.redact(4)
+    chat.pop()
+    draft.pop()
+    report = integrity.check()
+    assert (report.violations, report.faults) == (0, ())

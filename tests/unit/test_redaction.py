@@ -28,16 +28,39 @@ ANTHROPIC_CALL = {"type": "tool_use", "id": "t1", "name": "find", "input": {"q":
 ANTHROPIC_RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": SECRET}]}
 BEDROCK_CALL = {"toolUse": {"toolUseId": "t1", "name": "find", "input": {"q": SECRET}}}
 BEDROCK_RESULT = {"toolResult": {"toolUseId": "t1", "content": [{"text": SECRET}], "status": "success"}}
+VERCEL_CALL = {"type": "tool-call", "toolCallId": "t1", "toolName": "find", "input": {"q": SECRET}}
+VERCEL_RESULT = {
+    "type": "tool-result",
+    "toolCallId": "t1",
+    "toolName": "find",
+    "output": {"type": "json", "value": {"a": SECRET}},
+}
+RESPONSES_CALL = {"type": "function_call", "call_id": "t1", "name": "find", "arguments": f'"{SECRET}"'}
+RESPONSES_RESULT = {"type": "function_call_output", "call_id": "t1", "output": SECRET}
 TEXT = {"type": "text", "text": SECRET}
+BLANK = {"type": "text", "text": PLACEHOLDER}
 IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{SECRET}"}}
 PARTS: list[tuple[list[Any], Any]] = [
     ([TEXT, IMAGE], PLACEHOLDER),
     ([], PLACEHOLDER),
     ([{"text": SECRET}], PLACEHOLDER),
-    ([TEXT, ANTHROPIC_CALL], [ANTHROPIC_CALL | {"input": {}}]),
-    ([ANTHROPIC_RESULT, TEXT], [ANTHROPIC_RESULT | {"content": PLACEHOLDER}]),
-    ([{"text": SECRET}, BEDROCK_CALL], [{"toolUse": BEDROCK_CALL["toolUse"] | {"input": {}}}]),
+    ([ANTHROPIC_CALL], [ANTHROPIC_CALL | {"input": {}}]),
+    ([TEXT, IMAGE, ANTHROPIC_CALL, TEXT], [BLANK, ANTHROPIC_CALL | {"input": {}}]),
+    ([ANTHROPIC_RESULT], [ANTHROPIC_RESULT | {"content": PLACEHOLDER}]),
+    ([ANTHROPIC_RESULT, IMAGE, TEXT], [ANTHROPIC_RESULT | {"content": PLACEHOLDER}, BLANK]),
+    ([{"type": "tool_result", "tool_use_id": "t1"}], [{"type": "tool_result", "tool_use_id": "t1"}]),
+    (
+        [{"text": SECRET}, BEDROCK_CALL],
+        [{"text": PLACEHOLDER}, {"toolUse": {"toolUseId": "t1", "name": "find", "input": {}}}],
+    ),
     ([BEDROCK_RESULT], [{"toolResult": {"toolUseId": "t1", "content": [{"text": PLACEHOLDER}]}}]),
+    ([VERCEL_CALL], [VERCEL_CALL | {"input": {}}]),
+    ([VERCEL_RESULT], [VERCEL_RESULT | {"output": {"type": "text", "value": PLACEHOLDER}}]),
+    (
+        [{"type": "output_text", "text": SECRET}, RESPONSES_CALL],
+        [{"type": "output_text", "text": PLACEHOLDER}, RESPONSES_CALL | {"arguments": "{}"}],
+    ),
+    ([RESPONSES_RESULT], [RESPONSES_RESULT | {"output": PLACEHOLDER}]),
 ]
 
 

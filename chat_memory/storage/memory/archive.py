@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, State
 from chat_memory.exceptions import BranchNotFound, ChatMemoryError, MessageNotFound, ValidationError, WorkspaceNotFound
 from chat_memory.records import Address, Message, Summary, Transcript, TranscriptBranch, TranscriptSummary
 from chat_memory.storage.changed import Kind
@@ -40,7 +40,7 @@ def _restore(transaction: Transaction, at: Address, transcript: Transcript) -> R
     existing = transaction.find(main)
     try:
         view = existing or _new_conversation(transaction, main, transcript)
-        restoring = _Restoring(view.conversation, transaction.now)
+        restoring = _Restoring(view.conversation, transaction.now, is_new=existing is None)
         restoring.add(transcript)
     except WorkspaceNotFound:
         raise
@@ -85,8 +85,9 @@ def _positions(former: BranchState | None, state: BranchState) -> dict[str, int]
 class _Restoring:
     """A conversation to which a transcript is added step by step; the caller stores the result."""
 
-    def __init__(self, conversation: ConversationState, now: datetime) -> None:
+    def __init__(self, conversation: ConversationState, now: datetime, *, is_new: bool) -> None:
         self.conversation = conversation
+        self._is_new = is_new
         self.added = 0
         # The address has no owner: restoring messages must not change the conversation's owner.
         self._at = Address(conversation.record.workspace, conversation.record.key, MAIN_BRANCH)
@@ -161,12 +162,13 @@ class _Restoring:
             self._active_times.append(conversation.record.active_at)
 
     def _add_summary(self, summary: TranscriptSummary) -> None:
-        """Add a summary, unless an equal one is stored.
+        """Add a summary, unless an equal one is stored, or a message that it covers is redacted.
 
         Raises:
             ValidationError: the summary ends after the last message of its branch.
         """
-        state = self._view(summary.branch).state
+        view = self._view(summary.branch)
+        state = view.state
         if summary.last_seq > state.last_seq:
             end = f"branch {state.name!r}, which ends at {state.last_seq}"
             raise ValidationError(f"the summary up to position {summary.last_seq} covers more than {end}")
@@ -178,7 +180,9 @@ class _Restoring:
             summary.tokens,
             summary.created_at or self._now,
         )
-        if _identity(new_summary) not in map(_identity, state.summaries):
+        covered = filter(view.shows, range(summary.first_seq, summary.last_seq + 1))
+        is_redacted = any(view.message(seq).state == State.REDACTED.value for seq in covered)
+        if (self._is_new or not is_redacted) and _identity(new_summary) not in map(_identity, state.summaries):
             self.conversation = self.conversation.with_branches(
                 msgspec.structs.replace(state, summaries=(*state.summaries, new_summary))
             )

@@ -8,16 +8,17 @@ from typing import Any
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, State
 from chat_memory.exceptions import BranchInUse
 from chat_memory.records import Message
 from chat_memory.rules.calls import starts_turn
 from chat_memory.storage import titles
-from chat_memory.storage.mapping import Row, identity, to_messages, to_row
+from chat_memory.storage.mapping import Row, to_messages, to_row
 from chat_memory.storage.memory.states import BranchState, ConversationState, EditedRow
 from chat_memory.storage.memory.view import BranchView
 
 replace = msgspec.structs.replace
+_REDACTED = State.REDACTED.value
 _CHANGED = ("content", "parts", "name", "tool_calls", "metadata", "extra", "tokens", "state")
 """The columns that an edit or a redaction may change."""
 
@@ -42,7 +43,7 @@ def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[C
     """As ``edit``, with the message redacted, its copies on other branches too, and nothing of its former texts."""
     conversation, owner = view.conversation, view.owner(seq)
     before = _message(owner, seq)
-    same = {owner.name: seq} | dict(_copies(conversation, before))
+    same = {owner.name: seq} | dict(_copies(conversation, owner, seq))
     places: dict[str, int] = {}
     for name, at in same.items():
         state = conversation.branches[name]
@@ -91,12 +92,19 @@ def _with(row: Row, after: Message) -> Row:
     return row._replace(**{column: getattr(given, column) for column in _CHANGED})
 
 
-def _copies(conversation: ConversationState, before: Message) -> Iterable[tuple[str, int]]:
-    """Where other branches have the same message, as a merge brings it there: of its id, and saying what it says."""
+def _copies(conversation: ConversationState, owner: BranchState, seq: int) -> Iterable[tuple[str, int]]:
+    """Where other branches have the same message, as a merge brings it there: with a content that both have had."""
+    message_id, said = owner.row(seq).client_id, _contents(owner, seq)
     for state in conversation.branches.values():
-        seq = state.ledger.position_of(before.id or "", state.last_seq)
-        if seq and identity(_message(state, seq)) == identity(before):
-            yield state.name, seq
+        at = state.ledger.position_of(message_id, state.last_seq)
+        if at and state.row(at).state != _REDACTED and not said.isdisjoint(_contents(state, at)):
+            yield state.name, at
+
+
+def _contents(state: BranchState, seq: int) -> set[tuple[str | None, str | None]]:
+    """What a branch's own message says, and has said before."""
+    former = state.edits[seq].former if seq in state.edits else ()
+    return {(row.content, row.parts) for row in (state.row(seq), *(row for row, _until in former))}
 
 
 def _without_summaries(conversation: ConversationState, places: Mapping[str, int]) -> ConversationState:

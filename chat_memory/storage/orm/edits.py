@@ -11,12 +11,13 @@ from uuid import UUID
 
 from django.db.models import F, Q
 
+from chat_memory.choices import State
 from chat_memory.models import Message as MessageRow, Redaction, Revision as RevisionRow, Session
 from chat_memory.records import Address, Change, Commit, Message, Revision
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import EditStore
 from chat_memory.storage.contract.edits import Place, Restate, edited, not_found, redacted
-from chat_memory.storage.mapping import content_of, identity, to_row
+from chat_memory.storage.mapping import content_of, to_row
 from chat_memory.storage.orm.derived import forget_summaries, record_of, remade_title, set_title
 from chat_memory.storage.orm.emission import changed_branch
 from chat_memory.storage.orm.lineage import branches_sharing, lineage
@@ -117,7 +118,7 @@ class _Change:
         alias, stored = self._alias, self._stored
         if after is self._before:
             return Commit((after,), self._rows.header, None)
-        same = [stored, *_copies(alias, self._rows.root, stored, self._before)]
+        same = [stored, *_copies(alias, self._rows.root, stored)]
         _rewrite(alias, same, after)
         RevisionRow.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
         noted = {"workspace_id": stored.workspace_id, "by": by, "redacted_at": datetime.now(UTC)}
@@ -156,11 +157,19 @@ class _Change:
         return commit
 
 
-def _copies(alias: str, root: Session, stored: MessageRow, before: Message) -> list[MessageRow]:
-    """The same message on other branches, as a merge brings it there: of its id, and saying what it says."""
-    others = MessageRow.objects.using(alias).filter(workspace_id=root.workspace_id, client_id=stored.client_id)
-    rows = others.filter(session_id__in=family(root).values("pk")).exclude(pk=stored.pk)
-    return [row for row in rows if identity(record_of(alias, row)) == identity(before)]
+def _copies(alias: str, root: Session, stored: MessageRow) -> list[MessageRow]:
+    """The same message on other branches, as a merge brings it there: of its id, with a content that both have had."""
+    same_id = MessageRow.objects.using(alias).filter(workspace_id=root.workspace_id, client_id=stored.client_id)
+    unlike = Q(pk=stored.pk) | Q(state=State.REDACTED.value)
+    others = list(same_id.filter(session_id__in=family(root).values("pk")).exclude(unlike))
+    if not others:
+        return []
+    contents = {(row.session_id, row.seq): {(row.content, row.parts)} for row in (stored, *others)}
+    former = RevisionRow.objects.using(alias).filter(_of([stored, *others]), workspace_id=root.workspace_id)
+    for row in former:
+        contents[row.session_id, row.seq].add((row.content, row.parts))
+    said = contents[stored.session_id, stored.seq]
+    return [row for row in others if not said.isdisjoint(contents[row.session_id, row.seq])]
 
 
 def _rewrite(alias: str, stored: Sequence[MessageRow], after: Message) -> None:

@@ -11,8 +11,8 @@ from msgspec import structs
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchNotFound, MessageConflict, ValidationError
-from chat_memory.models import Session, Summary
-from chat_memory.records import Address, Message, Transcript, TranscriptBranch
+from chat_memory.models import Redaction, Session, Summary
+from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptSummary
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Restored
 from chat_memory.storage.mapping import new_messages
@@ -135,7 +135,7 @@ class Merge:
         return True
 
     def _summarize(self) -> None:
-        """Store the summaries that the conversation lacks.
+        """Store the summaries that the conversation lacks, except those of messages that were redacted later.
 
         Raises:
             ValidationError: a summary ends after the last message of its branch.
@@ -145,7 +145,7 @@ class Merge:
             made = new_summary(row, summary, self._now)
             same = {"first_seq": made.first_seq, "last_seq": made.last_seq, "text": made.text}
             kept = Summary.objects.using(self._alias).filter(workspace_id=row.workspace_id, session_id=row.pk, **same)
-            if not kept.exists():
+            if not kept.exists() and not _says_what_was_redacted(row, summary):
                 made.save(using=self._alias, force_insert=True)
                 self._note(row)
 
@@ -164,6 +164,15 @@ class Merge:
         if switched and not made:
             current = rows[rows[root.pk].head_id or root.pk]
             changed_row(self._alias, Kind.SWITCHED, self._at, current, header_of(current), nested=self._nested)
+
+
+def _says_what_was_redacted(row: Session, summary: TranscriptSummary) -> bool:
+    """Whether a message that a summary covers was redacted after the summary was made, or perhaps after."""
+    line = lineage(row)
+    since = {} if summary.created_at is None else {"redacted_at__gt": summary.created_at}
+    within = {"seq__gte": summary.first_seq, "seq__lte": summary.last_seq}
+    redactions = Redaction.objects.using(row._state.db).filter(**line.where, **within, **since)
+    return any(line.reaches(*place) for place in redactions.values_list("session_id", "seq"))
 
 
 def _check_positions(branch: str, messages: Sequence[Message], after: int) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from chat_memory.choices import State
 from chat_memory.exceptions import MessageNotFound, MessageRedacted, VersionConflict
-from chat_memory.records import Message
+from chat_memory.records import Message, Transcript, TranscriptSummary
 from chat_memory.rules.redaction import PLACEHOLDER, redacted
 from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import Restored
 from chat_memory.testing.conformance.branches import grow
 from chat_memory.testing.conformance.kit import SENT_AT, Kit, answer, user, users, where
 
@@ -90,6 +91,31 @@ class RedactionClauses(Kit):
         assert [message.content for message in commit.messages] == [PLACEHOLDER, "c"]
         assert self.contents() == [PLACEHOLDER, "b", "c"]
 
+    @where("edits", "archive", "summaries")
+    def test_a_restore_brings_nothing_of_a_redacted_message_back(self) -> None:
+        """Neither the message nor a summary that was made before; what has not seen the redaction comes in whole."""
+        stored = [msgspec.structs.replace(message, seq=None) for message in users("a", "b")]
+        summary = TranscriptSummary("main", 1, 2, "of a and b", created_at=SENT_AT)
+        transcript = Transcript("k", stored, summaries=[summary])
+        assert self._restored(transcript) == Restored(made=True, messages=2)
+        assert [each.text for each in self.summaries.all(self.at())] == ["of a and b"]
+        self.redact("a")
+        assert self._restored(transcript) == Restored(replayed=2)
+        assert (self.contents(), self.summaries.all(self.at())) == ([PLACEHOLDER, "b"], [])
+        later = msgspec.structs.replace(summary, first_seq=2, text="of b")
+        assert self._restored(Transcript("k", stored, summaries=[later])) == Restored(replayed=2)
+        assert [each.text for each in self.summaries.all(self.at())] == ["of b"]
+
+    @where("edits", "archive")
+    def test_a_redacted_message_is_restored_as_it_is(self) -> None:
+        self.append("a")
+        (left,) = self.redact("a").messages
+        again = Transcript("k", [msgspec.structs.replace(left, seq=None)])
+        assert self._restored(again) == Restored(replayed=1)
+        assert self._restored(again, "other") == Restored(made=True, messages=1)
+        assert self.messages.read(self.at("other")).messages == [left]
+        assert self.messages.append(self.at("other"), [user("a", "anything")]).change is None
+
     @may_redact
     def test_a_redaction_of_what_is_not_shown_is_refused(self) -> None:
         self.append("a", "b")
@@ -133,8 +159,14 @@ class RedactionClauses(Kit):
             self.messages.append(self.at(branch=name), [user("s", text)])
         (copied,) = (message for message in self.messages.read(self.at(branch="one")).messages if message.id == "s")
         self.messages.append(self.at(), [*users("b"), msgspec.structs.replace(copied, seq=None)])
+        self.rewrite(3, "secret, edited")
+        self.edits.edit(self.at(branch="one"), "s", lambda stored: msgspec.structs.replace(stored, metadata={"a": 1}))
         with self.listening() as events:
             self.redact("s", branch="one")
         assert self.contents("main") == ["a", "b", PLACEHOLDER]
         assert (self.contents("one"), self.contents("other")) == (["a", PLACEHOLDER], ["a", "another"])
         assert {event.branch: event.first_seq for event in events} == {"one": 2, "main": 3}
+
+    def _restored(self, transcript: Transcript, key: str = "k") -> Restored:
+        (found,) = self.archive.restore([(self.at(key), msgspec.structs.replace(transcript, key=key))])
+        return found

@@ -18,7 +18,18 @@ else
 end
 redis.call('HDEL', KEY, 'm:' .. seq, entry or 'i:')
 
-if intact and message.role == 'user' then
+-- A turn begins with a user's message, unless that has results of tool calls alone.
+local RESULTS = {['tool_result'] = true, ['tool-result'] = true, ['function_call_output'] = true}
+local function starts_turn()
+  if message.role ~= 'user' then return false end
+  if type(message.content) ~= 'table' or #message.content == 0 then return true end
+  for _, part in ipairs(message.content) do
+    if not RESULTS[part.type or ''] and type(part.toolResult) ~= 'table' then return true end
+  end
+  return false
+end
+
+if intact and starts_turn() then
   session.last_turn = session.last_turn - 1
   if session.last_turn == 0 and redis.call('HGET', KEY, 'title_made') == 'true' then session.title = '""' end
 end
