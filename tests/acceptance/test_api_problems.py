@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from tempfile import SpooledTemporaryFile
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -10,7 +11,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from rest_framework.response import Response
-from rest_framework.test import force_authenticate
+from rest_framework.test import APIClient, force_authenticate
 
 from chat_memory import Message, conversation
 from chat_memory.api.resources.messages import MessageViewSet
@@ -209,6 +210,31 @@ def test_hosts_exception_handler_is_left_alone(settings) -> None:
     settings.REST_FRAMEWORK = {"EXCEPTION_HANDLER": f"{__name__}.foreign_handler"}
     me = caller()
     assert me.get(me.session("x")).status_code == 404
+
+
+REST: dict[str, dict[str, Any]] = {
+    "nobody signed in is None": {"UNAUTHENTICATED_USER": None},
+    "versions in the Accept header": {"DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.AcceptHeaderVersioning"},
+    "versions in the query": {"DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.QueryParameterVersioning"},
+    "forms alone": {"DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"]},
+    "pages of HTML alone": {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"]},
+    "admins alone": {"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"]},
+    "pages of its own": {
+        "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+        "PAGE_SIZE": 1,
+    },
+    "a form of times": {"DATETIME_FORMAT": "%d/%m/%Y"},
+}
+
+
+@pytest.mark.parametrize("name", REST)
+def test_r41_the_hosts_settings_of_rest_framework_change_nothing(settings, name: str) -> None:
+    me, session = caller(), stored(messages=2)
+    before = me.get(me.session(session)).json(), me.get(me.messages(session)).json()
+    settings.REST_FRAMEWORK = REST[name]
+    assert (me.get(me.session(session)).json(), me.get(me.messages(session)).json()) == before
+    assert me.post(me.messages(session), {"role": "user", "content": "3"}).status_code == 201
+    assert APIClient().get(me.session(session)).status_code in {401, 403}
 
 
 def test_rates_are_off_until_the_host_sets_them(settings) -> None:

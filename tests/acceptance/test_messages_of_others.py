@@ -229,6 +229,18 @@ def test_r32_whole_numbers_are_ids() -> None:
     assert (again.messages, again.replayed) == (0, 4)
 
 
+def test_r33_what_is_too_large_or_deep_is_named_with_its_setting() -> None:
+    tools = [
+        {"type": "function", "function": {"name": f"f{number}", "description": "x" * 1000}} for number in range(80)
+    ]
+    deep: Any = {"type": "object"}
+    for _ in range(40):
+        deep = {"type": "object", "properties": deep}
+    for line, setting in (({"tools": tools}, "MAX_METADATA_BYTES"), ({"tools": [deep]}, "32 levels")):
+        (fault,) = import_conversations([json.dumps({"id": "k", "messages": [ASKED], **line}).encode()], "acme").faults
+        assert setting in fault.reason
+
+
 def test_r35_the_message_that_differs_is_named() -> None:
     def imported(*messages: dict[str, Any], form: str = "id") -> str:
         report = import_conversations([json.dumps({form: "r35", "messages": messages}).encode()], "acme")
