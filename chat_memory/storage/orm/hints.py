@@ -41,9 +41,9 @@ def note(alias: str, at: Address, *, branched: bool) -> None:
         _branched.discard(conversation)
 
 
-def forget(alias: str, workspace: str, key: str) -> None:
+def forget(alias: str, at: Address) -> None:
     """Forget the conversation, which is gone."""
-    conversation = (alias, workspace, key)
+    conversation = (alias, at.workspace, at.key)
     _stored.discard(conversation)
     _branched.discard(conversation)
 

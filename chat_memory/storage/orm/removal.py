@@ -24,6 +24,7 @@ from django.db.models import Exists, F, Model, OuterRef, QuerySet, signals
 
 from chat_memory.choices import CURRENT
 from chat_memory.models import Message, Session, Summary, Workspace
+from chat_memory.records import Address
 from chat_memory.storage.changed import Changed, Kind
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import among
@@ -227,7 +228,7 @@ def _alone(batch: Collection[Leaving]) -> set[UUID]:
 def _tell(alias: str, batch: Iterable[Leaving], slugs: Mapping[int, str], *, alone: Container[UUID]) -> None:
     """Emit the ends of branches; one that goes alone was asked for by its name."""
     for row in batch:
-        hints.forget(alias, slugs[row.workspace_id], row.key)
+        hints.forget(alias, Address(slugs[row.workspace_id], row.key))
     events = (
         Changed(
             kind=Kind.DELETED,
