@@ -135,8 +135,7 @@ def remove_sessions(alias: str, batch: Collection[Leaving], **tenant: int) -> in
 
     Straight in the database where only registered tables refer to them: Django's ``delete()`` would load every row.
     """
-    ids = {row.id for row in batch}
-    sessions = among(alias, ids)
+    sessions = among(alias, [row.id for row in batch])
     rows = Session.objects.using(alias).filter(pk__in=sessions, **tenant)
     messages = Message.objects.using(alias).filter(session_id__in=sessions, **tenant)
     for each in _dependents.values():
@@ -151,7 +150,7 @@ def remove_sessions(alias: str, batch: Collection[Leaving], **tenant: int) -> in
         rows._raw_delete(alias)
     owners = Workspace.objects.using(alias).filter(pk__in={row.workspace_id for row in batch})
     slugs = dict(owners.values_list("pk", "slug"))
-    _tell(alias, batch, slugs, alone={row.id for row in batch if row.parent_id and row.parent_id not in ids})
+    _tell(alias, batch, slugs, alone=_alone(batch))
     return count
 
 
@@ -240,6 +239,13 @@ def _is_watched(model: type[Model]) -> bool:
         for signal in (signals.pre_delete, signals.post_delete)
         for key, *_rest in signal.receivers or ()
     )
+
+
+def _alone(batch: Collection[Leaving]) -> set[UUID]:
+    """The branches whose parents stay; most batches have no branch at all."""
+    branches = [row for row in batch if row.parent_id]
+    ids = {row.id for row in batch} if branches else set()
+    return {row.id for row in branches if row.parent_id not in ids}
 
 
 def _tell(alias: str, batch: Iterable[Leaving], slugs: Mapping[int, str], *, alone: Container[UUID]) -> None:
