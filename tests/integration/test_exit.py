@@ -49,6 +49,18 @@ def notes_on(name: str) -> set[str]:
     return {f"{name}/main", f"{name}/draft", f"{name}/draft 3", *(f"{name}/main {seq}" for seq in (1, 2, 3))}
 
 
+def test_a_hook_that_raises_is_logged_and_undoes_nothing(monkeypatch, caplog) -> None:
+    class Broken(list[object]):
+        def append(self, item: object) -> None:
+            raise RuntimeError("the hook's own")
+
+    monkeypatch.setattr("tests.toy_notes.models.removals", Broken())
+    noted("doomed")
+    assert conversation("doomed", "acme").delete()
+    assert (notes(), Session.objects.count()) == (set(), 0)
+    assert "the hook's own" in caplog.text
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_what_hangs_on_a_conversation_goes_with_it(way: str) -> None:
     doomed = noted("doomed")

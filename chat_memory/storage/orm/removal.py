@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -84,8 +83,9 @@ class Dependent(NamedTuple):
             kept = self.before(rows) if self.before else None
             removed: Any = rows.delete()[0] if _needs_collector(self.model) else rows._raw_delete(alias)
         if self.after_commit is not None:
-            call = partial(self.after_commit, alias, removed if self.before is None else kept)
-            transaction.on_commit(call, using=alias, robust=True)
+            tell, told = self.after_commit, removed if self.before is None else kept
+            # No partial: Django 5.2 logs the error of a hook by its __qualname__, which a partial lacks.
+            transaction.on_commit(lambda: tell(alias, told), using=alias, robust=True)
 
     def _rows(self, alias: str) -> QuerySet[Any]:
         return self.model._default_manager.using(alias)
