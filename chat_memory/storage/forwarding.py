@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from chat_memory.records import Address, Budget, Change, Commit, Header, Json, Message, Slice, Span
 from chat_memory.storage.contract import ALL_MESSAGES, Adapter, Batch, MessageStore
@@ -49,10 +49,6 @@ class ForwardingAdapter(Adapter):
     def in_transaction(self) -> bool:
         """See ``Adapter.in_transaction``."""
         return self._inner.in_transaction()
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """See ``Adapter.after_commit``."""
-        self._inner.after_commit(call)
 
 
 class ForwardingMessages(MessageStore):

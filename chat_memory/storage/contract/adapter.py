@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable
 from typing import TypeVar
 
 from chat_memory.exceptions import NotSupported
@@ -72,7 +71,3 @@ class Adapter(ABC):
     def in_transaction(self) -> bool:
         """Whether a transaction is open, so that rows read now may still be rolled back."""
         return False
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """Call ``call`` after the open transaction commits, at once where none is open, and never after a rollback."""
-        call()

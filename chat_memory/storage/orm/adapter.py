@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from django.db import connections, router, transaction
+from django.db import connections, router
 
 from chat_memory.models import Session
 from chat_memory.storage.contract import Adapter
@@ -63,12 +61,3 @@ class DjangoAdapter(Adapter):
         connection = connections[self.alias]
         # A connection not yet made is in no transaction, and a cache hit need not make one.
         return connection.connection is not None and (connection.in_atomic_block or not connection.autocommit)
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """See ``Adapter.after_commit``; an error of the call is logged, since the commit cannot be undone.
-
-        With autocommit off Django cannot tell when the caller commits, so the call is left out.
-        """
-        connection = connections[self.alias]
-        if connection.in_atomic_block or connection.autocommit:
-            transaction.on_commit(call, using=self.alias, robust=True)
