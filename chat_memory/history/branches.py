@@ -165,8 +165,9 @@ class Branches(Reads):
         Args:
             seq: the position of the message, or its id.
             content: what it says from now on.
-            metadata: in place of its metadata; None: none.
-            extra: in place of its further fields, such as a usage that came later; None: none.
+            metadata: in place of its metadata as a whole; None: none.
+            extra: further fields that are set beside those it has; a value of None removes a field, and None in place
+                of a mapping removes all.
             if_version: refuse when the session has changed since this version.
 
         Raises:

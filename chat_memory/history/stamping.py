@@ -83,10 +83,15 @@ def counted(message: Message) -> int:
 
 
 def _further(message: Message, extra: Any) -> Any:
-    """The further fields that a message is given in place of its own; its role in OpenAI's newer form stays."""
-    is_developer = (message.extra or {}).get("role") == DEVELOPER
-    kept = {"role": DEVELOPER} if is_developer else {}
-    return kept | (extra or {}) or None if extra is None or isinstance(extra, dict) else extra
+    """The further fields of a message after an edit; its role in OpenAI's newer form stays whatever is given."""
+    if extra is not None and not isinstance(extra, dict):
+        return extra  # check_message refuses it
+    own = message.extra or {}
+    role = {"role": DEVELOPER} if own.get("role") == DEVELOPER else {}
+    if extra is None:
+        return role or None
+    merged = own | extra | role
+    return {name: value for name, value in merged.items() if value is not None or name not in extra} or None
 
 
 def _plain(value: Any) -> Any:

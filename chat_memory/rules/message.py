@@ -11,6 +11,7 @@ from chat_memory.records import MESSAGE_KEYS, Message
 from chat_memory.rules.json_values import check_json, shown, unstorable
 from chat_memory.rules.limits import Limits
 from chat_memory.rules.names import NAME_LENGTH, check_key, check_text
+from chat_memory.rules.redaction import is_redacted
 from chat_memory.rules.session import check_metadata
 from chat_memory.rules.times import EARLIEST, LATEST, check_time
 
@@ -98,9 +99,15 @@ def _check_fields(message: Message, limits: Limits) -> None:
     _check_tokens(message.tokens)
     if message.created_at is not None:
         check_time(message.created_at, "created_at")
+    _check_state(message)
+
+
+def _check_state(message: Message) -> None:
     state: object = message.state
     if not isinstance(state, str) or state not in STATES:
         raise ValidationError(f"{shown(state)} is not one of {', '.join(sorted(STATES))}", field="state")
+    if state == State.REDACTED.value and not is_redacted(message):
+        raise ValidationError("may be redacted only where nothing is left of what the message said", field="state")
 
 
 def _check_objects_of(message: Message, limits: Limits) -> None:

@@ -46,6 +46,12 @@ def redacted(message: Message) -> Message:
     )
 
 
+def is_redacted(message: Message) -> bool:
+    """Whether a redaction would leave a message as it is, but for its token count and state."""
+    left = redacted(message)
+    return msgspec.structs.replace(left, tokens=message.tokens, state=message.state) == message
+
+
 def _content(message: Message) -> Content:
     """The placeholder, beside the parts that are calls and results; None beside calls that had no text."""
     content = message.content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate, repeat
 from operator import attrgetter
@@ -272,13 +272,26 @@ def turns(messages: Sequence[Message]) -> list[int]:
 def check_replay(stored: Message, repeated: Message) -> None:
     """Check that a message with a stored id is a retry: all fields in IDENTITY are equal, in any order of keys.
 
-    Whatever has the id of a redacted message is a retry: nothing is left to compare it with.
+    The stored metadata and ``extra`` may have more keys, as after an edit that noted a rating. Whatever has the id of a
+    redacted message is a retry: nothing is left to compare it with.
 
     Raises:
         MessageConflict: the stored message differs.
     """
-    if stored.state != _REDACTED and identity(stored) != identity(repeated):
+    if stored.state == _REDACTED or identity(stored) == identity(repeated):
+        return
+    same = identity(stored, of=_lasting_of) == identity(repeated, of=_lasting_of)
+    if not (same and _has(stored.metadata, repeated.metadata) and _has(stored.extra, repeated.extra)):
         raise MessageConflict(repeated.id or "", seq=stored.seq)
+
+
+def _has(stored: Mapping[str, Any] | None, repeated: Mapping[str, Any] | None) -> bool:
+    """Whether a stored object has every member of a repeated one; None has none, and is not an empty object."""
+    if stored is None or repeated is None:
+        return repeated is None
+    members = ((name, stored[name], value) for name, value in repeated.items() if name in stored)
+    same = [name for name, kept, value in members if _encode(kept, order="sorted") == _encode(value, order="sorted")]
+    return len(same) == len(repeated)
 
 
 def new_messages(messages: Sequence[Message], stored: Mapping[str | None, Message]) -> list[Message]:
@@ -297,8 +310,9 @@ def new_messages(messages: Sequence[Message], stored: Mapping[str | None, Messag
 
 
 _identity_of = attrgetter(*IDENTITY, "content_absent")
+_lasting_of = attrgetter(*(name for name in IDENTITY if name not in ("metadata", "extra")), "content_absent")
 
 
-def identity(message: Message) -> bytes:
-    """The fields that a retry of a message must repeat, as JSON with sorted keys."""
-    return _encode(_identity_of(message), order="sorted")
+def identity(message: Message, of: Callable[[Message], Any] = _identity_of) -> bytes:
+    """The fields that a retry of a message must repeat, as JSON with sorted keys; ``of``: which ones."""
+    return _encode(of(message), order="sorted")

@@ -118,10 +118,7 @@ def _changed(changes: Changes, member: Member, stored: Message) -> Message:
     """
     given = dict(changes.fields)
     if changes.further:
-        extra = (stored.extra or {}) | changes.further
-        given["extra"] = {
-            name: value for name, value in extra.items() if value is not None or name not in changes.further
-        }
+        given["extra"] = changes.further
     after = restated(stored, **given)
     member.check_grants([after], alone=True)
     return after

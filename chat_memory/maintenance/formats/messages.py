@@ -67,7 +67,12 @@ def _converted(items: list[Any]) -> list[Message] | None:
 
 def _takes_more(message: Message) -> bool:
     when = message.created_at
-    return message.role == DEVELOPER or message.content_absent or (when is not None and when.tzinfo is not UTC)
+    return (
+        message.role == DEVELOPER
+        or message.content_absent
+        or (when is not None and when.tzinfo is not UTC)
+        or any(isinstance(call, dict) and type(call.get("id", "")) is not str for call in message.tool_calls or ())
+    )
 
 
 def _one(item: object, index: int) -> Message:
@@ -78,7 +83,14 @@ def _one(item: object, index: int) -> Message:
 
 
 def _normal(item: Mapping[str, Any]) -> dict[str, Any]:
-    """A message with its ids as text and its time as a time."""
+    """A message with its ids, those of its tool calls too, as text, and its time as a time."""
     ids = {name: text_id(item[name], name) for name in _IDS if name in item}
+    calls = item.get("tool_calls")
+    if isinstance(calls, list):
+        ids["tool_calls"] = [_with_text_id(call, f"tool_calls[{index}].id") for index, call in enumerate(calls)]
     times: dict[str, datetime | Any] = {"created_at": moment(item["created_at"])} if "created_at" in item else {}
     return {**item, **ids, **times}
+
+
+def _with_text_id(call: Any, field: str) -> Any:
+    return {**call, "id": text_id(call["id"], field)} if isinstance(call, dict) and "id" in call else call

@@ -38,16 +38,16 @@ def _normal_part(part: Any, path: str) -> Any:
 
 
 def text_id(value: Any, field: str) -> Any:
-    """A whole number as its text; any other value as it is.
+    """A whole number as its text; text, and None for no id, as they are.
 
     Raises:
-        ValidationError: the number has a fraction, so that its text is not certain.
+        ValidationError: the value is neither; of a number with a fraction the text would not be certain.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if value is None or isinstance(value, str):
         return value
-    if isinstance(value, float):
+    if isinstance(value, bool) or not isinstance(value, int):
         raise ValidationError(f"must be text or a whole number, not {shown(value)}", field=field)
-    return shown(value) if value.bit_length() < 64 else f"{value:d}"
+    return f"{value:d}"
 
 
 def moment(value: Any, field: str = "created_at") -> Any:
