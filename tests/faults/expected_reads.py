@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from chat_memory import Message
+from chat_memory import Message, WindowTooSmall
 from chat_memory.history.conversation import Conversation
 from chat_memory.records import Span
 from tests.faults.plain_lists import Said, Shown, window
@@ -99,8 +99,16 @@ def window_of_tokens(look: Look, _last_seq: int) -> tuple[Reading, View]:
 
 def windowing(look: Look, budget: str, size: int) -> tuple[Reading, View]:
     given: dict[str, Any] = {budget: size, "system": look.width % 2 == 1}
+
+    def read(chat: Any, least: int) -> list[Message]:
+        try:
+            shown: list[Message] = chat.window(**given, min_version=least)
+        except WindowTooSmall:
+            return []
+        return shown
+
     return (
-        lambda chat, least: chat.window(**given, min_version=least),
+        read,
         lambda full: window(full, budget, size, system=given["system"]),
     )
 

@@ -164,13 +164,23 @@ class History(NamedTuple):
 
 
 def window(full: Shown, budget: str, size: int, *, system: bool) -> Shown:
-    """The longest ending that begins with a user and is within the budget, and the system messages if wanted."""
-    always = [said for said in full if said.role == "system"] if system else []
+    """The best choice within the budget; nothing where there is none, so that the call is refused.
+
+    First the longest ending that begins with a user, with all system messages if wanted; then of the newest turn the
+    question and as much of its end as there is room for, with the newest of the system messages that came later.
+    """
+    notes = [said for said in full if said.role == "system"] if system else []
     rest = [said for said in full if said.role != "system"]
-    begins = [index for index, said in enumerate(rest) if said.role == "user"] + [len(rest)]
-    for begin in begins if size else ():
-        if _cost(budget, rest[begin:], always) <= size:
-            return tuple(sorted(always + rest[begin:]))
+    begins = [index for index, said in enumerate(rest) if said.role == "user"]
+    newest = rest[begins[-1] :] if begins else []
+    first = [said for index, said in enumerate(notes) if said == full[index]]
+    choices = [(notes, rest[begin:]) for begin in begins]
+    for kept in range(len(newest) - 1, -1, -1) if newest else [0]:
+        turn = [*newest[:1], *newest[len(newest) - kept :]]
+        choices += [([*first, *notes[left:]], turn) for left in range(len(first), len(notes) + 1)]
+    for along, ending in choices if size else ():
+        if _cost(budget, ending, along) <= size:
+            return tuple(sorted([*along, *ending]))
     return ()
 
 
