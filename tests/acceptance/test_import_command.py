@@ -61,7 +61,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
         "messages[0].created_at: is out of range",
     ),
     "key of a fraction": (b'{"id":5.5,' + USER + b"}", "id: must be text or a whole number"),
-    "key of truth": (b'{"id":true,' + USER + b"}", "id: must be text"),
+    "key of truth": (b'{"id":true,' + USER + b"}", "id: must be text or a whole number"),
     "empty key": (b'{"id":"",' + USER + b"}", "id: must have 1 to 255"),
     "key with a newline": (b'{"id":"a\\nb",' + USER + b"}", "id: must not contain control"),
     "key too long": (b'{"id":"' + b"k" * 256 + b'",' + USER + b"}", "not 256"),
@@ -72,7 +72,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "position too large": (b'{"key":"k","base_seq":99999999999999999999,' + USER + b"}", "base_seq: must be"),
     "no time": (b'{"key":"k","created_at":"yesterday",' + USER + b"}", "created_at: must be a time"),
     "time no zone can show": (b'{"key":"k","created_at":"0001-01-01T00:00:00Z",' + USER + b"}", "created_at: must lie"),
-    "user key of a list": (b'{"key":"k","user_key":[5],' + USER + b"}", "user_key: must be text"),
+    "user key of a list": (b'{"key":"k","user_key":[5],' + USER + b"}", "user_key: must be text or a whole number"),
 }
 
 

@@ -153,8 +153,41 @@ def test_r13_a_replay_with_other_reasoning_is_a_conflict() -> None:
     chat.append(Message.assistant("x", id="m", extra={"reasoning_content": "why"}))
     with pytest.raises(MessageConflict):
         chat.append(Message.assistant("x", id="m", extra={"reasoning_content": "because"}))
-    with pytest.raises(MessageConflict):
-        chat.append(Message.assistant("x", id="m"))
+
+
+def test_a_retry_may_lack_what_was_noted_since() -> None:
+    chat = conversation("k", "acme")
+    given = Message.assistant("x", id="m", metadata={"a": 1}, extra={"reasoning_content": "why"})
+    chat.append(given)
+    chat.edit("m", metadata={"a": 1, "rating": 5}, extra={"annotations": []})
+    assert chat.append(given).replayed
+    assert chat.append(Message.assistant("x", id="m")).replayed
+    for other in ({"metadata": {"a": 2}}, {"metadata": {"b": 1}}, {"extra": {"reasoning_content": "so"}}):
+        with pytest.raises(MessageConflict):
+            chat.append(Message.assistant("x", id="m", **other))
+    report = import_conversations([json.dumps({"key": "k", "messages": [given.to_dict()]}).encode()], "acme")
+    assert (report.replayed, report.damaged) == (1, 0)
+
+
+def test_an_edit_sets_further_fields_beside_those_there_are() -> None:
+    chat = conversation("k", "acme")
+    call = {"name": "f", "arguments": "{}"}
+    chat.append(Message.assistant(None, id="m", extra={"function_call": call, "refusal": None}))
+    assert chat.edit("m", extra={"usage": 7}).extra == {"function_call": call, "refusal": None, "usage": 7}
+    assert chat.edit("m", extra={"usage": None, "refusal": None}).extra == {"function_call": call}
+    assert chat.edit("m", extra=None).extra is None
+    with pytest.raises(ValidationError) as caught:
+        chat.edit("m", extra=[1])  # type: ignore[arg-type]
+    assert caught.value.field == "extra"
+
+
+@pytest.mark.parametrize("way_in", [through_python, through_import, through_own_form])
+def test_nothing_comes_in_as_redacted_that_was_not(way_in: Callable[..., None]) -> None:
+    with pytest.raises((ValidationError, AssertionError), match="state: may be redacted only"):
+        way_in({"role": "user", "content": "card 4111", "state": "redacted"})
+    assert not MessageRow.objects.exists()
+    way_in({"role": "user", "content": "[redacted]", "state": "redacted"})
+    assert conversation("k", "acme").messages()[0].state == "redacted"
 
 
 def test_r16_r17_what_a_model_is_sent_is_made_to_fit() -> None:
@@ -215,7 +248,7 @@ def test_r31_a_number_that_is_no_time_is_named(moment: float) -> None:
 
 
 def test_r32_whole_numbers_are_ids() -> None:
-    calling = {"role": "assistant", "content": None, "tool_calls": [{**CALL, "id": "9"}]}
+    calling = {"role": "assistant", "content": None, "tool_calls": [{**CALL, "id": 9}]}
     lines = [
         {"id": 42, "messages": [{**ASKED, "id": 7}, calling, {"role": "tool", "content": "r", "tool_call_id": 9}]},
         {"key": 43, "user_key": 5, "messages": [{**ASKED, "id": 2**70}]},
@@ -223,6 +256,7 @@ def test_r32_whole_numbers_are_ids() -> None:
     assert import_conversations([json.dumps(line).encode() for line in lines], "acme").faults == ()
     messages = conversation("42", "acme").messages()
     assert (messages[0].id, messages[2].tool_call_id) == ("7", "9")
+    assert [call["id"] for call in messages[1].tool_calls or ()] == ["9"]
     (big,) = conversation("43", "acme").messages()
     assert (big.id, Session.objects.get(key="43").user_key) == (str(2**70), "5")
     again = import_conversations([json.dumps(line).encode() for line in lines], "acme")

@@ -141,7 +141,11 @@ def test_a_usage_that_comes_later_is_added(chats) -> None:
     chat = chats()
     chat.append(Message.user("q"), Message.assistant("a", id="a", tokens=77, metadata={"z": 1}, extra={"x": 1}))
     edited = async_to_sync(chat.aedit)("a", metadata={"cost": 0.25}, extra={"usage": {"total_tokens": 9}})
-    assert (edited.content, edited.metadata, edited.extra) == ("a", {"cost": 0.25}, {"usage": {"total_tokens": 9}})
+    assert (edited.content, edited.metadata, edited.extra) == (
+        "a",
+        {"cost": 0.25},
+        {"x": 1, "usage": {"total_tokens": 9}},
+    )
     assert edited.tokens == 77
     assert (float(chat.usage().recorded_cost), chat.revisions("a")) == (0.25, [])
     assert chat.messages()[1] == edited

@@ -73,7 +73,7 @@ def test_a_line_of_ours_is_read_as_it_was_written(messages: list[Message], key: 
     ("record", "said"),
     [
         ({"key": 5.5, "messages": []}, "key: must be text or a whole number, not 5.5"),
-        ({"key": True, "messages": []}, "key: must be text, not bool"),
+        ({"key": True, "messages": []}, "key: must be text or a whole number, not True"),
         ({"key": "k"}, "messages: is missing"),
         ({"key": "k", "messages": 1}, "messages: must be a list, not int"),
         ({"key": "k", "messages": [], "a\nb": 1}, "this version does not know the key 'a\\nb'"),
