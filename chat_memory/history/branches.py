@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self
@@ -9,7 +10,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.choices import CURRENT, MAIN_BRANCH, State
 from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
 from chat_memory.history import selection
 from chat_memory.history.naming import user_key
@@ -96,10 +97,19 @@ class Branches(Reads):
         if not stored:
             return Receipt(None, None, branches[into].version, False, ())
         fresh = [msgspec.structs.replace(message, seq=None) for message in stored]
-        target = self._on(into).place
-        return target.receipt(target.adapter.messages.append(target.address, fresh, title=first_title(fresh) or None))
+        target = self._on(into)
+        made = target.place.adapter.messages.append(target.place.address, fresh, title=first_title(fresh) or None)
+        target._redact_as(self._on(source)._stored(Span(after=shared)), made.messages)
+        return target.place.receipt(made)
 
     amerge = twin(merge)
+
+    def _redact_as(self, source: Sequence[Message], copies: Sequence[Message]) -> None:
+        """Redact the copies of messages that were redacted while they were copied: no copy was there yet to redact."""
+        gone = {message.id for message in source if message.state == State.REDACTED.value}
+        for copy in copies:
+            if copy.id in gone and copy.state != State.REDACTED.value:
+                self.redact(str(copy.id))
 
     def regenerate(self, at: int) -> Self:
         """A new branch on which the answer at a position can be made again; it is the current one from now on.

@@ -53,11 +53,19 @@ def is_redacted(message: Message) -> bool:
 
 
 def _content(message: Message) -> Content:
-    """The placeholder, beside the parts that are calls and results; None beside calls that had no text."""
+    """The placeholder, beside the parts that are calls and results; None beside calls that had no text.
+
+    Parts without a type are Bedrock's, which takes no text in place of a list of parts.
+    """
     content = message.content
     if content is None:
         return None if message.tool_calls else PLACEHOLDER
-    return (_parts(content) if isinstance(content, list) else None) or PLACEHOLDER
+    if not isinstance(content, list) or not content:
+        return PLACEHOLDER
+    left = _parts(content)
+    if left is None and isinstance(content[0], Mapping) and "type" not in content[0]:
+        left = [_text_like(content[0])]
+    return left or PLACEHOLDER
 
 
 def _parts(content: list[Any]) -> list[dict[str, Any]] | None:
@@ -75,7 +83,7 @@ def _linked(item: object) -> dict[str, Any] | None:
     """A part that is a call or a result, without what it holds; None for any other."""
     if not isinstance(item, Mapping):
         return None
-    kind = item.get("type")
+    kind = _kind(item)
     if kind in _CALLS:
         return _asked(item)
     if kind in _RESULTS:
@@ -90,8 +98,16 @@ def _linked(item: object) -> dict[str, Any] | None:
 
 def _text_like(item: object) -> dict[str, Any]:
     """The placeholder as a part, in the form of the part whose place it takes: Bedrock's texts have no type."""
-    kind = item.get("type") if isinstance(item, Mapping) else "text"
-    return {"text": PLACEHOLDER} if kind is None else {"type": kind if kind in _TEXTS else "text", "text": PLACEHOLDER}
+    if isinstance(item, Mapping) and "type" not in item:
+        return {"text": PLACEHOLDER}
+    kind = _kind(item)
+    return {"type": kind if kind in _TEXTS else "text", "text": PLACEHOLDER}
+
+
+def _kind(item: object) -> str:
+    """The type of a part; "" where it has none, or one that is no text."""
+    kind = item.get("type") if isinstance(item, Mapping) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def _answered(item: Mapping[str, Any], blanks: Mapping[str, Any]) -> dict[str, Any]:

@@ -182,9 +182,10 @@ def test_a_report_for_programs() -> None:
 
 
 def test_cleared_messages_go_after_their_days() -> None:
-    """Readers see no difference: the positions, the version and the visible messages stay."""
+    """Readers see no difference: the positions, the version and the visible messages stay, and a title that was set."""
     for key, days in (("long ago", 31), ("lately", 29)):
         idle_chat(key)
+        conversation(key, workspace="acme").update(title=key)
         conversation(key, workspace="acme").clear()
         conversation(key, workspace="acme").append(Message.user("kept"))
         Session.objects.filter(key=key).update(cleared_at=ago(days))

@@ -176,13 +176,18 @@ def test_removal_in_a_transaction_is_noted_after_its_commit(severed: Server) -> 
         assert UndroppedEntry.objects.count() == 3
 
 
-def test_what_has_expired_is_forgotten_without_redis(severed: Server) -> None:
+def test_what_should_have_expired_is_noted_until_redis_was_asked(severed: Server) -> None:
+    """A handle may have given its entry a longer life than the settings do."""
     doomed = cached_chat()
     with denied(severed):
         doomed.history().delete()
         UndroppedEntry.objects.update(until=datetime.now(UTC) - timedelta(seconds=1))
-        assert cleaned()["entries_left"] == 0
+        report = cleaned()
+        assert (report["entries_left"], report["left_until"]) == (3, None)
+    assert texts(severed)
+    assert cleaned()["entries_left"] == 0
     assert not UndroppedEntry.objects.exists()
+    assert not texts(severed)
 
 
 def test_nothing_of_the_conversation_is_kept_to_drop_it_later(severed: Server) -> None:
@@ -198,15 +203,14 @@ def test_while_redis_answers_no_statement_is_about_it(severed: Server) -> None:
     assert not [sql for sql in statements(doomed.history().delete) if "undropped" in sql]
 
 
-def test_without_a_cache_nothing_is_noted_or_asked(victim: Server) -> None:
+def test_without_a_cache_nothing_is_noted_and_what_is_left_is_counted(victim: Server) -> None:
     with caching("strict", victim.url):
         doomed = cached_chat()
         with denied(victim):
             doomed.history().delete()
     with caching("off", victim.url):
         age(cached_chat("other"))
-        assert not [sql for sql in statements(lambda: clean_up(30)) if "undropped" in sql]
-        assert clean_up(30).entries_left == 0
+        assert clean_up(30).entries_left == 3
     assert UndroppedEntry.objects.count() == 3
 
 

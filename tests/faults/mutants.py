@@ -178,7 +178,7 @@ MUTANTS = (
     Mutant("a drop leaves main", LISTENING, "{CURRENT, MAIN_BRANCH,", "{CURRENT,"),
     Mutant("a drop leaves the branch", LISTENING, "MAIN_BRANCH, event.branch, event.asked}", "MAIN_BRANCH}"),
     Mutant("a cache hears of every store", ADAPTER, ", sender=inner.source)", ")"),
-    Mutant("who only writes tells no cache", WIRING, "_composition.adapter(event.using)", "pass"),
+    Mutant("who only writes tells no cache", WIRING, "_composition.adapter(events[0].using)", "pass"),
     Mutant(
         "all branches have one key",
         KEYS,
@@ -232,13 +232,13 @@ MUTANTS = (
     Mutant(
         "edit moves no version",
         EDITS,
-        "_move_all_sharing(alias, rows, stored)",
-        "{rows.row.branch: rows.header}",
+        'sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=new_token(), updated_at=now)',
+        "sharing.update(updated_at=now)",
     ),
     Mutant(
         "edit moves the version of one branch",
         EDITS,
-        "pk__in=branches_sharing(stored.session_id, stored.seq, rows.root)",
+        "pk__in=[*shown]",
         "pk=rows.row.pk",
     ),
     Mutant(

@@ -92,7 +92,8 @@ def test_every_text_without_control_characters_is_a_key(key: str) -> None:
 
 @given(st.text(max_size=5))
 def test_workspace_is_a_short_alphabet(slug: str) -> None:
-    allowed = slug and all(letter.isascii() and (letter.isalnum() or letter in "._-") for letter in slug)
+    letters = all(letter.isascii() and (letter.isalnum() or letter in "._-") for letter in slug)
+    allowed = slug not in ("", ".", "..") and letters
     try:
         check_workspace(slug)
     except ValidationError:

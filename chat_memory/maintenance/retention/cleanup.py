@@ -35,8 +35,9 @@ class Report(msgspec.Struct, frozen=True):
         cleared: messages removed that ``clear()`` had hidden, of conversations that stay.
         finished: False when the time was up before the work was done.
         entries_left: at most so many cache entries of what was removed, by this run or before it, are still in Redis,
-            which could not be reached; the next run drops them.
-        left_until: when the last of them has expired; None: there is none, or one stays until Redis evicts it.
+            which could not be reached, or is not used any more; the next run with that Redis drops them.
+        left_until: when the last of them expires by the settings; None: there is none, that time is past, or one stays
+            until Redis evicts it.
     """
 
     sessions: int = 0
@@ -84,14 +85,14 @@ def clean_up(
     alias = database(using)
     due = policy(alias, days, workspace)
     deadline = _deadline(batch_size, max_seconds)
-    cache = wiring.adapter(alias)
-    if isinstance(cache, CachedAdapter):
-        cache.drop_what_is_left()
+    adapter = wiring.adapter(alias)
+    if isinstance(adapter, CachedAdapter):
+        adapter.drop_what_is_left()
     report = _remove_due(alias, due, batch_size, deadline, on_batch)
-    if isinstance(cache, CachedAdapter) and cache.undropped is not None:
-        left = cache.undropped.left()
-        return msgspec.structs.replace(report, entries_left=left.entries, left_until=left.until)
-    return report
+    if adapter.undropped is None:
+        return report
+    left = adapter.undropped.left()
+    return msgspec.structs.replace(report, entries_left=left.entries, left_until=left.until)
 
 
 def _remove_due(alias: str, due: Policy, batch_size: int, deadline: float, on_batch: Callable[[int], None]) -> Report:

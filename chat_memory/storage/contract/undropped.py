@@ -16,7 +16,8 @@ class Undropped(msgspec.Struct, frozen=True):
 
     Attributes:
         entries: at most so many.
-        until: when the last of them has expired; None: there is none, or one stays until it is evicted.
+        until: when the last of them expires by the settings; None: there is none, that time is past, or one stays until
+            it is evicted.
     """
 
     entries: int = 0
@@ -35,9 +36,10 @@ class UndroppedStore(Part):
 
     @abstractmethod
     def settle(self, drop: Callable[[Sequence[str]], bool]) -> None:
-        """Forget the keys that ``drop`` takes, some at a time; where it returns False, those that have expired.
+        """Forget the keys that ``drop`` takes, some at a time, until it returns False.
 
-        A key that is noted anew meanwhile is not forgotten.
+        No key is forgotten by its age: a handle may have given its entry a longer life than the settings do. A key that
+        is noted anew meanwhile is not forgotten either.
         """
 
     @abstractmethod

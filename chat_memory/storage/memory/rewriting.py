@@ -35,14 +35,13 @@ def edit(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[Con
     conversation = view.conversation.with_branches(replace(owner, edits=edits))
     if not says_else:
         return _moved(conversation, places, {}, now), places
-    title = _new_title(view.conversation, {owner.name: seq}, _message(owner, seq), after)
+    title = _new_title(view.conversation, {owner.name: seq}, after)
     return _moved(_without_summaries(conversation, places), places, title, now), places
 
 
 def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[ConversationState, dict[str, int]]:
     """As ``edit``, with the message redacted, its copies on other branches too, and nothing of its former texts."""
     conversation, owner = view.conversation, view.owner(seq)
-    before = _message(owner, seq)
     same = {owner.name: seq} | dict(_copies(conversation, owner, seq))
     places: dict[str, int] = {}
     for name, at in same.items():
@@ -51,7 +50,7 @@ def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[C
         edits = {place: edited for place, edited in state.edits.items() if place != at}
         conversation = conversation.with_branches(replace(state, ledger=ledger, edits=edits))
         places |= {sharing.name: at for sharing in conversation.sharing(name, at)}
-    title = _new_title(view.conversation, same, before, after)
+    title = _new_title(view.conversation, same, after)
     return _moved(_without_summaries(conversation, places), places, title, now), places
 
 
@@ -70,7 +69,7 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
         others = sorted(child.name for child in children if child.fork_seq >= seq)
         if others:
             raise BranchInUse(state.name, others)
-        title = _new_title(view.conversation, {state.name: seq}, message, None)
+        title = _new_title(view.conversation, {state.name: seq}, None)
         edits = {place: edited for place, edited in state.edits.items() if place != seq}
         less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits)
     else:
@@ -119,13 +118,12 @@ def _without_summaries(conversation: ConversationState, places: Mapping[str, int
     return conversation.with_branches(*states)
 
 
-def _new_title(
-    conversation: ConversationState, places: Mapping[str, int], before: Message, after: Message | None
-) -> dict[str, Any]:
-    """The title to set where it was made of the message at these places; else nothing."""
+def _new_title(conversation: ConversationState, places: Mapping[str, int], after: Message | None) -> dict[str, Any]:
+    """The title to set where it was made of the message as branches have it at these places; else nothing."""
     record = conversation.record
     for name, seq in places.items():
-        turn = conversation.branches[name].ledger.turns_until(seq)
+        state = conversation.branches[name]
+        turn, before = state.ledger.turns_until(seq), _message(state, seq)
         title = titles.remade(record.title, made=record.title_made, turn=turn, before=before, after=after)
         if title is not None:
             return {"title": title}

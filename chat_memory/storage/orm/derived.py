@@ -28,19 +28,21 @@ def record_of(alias: str, stored: MessageRow) -> Message:
     return message
 
 
-def remade_title(root: Session, stored: Iterable[MessageRow], before: Message, after: Message | None) -> str | None:
+def remade_title(alias: str, root: Session, stored: Iterable[MessageRow], after: Message | None) -> str | None:
     """The title that a conversation has now; None where it keeps its own.
 
     Args:
+        alias: the database.
         root: of the conversation, locked.
-        stored: the rows of the message.
-        before: the message as it was.
+        stored: the rows of the message as they were, the copies' too, which may say something else.
         after: the message as it is; None: it is gone.
     """
-    made = (
-        titles.remade(root.title, made=root.title_made, turn=row.turn, before=before, after=after) for row in stored
-    )
-    return next((title for title in made if title is not None), None)
+    for row in stored if root.title_made else ():
+        before = record_of(alias, row)
+        title = titles.remade(root.title, made=True, turn=row.turn, before=before, after=after)
+        if title is not None:
+            return title
+    return None
 
 
 def forget_summaries(alias: str, workspace_id: int, places: Mapping[UUID, int]) -> None:

@@ -132,7 +132,7 @@ class _Change:
         """Deal with what was made of the message: summaries go, and a title is made anew."""
         root = self._rows.root
         forget_summaries(self._alias, root.workspace_id, shown)
-        title = remade_title(root, stored, self._before, after)
+        title = remade_title(self._alias, root, stored, after)
         if title is not None:
             set_title(self._alias, self._at, root, title, alone=root.pk not in shown, nested=self._nested)
 

@@ -103,7 +103,7 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
     fields: dict[str, Any] = {}
     if own:
         _check_not_shared(row, seq)
-        title = remade_title(root, [stored], message, None)
+        title = remade_title(alias, root, [stored], None)
         same = MessageRow.objects.using(alias).filter(pk=stored.pk, workspace_id=row.workspace_id)
         removal.remove_messages(alias, same)
     else:  # the branch shares one message less, and perhaps nothing more of the row that it hung on

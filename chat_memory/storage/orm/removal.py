@@ -21,12 +21,13 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, F, Model, OuterRef, QuerySet, signals
 
-from chat_memory.choices import CURRENT
+from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
 from chat_memory.models import Message, Session, Summary, Workspace
 from chat_memory.records import Address
 from chat_memory.storage.changed import Changed, Kind
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import among
+from chat_memory.storage.orm.derived import remade_title, set_title
 from chat_memory.storage.orm.emission import emit_after_commit
 from chat_memory.storage.tenancy import across_workspaces
 
@@ -179,9 +180,21 @@ def others_by_place() -> tuple[Dependent, ...] | None:
     return found if all(each.place for each in found) and not _needs_collector(Message) else None
 
 
+def _empty_titles(alias: str, leaving: QuerySet[Message]) -> None:
+    """Empty the titles that were made of messages that are about to go, of locked sessions that stay."""
+    titled = leaving.filter(turn=1, role=Role.USER.value, session__title_made=True, session__branch=MAIN_BRANCH)
+    for message in titled.select_related("session__workspace"):
+        root = message.session
+        title = remade_title(alias, root, [message], None)
+        if title is not None:
+            at = Address(root.workspace.slug, root.key, MAIN_BRANCH)
+            set_title(alias, at, root, title, alone=True, nested=False)
+
+
 def remove_cleared(alias: str, sessions: Any) -> int:
-    """Delete what ``clear()`` has hidden in locked sessions; how many messages went. No reader sees a difference."""
+    """Delete what ``clear()`` has hidden in locked sessions; how many messages went. A title made of one is emptied."""
     hidden = Message.objects.using(alias).filter(session_id__in=sessions, seq__lte=F("session__base_seq"))
+    _empty_titles(alias, hidden)
     count = remove_messages(alias, hidden)
     covered = Summary.objects.using(alias).filter(session_id__in=sessions, last_seq__lte=F("session__base_seq"))
     covered._raw_delete(alias)

@@ -36,17 +36,16 @@ class OrmUndropped(OrmPart, UndroppedStore):
 
     def left(self) -> Undropped:
         """See ``UndroppedStore.left``."""
-        endless = Q(until__isnull=True)
-        entries = self._rows.filter(endless | Q(until__gt=datetime.now(UTC)))
-        found = entries.aggregate(size=Count("key"), last=Max("until"), endless=Count("key", filter=endless))
-        return Undropped(found["size"], None if found["endless"] else found["last"])
+        endless = Count("key", filter=Q(until__isnull=True))
+        found = self._rows.aggregate(size=Count("key"), last=Max("until"), endless=endless)
+        last = found["last"]
+        return Undropped(found["size"], None if found["endless"] or last is None or last < datetime.now(UTC) else last)
 
     def _settle_some(self, drop: Drop, **_nested: bool) -> int:
         """Some of the keys under their locks, so that one that is noted meanwhile waits, and is then there again."""
         locked = self._rows.order_by("key").select_for_update(skip_locked=True)
         keys = list(locked.values_list("key", flat=True)[:PAGE])
         if keys and not drop(keys):
-            self._rows.filter(until__lte=datetime.now(UTC)).delete()
             return 0
         if keys:
             self._rows.filter(key__in=keys).delete()
