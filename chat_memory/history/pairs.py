@@ -1,12 +1,15 @@
 """Owns what a provider accepts of messages: each call with its results directly behind it; pure.
 
 Left out are calls without a result, results without a call, the second of two results of one call, and what is empty of
-the assistant's. A result that came late is moved behind its call. Nothing that is stored changes.
+the assistant's. A result that came late is moved behind its call. Nothing that is stored changes. What is read here may
+be of any size and shape, so the work must grow with the number of messages and parts, and not with its square.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -21,9 +24,9 @@ _RESULTS = (Role.TOOL.value, Role.FUNCTION.value)
 _SPOKEN = ("refusal", "audio", rule.LEGACY)
 """The keys of ``extra`` that stand in the place of an assistant's content."""
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
-_BEDROCK = frozenset(
-    ("text", "image", "document", "video", "audio", "toolUse", "toolResult", "reasoningContent", "guardContent")
-)
+_TEXTS = (None, "text", "input_text", "output_text")
+_MEDIA = ("text", "image", "document", "video", "audio", "guardContent", "citationsContent", "searchResult")
+_BEDROCK = frozenset((*_MEDIA, "toolUse", "toolResult", "reasoningContent", "cachePoint"))
 """The keys of which a part of a content has one in Bedrock's form, where no part has a ``type``."""
 
 
@@ -59,6 +62,7 @@ class _Arrangement:
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self._messages = messages
+        self._parted: dict[int, _Parted] = {}
         self.results: dict[int, dict[Key | None, int]] = {}
         calling: dict[Key, int] = {}
         for index, message in enumerate(messages):
@@ -88,14 +92,60 @@ class _Arrangement:
 
     def _behind(self, results: dict[Key | None, int]) -> list[Message]:
         """The results of one message's calls; those that are parts of a content come in one message."""
+        keys: dict[int, list[Key | None]] = {}
+        for key, index in results.items():
+            keys.setdefault(index, []).append(key)
         whole, parted = [], []
-        for index in sorted(set(results.values())):
+        for index in sorted(keys):
             message = self._messages[index]
             if rule.answer(message) in results:
                 whole.append(message)
             else:
-                parted.append(_results_in(message, {key for key, at in results.items() if at == index}))
+                # One message may have the results of many messages' calls, and is read once.
+                parts = self._parted.setdefault(index, _Parted(message))
+                parted.append(parts.results_of(keys[index]))
         return [*whole, _one(parted)] if parted else whole
+
+
+class _Parted:
+    """A message of which a part of the content is shown here, and another there."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+
+    def results_of(self, keys: Collection[Key | None]) -> Message:
+        """The message with the results of these calls alone, each once."""
+        parts = [self._results[key] for key in keys]
+        return self._of([rule.with_text_id(part) for part in parts], parts)
+
+    def rest(self) -> Message | None:
+        """The message without results; None where it has nothing else."""
+        parts = [part for part in self._message.content or () if not rule.is_result(part)]
+        return self._of(parts, parts) if parts else None
+
+    def _of(self, shown: list[Any], parts: list[Any]) -> Message:
+        """The message with parts, and the share of its tokens that they have."""
+        if shown == self._message.content:
+            return self._message
+        tokens = self._message.tokens
+        share = None if tokens is None else tokens * _size(parts) // self._whole
+        return msgspec.structs.replace(self._message, content=shown, tokens=share)
+
+    @cached_property
+    def _results(self) -> dict[Key | None, Any]:
+        results: dict[Key | None, Any] = {}
+        for part in self._message.content or ():
+            results.setdefault(rule.part_answer(part), part)
+        return results
+
+    @cached_property
+    def _whole(self) -> int:
+        return _size(self._message.content)
+
+
+def _size(parts: object) -> int:
+    """The length of the parts, each with its comma: the lengths of the halves of a content are that of the whole."""
+    return len(msgspec.json.encode(parts)) - 1
 
 
 def _is_plain(message: Message) -> bool:
@@ -126,7 +176,8 @@ def _said(message: Message, answered: Collection[Key | None] | None) -> Message:
         fields["extra"] = {name: value for name, value in (message.extra or {}).items() if name != rule.LEGACY} or None
     if isinstance(message.content, list):
         here = {rule.part_answer(part) for part in message.content} - {None}
-        fields["content"] = _without(message.content, rule.part_call, wanted | here) or None
+        parts = _without(message.content, rule.part_call, wanted | here)
+        fields["content"] = _worded(parts, ends=not fields.get("tool_calls")) or None
     return _changed(message, fields)
 
 
@@ -143,12 +194,12 @@ def _without(items: list[Any], call_of: Callable[[Any], Call | None], wanted: se
     return kept
 
 
-def _results_in(message: Message, keys: set[Key | None]) -> Message:
-    """The message with those of its parts alone that are the results of these calls, each once."""
-    first: dict[Key | None, Any] = {}
-    for part in message.content or ():
-        first.setdefault(rule.part_answer(part), part)
-    return _with_parts(message, [rule.with_text_id(part) for key, part in first.items() if key in keys])
+def _worded(parts: list[Any], *, ends: bool) -> list[Any]:
+    """An assistant's parts without blank texts, and, where they end the message, without thoughts at the end."""
+    kept = [part for part in parts if not _is_blank(part)]
+    while ends and kept and _is_thought(kept[-1]):
+        kept.pop()
+    return kept
 
 
 def _add_rest(shown: list[Message], message: Message) -> None:
@@ -157,10 +208,9 @@ def _add_rest(shown: list[Message], message: Message) -> None:
     if not isinstance(content, list) or not any(map(rule.is_result, content)):
         shown.append(message)
         return
-    rest = [part for part in content if not rule.is_result(part)]
-    if not rest:
+    said = _Parted(message).rest()
+    if said is None:
         return
-    said = _with_parts(message, rest)
     if shown and message.seq is not None and shown[-1].seq == message.seq:
         both = _one([shown.pop(), said])
         said = message if both.content == content else both
@@ -172,24 +222,32 @@ def _alternating(messages: Sequence[Message]) -> list[Message]:
 
     Bedrock refuses two messages of one role in a row.
     """
-    shown: list[Message] = []
-    before: int | None = None
-    for message in messages:
-        said = message
-        if message.role != _SYSTEM:
-            if before is not None and shown[before].role == message.role:
-                both = [shown[before], message]
-                if all(map(_is_bedrock, both)):
-                    said = _one(both)
-                    shown.pop(before)
-            before = len(shown)
-        shown.append(said)
-    return shown
+    shown: list[Message | None] = list(messages)
+    for places in _neighbours(messages):
+        together = [messages[place] for place in places]
+        if len(together) > 1 and any(message.content and _is_bedrock(message) for message in together):
+            for place in places:
+                shown[place] = None
+            shown[places[-1]] = _one(together)
+    return [message for message in shown if message is not None]
+
+
+def _neighbours(messages: Sequence[Message]) -> Iterator[list[int]]:
+    """The indexes of messages of one role in a row, but for the system's between them, that Bedrock's form may have."""
+    said = [index for index, message in enumerate(messages) if message.role != _SYSTEM]
+    fitting = {index for index in said if _is_plain(messages[index]) or _is_bedrock(messages[index])}
+    for (_role, fits), places in groupby(said, lambda index: (messages[index].role, index in fitting)):
+        if fits:
+            yield list(places)
 
 
 def _is_bedrock(message: Message) -> bool:
     content = message.content
-    return isinstance(content, list) and all("type" not in part and part.keys() & _BEDROCK for part in content)
+    return isinstance(content, list) and all(map(_is_of_bedrock, content))
+
+
+def _is_of_bedrock(part: dict[str, Any]) -> bool:
+    return "type" not in part and any(isinstance(part[key], str | dict) for key in part.keys() & _BEDROCK)
 
 
 def _is_empty(message: Message) -> bool:
@@ -197,15 +255,15 @@ def _is_empty(message: Message) -> bool:
     content = message.content
     if message.tool_calls or any(map((message.extra or {}).get, _SPOKEN)):
         return False
-    if isinstance(content, list):
-        return all(map(_says_nothing, content))
-    return not content or content.isspace()
+    return not content or (isinstance(content, str) and content.isspace())
 
 
-def _says_nothing(part: dict[str, Any]) -> bool:
+def _is_blank(part: dict[str, Any]) -> bool:
     text = part.get("text")
-    if isinstance(text, str):
-        return not text.strip()
+    return isinstance(text, str) and not text.strip() and part.get("type") in _TEXTS and rule.part_call(part) is None
+
+
+def _is_thought(part: dict[str, Any]) -> bool:
     return part.get("type") in _THOUGHTS or "reasoningContent" in part
 
 
@@ -213,17 +271,13 @@ def _one(messages: Sequence[Message]) -> Message:
     """One message with the parts of several, at the position of the last."""
     if len(messages) == 1:
         return messages[0]
-    parts = [part for message in messages for part in message.content or ()]
+    parts = [part for message in messages for part in _parts(message)]
     return msgspec.structs.replace(messages[-1], content=parts, tokens=sum(message.tokens or 0 for message in messages))
 
 
-def _with_parts(message: Message, parts: list[Any]) -> Message:
-    """The message with some of its parts, and the share of its tokens that they have."""
-    if parts == message.content:
-        return message
-    share, whole = len(msgspec.json.encode(parts)), len(msgspec.json.encode(message.content))
-    tokens = None if message.tokens is None else min(message.tokens, message.tokens * share // whole)
-    return msgspec.structs.replace(message, content=parts, tokens=tokens)
+def _parts(message: Message) -> Sequence[dict[str, Any]]:
+    content = message.content
+    return [{"text": content}] if isinstance(content, str) else content or ()
 
 
 def _changed(message: Message, fields: dict[str, Any]) -> Message:

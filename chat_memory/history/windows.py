@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from chat_memory.choices import Role
 from chat_memory.exceptions import WindowTooSmall
 from chat_memory.history import selection
 from chat_memory.history.handle import Handle
@@ -11,6 +14,7 @@ from chat_memory.history.pairs import accepted, unanswered
 from chat_memory.history.twins import twin
 from chat_memory.records import Budget, Message, Slice, Summary, UnansweredCall
 from chat_memory.rules.numbers import budget, check_flag
+from chat_memory.storage.windowing import newest_turns
 
 
 class Windows(Handle):
@@ -53,7 +57,7 @@ class Windows(Handle):
         """
         wanted = budget(turns, messages, tokens, system=system, min_version=min_version, greeting=greeting)
         check_flag(pending, "pending")
-        return accepted(self._window(wanted).messages, pending=pending) if wanted else []
+        return _shown(self._window(wanted).messages, wanted, pending=pending) if wanted else []
 
     awindow = twin(window)
 
@@ -84,9 +88,9 @@ class Windows(Handle):
         summary = self._newest_summary()
         found, summary = self._beside(wanted, summary) if summary else (self._window(wanted), None)
         if summary is None or not _is_shown(summary, found):
-            return accepted(found.messages, pending=pending)
+            return _shown(found.messages, wanted, pending=pending)
         rest = selection.uncovered(found.messages, summary.last_seq)
-        return selection.with_summary(accepted(rest, pending=pending), summary)
+        return selection.with_summary(_shown(rest, wanted, pending=pending), summary)
 
     acontext = twin(context)
 
@@ -122,6 +126,18 @@ class Windows(Handle):
         adapter = self.place.adapter
         summaries = adapter.summaries.all(self.place.address) if adapter.summaries else []
         return summaries[-1] if summaries else None
+
+
+def _shown(messages: Sequence[Message], wanted: Budget, *, pending: bool) -> list[Message]:
+    """What a provider accepts of a window; never more messages than wanted.
+
+    A message with results of several messages' calls is shown as several, so that a window within its budget may come
+    out larger; the window of what came out does not.
+    """
+    shown = accepted(messages, pending=pending)
+    if wanted.messages is None or sum(message.role != Role.SYSTEM.value for message in shown) <= wanted.messages:
+        return shown
+    return accepted(newest_turns(shown, wanted, has_all=True) or [], pending=pending)
 
 
 def _is_shown(summary: Summary, window: Slice) -> bool:

@@ -271,3 +271,23 @@ def shown_or_needed(view: Callable[[], list[Message]]) -> Any:
         return [(message.seq, message.role, message.content, message.tool_calls) for message in view()]
     except WindowTooSmall as refusal:
         return str(refusal)
+
+
+@pytest.mark.parametrize("view", ["window", "context"])
+def test_a_result_message_that_is_shown_as_two_is_not_one_too_many(chats, view: str) -> None:
+    chat = chats()
+    (late,) = ANTHROPIC.results(["a"], "and then?")
+    chat.append(Message.user("q"), ANTHROPIC.call("", ["a"]), Message.assistant("late"), late)
+    shown = {n: getattr(chat, view)(messages=n) for n in range(1, 6)}
+    assert [positions(shown[n]) for n in (3, 4, 5)] == [[4], [4], [1, 2, 4, 3, 4]]
+    assert all(accepts(ANTHROPIC, messages) for messages in shown.values())
+
+
+def test_results_for_many_calls_in_one_message_stay_within_the_budget(chats) -> None:
+    chat = chats()
+    chat.append(Message.system("s"), Message.user("q"), *(ANTHROPIC.call("", [each]) for each in "abc"))
+    chat.append(*ANTHROPIC.results(["a", "b", "c"], ""))
+    shown = {n: chat.window(messages=n) for n in range(1, 8)}
+    assert positions(shown[5]) == positions(shown[6]) == [1, 2, 4, 6, 5, 6]
+    assert positions(shown[7]) == [1, 2, 3, 6, 4, 6, 5, 6]
+    assert all(len(without_system(messages)) <= n and accepts(ANTHROPIC, messages) for n, messages in shown.items())

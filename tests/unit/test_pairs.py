@@ -304,3 +304,48 @@ def test_the_legacy_form_is_answered_by_name() -> None:
     assert accepted(history) == history
     assert [(call.id, call.name) for call in unanswered(history[:2])] == [("", "f")]
     assert said([Message.user("q"), LEGACY.call("so", ["f"]), *LEGACY.results(["g"], "")])[1].extra is None
+
+
+THINKING = {"type": "thinking", "thinking": "hm", "signature": "s"}
+REASONING = {"reasoningContent": {"reasoningText": {"text": "hm"}}}
+
+
+@pytest.mark.parametrize(
+    ("form", "blank"),
+    [(ANTHROPIC, {"type": "text", "text": "\n\n"}), (BEDROCK, {"text": " "})],
+    ids=["anthropic", "bedrock"],
+)
+def test_a_blank_text_of_an_assistant_is_left_out(form: Form, blank: dict[str, Any]) -> None:
+    called: Any = form.call("so", ["a"]).content
+    answered = [Message.assistant([blank, *called, blank]), *form.results(["a"], "")]
+    shown = said([Message.user(form.say("q")), *answered, Message.assistant([blank, called[0], blank])])
+    assert [message.content for message in shown if message.role == "assistant"] == [called, called[:1]]
+    assert accepts(form, shown)
+    assert said([Message.user([blank])])[0].content == [blank]
+
+
+@pytest.mark.parametrize(
+    ("form", "thought"),
+    [(ANTHROPIC, THINKING), (ANTHROPIC, {"type": "redacted_thinking", "data": "x"}), (BEDROCK, REASONING)],
+    ids=["anthropic", "redacted", "bedrock"],
+)
+def test_thoughts_go_with_the_calls_that_they_led_to(form: Form, thought: dict[str, Any]) -> None:
+    called: Any = form.call("so", ["a"]).content
+    text, use = called
+    asked = [Message.user(form.say("q")), Message.assistant([thought, text, thought, use])]
+    shown = said([*asked, Message.user(form.say("still there?"))])
+    assert shown[1].content == [thought, text]
+    assert accepts(form, shown)
+    assert said([*asked, *form.results(["a"], "")])[1].content == asked[1].content
+    assert accepted(numbered(asked), pending=True)[1].content == asked[1].content
+
+
+def test_a_text_among_neighbours_in_the_form_of_bedrock_is_joined_with_them() -> None:
+    """As a redaction leaves one."""
+    q, text = Message.user([{"text": "q"}]), Message.user("[redacted]")
+    for order in ([q, text], [text, q], [text, text, q], [q, Message.system("s"), text, q]):
+        shown = [message for message in said([*order, Message.assistant([{"text": "a"}])]) if message.role != "system"]
+        assert accepts(BEDROCK, shown)
+        assert [len(message.content or ()) for message in shown] == [len([m for m in order if m.role == "user"]), 1]
+    for others in ([text, text], [text, Message.user([{"type": "text", "text": "q"}])], [text, Message.user([])]):
+        assert accepted(numbered(others)) == numbered(others)
