@@ -172,6 +172,7 @@ def test_changes_by_the_api_are_sent_once(events) -> None:
 
 def test_a_cleanup_of_cleared_messages_changes_nothing_that_is_sent(events) -> None:
     branched("other")
+    conversation("k", "acme").open(title="set by the application")
     conversation("k", "acme").append(Message.user("a"))
     conversation("k", "acme").clear()
     Session.objects.filter(key="k").update(cleared_at="2020-01-01T00:00:00Z")
@@ -179,6 +180,15 @@ def test_a_cleanup_of_cleared_messages_changes_nothing_that_is_sent(events) -> N
     assert "1 cleared message" in run("cleanup", "--days", "3650")
     run("cleanup", "--days", "30", "--dry-run")
     assert events == []
+
+
+def test_a_cleanup_of_the_message_that_a_title_was_made_of_sends_one_event(events) -> None:
+    conversation("k", "acme").append(Message.user("a"))
+    conversation("k", "acme").clear()
+    Session.objects.filter(key="k").update(cleared_at="2020-01-01T00:00:00Z")
+    del events[:]
+    assert "1 cleared message" in run("cleanup", "--days", "3650")
+    assert [(event.kind, event.fields) for event in events] == [(Kind.UPDATED, ("title",))]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -43,7 +43,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{SECR
 PARTS: list[tuple[list[Any], Any]] = [
     ([TEXT, IMAGE], PLACEHOLDER),
     ([], PLACEHOLDER),
-    ([{"text": SECRET}], PLACEHOLDER),
+    ([{"text": SECRET}], [{"text": PLACEHOLDER}]),
     ([ANTHROPIC_CALL], [ANTHROPIC_CALL | {"input": {}}]),
     ([TEXT, IMAGE, ANTHROPIC_CALL, TEXT], [BLANK, ANTHROPIC_CALL | {"input": {}}]),
     ([ANTHROPIC_RESULT], [ANTHROPIC_RESULT | {"content": PLACEHOLDER}]),
