@@ -19,9 +19,9 @@ class ChatMemoryConfig(AppConfig):
         from chat_memory.history.announcing import announce
         from chat_memory.history.automatic import summarise_when_due, watch
         from chat_memory.history.conversation import of_session
-        from chat_memory.models import Redaction, Revision, Session, Summary
+        from chat_memory.models import AttachmentReference, Feedback, Redaction, Revision, Session, Summary
         from chat_memory.storage.changed import changed, emitted
-        from chat_memory.storage.orm import owners, removal
+        from chat_memory.storage.orm import naming, owners, referring, removal, renaming
 
         checks.register()
         metrics.sum_up_with(wiring.shared_counters)
@@ -31,7 +31,13 @@ class ChatMemoryConfig(AppConfig):
         signals.summary_due.connect(summarise_when_due)
         removal.connect()
         owners.connect()
+        renaming.connect()
+        naming.connect(self)
         removal.dependent(Revision, by="message")
         removal.dependent(Redaction, by="message")
+        removal.dependent(Feedback, by="message")
+        removal.dependent(
+            AttachmentReference, by="message", before=referring.referred_to, after_commit=referring.remove_unused
+        )
         removal.dependent(Summary, by="session")
         Session.history = of_session  # type: ignore[method-assign,assignment]  # the models may not import it

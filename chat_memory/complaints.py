@@ -44,6 +44,8 @@ WORDS_BY_TEXT: tuple[tuple[str, str], ...] = (
     ("fatal:", "connection refused by the database"),
 )
 """What SQLite says, and PostgreSQL and its poolers while connecting: a pattern of the text, and the words for it."""
+LOOKED_AT = 2_000
+"""Characters of a text that are looked at, from its beginning."""
 _PATTERNS = [(re.compile(pattern, re.IGNORECASE), words) for pattern, words in WORDS_BY_TEXT]
 
 
@@ -56,5 +58,5 @@ def words_for(error: BaseException) -> str:
     state = getattr(cause, "sqlstate", None)
     if state and not state.startswith("08"):  # that class means: the connection is lost
         return WORDS_BY_STATE.get(state, f"error {state}")
-    text = str(cause)
+    text = str(cause)[:LOOKED_AT]
     return next((words for pattern, words in _PATTERNS if pattern.search(text)), "")

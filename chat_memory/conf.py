@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-from django.conf import settings as django_settings
+from django.conf import Settings as HostSettings, settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+SearchLanguage = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$", max_length=127)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="upper"):
@@ -33,6 +34,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Whether appends and imports in Python may create an unknown workspace."""
     activity_grain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 15.0
     """Seconds by which the indexed copy of ``active_at`` may lag; lists are in the exact order all the same."""
+    lock_timeout: Annotated[float, msgspec.Meta(ge=0, le=86_400)] | None = 5.0
+    """PostgreSQL: seconds that a write waits for a lock before it raises ``Busy``; None or 0: as long as the host's own
+    ``lock_timeout`` says. A lower one of the host counts in any case."""
+    lock_waiters: Count | None = 1
+    """How many requests to the API, of all processes together, wait for the lock of one conversation; None: all."""
     raw_cursor: bool = True
     """PostgreSQL: append and read on psycopg's own binary cursor, unless queries are logged or wrapped."""
     token_counter: str | None = None
@@ -43,6 +49,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Dotted path of a callable ``(messages) -> str``, sync or async."""
     summarize_at: Count | None = None
     """Summarise a session automatically once this many messages have no summary; None: never."""
+    search_config: SearchLanguage | dict[str, SearchLanguage] = "simple"
+    """PostgreSQL: the text search configuration of messages, such as ``english``; or one for each workspace, by slug,
+    where ``*`` stands for the others. For ``chat_memory.search``; changing it takes ``chat_memory_search_index``."""
+    search_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 3.0
+    """Seconds that a statement of a search may run before it is ended with ``SearchTooLong``, in the admin too; 0: as
+    long as it takes. A shorter ``statement_timeout`` of the host counts in any case."""
     embedder: str | None = None
     """Dotted path of a callable that turns texts into vectors."""
     max_content_bytes: Count = 1024 * 1024
@@ -53,12 +65,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The maximum nesting depth of metadata, content parts and tool calls."""
     max_batch: Count = 10_000
     """The maximum number of messages in one append."""
+    max_parts: Count = 10_000
+    """The maximum number of content parts, and of tool calls, of one message."""
+    max_branches: Count = 1_000
+    """The maximum number of branches of one session, ``main`` included."""
+    max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024, le=2**31 - 1)] = 2 * 1024 * 1024
+    """The bytes of JSON at which a page or a context of the API ends; one message or session always comes."""
     retention_days: int | None = None
     """Days after which ``chat_memory_cleanup`` removes idle sessions; None: the command requires ``--days``."""
     cleared_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
     """Days until ``chat_memory_cleanup`` removes messages hidden by ``clear()``."""
     attachment_storage: str = "default"
-    """The alias in ``STORAGES`` for attachments."""
+    """The alias in ``STORAGES`` for the files of attachments; files there must not be served to everybody."""
+    attachment_types: tuple[str, ...] = ("*/*",)
+    """The media types that attachments may have, such as ``image/*``."""
+    max_attachment_bytes: Count = 20 * 1024 * 1024
+    """The largest attachment, in bytes."""
     recorder: str | None = None
     """Dotted path of a ``chat_memory.metrics.Recorder``: an object, or a class that needs no arguments."""
 
@@ -87,7 +109,7 @@ class _Live:
         Raises:
             ImproperlyConfigured: a key is unknown, or a value has the wrong type or is out of range.
         """
-        host_settings = getattr(django_settings, "CHAT_MEMORY", None) or {}
+        host_settings = _given() or {}
         if host_settings != self._converted:
             try:
                 self._typed = load(host_settings)
@@ -98,6 +120,17 @@ class _Live:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.now(), name)
+
+
+def _given() -> Mapping[str, Any] | None:
+    """The host's dictionary; None where there is none.
+
+    Django's proxy takes as long for a setting that is missing as for five others, and an append asks eight times.
+    """
+    host: Any = django_settings._wrapped  # type: ignore[misc]  # the proxy has it
+    if type(host) is HostSettings:
+        return vars(host).get("CHAT_MEMORY")
+    return getattr(django_settings, "CHAT_MEMORY", None)
 
 
 live = _Live()

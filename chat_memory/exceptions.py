@@ -33,7 +33,10 @@ class ValidationError(ChatMemoryError, ValueError):
 
 
 class TooLarge(ValidationError):
-    """The input exceeds a size limit of the settings: MAX_CONTENT_BYTES, MAX_METADATA_BYTES or MAX_BATCH."""
+    """The input exceeds a size limit of the settings, whose names begin with MAX_.
+
+    Also: what a retry through the API would be answered exceeds its body by more than MAX_ANSWER_BYTES.
+    """
 
 
 class NotFound(ChatMemoryError, LookupError):
@@ -74,6 +77,31 @@ class SessionNotFound(NotFound):
         return type(self), (self.key, self.workspace)
 
 
+class NotOwner(ChatMemoryError):
+    """The session belongs to somebody else than the user of the handle; nothing was written, and nothing is shown.
+
+    ``conversation(..., any_owner=True)`` reaches it. The error does not tell whose the session is.
+
+    Attributes:
+        key: the session's key.
+        workspace: the slug of the workspace.
+        user_key: the key of the handle's user; "" for an anonymous one.
+    """
+
+    def __init__(self, key: str, workspace: str, user_key: str) -> None:
+        who = f"user {user_key!r}" if user_key else "an anonymous user"
+        super().__init__(
+            f"conversation {key!r} in workspace {workspace!r} belongs to somebody else than {who}: open it for "
+            "its owner (a user object where it was made for one), or with any_owner=True in trusted code"
+        )
+        self.key = key
+        self.workspace = workspace
+        self.user_key = user_key
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.key, self.workspace, self.user_key)
+
+
 class BranchNotFound(NotFound):
     """The session has no branch of this name.
 
@@ -111,6 +139,25 @@ class MessageNotFound(NotFound):
         return partial(type(self), seq=self.seq, message_id=self.message_id), (self.key,)
 
 
+class AttachmentNotFound(NotFound):
+    """The conversation reaches no attachment of this hash, its workspace has none, or the file is gone.
+
+    Attributes:
+        key: the session's key.
+        sha256: the hash.
+    """
+
+    def __init__(self, key: str, sha256: str) -> None:
+        super().__init__(
+            f"conversation {key!r} has no attachment {_quoted(sha256)}: add its bytes with chat.attachments.add() first"
+        )
+        self.key = key
+        self.sha256 = sha256
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.key, self.sha256)
+
+
 class Conflict(ChatMemoryError):
     """The call contradicts what is stored; nothing was written."""
 
@@ -122,12 +169,13 @@ class MessageConflict(Conflict):
         message_id: the id of both messages.
         seq: the position of the stored message; None where it is not known.
         field: where the call has the other message, as a path such as ``messages[2]``; "" where that is not known.
+        reason: what is wrong, without the path.
     """
 
     def __init__(self, message_id: str, *, seq: int | None = None, field: str = "") -> None:
         where = "" if seq is None else f", at position {seq}"
-        text = f"message id {message_id!r} is already stored with different content{where}"
-        super().__init__(f"{field}: {text}" if field else text)
+        self.reason = f"message id {message_id!r} is already stored with different content{where}"
+        super().__init__(f"{field}: {self.reason}" if field else self.reason)
         self.message_id = message_id
         self.seq = seq
         self.field = field
@@ -141,7 +189,7 @@ class MessageConflict(Conflict):
 
 
 class MessageRedacted(Conflict):
-    """The message was redacted, so it takes no other content, metadata or further fields.
+    """The message was redacted, so it takes no other content, metadata or further fields, and no comment.
 
     Attributes:
         key: the session's key.
@@ -149,7 +197,9 @@ class MessageRedacted(Conflict):
     """
 
     def __init__(self, key: str, seq: int) -> None:
-        super().__init__(f"conversation {key!r} has a redacted message at position {seq}, which cannot be edited")
+        super().__init__(
+            f"conversation {key!r} has a redacted message at position {seq}, which cannot be edited or commented on"
+        )
         self.key = key
         self.seq = seq
 
@@ -172,6 +222,23 @@ class BranchExists(Conflict):
 
     def __reduce__(self) -> Any:
         return type(self), (self.key, self.branch)
+
+
+class TooManyBranches(Conflict):
+    """The conversation has as many branches as MAX_BRANCHES allows; delete some, or raise the setting.
+
+    Attributes:
+        key: the session's key.
+        limit: the value of MAX_BRANCHES.
+    """
+
+    def __init__(self, key: str, limit: int) -> None:
+        super().__init__(f"conversation {key!r} has {limit} branches already, as many as MAX_BRANCHES allows")
+        self.key = key
+        self.limit = limit
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.key, self.limit)
 
 
 class BranchInUse(Conflict):
@@ -226,7 +293,7 @@ class WindowTooSmall(ChatMemoryError, ValueError):
 
 
 class TransactionOpen(ChatMemoryError):
-    """summarize() was called inside a transaction; it may wait seconds for a language model."""
+    """summarize() or attachments.add() was called inside a transaction: it waits for others, and is not rolled back."""
 
 
 class NotSupported(ChatMemoryError):
@@ -245,6 +312,40 @@ class NotSupported(ChatMemoryError):
 
     def __reduce__(self) -> Any:
         return type(self), (self.adapter, self.part, self._lack)
+
+
+class Busy(ChatMemoryError):
+    """Somebody else held a lock for too long; nothing was written, and the call may be repeated as it is.
+
+    Attributes:
+        what: what is locked, such as ``conversation 'k' in workspace 'acme'``; on SQLite always ``the database``.
+        seconds: how long the call waited.
+    """
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what} is locked by another transaction; waited {seconds:.1f} seconds")
+        self.what = what
+        self.seconds = seconds
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.what, self.seconds)
+
+
+class SearchTooLong(ChatMemoryError):
+    """A search took longer than SEARCH_SECONDS and was ended; with further conditions or other words it may not.
+
+    Attributes:
+        seconds: how long one of its statements may run.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the search took longer than {seconds:g} seconds and was ended: narrow it, or use other words"
+        )
+        self.seconds = seconds
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.seconds,)
 
 
 class StorageUnavailable(ChatMemoryError):

@@ -52,18 +52,23 @@ SESSION = (
     SessionField("active_at", datetime),
     SessionField("deleted_at", datetime, _nothing),
     SessionField("title_made", bool, bool),
+    SessionField("key_from_client", bool, bool),
 )
 SESSION_BY_NAME: Mapping[str, SessionField] = {field.name: field for field in SESSION}
 SETTABLE = tuple(field.name for field in SESSION if field.settable)
 """The session fields that callers may set."""
-OPENABLE = frozenset({*SETTABLE, "created_at", "base_seq"})
-"""The fields a session may be created with; an import also passes its age and the last position that was cleared."""
+OPENABLE = frozenset({*SETTABLE, "created_at", "base_seq", "key_from_client"})
+"""The fields a session may be created with.
+
+An import also passes its age and the last position that was cleared; the API passes whether a client chose the key."""
 OF_BRANCH = tuple(field.name for field in SESSION if field.of_branch)
 """The session fields of which each branch has its own value."""
 COUNTERS = tuple(field.name for field in SESSION if field.of_branch and field.kind is int)
 """The numbers of a branch."""
 MOMENTS = tuple(field.name for field in SESSION if field.kind is datetime)
 """The session fields that hold a time."""
+FLAGS = tuple(field.name for field in SESSION if field.kind is bool)
+"""The session fields that hold a truth value."""
 SETTABLE_MOMENTS = tuple(name for name in MOMENTS if SESSION_BY_NAME[name].settable)
 """The times that callers may set."""
 

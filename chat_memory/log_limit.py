@@ -1,9 +1,13 @@
-"""Owns how often the same kind of trouble may be logged; the caller writes the log line."""
+"""Owns how often the same kind of trouble is worth a line of the log."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.log import log_response
 
 SECONDS = 60.0
 """Seconds between two log lines of the same kind."""
@@ -23,3 +27,17 @@ class LogLimit:
             return False
         self._next[kind] = now + SECONDS
         return True
+
+
+_busy = LogLimit()
+
+
+def log_busy(logger: logging.Logger, request: HttpRequest | None, response: HttpResponse) -> None:
+    """Log that a request was answered 503 since others held a lock: once a minute as a warning, else for debugging.
+
+    Django then does not log the answer itself, as an error of the application for each of many requests at once.
+    """
+    text = "chat_memory answered 503, since somebody else held a lock for too long: %s"
+    level = "warning" if _busy.allows(logger.name) else "debug"
+    path = request.path if request is not None else ""
+    log_response(text, path, response=response, request=request, logger=logger, level=level)

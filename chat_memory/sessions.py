@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
@@ -13,24 +14,27 @@ from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import ValidationError
 from chat_memory.history.naming import address
 from chat_memory.history.twins import function_twin
-from chat_memory.records import SessionRecord, as_utc
+from chat_memory.records import Found, SessionRecord, as_utc
 from chat_memory.rules.json_values import shown
 from chat_memory.rules.limits import limits
-from chat_memory.rules.names import plain
+from chat_memory.rules.names import check_text, plain
 from chat_memory.rules.numbers import whole_number
+from chat_memory.rules.searching import page_size, understood
 from chat_memory.rules.session import check_session_fields
 from chat_memory.rules.times import check_time
-from chat_memory.storage.contract import Adapter
+from chat_memory.storage.contract import Adapter, SearchStore, Within
 from chat_memory.storage.listing import Cursor, Filter, Usage
 
 LARGEST_PAGE = 1000
+_PLACE = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class Conditions(TypedDict, total=False):
     """Which conversations are wanted: those that meet every condition given; None is no condition.
 
     user: whose they are: a saved user, who owns them, or the user's key in another system as text. A conversation with
-        an equal user key is not therefore a user's: the writer of a conversation chooses its user key.
+        an equal user key is not therefore a user's: the writer of a conversation chooses its user key, and the keys of
+        two systems may be the same text.
     key: the one of this key.
     tags: a list; those that have all of these.
     title: those whose title contains this text, upper or lower case alike.
@@ -49,6 +53,13 @@ class Conditions(TypedDict, total=False):
     until: datetime | None
     archived: bool | None
     pinned: bool | None
+
+
+class FoundPage(msgspec.Struct, frozen=True):
+    """Conversations with what was found in them, the best hit first; ``next`` is the ``after`` of the next page."""
+
+    results: list[Found]
+    next: str | None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -128,6 +139,64 @@ def usage(
 ausage = function_twin(usage)
 
 
+def search(
+    text: str,
+    workspace: str | None = None,
+    *,
+    after: str | None = None,
+    size: int = 20,
+    using: str | None = None,
+    adapter: Adapter | None = None,
+    **wanted: Unpack[Conditions],
+) -> FoundPage:
+    """The conversations of a workspace in which messages fit a search, each with its best hit, the best of all first.
+
+    The search is in the syntax of search engines: all words are wanted, ``"words in quotes"`` stay together, ``-word``
+    excludes, ``or`` stands between alternatives, ``begin*`` means every word that begins so. Found is what a
+    conversation shows on its current branch. Of more than 500 hits the newest 500 are compared. The pages are cut from
+    the order of the moment: where messages come in between, a conversation may be on two pages, or on none.
+
+    Args:
+        text: the search, 500 characters and 32 words and phrases at most.
+        workspace: the slug; None: DEFAULT_WORKSPACE. An unknown one has no conversations.
+        after: ``next`` of the page before.
+        size: how many conversations at most, 1 to 100.
+        using: the database alias; None: where the router writes sessions.
+        adapter: another back end than Django's models.
+        wanted: the fields of ``Conditions``, of which ``since`` and ``until`` are about the messages here: those of
+            then or later, and those from before.
+
+    Raises:
+        ValidationError: the search or an argument is not usable; the text says which.
+        NotSupported: the back end has no full text, as where ``chat_memory.search`` is not installed.
+        SearchTooLong: the search took longer than SEARCH_SECONDS.
+    """
+    query = understood(text)
+    skip, size = _place(after), page_size(size)
+    slug, conditions = _understood(workspace, **wanted)
+    store = _adapter(using, adapter).part(SearchStore)
+    within = Within(conditions, since=conditions.since, until=conditions.until)
+    found, is_cut = store.find(slug, query, within, skip=skip, size=size)
+    return FoundPage(found, str(skip + size) if is_cut else None)
+
+
+asearch = function_twin(search)
+
+
+def _place(after: str | None) -> int:
+    """How many conversations come before a page of a search.
+
+    Raises:
+        ValidationError: it is not what a page returned.
+    """
+    if after is None:
+        return 0
+    check_text(after, "after")
+    if not _PLACE.fullmatch(str(plain(after))):
+        raise ValidationError("must be what a page returned as next", field="after")
+    return int(after)
+
+
 def _adapter(using: str | None, adapter: Adapter | None) -> Adapter:
     return wiring.adapter(using) if adapter is None else adapter
 
@@ -159,6 +228,7 @@ def _understood(
         # The owner counts, where it is known: whoever makes a session may give it the user key of another.
         user_id=at.user_id,
         user_key=None if at.user_id is not None else at.user_key or None,
+        outside=True if at.user_key and at.user_id is None else None,
         key=plain(key),
         tags=tuple(fields.get("tags", ())),
         title=fields.get("title"),

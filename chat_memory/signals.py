@@ -33,6 +33,8 @@ message_redacted = Signal(use_caching=True)
 """What a message said was removed, on every branch that shows it. Also carries ``seq`` and ``version``."""
 message_popped = Signal(use_caching=True)
 """The newest message of a branch was taken off. Also carries ``seq``, where it was, and ``version``."""
+message_rated = Signal(use_caching=True)
+"""Somebody gave feedback on a message, changed it or removed it. Also carries ``seq``, where the message is."""
 summary_due = Signal(use_caching=True)
 """After an append, at least SUMMARIZE_AT messages have no summary.
 

@@ -109,7 +109,7 @@ def _composed(alias: str | None) -> Adapter:
     if mode == "off":
         return inner
     policy = CachePolicy(mode, now.cache_tail, now.cache_ttl, now.cache_max_age)  # type: ignore[arg-type]  # not "off"
-    deployment = namespace(django_settings.SECRET_KEY, inner.identity, _prefix(now))
+    deployment = namespace(django_settings.SECRET_KEY, _prefix(now))
     return CachedAdapter(inner, Coherence(cache_client(), policy), deployment)
 
 

@@ -7,11 +7,13 @@ from typing import NoReturn
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.apps import apps
 from django_redis import get_redis_connection
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from chat_memory import metrics
+from tests.emptying import emptied_by_deletes  # noqa: F401  # a fixture of every test
 from tests.patience import caches_end_with_their_test, impatient, patient_cache  # noqa: F401  # fixtures of every test
 from tests.servers.plugin import is_serverless
 from tests.tenancy import _within_one_workspace, tenancy_watch  # noqa: F401  # fixtures of every test
@@ -19,8 +21,12 @@ from tests.tenancy import _within_one_workspace, tenancy_watch  # noqa: F401  # 
 SERVED = frozenset({"db", "transactional_db", "redis_client"})
 """The fixtures that give a test a server."""
 
+collect_ignore = ["browser", *([] if apps.is_installed("chat_memory.search") else ["search"])]
+"""The browser's tests need one and a library of its own, so they are run by their name alone: ``tox run -e browser``.
+Those of full text run under settings of their own, in which its sub-app is installed."""
+
 # No deadlines: the machines of a test run are shared, and a slow example is not a wrong one.
-hypothesis_settings.register_profile("suite", deadline=None, max_examples=50, print_blob=True)
+hypothesis_settings.register_profile("suite", deadline=None, max_examples=25, print_blob=True)
 hypothesis_settings.register_profile("deep", hypothesis_settings.get_profile("suite"), max_examples=2000)
 hypothesis_settings.load_profile("suite")
 

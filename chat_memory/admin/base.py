@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.paginator import Paginator
-from django.db import DataError
+from django.db import DataError, Error, router
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext
 
+from chat_memory.admin import later
+from chat_memory.admin.lookups import is_cheap
 from chat_memory.admin.rows import ReadsWhereItWrites
 from chat_memory.admin.scope import Scope, scope_of
+from chat_memory.admin.searching import first_words
+from chat_memory.exceptions import Busy, SearchTooLong
+from chat_memory.storage.orm.limited import limited_time
+from chat_memory.storage.orm.waiting import transaction_bounded
 from chat_memory.storage.tenancy import across_workspaces
 
 if TYPE_CHECKING:
@@ -26,6 +35,11 @@ else:
     RowPaginator = Paginator
 
 View = Callable[..., Any]
+
+AT_ONCE = 200
+"""An action takes at most so many rows, as many as a page of a list shows."""
+LONGEST_QUERY = 4_000
+"""Characters after the question mark of an address, which every link of a list repeats."""
 
 
 class NearPaginator(RowPaginator):
@@ -70,9 +84,12 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
     """
 
     paginator: ClassVar[Any] = NearPaginator
+    list_max_show_all = AT_ONCE
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     extra_pages: ClassVar[tuple[ExtraPage, ...]] = ()
+    unlisted: ClassVar[tuple[str, ...]] = ()
+    """The columns that lists and searches do not load, since a row may have much in them."""
 
     def reach(self, scope: Scope) -> Q:
         """The condition for the rows that a scope covers; every subclass must implement it."""
@@ -82,6 +99,30 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
         """The rows the user may see."""
         return super().get_queryset(request).filter(self.reach(scope_of(request)))
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Django's form; a save waits for a lock no longer than LOCK_TIMEOUT."""
+        with self._bounded(request):
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        """Django's deletion; it waits for a lock no longer than LOCK_TIMEOUT."""
+        with self._bounded(request):
+            return super().delete_view(request, object_id, extra_context)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Django's deletion of several rows; it waits for a lock no longer than LOCK_TIMEOUT."""
+        with self._bounded(request):
+            super().delete_queryset(request, queryset)
+
+    def _bounded(self, request: HttpRequest) -> AbstractContextManager[None]:
+        return transaction_bounded(router.db_for_write(self.model)) if request.method == "POST" else nullcontext()
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Django's list; redirects to the unfiltered list if the database cannot evaluate a filter's value."""
         try:
@@ -89,14 +130,64 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
         except DataError:  # a NUL in the address, or an invalid regular expression
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Django's rules, and no lookup that stored texts can make slow; our own filters have names of their own."""
+        own = {getattr(each, "parameter_name", None) for each in self.get_list_filter(request)}
+        is_allowed: bool = super().lookup_allowed(lookup, value, request)
+        return is_allowed and (lookup in own or is_cheap(self.model, lookup))
+
+    def response_action(  # type: ignore[override]  # from Django 6.1 on there is a further argument
+        self, request: HttpRequest, queryset: QuerySet[Any], **kwargs: Any
+    ) -> Any:
+        """Django's, for at most AT_ONCE rows: the page that asks before a deletion has a field for each of them."""
+        selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        across = request.POST.get("select_across", "0") != "0"
+        if len(selected) > AT_ONCE or (across and len(queryset.values_list("pk", flat=True)[: AT_ONCE + 1]) > AT_ONCE):
+            text = gettext("Select at most {number} rows at once: nothing was done.")
+            self.message_user(request, text.format(number=AT_ONCE), messages.WARNING)
+            return None
+        return super().response_action(request, queryset, **kwargs)
+
+    def matching(self, request: HttpRequest, queryset: QuerySet[Any], words: str) -> QuerySet[Any]:
+        """The rows that fit some words, of any number; a subclass may know a faster way to them than Django's."""
+        matching, _has_duplicates = super().get_search_results(request, self.searched(queryset), words)
+        return matching
+
+    def searched(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows that a search looks at; a subclass may leave some out."""
+        return queryset
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Django's search, with NULs removed: the search form refuses them, the autocomplete view does not."""
-        return super().get_search_results(request, queryset, search_term.replace("\x00", ""))
+        """The rows that Django's search finds by the first words, within bounded time; all rows without words.
+
+        It is run here, once, and at most as many rows are found as the paginator shows. Django calls it for every list,
+        and for the choices of a field, so the columns of ``unlisted`` are left out here.
+        """
+        listed = queryset.defer(*self.unlisted)
+        words, is_cut = first_words(search_term)
+        if not words:
+            return listed, False
+        if is_cut:
+            self._remark(request, gettext("Only the first words are searched for: {words}").format(words=words))
+        order = self.get_ordering(request) or self.opts.ordering or ("pk",)
+        try:
+            with limited_time(queryset.db):
+                matching = self.matching(request, queryset, words)
+                found = list(matching.order_by(*order).values_list("pk", flat=True)[: self.paginator.ceiling])
+        except SearchTooLong:
+            self._remark(request, gettext("The search took too long and was ended: filter first, or use other words."))
+            return listed.none(), False
+        return listed.filter(pk__in=found), False
+
+    def _remark(self, request: HttpRequest, text: str) -> None:
+        """Tell the user of a list; what is said where choices of a field are asked for would be shown elsewhere."""
+        if request.resolver_match and str(request.resolver_match.url_name).endswith("_changelist"):
+            self.message_user(request, text, messages.WARNING, fail_silently=True)
 
     def get_urls(self) -> list[URLPattern]:
-        """The URL patterns of all pages, each view wrapped in ``across_workspaces``.
+        """The URL patterns of all pages, each view wrapped in ``across_workspaces``, its form read before its rights.
 
         The wrapper is enough for lists: they are evaluated in the view, before the response renders.
         """
@@ -104,6 +195,11 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
         for pattern in patterns:
             pattern.callback = _spanning(pattern.callback)
         return patterns
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Django's rules; a relation of another model to this one, which Django fails on, is refused."""
+        field = next((each for each in self.opts.get_fields() if each.name == to_field), None)
+        return bool(field and field.concrete and super().to_field_allowed(request, to_field))
 
     def _pattern_of(self, page: ExtraPage) -> URLPattern:
         """The URL pattern of an extra page; ``admin_view`` checks the log-in, as for Django's own pages."""
@@ -113,8 +209,17 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
 
 def _spanning(view: View) -> View:
     @wraps(view)
-    def spanning_view(*args: Any, **kwargs: Any) -> Any:
-        with across_workspaces():
-            return view(*args, **kwargs)
+    def spanning_view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if len(request.META.get("QUERY_STRING", "")) > LONGEST_QUERY:
+            return HttpResponse(gettext("The address is too long."), status=414)
+        _form = request.POST  # read as a whole before the log-in is looked at, whichever middleware the host has
+        try:
+            with across_workspaces():
+                return view(request, *args, **kwargs)
+        except (Busy, Error) as error:
+            answer = later.page_for(error, request)
+            if answer is None:
+                raise
+            return answer
 
     return spanning_view

@@ -7,8 +7,7 @@ most ``PARTS`` parts and ``PARTS`` calls are shown one by one, and names are sho
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.utils.formats import number_format
@@ -16,6 +15,7 @@ from django.utils.translation import gettext, ngettext
 
 from chat_memory.admin.json_text import pretty
 from chat_memory.choices import Role
+from chat_memory.records import Ref, ref_of
 from chat_memory.rules.calls import is_result
 from chat_memory.rules.inline import Inline, without_inline
 
@@ -28,6 +28,8 @@ LONGEST_LINK = 2_000
 OPEN_LINES, OPEN_TEXT = 20, 4_000
 """JSON with more lines or more characters starts folded."""
 
+_BETWEEN = ", \t\r\n"
+"""What may be between two elements of a JSON list."""
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image_url", "input_image")
 _LINK = re.compile(r"https?://[^\s\x00-\x1f]+", re.IGNORECASE)
@@ -68,17 +70,23 @@ class Call(msgspec.Struct, frozen=True):
     name: str
     arguments: Block
 
+    @property
+    def shown_id(self) -> str:
+        """The beginning of the id, which may be as long as a message."""
+        return shortened(self.id)
+
 
 class Room:
-    """The number of characters of a message that a page still has room for; None: no limit."""
+    """The number of characters of a message that a page still has room for; None: no limit.
 
-    def __init__(self, left: int | None = None) -> None:
+    Args:
+        left: the number of characters.
+        whole: whether to show the elements beyond the first ``PARTS`` too, as JSON, as far as there is room.
+    """
+
+    def __init__(self, left: int | None = None, *, whole: bool = False) -> None:
         self._left = left
-
-    @property
-    def is_endless(self) -> bool:
-        """Whether there is no limit."""
-        return self._left is None
+        self.is_whole = whole or left is None
 
     def fit(self, block: Block) -> Block:
         """The block, cut to the room that is left, which shrinks by its length; JSON is indented if it then fits."""
@@ -113,38 +121,54 @@ def calls(text: str | None, room: Room) -> tuple[list[Call], Block | None]:
         return [], None
     elements = _elements(text)
     if elements is None:
-        elements = [msgspec.Raw(text)]
-    first_calls = [_call(element, room) for element in elements[:PARTS]]
-    more = ngettext("{number} more call", "{number} more calls", len(elements) - PARTS)
-    return first_calls, _others(more, elements, room)
+        return [_call(msgspec.Raw(text), room)], None
+    number = elements.number - PARTS
+    shown_calls = [_call(element, room) for element in elements.first]
+    return shown_calls, _others(ngettext("{number} more call", "{number} more calls", number), elements, room)
 
 
 def _parts(text: str, room: Room) -> list[Block]:
     elements = _elements(text)
     if elements is None:
         return [room.fit(Block("text", text))] if text != "null" else []
-    blocks = [room.fit(_part(element)) for element in elements[:PARTS]]
-    others = _others(ngettext("{number} more part", "{number} more parts", len(elements) - PARTS), elements, room)
+    blocks = [room.fit(_part(element)) for element in elements.first]
+    number = elements.number - PARTS
+    others = _others(ngettext("{number} more part", "{number} more parts", number), elements, room)
     return [*blocks, others] if others else blocks
 
 
-def _elements(text: str) -> list[msgspec.Raw] | None:
-    """The elements of a JSON list, undecoded; None where the text is not a JSON list."""
+class _Elements(NamedTuple):
+    """The first elements of a JSON list, undecoded, the number of all, and the text behind the first ones."""
+
+    first: list[msgspec.Raw]
+    number: int
+    rest: str
+
+
+def _elements(text: str) -> _Elements | None:
+    """The elements of a JSON list; None where the text is not a JSON list."""
     try:
-        return msgspec.json.decode(text, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
+        elements = msgspec.json.decode(text, type=list[msgspec.Raw])
+    except (ValueError, RecursionError):
         return None
+    first = [msgspec.Raw(bytes(element)) for element in elements[:PARTS]]
+    end = text.index("[") + 1
+    for element in first:
+        # Nothing but spaces and commas is between two elements, so the next such text is the next one.
+        shown = bytes(element).decode()
+        end = text.index(shown, end) + len(shown)
+    return _Elements(first, len(elements), text[end:])
 
 
-def _others(name: str, elements: Sequence[msgspec.Raw], room: Room) -> Block | None:
-    """A block about the elements beyond the first ``PARTS``: their number, and their JSON if room is endless."""
-    left = elements[PARTS:]
-    if not left:
+def _others(name: str, elements: _Elements, room: Room) -> Block | None:
+    """A block about the elements beyond the first ``PARTS``: their number, and their JSON on the message's own page."""
+    number = elements.number - PARTS
+    if number <= 0:
         return None
-    title = name.format(number=number_format(len(left)))
-    if not room.is_endless:
+    title = name.format(number=number_format(number))
+    if not room.is_whole:
         return Block("more", title)
-    return Block("json", f"[{','.join(bytes(element).decode() for element in left)}]", title)
+    return room.fit(Block("json", f"[{elements.rest.lstrip(_BETWEEN)}", title))
 
 
 def _part(element: msgspec.Raw) -> Block:
@@ -153,6 +177,9 @@ def _part(element: msgspec.Raw) -> Block:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind in _TEXT_PARTS and isinstance(part.get("text"), str):
         return Block("text", part["text"])
+    ref = ref_of(part)
+    if ref is not None:
+        return _attached(ref)
     text, inline = _without_inline(part)
     if len(inline) == 1 and not is_result(part):
         return Block("note", _note(inline[0]))
@@ -187,6 +214,17 @@ def _note(inline: Inline) -> str:
     return texts[inline.kind].format(kind=kind, size=size)
 
 
+def _attached(ref: Ref) -> Block:
+    """What a part refers to: an address as a link or text, bytes by their name, type and hash."""
+    label = {"image_ref": gettext("Image"), "audio_ref": gettext("Sound")}.get(ref.kind, gettext("File"))
+    if ref.url:
+        is_link = len(ref.url) <= LONGEST_LINK and _LINK.fullmatch(ref.url)
+        return Block("link" if is_link else "text", ref.url, label)
+    kind = ref.media_type if _MEDIA_TYPE.fullmatch(ref.media_type) else gettext("unknown type")
+    said = gettext("attached: {name} ({kind}, SHA-256 {hash})")
+    return Block("note", said.format(name=shortened(ref.name) or label, kind=kind, hash=ref.sha256))
+
+
 def _image(address: str) -> Block:
     """An image part as a link, never fetched by the page; only http and https addresses become links."""
     is_link = len(address) <= LONGEST_LINK and _LINK.fullmatch(address)
@@ -212,11 +250,16 @@ def _value(element: msgspec.Raw) -> Any:
     """The decoded JSON value; None where it cannot be decoded."""
     try:
         return msgspec.json.decode(element)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 
 def _name(value: Any) -> str:
     """A name as short text; a message may hold any JSON value in its place. "" where there is none."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode() if value else ""
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """The first characters of a name; Django's filter would normalize all of it, in the square of its length."""
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"

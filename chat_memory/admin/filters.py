@@ -26,7 +26,7 @@ class WorkspaceFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
         """The choices: the user's workspaces in the order of their slugs."""
-        workspaces = rows(Workspace).filter(scope_of(request).workspaces()).order_by("slug")
+        workspaces = rows(Workspace).filter(scope_of(request).workspaces()).order_by("slug").only("slug", "name")
         return [(workspace.slug, str(workspace)) for workspace in workspaces[: self.offered]]
 
     def has_output(self) -> bool:

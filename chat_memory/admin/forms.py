@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.forms.fields import InvalidJSONInput
+from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from chat_memory.admin.json_text import pretty_value
 from chat_memory.admin.rows import rows
 from chat_memory.exceptions import ValidationError
+from chat_memory.fields import SETTABLE
 from chat_memory.models import Session, Workspace
 from chat_memory.rules.limits import limits
+from chat_memory.rules.rights import shortened
 from chat_memory.rules.session import check_metadata, check_session_fields
 
 if TYPE_CHECKING:
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     WorkspaceModelForm = forms.ModelForm[Workspace]
 else:
     SessionModelForm = WorkspaceModelForm = forms.ModelForm
+
+NEEDS_DELETION = _("This would have the session removed sooner, which takes the right to delete it.")
 
 
 class MetadataField(forms.JSONField):
@@ -73,8 +79,12 @@ class TagsField(forms.CharField):
 
 
 class SessionForm(SessionModelForm):
-    """The editable fields of a session, checked by the rules that ``Conversation.update`` also applies."""
+    """The editable fields of a session, checked by the rules that ``Conversation.update`` also applies.
 
+    Fields that have the session removed sooner are errors, unless ``may_delete`` says that the user may delete it.
+    """
+
+    may_delete: ClassVar[bool] = False
     tags = TagsField(label=_("Tags"), help_text=_("One per line."))
     metadata = MetadataField(label=_("Metadata"), help_text=_("A JSON object."))
 
@@ -89,12 +99,20 @@ class SessionForm(SessionModelForm):
     def clean(self) -> dict[str, Any]:
         """Check each changed field by itself, so that all errors are shown at once."""
         super().clean()
+        stored = {name: getattr(self.instance, name) for name in SETTABLE}
         for name, value in self.changes().items():
             try:
                 check_session_fields({name: value}, limits())
             except ValidationError as error:
                 _report(self, error)
+            else:
+                if self.shortened(stored, {name: value}):
+                    self.add_error(name, NEEDS_DELETION)
         return self.cleaned_data
+
+    def shortened(self, stored: Mapping[str, Any], changes: Mapping[str, Any]) -> str | None:
+        """The first change that has the session removed sooner than it is stored, if the user may not delete it."""
+        return None if self.may_delete else shortened(stored, changes, now())
 
 
 class WorkspaceForm(WorkspaceModelForm):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from types import MappingProxyType
 
 import msgspec
 from django.utils.timezone import localtime
 
-from chat_memory.admin.blocks import Block, Call, Room, calls, content_blocks
+from chat_memory.admin.blocks import Block, Call, Room, calls, content_blocks, shortened
 from chat_memory.choices import State
 from chat_memory.models import Message, Revision
+from chat_memory.records import Votes
 
 SHOWN = 20_000
 """Characters that the transcript shows of a message's content, its calls, its metadata and its former texts, each."""
-SHOWN_FORMER = 2_000_000
-"""Characters of former texts on the page of a single message, which shows everything else in full."""
+WHOLE = 1024 * 1024
+"""Characters on the page of a single message: of one section as much as the default of MAX_CONTENT_BYTES allows.
+
+The other sections have what it leaves, and SHOWN each in any case."""
+SECTIONS = ("content", "calls", "metadata", "extra", "former")
+"""What a message is shown as, in the order in which a page of a single message gives room to it."""
 
 Callers = Mapping[str, tuple[str, int]]
 """The tool's name and the message's position for each tool call, by the call's id."""
@@ -38,11 +44,16 @@ class Entry(msgspec.Struct, frozen=True):
         calls: the tool calls.
         other_calls: a block about the calls beyond the first ones; None where there are none.
         answers: the position of the message with the call it answers, if that is on the same page.
+        answered_id: the beginning of the id of the call that it answers; "" where it answers none.
         metadata: the metadata; None where there is none.
         extra: what else the provider's message held; None where there is nothing.
         state: the name of the message's state; "" for complete.
-        former: its contents before edits, newest first.
+        former: its contents before edits, newest first, as many as the page has.
+        former_number: how many there are.
+        former_before: where ``former`` has not all, the id of the oldest revision in it.
         day: the date, if this is the first message of its day on the page.
+        first: the section of SECTIONS that had all of the page's room; "" in a transcript, where none has.
+        votes: how many votes of each kind there are; None where there is none.
     """
 
     row: Message
@@ -51,19 +62,27 @@ class Entry(msgspec.Struct, frozen=True):
     calls: list[Call]
     other_calls: Block | None
     answers: int | None
+    answered_id: str
     metadata: Block | None
     extra: Block | None
     state: str
     former: list[Former]
+    former_number: int
+    former_before: int | None
     day: date | None
+    first: str
+    votes: Votes | None = None
 
 
-def entries_of(rows: Sequence[Message], former: Iterable[Revision] = ()) -> list[Entry]:
+def entries_of(
+    rows: Sequence[Message], former: Iterable[Revision] = (), votes: Mapping[int, Votes] = MappingProxyType({})
+) -> list[Entry]:
     """The entries of a page's messages; a tool result is linked to its call if both are on the page.
 
     Args:
         rows: the messages, oldest first.
         former: revisions of these messages, newest first.
+        votes: the votes on these messages, by position.
     """
     callers: dict[str, tuple[str, int]] = {}
     edited: dict[int, list[Revision]] = {}
@@ -75,7 +94,7 @@ def entries_of(rows: Sequence[Message], former: Iterable[Revision] = ()) -> list
         today = localtime(row.created_at).date()
         entry = entry_of(row, callers, edited.get(row.seq, ()), day=None if today == day else today)
         callers |= {call.id: (call.name, row.seq) for call in entry.calls if call.id}
-        entries.append(entry)
+        entries.append(msgspec.structs.replace(entry, votes=votes.get(row.seq)))
         day = today
     return entries
 
@@ -83,10 +102,10 @@ def entries_of(rows: Sequence[Message], former: Iterable[Revision] = ()) -> list
 def entry_of(
     row: Message,
     callers: Callers | None = None,
-    former: Iterable[Revision] = (),
+    former: Sequence[Revision] = (),
     *,
     day: date | None = None,
-    whole: bool = False,
+    first: str = "",
 ) -> Entry:
     """The entry of one message.
 
@@ -95,25 +114,52 @@ def entry_of(
         callers: the tool calls earlier on the page.
         former: its revisions, newest first.
         day: see ``Entry.day``.
-        whole: whether to show content, calls and metadata in full instead of SHOWN characters each.
+        first: the section that has WHOLE characters of room, on the page of a single message; "": each has SHOWN.
     """
     tool, answers = (callers or {}).get(row.tool_call_id or "", ("", None))
-    size = None if whole else SHOWN
-    shown_calls, other_calls = calls(row.tool_calls, Room(size))
+    rooms = _rooms(row, former, first)
+    shown_calls, other_calls = calls(row.tool_calls, rooms["calls"])
+    number = getattr(former[0], "number", len(former)) if former else 0
     only_calls = row.tool_calls and row.parts is None and not row.content
     return Entry(
         row=row,
         name=row.name or tool,
-        blocks=[] if only_calls else content_blocks(row.role, row.content, row.parts, Room(size)),
+        blocks=[] if only_calls else content_blocks(row.role, row.content, row.parts, rooms["content"]),
         calls=shown_calls,
         other_calls=other_calls,
         answers=answers,
-        metadata=Room(size).fit(Block("json", row.metadata)) if row.metadata else None,
-        extra=Room(size).fit(Block("json", row.extra)) if row.extra else None,
+        answered_id=shortened(row.tool_call_id or ""),
+        metadata=rooms["metadata"].fit(Block("json", row.metadata)) if row.metadata else None,
+        extra=rooms["extra"].fit(Block("json", row.extra)) if row.extra else None,
         state="" if row.state == State.COMPLETE.value else row.get_state_display(),
-        former=_former(row.role, former, Room(SHOWN_FORMER if whole else SHOWN)),
+        former=_former(row.role, former, rooms["former"]),
+        former_number=number,
+        former_before=former[-1].pk if len(former) < number else None,
         day=day,
+        first=first,
     )
+
+
+def _rooms(row: Message, former: Sequence[Revision], first: str) -> dict[str, Room]:
+    """The room of each section: those behind ``first`` have what it leaves of WHOLE, and SHOWN in any case."""
+    if not first:
+        return {section: Room(SHOWN) for section in SECTIONS}
+    stored = {
+        "content": _length(row.content, row.parts),
+        "calls": _length(row.tool_calls),
+        "metadata": _length(row.metadata),
+        "extra": _length(row.extra),
+        "former": sum(_length(each.content, each.parts) for each in former),
+    }
+    rooms, left = {}, WHOLE
+    for section in sorted(SECTIONS, key=lambda each: each != first):
+        rooms[section] = Room(max(left, SHOWN), whole=True)
+        left = max(0, left - stored[section])
+    return rooms
+
+
+def _length(*texts: str | None) -> int:
+    return sum(len(text) for text in texts if text)
 
 
 def _former(role: str, revisions: Iterable[Revision], room: Room) -> list[Former]:

@@ -1,8 +1,8 @@
-"""Owns what a staff user may see and do by workspace role; Django's permissions are checked in addition."""
+"""Owns what a staff user may see and do, by the table of ``rules.rights``; Django's permissions count beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,11 +10,10 @@ from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 
 from chat_memory.admin.rows import rows
-from chat_memory.choices import MemberRole
 from chat_memory.models import Session, Workspace, WorkspaceMember
+from chat_memory.rules import rights
+from chat_memory.rules.rights import Act
 
-READS_ALL = frozenset({MemberRole.READER.value, MemberRole.WRITER.value, MemberRole.ADMIN.value})
-WRITES_ALL = frozenset({MemberRole.WRITER.value, MemberRole.ADMIN.value})
 _ON_REQUEST = "_chat_memory_scope"
 
 
@@ -40,17 +39,17 @@ class Scope(msgspec.Struct, frozen=True):
         return Q() if self.everything else Q(workspace_id__in=list(self.roles))
 
     def sessions(self) -> Q:
-        """The condition for visible sessions: all sessions if the role is in READS_ALL, else the user's own."""
+        """The condition for visible sessions: all of the workspace, or the user's own, as far as the role reads."""
         if self.everything:
             return Q()
-        own = Q(workspace_id__in=list(self.roles), user_id=self.user_id)
-        return Q(workspace_id__in=self._workspaces_as(READS_ALL)) | own
+        own = Q(workspace_id__in=self._workspaces(Act.READ, own=True), user_id=self.user_id)
+        return Q(workspace_id__in=self._workspaces(Act.READ)) | own
 
     def branches(self) -> Q:
         """The condition for branches of the user's own sessions; a branch row has no user, so ``sessions`` omits it."""
         same_key = {"workspace_id": OuterRef("workspace_id"), "key": OuterRef("key")}
         own = rows(Session).filter(**same_key, parent__isnull=True, user_id=self.user_id)
-        return Q(Exists(own), workspace_id__in=list(self.roles), parent__isnull=False)
+        return Q(Exists(own), workspace_id__in=self._workspaces(Act.READ, own=True), parent__isnull=False)
 
     def messages(self) -> Q:
         """The condition for messages of visible sessions and branches; a subquery uses the indexes of sessions."""
@@ -59,17 +58,13 @@ class Scope(msgspec.Struct, frozen=True):
         sessions = rows(Session).filter(self.sessions() | self.branches())
         return Q(workspace_id__in=list(self.roles), session__in=sessions)
 
-    def writes(self, session: Session) -> bool:
-        """Whether the user may change this session: a writer or admin any, a member only own ones, a reader none."""
-        return self.everything or self.roles.get(session.workspace_id) in WRITES_ALL or self._writes_own(session)
-
-    def deletes(self, session: Session) -> bool:
-        """Whether the user may delete this session: an admin any, a writer or member only own sessions."""
-        return self.administers(session.workspace_id) or self._writes_own(session)
+    def may(self, act: Act, session: Session) -> bool:
+        """Whether the user may do this with a session."""
+        return rights.allows(self._role(session.workspace_id), act, own=session.user_id == self.user_id)
 
     def administers(self, workspace_id: int | None) -> bool:
         """Whether the user may change the workspace itself and its memberships."""
-        return self.everything or (workspace_id is not None and self.roles.get(workspace_id) == MemberRole.ADMIN.value)
+        return rights.allows(self._role(workspace_id), Act.ADMINISTER)
 
     def administers_or_makes(self, workspace: Workspace | None) -> bool:
         """Whether the user administers the workspace of a form, or creates it: its creator becomes its admin."""
@@ -77,14 +72,16 @@ class Scope(msgspec.Struct, frozen=True):
 
     def administered(self) -> Q:
         """The condition for workspaces the user administers."""
-        return Q() if self.everything else Q(pk__in=self._workspaces_as({MemberRole.ADMIN.value}))
+        return Q() if self.everything else Q(pk__in=self._workspaces(Act.ADMINISTER))
 
-    def _writes_own(self, session: Session) -> bool:
-        role = self.roles.get(session.workspace_id)
-        return role not in {None, MemberRole.READER.value} and session.user_id == self.user_id
+    def _role(self, workspace_id: int | None) -> str | None:
+        if self.everything:
+            return rights.SUPERUSER
+        return None if workspace_id is None else self.roles.get(workspace_id)
 
-    def _workspaces_as(self, roles: Collection[str]) -> list[int]:
-        return [workspace_id for workspace_id, role in self.roles.items() if role in roles]
+    def _workspaces(self, act: Act, *, own: bool = False) -> list[int]:
+        """The workspaces in which the user may do this with sessions of others, or with ``own`` ones."""
+        return [workspace_id for workspace_id, role in self.roles.items() if rights.allows(role, act, own=own)]
 
 
 def may_read_messages(request: HttpRequest) -> bool:

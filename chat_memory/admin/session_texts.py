@@ -9,15 +9,15 @@ from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
-from chat_memory.models import Session
+from chat_memory.models import Feedback, Session
 
 
-def owner_of(session: Session) -> str:
-    """The name of the session's user; the user key where there is no user, or none is found."""
+def owner_of(row: Session | Feedback) -> str:
+    """The name of the user of a session or of feedback; the user key where there is no user, or none is found."""
     try:
-        return str(session.user) if session.user else session.user_key
+        return str(row.user) if row.user else row.user_key
     except ObjectDoesNotExist:
-        return session.user_key
+        return row.user_key
 
 
 def states_of(session: Session) -> list[str]:

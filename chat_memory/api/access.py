@@ -1,15 +1,23 @@
-"""Owns what a workspace member may see and do through the API; it must not query."""
+"""Owns what a workspace member may see and do through the API, by the table of ``rules.rights``; it must not query."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from chat_memory.api.http.problems import forbidden
-from chat_memory.choices import MemberRole, Role
 from chat_memory.records import Message, SessionRecord
+from chat_memory.rules import rights
+from chat_memory.rules.rights import Act, Reach
+from chat_memory.rules.sending import sent_as
+
+_UNGRANTED = {
+    Act.SEND_SYSTEM: "Sending system messages needs the grant may_send_system.",
+    Act.SEND_TOOL: "Sending tool messages, and results of tools in any message, needs the grant may_send_tool.",
+}
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -20,56 +28,83 @@ class Member(msgspec.Struct, frozen=True):
     may_send_system: bool
     may_send_tool: bool
 
-    @property
-    def sees_all(self) -> bool:
-        """Whether the member sees other users' sessions; the role ``member`` does not."""
-        return self.role != MemberRole.MEMBER.value
+    def may(self, act: Act, *, own: bool) -> bool:
+        """Whether the member may do this with a session; ``own`` tells whether the session is the member's own."""
+        granted = {Act.SEND_SYSTEM: self.may_send_system, Act.SEND_TOOL: self.may_send_tool}.get(act, False)
+        return rights.allows(self.role, act, own=own, granted=granted)
 
     @property
     def sees_user_id(self) -> Any:
         """The primary key of the one user whose sessions are visible; None where all users' sessions are."""
-        return None if self.sees_all else self.user_id
-
-    def sees(self, *, own: bool) -> bool:
-        """Whether the member sees a session; ``own`` tells whether the session is the member's own."""
-        return own or self.sees_all
+        return None if rights.reach(self.role, Act.READ) is Reach.ALL else self.user_id
 
     def owns(self, session: SessionRecord) -> bool:
         """Whether the session belongs to this user; the user ids are compared, since user keys may coincide."""
         return bool(session.user_id == self.user_id)
 
-    def check_write(self) -> None:
-        """Check that the member may write: every role may, except ``reader``.
-
-        Raises:
-            Refusal: 403, the member is a reader.
-        """
-        if self.role == MemberRole.READER.value:
-            raise forbidden("A reader may not write.")
-
-    def check_delete(self, *, own: bool) -> None:
-        """Check that the member may delete a session: an admin any session, a writer or member only their own.
+    def check_write(self, *, own: bool) -> None:
+        """Check that the member may write to a session.
 
         Raises:
             Refusal: 403, the role does not allow it.
         """
-        self.check_write()
-        if self.role != MemberRole.ADMIN.value and not own:
-            raise forbidden("Only an admin may delete other users' sessions.")
+        if not self.may(Act.WRITE, own=own):
+            raise forbidden("Your role does not allow you to write to this session.")
 
-    def check_grants(self, messages: Sequence[Message], *, alone: bool) -> None:
-        """Check the grants for system, tool and function messages, which every role needs in order to send them.
+    def check_delete(self, *, own: bool) -> None:
+        """Check that the member may delete a session, or messages of it.
+
+        Raises:
+            Refusal: 403, the role does not allow it.
+        """
+        if not self.may(Act.DELETE, own=own):
+            raise forbidden("Your role does not allow you to delete from this session.")
+
+    def check_life(self, stored: Mapping[str, Any], given: Mapping[str, Any], *, own: bool) -> None:
+        """Check that the member may set fields that have a session removed sooner than it is stored.
+
+        Args:
+            stored: the session's fields as they are when they are replaced; of a new one, as they are without the body.
+            given: the fields that are to be set.
+            own: whether the session is the member's own.
+
+        Raises:
+            Refusal: 403, with the field; the role does not allow to delete the session.
+        """
+        if self.may(Act.DELETE, own=own):
+            return
+        field = rights.shortened(stored, given, datetime.now(UTC))
+        if field is not None:
+            raise forbidden("This would have the session removed sooner, which takes the right to delete it.", field)
+
+    def check_edit(self, stored: Message, after: Message, *, own: bool) -> None:
+        """Check that the member may make a message another: the grants of both, and the right to delete what is lost.
+
+        Raises:
+            Refusal: 403, with the field.
+        """
+        for message in (stored, after):
+            self.check_grants([message], own=own, alone=True)
+        if self.may(Act.DELETE, own=own):
+            return
+        field = rights.lost(stored, after)
+        if field is not None:
+            raise forbidden("This would take away what is kept nowhere else, which takes the right to delete.", field)
+
+    def check_grants(self, messages: Sequence[Message], *, own: bool, alone: bool) -> None:
+        """Check the grants for what acts as the system or as a tool, which every role needs in order to send it.
 
         Args:
             messages: the messages of the request.
+            own: whether the session is the member's own.
             alone: whether the body was a single message; then the error's field has no index.
 
         Raises:
-            Refusal: 403, with the field of the first message without its grant, such as ``messages[2].role``.
+            Refusal: 403, with the field of the first part without its grant, such as ``messages[2].role``.
         """
+        if self.may(Act.SEND_SYSTEM, own=own) and self.may(Act.SEND_TOOL, own=own):
+            return
         for index, message in enumerate(messages):
-            field = "role" if alone else f"messages[{index}].role"
-            if message.role == Role.SYSTEM.value and not self.may_send_system:
-                raise forbidden("Sending system messages needs a grant.", field)
-            if message.role in (Role.TOOL.value, Role.FUNCTION.value) and not self.may_send_tool:
-                raise forbidden("Sending tool messages needs a grant.", field)
+            for act, place in sent_as(message):
+                if not self.may(act, own=own):
+                    raise forbidden(_UNGRANTED[act], place if alone else f"messages[{index}].{place}".rstrip("."))

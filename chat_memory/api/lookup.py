@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import msgspec
@@ -14,13 +17,15 @@ from chat_memory.api.http.preconditions import etag, expected_version
 from chat_memory.api.http.problems import bad_request
 from chat_memory.api.http.request import ChatRequest
 from chat_memory.choices import CURRENT
-from chat_memory.exceptions import NotFound, ValidationError
+from chat_memory.exceptions import AttachmentNotFound, NotFound, ValidationError
 from chat_memory.history.conversation import Conversation
 from chat_memory.models import Session, Workspace
 from chat_memory.records import Address, Header
 from chat_memory.rules.names import check_branch, check_workspace
+from chat_memory.rules.rights import Act
 from chat_memory.storage.orm.access import SessionForMember, find_for_member
 
+_SEQ = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _MEMBERSHIP = ("role", "may_send_system", "may_send_tool")
 
 
@@ -45,6 +50,11 @@ class FoundSession(msgspec.Struct, frozen=True):
         return self.session.root.session_id
 
     @property
+    def own(self) -> bool:
+        """Whether the session is the user's own."""
+        return self.session.own
+
+    @property
     def version(self) -> int:
         """The version of the branch that is shown."""
         return self.session.shown.version
@@ -61,11 +71,13 @@ class FoundSession(msgspec.Struct, frozen=True):
             workspace_id=row.workspace_id,
             session_id=row.session_id,
             pinned=True,
+            any_owner=True,
         )
 
-    def history(self) -> Conversation:
-        """The session's conversation, for reading and writing."""
-        return Conversation(self.address, wiring.adapter())
+    def history(self, most: int | None = None) -> Conversation:
+        """The session's conversation, for reading and writing; ``most``: bytes of replays that an append answers."""
+        at = self.address
+        return Conversation(at if most is None else msgspec.structs.replace(at, most=most), wiring.adapter())
 
     def tag(self, header: Header | None = None) -> str:
         """The entity tag of the session, as it was looked up or as a later read returned it in ``header``.
@@ -82,14 +94,39 @@ class FoundSession(msgspec.Struct, frozen=True):
         return expected_version(request, self.tag(), self.version)
 
 
+@contextmanager
+def attachments_named() -> Iterator[None]:
+    """Within it, a reference to what the session has not is a fault of the message, not of the address.
+
+    Raises:
+        ValidationError: a message refers to an attachment that its session does not reach.
+    """
+    try:
+        yield
+    except AttachmentNotFound as error:
+        text = f"refers to an attachment that the session has not: {error.sha256}"
+        raise ValidationError(text, field="content") from None
+
+
+def position(seq: str) -> int:
+    """The position in an address.
+
+    Raises:
+        NotFound: the text is none.
+    """
+    if not _SEQ.fullmatch(seq):
+        raise NotFound
+    return int(seq)
+
+
 def database() -> str:
     """The database alias that sessions are written to; a lagging replica could answer 304 for a changed session."""
     return router.db_for_write(Session)
 
 
 def workspaces(request: ChatRequest) -> QuerySet[Workspace]:
-    """The workspaces the user is a member of, each row annotated with the role and grants."""
-    users_workspaces = Workspace.objects.using(database()).filter(members__user_id=request.user_id)
+    """The workspaces the user is a member of, without metadata, each row annotated with the role and grants."""
+    users_workspaces = Workspace.objects.using(database()).filter(members__user_id=request.user_id).defer("metadata")
     return users_workspaces.annotate(**{name: F(f"members__{name}") for name in _MEMBERSHIP})
 
 
@@ -118,7 +155,7 @@ def find_session(request: ChatRequest, slug: str, session_id: str, branch: str |
     if session is None:
         raise NotFound
     member = Member(request.user_id, session.role, session.may_send_system, session.may_send_tool)
-    if not member.sees(own=session.own):
+    if not member.may(Act.READ, own=session.own):
         raise NotFound
     return FoundSession(slug, named, member, session)
 

@@ -1,27 +1,27 @@
-"""Owns the shapes of the API's requests and responses, as msgspec reads and writes them and OpenAPI documents them.
+"""Owns the shapes of the API's bodies, as msgspec reads and writes them and OpenAPI documents them.
 
-Names ending in Out are responses, names ending in In or Patch are request bodies, and names ending in Query are the
-query parameters of an address. The fields of sessions and messages come from ``chat_memory.fields``.
+Names ending in Out are responses, names ending in In or Patch are request bodies; ``queries`` has what an address
+takes. The fields of sessions and messages come from ``chat_memory.fields``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple, get_type_hints
 from uuid import UUID
 
 import msgspec
 
-from chat_memory.api.http.pages import CursorQuery, Number, Page, PageQuery
+from chat_memory.api.http.pages import ContextPage, MessagePage, Page
 from chat_memory.api.http.problems import Problem
+from chat_memory.api.queries import QUERIES
 from chat_memory.choices import MemberRole
 from chat_memory.exceptions import ValidationError
 from chat_memory.fields import GIVEN, SETTABLE, empty_session
-from chat_memory.records import MESSAGE_KEYS, Branch, Message, SessionRecord, check_aware
+from chat_memory.records import MESSAGE_KEYS, Branch, Hit, Message, SessionRecord, VotesOfDay, VotesOfModel, check_aware
 from chat_memory.storage.mapping import MessageJson
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 MemberRoleName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(MemberRole.values)})]
 
 
@@ -80,12 +80,85 @@ class SessionOut(msgspec.Struct, frozen=True):
     active_at: datetime
 
 
+class FoundOut(msgspec.Struct, frozen=True):
+    """A session in which messages were found.
+
+    Attributes:
+        id: the session's id in the addresses of the API.
+        key: the session's key.
+        user_key: the owner's key; "" where the session has no owner.
+        title: the title; "" where there is none.
+        pinned: whether the session is pinned.
+        archived_at: when the session was archived; null where it is not.
+        active_at: the time of the newest message.
+        hits: how many of its messages were found, among those that the search looked at.
+        hit: the message that fits best, with an excerpt in pieces of plain text, of which some are marked.
+    """
+
+    id: UUID
+    key: str
+    user_key: str
+    title: str
+    pinned: bool
+    archived_at: datetime | None
+    active_at: datetime
+    hits: int
+    hit: Hit
+
+
 class MessageOut(MessageJson, frozen=True):
     """A message; ``content_absent`` is present, and true, only where the stored message had no content key."""
 
 
 class BranchOut(Branch, frozen=True):
     """A branch; it shows the messages of its ``parent`` up to ``fork_seq``, followed by its own messages."""
+
+
+class FeedbackOut(msgspec.Struct, frozen=True):
+    """What one person thinks of a message: a ``vote`` of 1 (good) or -1 (bad), and a ``comment``, often ""."""
+
+    seq: int
+    message_id: str
+    vote: int
+    comment: str
+    user_key: str
+    model: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class FeedbackPage(Page[msgspec.Raw], frozen=True, kw_only=True):
+    """A page of feedback, with the numbers of good and bad votes and of comments on all pages."""
+
+    up: int
+    down: int
+    comments: int
+
+
+class FeedbackSumsOut(msgspec.Struct, frozen=True):
+    """The sums of the feedback in a workspace; ``days`` or ``models`` are present where the query asks for them."""
+
+    up: int
+    down: int
+    comments: int
+    days: Sequence[VotesOfDay] | msgspec.UnsetType = msgspec.UNSET
+    models: Sequence[VotesOfModel] | msgspec.UnsetType = msgspec.UNSET
+
+
+class AttachmentOut(msgspec.Struct, frozen=True):
+    """Bytes that were stored for a session, and the content ``part`` by which a message refers to them."""
+
+    sha256: str
+    size: int
+    media_type: str
+    part: dict[str, Any]
+
+
+class FeedbackIn(msgspec.Struct, frozen=True):
+    """What the user thinks of a message: a ``vote`` of 1 or -1, and why."""
+
+    vote: int
+    comment: str = ""
 
 
 def _shape(name: str, meaning: str, fields: Iterable[tuple[str, Any]]) -> type[msgspec.Struct]:
@@ -143,83 +216,26 @@ class ForkIn(msgspec.Struct, frozen=True):
     at: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-class NoQuery(msgspec.Struct, frozen=True):
-    """The query of an address that takes no parameters."""
-
-
-class BranchQuery(msgspec.Struct, frozen=True):
-    """The branch of the session; the current branch where none is named."""
-
-    branch: str | None = None
-
-
-class SessionQuery(CursorQuery, frozen=True):
-    """The conditions of a list of sessions; a session must meet all that are given.
-
-    Attributes:
-        key: the session with this key.
-        user_key: sessions of this user.
-        title: sessions whose title contains this text, ignoring case.
-        tag: sessions with this tag; if the parameter is repeated, sessions with all these tags.
-        since: sessions whose newest message is from this time or later.
-        until: sessions whose newest message is from before this time.
-        archived: true: archived sessions; false: the others.
-        pinned: true: pinned sessions; false: the others.
-    """
-
-    key: str | None = None
-    user_key: str | None = None
-    title: str | None = None
-    tag: list[str] = msgspec.field(default_factory=list)
-    since: Moment | None = None
-    until: Moment | None = None
-    archived: bool | None = None
-    pinned: bool | None = None
-
-
-class MessageQuery(PageQuery, frozen=True):
-    """The conditions of a list of messages; without a position, the newest page.
-
-    Attributes:
-        branch: the branch to read; the current branch where none is named.
-        after_seq: messages after this position.
-        before_seq: messages before this position.
-        id: the message with this id; cannot be combined with a position.
-    """
-
-    branch: str | None = None
-    after_seq: Number | None = None
-    before_seq: Number | None = None
-    id: str | None = None
-
-
-class ContextQuery(msgspec.Struct, frozen=True):
-    """The size of a context for a language model: exactly one of ``turns``, ``messages`` and ``tokens``."""
-
-    branch: str | None = None
-    turns: Number | None = None
-    messages: Number | None = None
-    tokens: Number | None = None
-
-
 _OF_SERVER = MESSAGE_KEYS - {*GIVEN, "content_absent"}
 SHAPES: tuple[Any, ...] = (
     RootOut,
     Page[list[WorkspaceOut]],
     Page[list[SessionOut]],
-    Page[list[MessageOut]],
+    MessagePage[list[MessageOut]],
+    ContextPage[list[MessageOut]],
     Page[list[BranchOut]],
+    FeedbackPage,
+    Page[list[FeedbackOut]],
+    FeedbackSumsOut,
+    FeedbackIn,
+    AttachmentOut,
+    Page[list[FoundOut]],
     SessionIn,
     SessionPatch,
     MessageIn,
     MessagePatch,
     ForkIn,
-    CursorQuery,
-    SessionQuery,
-    MessageQuery,
-    ContextQuery,
-    BranchQuery,
-    NoQuery,
+    *QUERIES,
     Problem,
 )
 """All request and response shapes, for ``msgspec.json.schema_components``."""

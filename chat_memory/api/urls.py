@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 from django.db import connections, transaction
 from django.http import HttpResponseBase
-from django.urls import path
+from django.urls import path, re_path
 
+from chat_memory.api.resources.attachments import AttachmentViewSet
 from chat_memory.api.resources.branches import BranchViewSet
 from chat_memory.api.resources.context import ContextViewSet
+from chat_memory.api.resources.feedback import FeedbackSumsViewSet, FeedbackViewSet, MessageFeedbackViewSet
 from chat_memory.api.resources.messages import MessageViewSet
+from chat_memory.api.resources.search import SearchViewSet
 from chat_memory.api.resources.sessions import SessionViewSet
 from chat_memory.api.resources.unknown import METHODS, UnknownViewSet
 from chat_memory.api.resources.views import ChatMemoryViewSet
@@ -27,6 +30,8 @@ def _view(viewset: type[ChatMemoryViewSet], **actions: str) -> Callable[..., Htt
     return view
 
 
+UNKNOWN = r"^workspaces/(?P<rest>[\s\S]+)\Z"
+"""No ``<path:rest>``, which does not match line breaks: Django's own 404, which is HTML, would answer them."""
 SESSION = "workspaces/<str:slug>/sessions/<str:session_id>/"
 
 urlpatterns = [
@@ -34,6 +39,7 @@ urlpatterns = [
     path("workspaces/", _view(WorkspaceViewSet, get="list"), name="workspaces"),
     path("workspaces/<str:slug>/", _view(WorkspaceViewSet, get="retrieve"), name="workspace"),
     path("workspaces/<str:slug>/sessions/", _view(SessionViewSet, get="list", post="create"), name="sessions"),
+    path("workspaces/<str:slug>/search/", _view(SearchViewSet, get="list"), name="search"),
     path(SESSION, _view(SessionViewSet, get="retrieve", patch="partial_update", delete="destroy"), name="session"),
     path(f"{SESSION}messages/", _view(MessageViewSet, get="list", post="create"), name="messages"),
     path(
@@ -41,9 +47,20 @@ urlpatterns = [
         _view(MessageViewSet, get="retrieve", patch="partial_update", delete="destroy"),
         name="message",
     ),
+    path(
+        f"{SESSION}messages/<str:seq>/feedback/",
+        _view(MessageFeedbackViewSet, get="list", put="update", delete="destroy"),
+        name="message-feedback",
+    ),
+    path(f"{SESSION}attachments/", _view(AttachmentViewSet, post="create"), name="attachments"),
+    path(f"{SESSION}attachments/<str:sha256>/", _view(AttachmentViewSet, get="retrieve"), name="attachment"),
+    path(f"{SESSION}feedback/", _view(FeedbackViewSet, get="list"), name="feedback"),
+    path("workspaces/<str:slug>/feedback/", _view(FeedbackSumsViewSet, get="list"), name="feedback-sums"),
     path(f"{SESSION}context/", _view(ContextViewSet, get="list"), name="context"),
     path(f"{SESSION}branches/", _view(BranchViewSet, get="list"), name="branches"),
     path(f"{SESSION}fork/", _view(BranchViewSet, post="create"), name="fork"),
     # Only below "workspaces/": the host may have its own addresses under the API's prefix.
-    path("workspaces/<path:rest>", _view(UnknownViewSet, **dict.fromkeys(METHODS, "refuse")), name="unknown"),
+    re_path(
+        r"^workspaces/(?P<rest>[\s\S]+)\Z", _view(UnknownViewSet, **dict.fromkeys(METHODS, "refuse")), name="unknown"
+    ),
 ]

@@ -20,6 +20,10 @@ the messages of a committed append to an entry. The rules:
    lets it expire. bounded: appends made inside a caller's transaction delete the entries too, since a reader between
    two pushes would see half of the transaction.
 6. An entry that cannot be read back is a miss. Entries of a newer release are not changed.
+7. A read for a user is answered with messages of that user's session alone. strict: the row is read under the condition
+   that it is the user's or nobody's. bounded: the entry is of a session that the database has called the user's own
+   within the last ``max_age`` seconds (``cache.owners``); in a session of nobody every read asks the database. Such a
+   read does not fill an entry where it sees no session: others may see one there, which yields its key to this user.
 
 Rules 2 to 4 are each enforced inside one Lua script on the server, so no interleaving can break them.
 """
@@ -123,6 +127,7 @@ class Coherence:
         messages: Sequence[Message],
         *,
         whole: bool,
+        is_cut: bool = False,
         ttl: float | None,
         lease: Lease | None = None,
         insist: bool = False,
@@ -134,6 +139,7 @@ class Coherence:
             header: the state of the session row; None: there is no such session.
             messages: its newest messages, oldest first.
             whole: whether these are all visible messages of the session.
+            is_cut: whether older ones were not read since these are as heavy as an entry may be.
             ttl: strict: seconds until the entry expires; None: never.
             lease: bounded: the lease that permits the fill.
             insist: strict: overwrite an entry of a newer version too; the database was set back to an older state.
@@ -141,7 +147,8 @@ class Coherence:
         kept = light_enough(messages[-self.policy.tail :])
         token, session = state_of(header)
         state = (0 if header is None else header.version, token, session, ident_of(header, key))
-        how = (_extent(len(messages), len(kept), self.policy.tail, whole=whole), self._fill_ttl(ttl), int(insist))
+        given = len(messages) + is_cut
+        how = (_extent(given, len(kept), self.policy.tail, whole=whole), self._fill_ttl(ttl), int(insist))
         outcome = self._run("fill", key, (self._format, lease.token if lease else "", *state, *how, *kept))
         metrics.add("fills" if outcome == b"filled" else "refused_fills")
         if lease and outcome == b"filled":  # the entry's life began with the lease, at most LEASE_MS ago

@@ -20,9 +20,12 @@ from redis.retry import Retry
 from chat_memory.cache.client import NO_ANSWER, CacheClient
 from chat_memory.cache.deadline import with_deadline
 from chat_memory.host_callables import imported
+from chat_memory.storage.redis.clients import remade
 
 TIMEOUT = 0.05
-"""The maximum seconds for a connect, a send or a whole reply: a read that has its database answer waits no longer."""
+"""The maximum seconds for a connect, a send or a whole reply: a read that has its database answer waits no longer.
+
+A call that has to connect first has ``deadline.CONNECTING`` times as long for all of it."""
 PROTOCOL = 2
 """The RESP version. With 3, the library's pools do not notice an unread reply on a returned connection."""
 LEFT_OUT = ("cache", "cache_config", "maint_notifications_config")
@@ -82,6 +85,15 @@ def _checked(redis: Any, path: str) -> Redis:
     return client
 
 
+def quickened(client: Any) -> Any:
+    """A client of the same server with the timeouts of the cache, and no retries; of Sentinel or a Cluster itself.
+
+    For a client that is somebody's own, which may wait for seconds before it gives up.
+    """
+    own = remade(client, lambda kind: with_deadline(kind, TIMEOUT), protocol=PROTOCOL, **_timeouts())
+    return client if own is None else own
+
+
 class _Frozen(dict[str, Any]):
     """The settings of an alias, hashable by content, so that ``functools.cache`` accepts them."""
 
@@ -134,7 +146,9 @@ class _OwnFactory:
         pool.connection_kwargs.update(_timeouts(), decode_responses=False)
         if isinstance(pool, BlockingConnectionPool):
             pool.timeout = TIMEOUT
-        pool.connection_class = with_deadline(pool.connection_class, TIMEOUT)
+        sentinels = getattr(getattr(pool, "sentinel_manager", None), "sentinels", ())
+        for each in (pool, *(sentinel.connection_pool for sentinel in sentinels)):
+            each.connection_class = with_deadline(each.connection_class, TIMEOUT)
         # No I/O: builds one connection, so that unknown keyword arguments fail here.
         pool.connection_class(**pool.connection_kwargs)
         return pool

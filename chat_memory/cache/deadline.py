@@ -1,4 +1,4 @@
-"""Owns the deadline of a reply from Redis: a bound on the wait for the whole of it, not for each packet."""
+"""Owns the deadline of a call to Redis: a bound on the wait for all of its replies, not for each packet."""
 
 from __future__ import annotations
 
@@ -6,26 +6,35 @@ import time
 from functools import cache
 from typing import Any
 
+CONNECTING = 4
+"""A call that has to connect first waits so many times as long, for connecting, greeting and its reply together."""
+
 
 class DeadlineSocket:
-    """A connected socket that waits at most ``seconds`` for all that is received after a send.
+    """A connected socket that waits at most ``seconds`` for all that is received in answer to a command.
 
     The library's timeout is for each packet, so that a link that trickles could hold up a call for ever. Only time
     spent in receiving counts: the caller may do other work between a command and its reply.
+
+    Args:
+        connected: the socket.
+        seconds: the time for the reply to a command.
+        first: the time for the replies of the handshake and of the first command, all together.
     """
 
-    def __init__(self, connected: Any, seconds: float) -> None:
+    def __init__(self, connected: Any, seconds: float, first: float) -> None:
         self._connected = connected
         self._seconds = seconds
-        self._left = seconds
+        self._left = first
+        self._is_new = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connected, name)
 
-    def sendall(self, data: Any) -> None:
-        """Send a command; the time for its reply begins anew."""
-        self._left = self._seconds
-        self._connected.sendall(data)
+    def begin(self) -> None:
+        """A command is about to be sent: the time for its reply begins; the first one has what connecting has left."""
+        self._left = min(self._left, self._seconds) if self._is_new else self._seconds
+        self._is_new = False
 
     def recv(self, size: int, *flags: int) -> bytes:
         """As ``socket.recv``, within the time that is left."""
@@ -45,24 +54,42 @@ class DeadlineSocket:
         """
         if self._left <= 0:
             raise TimeoutError("the reply took too long")
-        is_later_packet = self._left < self._seconds
-        if is_later_packet and self._connected.gettimeout():
+        is_short = self._left < self._seconds and self._connected.gettimeout()
+        if is_short:
             self._connected.settimeout(self._left)
         began = time.monotonic()
         try:
             return receive(*args)
         finally:
             self._left -= time.monotonic() - began
-            if is_later_packet and self._connected.gettimeout():
+            if is_short:
                 self._connected.settimeout(self._seconds)
 
 
 @cache
 def with_deadline(connection_class: Any, seconds: float) -> type:
-    """A subclass of a connection class of the redis library whose replies have a deadline."""
+    """A subclass of a connection class of the redis library whose calls have a deadline, with what they connect for."""
 
     class DeadlineConnection(connection_class):  # type: ignore[misc]  # known at run time alone
+        _is_connecting = False
+
+        def connect(self, *args: Any, **kwargs: Any) -> None:
+            before, self._is_connecting = self._is_connecting, True
+            try:
+                super().connect(*args, **kwargs)
+            finally:
+                self._is_connecting = before
+
         def _connect(self) -> Any:
-            return DeadlineSocket(super()._connect(), seconds)
+            began = time.monotonic()
+            connected = super()._connect()
+            return DeadlineSocket(connected, seconds, CONNECTING * seconds - (time.monotonic() - began))
+
+        def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+            if not self._is_connecting:  # otherwise it is a command of the handshake
+                if not self._sock:
+                    self.connect()
+                self._sock.begin()
+            super().send_packed_command(*args, **kwargs)
 
     return DeadlineConnection

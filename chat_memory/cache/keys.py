@@ -19,13 +19,13 @@ def namespace(*secrets: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def session_key(deployment: bytes, schema: str, workspace: str, key: str, branch: str) -> str:
-    """The Redis key of a branch of a session, under the branch name that a caller uses.
+def session_key(deployment: bytes, store: str, workspace: str, key: str, branch: str) -> str:
+    """The Redis key of a branch of a session in a store, under the branch name that a caller uses.
 
     The names are digested: the key contains no user text, and two branches never share a key. The braces are Redis
     Cluster's hash tag: keys with the same text in braces are on the same node.
     """
-    digest = blake2b(_joined((schema, workspace, key, branch)), digest_size=20, key=deployment).hexdigest()
+    digest = blake2b(_joined((store, workspace, key, branch)), digest_size=20, key=deployment).hexdigest()
     return f"{PREFIX}:{{{digest}}}"
 
 
@@ -34,24 +34,24 @@ def sums_key(deployment: bytes) -> str:
     return f"{PREFIX}:{{sums:{deployment.hex()}}}"
 
 
-class HasSchema(Protocol):
-    """An object with the property ``schema`` of an adapter."""
+class Named(Protocol):
+    """An object with the property ``unique_name`` of an adapter."""
 
     @property
-    def schema(self) -> str:
-        """See ``Adapter.schema``."""
+    def unique_name(self) -> str:
+        """See ``Adapter.unique_name``."""
 
 
 class SessionKeys:
     """The keys of the sessions of one store in one deployment."""
 
-    def __init__(self, deployment: bytes, store: HasSchema) -> None:
+    def __init__(self, deployment: bytes, store: Named) -> None:
         self._deployment = deployment
         self._store = store
 
     def of(self, workspace: str, key: str, branch: str) -> str:
         """See ``session_key``."""
-        return session_key(self._deployment, self._store.schema, workspace, key, branch)
+        return session_key(self._deployment, self._store.unique_name, workspace, key, branch)
 
 
 def _joined(texts: Sequence[str]) -> bytes:

@@ -21,9 +21,9 @@ relayed = Signal(use_caching=True)
 
 Another receiver may read the changed session, and the cache must know of the change by then."""
 
-IRRELEVANT = frozenset({Kind.SUMMARIZED})
+IRRELEVANT = frozenset({Kind.SUMMARIZED, Kind.RATED})
 """The kinds of change that alter no message and no version."""
-KEEPING = frozenset({Kind.OPENED, Kind.APPENDED, Kind.UPDATED, Kind.FORKED, Kind.SWITCHED, Kind.RESTORED})
+KEEPING = frozenset({Kind.OPENED, Kind.APPENDED, Kind.UPDATED, Kind.FORKED, Kind.SWITCHED, Kind.RESTORED, Kind.RENAMED})
 """The kinds of change after which every message that an entry shows is still stored."""
 
 logger = logging.getLogger("chat_memory.removal")
@@ -90,8 +90,10 @@ class Listener:
             self._store.undropped.note(left, until)
 
     def _keys_of(self, event: Changed) -> set[str]:
-        """The keys of the branch by its names, of the current one, and of ``main``."""
-        return {self._key(event, name) for name in {CURRENT, MAIN_BRANCH, event.branch, event.asked}}
+        """The keys of the branch by its names, of the current one, and of ``main``; by a former key of it too."""
+        branches = {CURRENT, MAIN_BRANCH, event.branch, event.asked}
+        keys = {event.key, event.former_key or event.key}
+        return {self._keys.of(event.workspace, key, branch) for key in keys for branch in branches}
 
     def _key(self, event: Changed, branch: str) -> str:
         return self._keys.of(event.workspace, event.key, branch)

@@ -14,10 +14,11 @@ from django.utils.module_loading import import_string
 from chat_memory.conf import NAMES, Settings, load
 from chat_memory.exceptions import ValidationError
 from chat_memory.findings import Check, error, warning
+from chat_memory.rules.misfits import misfit
 from chat_memory.rules.names import check_workspace
 
 DOTTED_PATHS = ("REDIS_CLIENT", "TOKEN_COUNTER", "SUMMARIZER", "EMBEDDER", "RECORDER")
-UNREAD = ("EMBEDDER", "ATTACHMENT_STORAGE")
+UNREAD = ("EMBEDDER",)
 """Settings that are accepted and checked, although no part of this release reads them."""
 
 
@@ -37,6 +38,15 @@ def check_paths(**_kwargs: Any) -> list[CheckMessage]:
     return [] if typed is None else [*_wrong_paths(typed)]
 
 
+def check_storage(**_kwargs: Any) -> list[CheckMessage]:
+    """E013: ATTACHMENT_STORAGE is no alias of STORAGES."""
+    typed = typed_settings()
+    if typed is None or typed.attachment_storage in settings.STORAGES:
+        return []
+    text = f"CHAT_MEMORY['ATTACHMENT_STORAGE'] is {typed.attachment_storage!r}, which is no alias of STORAGES."
+    return [error(13, text, f"Known: {', '.join(sorted(settings.STORAGES))}.")]
+
+
 def check_unread(**_kwargs: Any) -> list[CheckMessage]:
     """W001: a setting that has no effect yet is set."""
     typed, defaults = typed_settings(), Settings()
@@ -48,6 +58,7 @@ def check_unread(**_kwargs: Any) -> list[CheckMessage]:
 CHECKS = (
     Check(check_settings, Tags.compatibility),
     Check(check_paths, Tags.compatibility),
+    Check(check_storage, Tags.compatibility),
     Check(check_unread, Tags.compatibility),
 )
 
@@ -71,8 +82,7 @@ def _wrong(key: Any, value: Any) -> CheckMessage | None:
         typed = load({key: value})
         check_workspace(typed.default_workspace)
     except msgspec.ValidationError as failure:
-        why = str(failure).partition(" - at ")[0]
-        return error(3, f"CHAT_MEMORY[{key!r}] is {value!r}: {why}.", _hint_for(key))
+        return error(3, f"CHAT_MEMORY[{key!r}] is {value!r}: {misfit(failure).reason}.", _hint_for(key))
     except ValidationError as failure:
         return error(5, f"CHAT_MEMORY['DEFAULT_WORKSPACE']: {failure.reason}.", "Name a slug, such as 'default'.")
     return None
@@ -81,7 +91,8 @@ def _wrong(key: Any, value: Any) -> CheckMessage | None:
 def _hint_for(key: str) -> str:
     if key == "CACHE":
         return "Set 'off', 'strict' or 'bounded', or leave it out."
-    return "docs/reference/settings.md has the type, the unit and the range of each setting."
+    default = getattr(Settings(), NAMES[key])
+    return f"The default is {default!r}. The reference of the settings has the unit and the range of each."
 
 
 def _wrong_paths(typed: Settings) -> Iterator[CheckMessage]:

@@ -50,6 +50,11 @@ def _updated(event: Changed) -> dict[str, Any]:
     return {"fields": event.fields, "version": _version(event)}
 
 
+def _renamed(event: Changed) -> dict[str, Any] | None:
+    """A new key is told once, for ``main``."""
+    return {"fields": ("key",), "version": _version(event)} if event.branch == MAIN_BRANCH else None
+
+
 def _versioned(event: Changed) -> dict[str, Any]:
     return {"version": _version(event)}
 
@@ -82,6 +87,10 @@ def _popped(event: Changed) -> dict[str, Any]:
     return {"seq": event.first_seq, "version": _version(event)}
 
 
+def _rated(event: Changed) -> dict[str, Any]:
+    return {"seq": event.first_seq}
+
+
 def _kept(event: Changed) -> dict[str, Any]:
     return {"first_seq": event.first_seq, "last_seq": event.last_seq}
 
@@ -89,6 +98,7 @@ def _kept(event: Changed) -> dict[str, Any]:
 _SENT: Mapping[Kind, tuple[tuple[Signal, Arguments], ...]] = {
     Kind.APPENDED: ((signals.messages_appended, _appended),),
     Kind.UPDATED: ((signals.session_updated, _updated),),
+    Kind.RENAMED: ((signals.session_updated, _renamed),),
     Kind.CLEARED: ((signals.session_cleared, _versioned),),
     Kind.DELETED: ((signals.session_deleted, _deleted),),
     Kind.FORKED: ((signals.branch_forked, _forked),),
@@ -97,5 +107,6 @@ _SENT: Mapping[Kind, tuple[tuple[Signal, Arguments], ...]] = {
     Kind.REDACTED: ((signals.message_redacted, _edited),),
     Kind.POPPED: ((signals.message_popped, _popped),),
     Kind.SUMMARIZED: ((signals.summary_kept, _kept),),
+    Kind.RATED: ((signals.message_rated, _rated),),
     Kind.RESTORED: ((signals.branch_forked, _restored_branch), (signals.messages_appended, _appended)),
 }

@@ -19,9 +19,9 @@ from chat_memory.history.stamping import restated, without_words
 from chat_memory.history.twins import twin
 from chat_memory.records import Branch, Content, Message, Receipt, Revision, Span, reach, uuid7
 from chat_memory.rules.json_values import unstorable
-from chat_memory.rules.names import check_branch
+from chat_memory.rules.names import check_branch, plain
 from chat_memory.rules.numbers import message_place, optional_number, whole_number
-from chat_memory.storage.contract import BranchStore, EditStore
+from chat_memory.storage.contract import BranchStore, CutStore, EditStore
 from chat_memory.storage.titles import first_title
 
 
@@ -137,23 +137,31 @@ class Branches(Reads):
             raise MessageNotFound(self.key, seq=at)
         return self._forked(f"regenerated-{uuid7()}", kept, switch=True)[0]
 
-    def truncate_after(self, message_id: str) -> int:
+    def truncate_after(self, message_id: str, *, inclusive: bool = False) -> int:
         """Go on after a message as if nothing had followed it; what did stays on the old branch.
+
+        A back end without branches, which is Redis, deletes it.
+
+        Args:
+            message_id: the last message to stay.
+            inclusive: whether that one goes too.
 
         Returns:
             How many messages the conversation no longer shows.
 
         Raises:
             MessageNotFound: the conversation shows no message of this id.
-            NotSupported: the back end has no branches.
+            NotSupported: the back end can do neither.
         """
+        if self.place.adapter.branches is None and self.place.adapter.cuts is not None:
+            return self._cut(message_id, inclusive=inclusive)
         chat = self._on_current()
-        seq = chat._position(message_id)
+        last_kept = chat._position(message_id) - inclusive
         header = chat.place.adapter.messages.peek(chat.place.address)
-        if header is not None and header.last_seq == seq:
+        if header is not None and header.last_seq == last_kept:
             return 0
-        _branch, last_seq = chat._forked(f"truncated-{uuid7()}", seq, switch=True)
-        return last_seq - seq
+        _branch, last_seq = chat._forked(f"truncated-{uuid7()}", last_kept, switch=True)
+        return last_seq - last_kept
 
     atruncate_after = twin(truncate_after)
 
@@ -231,6 +239,14 @@ class Branches(Reads):
         return edits.revisions(self.place.address, place) if known else []
 
     arevisions = twin(revisions)
+
+    def _cut(self, message_id: object, *, inclusive: bool) -> int:
+        storable = isinstance(message_id, str) and not unstorable(message_id)
+        cuts, at = self.place.adapter.part(CutStore), self.place.address
+        gone = cuts.cut(at, plain(message_id), keep=not inclusive) if storable else None
+        if gone is None:
+            raise MessageNotFound(self.key, message_id=message_id)
+        return gone
 
     def _meant(self, seq: object) -> int | str:
         """The position or the id that a caller gave.

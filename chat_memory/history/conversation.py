@@ -10,18 +10,21 @@ from asgiref.sync import sync_to_async
 
 from chat_memory import wiring
 from chat_memory.exceptions import ValidationError, VersionConflict
+from chat_memory.history.attachments import ConversationAttachments
 from chat_memory.history.branches import Branches
+from chat_memory.history.feedback import ConversationFeedback
 from chat_memory.history.naming import SessionRow, address, address_of
 from chat_memory.history.stamping import stamped
 from chat_memory.history.summaries import Summaries
 from chat_memory.history.twins import function_twin, twin
 from chat_memory.history.windows import Windows
-from chat_memory.records import Address, Message, Receipt, SessionRecord
+from chat_memory.records import Address, Hit, Message, Receipt, SessionRecord
 from chat_memory.rules.json_values import shown
 from chat_memory.rules.limits import limits
 from chat_memory.rules.numbers import optional_number
+from chat_memory.rules.searching import page_size, understood
 from chat_memory.rules.session import check_session_fields
-from chat_memory.storage.contract import Adapter
+from chat_memory.storage.contract import Adapter, SearchStore
 from chat_memory.storage.titles import first_title
 
 
@@ -39,6 +42,16 @@ class Conversation(Windows, Summaries, Branches):
             return type(self), (place.address, place.adapter)
         return on_settings, (place.address, *place.settings_alias)
 
+    @property
+    def attachments(self) -> ConversationAttachments:
+        """Pictures, sound and files that messages refer to; see ``ConversationAttachments``."""
+        return ConversationAttachments(self.place)
+
+    @property
+    def feedback(self) -> ConversationFeedback:
+        """What people think of the messages: votes of 1 and -1, with comments; see ``ConversationFeedback``."""
+        return ConversationFeedback(self.place)
+
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Store the messages, adjacent and in this order, exactly once.
 
@@ -55,6 +68,7 @@ class Conversation(Windows, Summaries, Branches):
             VersionConflict: the session is not at ``if_version``.
             WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
             BranchNotFound: there is no such branch.
+            AttachmentNotFound: a message refers to an attachment that the workspace has not.
         """
         if_version = optional_number(if_version, "if_version")
         if not messages:
@@ -120,6 +134,25 @@ class Conversation(Windows, Summaries, Branches):
         """Async twin of ``update``."""
         return await sync_to_async(self.update)(if_version=if_version, **fields)
 
+    def search(self, text: str, *, size: int = 20) -> list[Hit]:
+        """The messages that fit a search, as far as this branch shows them, the best first.
+
+        The syntax is that of ``chat_memory.sessions.search``. Of more than 500 hits the newest 500 are compared.
+
+        Args:
+            text: the search.
+            size: how many messages at most, 1 to 100.
+
+        Raises:
+            ValidationError: the search or ``size`` is not usable; the text says why.
+            NotSupported: the back end has no full text, as where ``chat_memory.search`` is not installed.
+            SearchTooLong: the search took longer than SEARCH_SECONDS.
+        """
+        query, number = understood(text), page_size(size)
+        return self.place.adapter.part(SearchStore).find_in(self.place.address, query, size=number)
+
+    asearch = twin(search)
+
     def pop(self) -> Message | None:
         """Take the newest message off and return it; None where the conversation shows none.
 
@@ -168,24 +201,31 @@ def conversation(
     using: str | None = None,
     adapter: Adapter | None = None,
     cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET,
+    any_owner: bool = False,
 ) -> Conversation:
     """A conversation by its names, without I/O.
+
+    With ``user=`` every call raises NotOwner where the session belongs to somebody else; nothing is then written or
+    shown. A session whose key a client chose through the API yields instead: to this user it is unknown, and the
+    user's first write takes the key from it.
 
     Args:
         key: the session key, any text of 1..255 characters without control characters.
         workspace: the tenant's slug; None: DEFAULT_WORKSPACE.
-        user: whose conversation it is where this call makes it or nobody owns it yet: a user object, or the user's
-            key in another system as text.
+        user: whose conversation it is, also where this handle makes it or nobody owns it yet: a user object, or the
+            user's key in another system as text. None: trusted code, which reaches every session.
         branch: which branch of the conversation; None: the current one, which ``switch`` changes.
         using: the database alias; None: where the router writes sessions.
         adapter: another back end than Django's models, such as ``chat_memory.storage.memory.MemoryAdapter()``.
         cache_ttl: how many seconds the cache in mode strict keeps the conversation after a fill or an append through
             this handle; None: until it is evicted, 0: the conversation is not cached; not given: as CACHE_TTL says.
+        any_owner: whether the handle also reaches a session of somebody else than ``user``, who then only owns what the
+            handle makes or nobody owns.
 
     Raises:
-        ValidationError: a name or ``cache_ttl`` is not usable; the text says which.
+        ValidationError: a name, ``cache_ttl`` or ``any_owner`` is not usable; the text says which.
     """
-    at = address(key, workspace, user, branch, cache_ttl)
+    at = address(key, workspace, user, branch, cache_ttl, any_owner=any_owner)
     return on_settings(at, using) if adapter is None else Conversation(at, adapter)
 
 

@@ -14,7 +14,7 @@ from chat_memory.exceptions import ValidationError
 from chat_memory.records import Address
 from chat_memory.rules.json_values import shown
 from chat_memory.rules.names import check_branch, check_key, check_workspace, plain
-from chat_memory.rules.numbers import check_cache_ttl
+from chat_memory.rules.numbers import check_cache_ttl, check_flag
 
 _REMEMBERED = 1024
 """Of how many pairs of names it is remembered that they are usable."""
@@ -40,11 +40,13 @@ def address(
     user: Any,
     branch: str | None,
     cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET,
+    *,
+    any_owner: bool = False,
 ) -> Address:
     """The address of a conversation by its names; None for ``workspace``: DEFAULT_WORKSPACE, for ``branch``: CURRENT.
 
     Raises:
-        ValidationError: a name or ``cache_ttl`` is not usable; the text says which.
+        ValidationError: a name, ``cache_ttl`` or ``any_owner`` is not usable; the text says which.
     """
     slug = live.now().default_workspace if workspace is None else workspace
     if type(slug) is str and type(key) is str:
@@ -55,9 +57,12 @@ def address(
         slug, key = plain(slug), plain(key)
     if cache_ttl is not msgspec.UNSET:
         check_cache_ttl(cache_ttl)
-    user_id, user_key = (None, "") if user is None else _owner(user)
+    user_id, user_key = (None, "") if user is None else owner(user)
+    anonymous = user is not None and not user_key
     named = CURRENT if branch is None else check_branch(branch)
-    return Address(slug, key, named, user_id, user_key, cache_ttl=cache_ttl)
+    if any_owner is not False:
+        check_flag(any_owner, "any_owner")
+    return Address(slug, key, named, user_id, user_key, cache_ttl=cache_ttl, any_owner=any_owner, anonymous=anonymous)
 
 
 @lru_cache(_REMEMBERED)
@@ -84,6 +89,7 @@ def address_of(session: SessionRow) -> Address:
         workspace_id=session.workspace_id,
         session_id=session.pk,
         pinned=True,
+        any_owner=True,
     )
 
 
@@ -93,10 +99,10 @@ def user_key(user: Any, field: str) -> str:
     Raises:
         ValidationError: it is neither a stored user of this project nor text.
     """
-    return "" if user is None else _owner(user, field)[1]
+    return "" if user is None else owner(user, field)[1]
 
 
-def _owner(user: Any, field: str = "user") -> tuple[Any, str]:
+def owner(user: Any, field: str = "user") -> tuple[Any, str]:
     """A user object's primary key and its text, or nobody's key and the text given; anonymous is nobody.
 
     Raises:
@@ -107,7 +113,12 @@ def _owner(user: Any, field: str = "user") -> tuple[Any, str]:
     if isinstance(user, str):
         check_key(user, field)
         return None, plain(user)
-    stored = isinstance(user, get_user_model()) and getattr(user, "pk", None) is not None and not user._state.adding
-    if not stored:
+    if not isinstance(user, get_user_model()):
         raise ValidationError(f"must be a saved user or text, not {shown(user)}", field=field)
-    return user.pk, str(user.pk)
+    pk: Any = user.pk
+    if pk is None or user._state.adding:
+        lack = "has no primary key yet" if pk is None else "is not in the database yet"
+        raise ValidationError(f"{lack}: save it first", field=field)
+    if type(pk) is not int:
+        pk = user._meta.pk.to_python(pk)  # of a user who was just made it may still be the text that was given
+    return pk, str(pk)

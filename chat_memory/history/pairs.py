@@ -112,6 +112,7 @@ class _Parted:
 
     def __init__(self, message: Message) -> None:
         self._message = message
+        self._is_begun = False
 
     def results_of(self, keys: Collection[Key | None]) -> Message:
         """The message with the results of these calls alone, each once."""
@@ -124,12 +125,17 @@ class _Parted:
         return self._of(parts, parts) if parts else None
 
     def _of(self, shown: list[Any], parts: list[Any]) -> Message:
-        """The message with parts, and the share of its tokens that they have."""
+        """The message with parts, and the share of its tokens that they have.
+
+        Metadata and further members are of the whole: the first message that is made of it has them, and no other.
+        """
         if shown == self._message.content:
             return self._message
-        tokens = self._message.tokens
+        tokens, is_first = self._message.tokens, not self._is_begun
+        self._is_begun = True
         share = None if tokens is None else tokens * _size(parts) // self._whole
-        return msgspec.structs.replace(self._message, content=shown, tokens=share)
+        whole = {} if is_first else {"metadata": None, "extra": None}
+        return msgspec.structs.replace(self._message, content=shown, tokens=share, **whole)
 
     @cached_property
     def _results(self) -> dict[Key | None, Any]:

@@ -134,7 +134,7 @@ class Reads(Handle):
         Every stored message counts once, on whatever branch it is: also what ``clear()`` or another branch hides.
         """
         at = self.place.address
-        if at.pinned and self.session() is None:
+        if (at.pinned or at.is_checked) and self.session() is None:
             return Usage()
         return self.place.adapter.sessions.usage(at.workspace, Filter(key=at.key))
 

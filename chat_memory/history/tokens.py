@@ -8,6 +8,7 @@ import msgspec
 
 from chat_memory.conf import Settings
 from chat_memory.records import Message
+from chat_memory.rules.attachments import refs
 from chat_memory.rules.inline import without_inline
 
 TokenCounter = Callable[[str], int]
@@ -27,7 +28,7 @@ def estimate(text: str) -> int:
 def count_tokens(message: Message, counter: TokenCounter = estimate, *, inline_part: int = INLINE_PART_TOKENS) -> int:
     """Tokens of everything of a message a model sees: content, name, tool calls, and what the provider added.
 
-    A picture, sound or file inline costs ``inline_part``, however large it is.
+    A picture, sound or file costs ``inline_part``, inline or attached, however large it is.
     """
     content = message.content
     total = PER_MESSAGE
@@ -35,6 +36,7 @@ def count_tokens(message: Message, counter: TokenCounter = estimate, *, inline_p
         total += counter(content)
     elif content is not None:
         total += _of_json(content, counter, inline_part)
+        total += inline_part * sum(1 for ref in refs(content) if ref.sha256)
     if message.name:
         total += counter(message.name)
     if message.tool_calls:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -13,8 +13,10 @@ from chat_memory.history.handle import Handle
 from chat_memory.history.pairs import accepted, unanswered
 from chat_memory.history.twins import twin
 from chat_memory.records import Budget, Message, Slice, Summary, UnansweredCall
+from chat_memory.rules.calls import starts_turn
 from chat_memory.rules.numbers import budget, check_flag
-from chat_memory.storage.windowing import newest_turns
+from chat_memory.storage.mapping import to_json
+from chat_memory.storage.windowing import is_within, newest_turns
 
 
 class Windows(Handle):
@@ -57,7 +59,7 @@ class Windows(Handle):
         """
         wanted = budget(turns, messages, tokens, system=system, min_version=min_version, greeting=greeting)
         check_flag(pending, "pending")
-        return _shown(self._window(wanted).messages, wanted, pending=pending) if wanted else []
+        return shown(self._window(wanted).messages, wanted, pending=pending) if wanted else []
 
     awindow = twin(window)
 
@@ -83,16 +85,60 @@ class Windows(Handle):
         """
         wanted = budget(turns, messages, tokens, system=system, min_version=min_version, greeting=greeting)
         check_flag(pending, "pending")
-        if wanted is None:
-            return []
-        summary = self._newest_summary()
-        found, summary = self._beside(wanted, summary) if summary else (self._window(wanted), None)
-        if summary is None or not _is_shown(summary, found):
-            return _shown(found.messages, wanted, pending=pending)
-        rest = selection.uncovered(found.messages, summary.last_seq)
-        return selection.with_summary(_shown(rest, wanted, pending=pending), summary)
+        return self._context(wanted, self._window, pending=pending) if wanted else []
 
     acontext = twin(context)
+
+    def context_within(
+        self,
+        *,
+        turns: int | None = None,
+        messages: int | None = None,
+        tokens: int | None = None,
+        min_version: int = 0,
+        size: int,
+        most: int,
+    ) -> tuple[list[Message], bool]:
+        """As ``context``, with a ceiling, for a caller that hands it on and does not choose the budget.
+
+        Args:
+            turns: as for ``context``.
+            messages: as for ``context``.
+            tokens: as for ``context``.
+            min_version: as for ``context``.
+            size: the largest number of messages, system messages included.
+            most: the largest number of bytes of the messages' JSON; the newest question comes even if it is larger.
+
+        Returns:
+            The messages, and whether some that the budget takes were left out for the ceiling.
+
+        Raises:
+            ValidationError: as ``context``.
+            WindowTooSmall: as ``context``.
+        """
+        wanted = budget(turns, messages, tokens, system=True, min_version=min_version)
+        place, cut = self.place, False
+
+        def window(wanted: Budget) -> Slice:
+            nonlocal cut
+            answer, cut = place.adapter.messages.window_within(place.address, wanted, size=size, most=most)
+            place.remember(answer.header)
+            return answer
+
+        found = self._context(wanted, window, pending=False) if wanted else []
+        fitting = found if is_within(found, size, most) else _newest_within(found, size, most)
+        return fitting, cut or len(fitting) < len(found)
+
+    acontext_within = twin(context_within)
+
+    def _context(self, wanted: Budget, window: Callable[[Budget], Slice], *, pending: bool) -> list[Message]:
+        """What ``context`` shows, from windows that a function gives."""
+        summary = self._newest_summary()
+        found, summary = _beside(window, wanted, summary) if summary else (window(wanted), None)
+        if summary is None or not _is_shown(summary, found):
+            return shown(found.messages, wanted, pending=pending)
+        rest = selection.uncovered(found.messages, summary.last_seq)
+        return selection.with_summary(shown(rest, wanted, pending=pending), summary)
 
     def unanswered_calls(self) -> list[UnansweredCall]:
         """The tool calls to which the conversation has no result, oldest first; ``window`` leaves them out.
@@ -110,25 +156,26 @@ class Windows(Handle):
         place.remember(answer.header)
         return answer
 
-    def _beside(self, wanted: Budget, summary: Summary) -> tuple[Slice, Summary | None]:
-        """The window that fits beside a summary; where there is no room for that one, the window alone."""
-        if wanted.tokens is None:
-            return self._window(wanted), summary
-        left = wanted.tokens - summary.tokens
-        if left > 0:
-            try:
-                return self._window(msgspec.structs.replace(wanted, tokens=left)), summary
-            except WindowTooSmall:
-                pass
-        return self._window(wanted), None
-
     def _newest_summary(self) -> Summary | None:
         adapter = self.place.adapter
         summaries = adapter.summaries.all(self.place.address) if adapter.summaries else []
         return summaries[-1] if summaries else None
 
 
-def _shown(messages: Sequence[Message], wanted: Budget, *, pending: bool) -> list[Message]:
+def _beside(window: Callable[[Budget], Slice], wanted: Budget, summary: Summary) -> tuple[Slice, Summary | None]:
+    """The window that fits beside a summary; where there is no room for that one, the window alone."""
+    if wanted.tokens is None:
+        return window(wanted), summary
+    left = wanted.tokens - summary.tokens
+    if left > 0:
+        try:
+            return window(msgspec.structs.replace(wanted, tokens=left)), summary
+        except WindowTooSmall:
+            pass
+    return window(wanted), None
+
+
+def shown(messages: Sequence[Message], wanted: Budget, *, pending: bool) -> list[Message]:
     """What a provider accepts of a window; never more messages than wanted.
 
     A message with results of several messages' calls is shown as several, so that a window within its budget may come
@@ -138,6 +185,26 @@ def _shown(messages: Sequence[Message], wanted: Budget, *, pending: bool) -> lis
     if wanted.messages is None or sum(message.role != Role.SYSTEM.value for message in shown) <= wanted.messages:
         return shown
     return accepted(newest_turns(shown, wanted, has_all=True) or [], pending=pending)
+
+
+def _newest_within(messages: list[Message], size: int, most: int) -> list[Message]:
+    """Of a context that is over a ceiling, the system messages, the newest question and the newest others that fit.
+
+    Where results of several calls in one message are shown as several, there may be more messages than were read.
+    """
+    head = [message for message in messages if message.role == Role.SYSTEM.value][:size]
+    rest = [message for message in messages if message.role != Role.SYSTEM.value]
+    newest_first = range(len(rest) - 1, -1, -1)
+    question = next((number for number in newest_first if starts_turn(rest[number])), None)
+    kept = set() if question is None else {question}
+    room = most - len(to_json([*head, *(rest[number] for number in kept)]))
+    for number in newest_first:
+        if number not in kept:
+            room -= len(to_json(rest[number])) + 1
+            if room < 0 or len(head) + len(kept) >= size:
+                break
+            kept.add(number)
+    return accepted([*head, *(rest[number] for number in sorted(kept))], pending=False)
 
 
 def _is_shown(summary: Summary, window: Slice) -> bool:

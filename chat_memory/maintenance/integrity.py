@@ -15,12 +15,14 @@ from chat_memory.cache import CachedAdapter
 from chat_memory.cache.client import Unavailable
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import ChatMemoryError, ValidationError
+from chat_memory.maintenance import forgotten
 from chat_memory.maintenance.calls import Notice, notices
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.models import Message, Session
 from chat_memory.records import Address
 from chat_memory.rules.json_values import shown
 from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import SearchStore
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.rows import move
 from chat_memory.storage.orm.transactions import run_write
@@ -38,9 +40,11 @@ class Violation(msgspec.Struct, frozen=True):
 
     Attributes:
         workspace: the workspace's slug; "" where the workspace does not exist.
-        key: the session's key; the id of the session where the session does not exist.
+        key: the session's key; the id of the session where the session does not exist; the file of an attachment; ""
+            where it is about several.
         branch: the name of the branch; "" where the session does not exist.
-        what: base_seq, last_seq, positions, duplicates, message_count, last_turn, workspace, orphans or cache.
+        what: base_seq, last_seq, positions, duplicates, message_count, last_turn, workspace, orphans, attachment,
+            search or cache.
         detail: what is wrong, in words.
         repaired: whether it was repaired.
     """
@@ -157,8 +161,8 @@ def check(
 ) -> Report:
     """Compare every session with its messages and, with ``cache``, cached entries with their rows.
 
-    A repair corrects the counters of each faulty session under its lock, and deletes faulty cached entries. Messages
-    are never created or removed.
+    A repair corrects the counters of each faulty session under its lock, puts right the search index where there is
+    one, and deletes faulty cached entries. Messages are never created or removed.
 
     Args:
         workspace: the slug of the workspace to check; None: all workspaces.
@@ -177,7 +181,7 @@ def check(
     """
     alias = database(using)
     chosen = {} if workspace is None else {"workspace_id": workspace_id(alias, workspace)}
-    adapter = _cached_adapter(using) if cache else None
+    adapter, search = _cached_adapter(using) if cache else None, wiring.adapter(using).search
     if type(sample) is not int or not 1 <= sample <= MAX_SAMPLE:
         raise ValidationError(f"must be a whole number from 1 to {MAX_SAMPLE}, not {shown(sample)}", field="sample")
     tally = _Tally(on_violation, on_notice)
@@ -186,9 +190,10 @@ def check(
             tally.sessions += 1
             tally.messages += row.count
             tally.add(_of_rows(alias, row, repair=repair))
+        tally.add(_of_index(search, rows, repair=repair))
         tally.note(notices(alias, [row.id for row in rows]))
         on_batch(tally.sessions)
-    tally.add(_orphans(alias, chosen))
+    tally.add(_outside(alias, chosen, search, workspace, repair=repair))
     if adapter is not None:
         tally.compare(adapter, _newest(alias, chosen, sample), repair=repair)
     return tally.report()
@@ -313,11 +318,51 @@ def _orphans(alias: str, chosen: Mapping[str, Any]) -> Iterator[Violation]:
         yield Violation(slug or "", str(session_id), "", "orphans", detail)
 
 
+def _of_index(search: SearchStore | None, rows: Sequence[Measured], *, repair: bool) -> Iterator[Violation]:
+    """The violations of the search index, where there is one: messages that it lacks, and entries of no message."""
+    if search is None:
+        return
+    faults = search.faults([row.id for row in rows], repair=repair)
+    left = search.faults(list(faults)) if faults and repair else faults
+    for row in rows:
+        if row.id in faults:
+            names = row.workspace__slug, row.key, row.branch
+            yield Violation(*names, "search", f"index {faults[row.id]}", repaired=row.id not in left)
+
+
+def _strays(search: SearchStore | None, workspace: str | None, *, repair: bool) -> Iterator[Violation]:
+    """The violation of entries of the search index whose sessions do not exist."""
+    number = search.strays(workspace, repair=repair) if search else 0
+    if number:
+        detail = f"index has {number} entries of sessions that do not exist"
+        yield Violation(workspace or "", "", "", "search", detail, repaired=repair)
+
+
+def _outside(
+    alias: str, chosen: Mapping[str, Any], search: SearchStore | None, workspace: str | None, *, repair: bool
+) -> Iterator[Violation]:
+    """The violations of what is in no session that exists: messages, files, entries of the search index."""
+    yield from _orphans(alias, chosen)
+    yield from _attachments(alias, chosen, repair=repair)
+    yield from _strays(search, workspace, repair=repair)
+
+
 def _cached_adapter(using: str | None) -> CachedAdapter:
     adapter = wiring.adapter(using)
     if not isinstance(adapter, CachedAdapter):
         raise ValidationError("needs a cache, but the cache of CHAT_MEMORY is off", field="cache")
     return adapter
+
+
+def _attachments(alias: str, chosen: Mapping[str, Any], *, repair: bool) -> list[Violation]:
+    """The attachments that are not as they should be; a repair removes the files that nothing refers to."""
+    found = list(forgotten.troubles(alias, chosen))
+    if repair and any(each.repairable for each in found):
+        forgotten.remove(alias, chosen)
+    return [
+        Violation(each.workspace, each.name, "", "attachment", each.detail, repaired=repair and each.repairable)
+        for each in found
+    ]
 
 
 def _newest(alias: str, chosen: Mapping[str, Any], sample: int) -> list[Address]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from django.db.models import Count, F, Max, Min
+from django.db.models import Count, F, Max, Min, Sum
 
 from chat_memory.choices import Role
+from chat_memory.maintenance.sizes import bytes_of
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.models import Message, Session, Workspace
 from chat_memory.storage.tenancy import across_workspaces
+
+AT_ONCE = 500
+"""How many sessions one statement sums up."""
+TEXTS = ("content", "parts", "tool_calls", "metadata", "extra")
+"""The columns of a message that may be long."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -61,3 +67,19 @@ def _roles(alias: str, chosen: Mapping[str, Any]) -> dict[str, int]:
         session__parent__isnull=True, session__deleted_at__isnull=True, seq__gt=F("session__base_seq"), **chosen
     )
     return dict(visible.order_by().values_list("role").annotate(Count("pk")))
+
+
+def stored_bytes(keys: Sequence[str], *, workspace: str, using: str | None = None) -> int:
+    """The bytes of what the messages of sessions say, on all their branches; the texts are not read.
+
+    Args:
+        keys: the sessions' keys; each 500 take one statement.
+        workspace: the slug of their workspace; an unknown one has none.
+        using: the database alias; None: the alias to which the router writes sessions.
+    """
+    alias, total = database(using), 0
+    for start in range(0, len(keys), AT_ONCE):
+        sessions = Session.objects.using(alias).filter(workspace__slug=workspace, key__in=keys[start : start + AT_ONCE])
+        held = Message.objects.using(alias).filter(session__in=sessions, workspace__slug=workspace)
+        total += held.aggregate(size=Sum(bytes_of(*TEXTS)))["size"] or 0
+    return total

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
-from django.db import DatabaseError
+from django.db import Error
 
+from chat_memory.complaints import words_for
 from chat_memory.exceptions import ChatMemoryError, ValidationError
 
 TEXT, JSON = "text", "json"
@@ -39,8 +40,10 @@ class MaintenanceCommand(BaseCommand):
             raise _refusal(f"{error.filename}: {reason}" if error.filename else reason) from error
         except ValidationError as error:
             raise _refusal(_by_option(error, options)) from error
-        except (ChatMemoryError, DatabaseError, ImproperlyConfigured) as error:
-            raise _refusal(str(error).strip()) from error
+        except (ChatMemoryError, ImproperlyConfigured) as error:
+            raise _refusal(str(error)) from error
+        except Error as error:
+            raise _refusal(_of_database(error)) from error
 
     def run(self, **options: Any) -> None:
         """What the command does.
@@ -65,6 +68,13 @@ class MaintenanceCommand(BaseCommand):
 def _refusal(text: str) -> CommandError:
     """A refusal that every stream takes, whatever bytes there are in the names of files."""
     return CommandError(text.encode(errors="backslashreplace").decode())
+
+
+def _of_database(error: Error) -> str:
+    """What the database said, which PostgreSQL begins with a line for people, and what an operator can do about it."""
+    said = str(error).strip().partition("\n")[0]
+    is_unmigrated = words_for(error) in ("no such table", "no such column")
+    return f"{said} (the database lacks what the installed apps need: run migrate)" if is_unmigrated else said
 
 
 def counted(size: int, noun: str) -> str:

@@ -96,6 +96,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("base_seq", models.BigIntegerField(default=0, editable=False, verbose_name="cleared up to")),
+                (
+                    "branch_number",
+                    models.BigIntegerField(
+                        db_default=0,
+                        default=0,
+                        editable=False,
+                        help_text="Of a branch: its place in the order they were made. Of main: the number given last.",
+                        verbose_name="branch number",
+                    ),
+                ),
                 ("created_at", models.DateTimeField(verbose_name="created at")),
                 ("pinned", models.BooleanField(default=False, verbose_name="pinned")),
                 (
@@ -105,6 +115,15 @@ class Migration(migrations.Migration):
                         editable=False,
                         help_text="Whether the title was made from the first user message.",
                         verbose_name="title made",
+                    ),
+                ),
+                (
+                    "key_from_client",
+                    models.BooleanField(
+                        default=False,
+                        editable=False,
+                        help_text="Whether a member chose the key through the API; it is given up to the user it is opened for.",
+                        verbose_name="key from client",
                     ),
                 ),
                 ("key", models.CharField(max_length=255, verbose_name="key")),
@@ -156,6 +175,15 @@ class Migration(migrations.Migration):
                         help_text="Kept when the user is deleted.",
                         max_length=255,
                         verbose_name="user key",
+                    ),
+                ),
+                (
+                    "user_left",
+                    models.BooleanField(
+                        default=False,
+                        editable=False,
+                        help_text="Whether the user was deleted; the user key is then nobody's, though another system may use it too.",
+                        verbose_name="user left",
                     ),
                 ),
                 ("title", models.CharField(blank=True, default="", max_length=200, verbose_name="title")),
@@ -268,6 +296,160 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "redactions",
                 "constraints": [
                     models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_redaction_of"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Attachment",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="attachments",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                ("size", models.BigIntegerField(verbose_name="bytes")),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                ("ready", models.BooleanField(default=False, verbose_name="ready")),
+                ("sha256", models.CharField(max_length=64, verbose_name="SHA-256")),
+                ("media_type", models.CharField(max_length=100, verbose_name="media type")),
+                ("file", models.CharField(help_text="Its name in the storage.", max_length=255, verbose_name="file")),
+            ],
+            options={
+                "verbose_name": "attachment",
+                "verbose_name_plural": "attachments",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("ready", False), ("workspace__isnull", True), _connector="OR"),
+                        fields=["created_at"],
+                        name="chat_memory_attachment_open",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ready", True)),
+                        fields=("workspace", "sha256"),
+                        name="chat_memory_attachment_once",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AttachmentReference",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                ("seq", models.BigIntegerField(verbose_name="position")),
+                ("until", models.DateTimeField(null=True, verbose_name="kept until")),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="references",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                ("sha256", models.CharField(max_length=64, verbose_name="SHA-256")),
+            ],
+            options={
+                "verbose_name": "reference to an attachment",
+                "verbose_name_plural": "references to attachments",
+                "indexes": [models.Index(fields=["workspace", "sha256"], name="chat_memory_reference_to")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("session", "seq", "sha256"), name="chat_memory_reference_once")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Feedback",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                ("seq", models.BigIntegerField(verbose_name="position")),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                ("updated_at", models.DateTimeField(verbose_name="given at")),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="feedback",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="chat_memory_feedback",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
+                ("vote", models.SmallIntegerField(choices=[(1, "good"), (-1, "bad")], verbose_name="vote")),
+                ("user_left", models.BooleanField(default=False, editable=False, verbose_name="user left")),
+                (
+                    "user_key",
+                    models.CharField(
+                        help_text="Kept when the user is deleted.", max_length=255, verbose_name="user key"
+                    ),
+                ),
+                ("model", models.CharField(blank=True, default="", max_length=255, verbose_name="language model")),
+                ("comment", models.TextField(blank=True, default="", verbose_name="comment")),
+            ],
+            options={
+                "verbose_name": "feedback",
+                "verbose_name_plural": "feedback",
+                "indexes": [
+                    models.Index(fields=["session", "seq", "id"], name="chat_memory_feedback_on"),
+                    models.Index(fields=["workspace", "updated_at"], name="chat_memory_feedback_time"),
+                    models.Index(
+                        condition=models.Q(("user__isnull", False)), fields=["user"], name="chat_memory_feedback_by"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("user__isnull", False)),
+                        fields=("session", "seq", "user"),
+                        name="chat_memory_vote_of_user",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("user__isnull", True), ("user_left", False)),
+                        fields=("session", "seq", "user_key"),
+                        name="chat_memory_vote_of_key",
+                    ),
+                    models.CheckConstraint(condition=models.Q(("vote__in", (1, -1))), name="chat_memory_vote"),
                 ],
             },
         ),
@@ -486,6 +668,23 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "cache entry to drop",
                 "verbose_name_plural": "cache entries to drop",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="DatabaseToken",
+            fields=[
+                (
+                    "id",
+                    models.PositiveSmallIntegerField(
+                        default=1, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                    ),
+                ),
+                ("token", models.CharField(editable=False, max_length=32, verbose_name="token")),
+            ],
+            options={
+                "verbose_name": "token of the database",
+                "verbose_name_plural": "tokens of the database",
                 "default_permissions": (),
             },
         ),

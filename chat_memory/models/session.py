@@ -52,6 +52,13 @@ class Session(models.Model):
         _("listed at"), editable=False, help_text=_("An indexed copy of the last activity, which may lag.")
     )
     base_seq = models.BigIntegerField(_("cleared up to"), default=0, editable=False)
+    branch_number = models.BigIntegerField(
+        _("branch number"),
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text=_("Of a branch: its place in the order they were made. Of main: the number given last."),
+    )
     created_at = models.DateTimeField(_("created at"))
     pinned = models.BooleanField(_("pinned"), default=False)
     title_made = models.BooleanField(
@@ -59,6 +66,12 @@ class Session(models.Model):
         default=False,
         editable=False,
         help_text=_("Whether the title was made from the first user message."),
+    )
+    key_from_client = models.BooleanField(
+        _("key from client"),
+        default=False,
+        editable=False,
+        help_text=_("Whether a member chose the key through the API; it is given up to the user it is opened for."),
     )
     key = models.CharField(_("key"), max_length=255)
     branch = models.CharField(_("branch"), max_length=100, default=MAIN_BRANCH)
@@ -94,6 +107,14 @@ class Session(models.Model):
     )
     user_key = models.CharField(
         _("user key"), max_length=255, blank=True, default="", help_text=_("Kept when the user is deleted.")
+    )
+    user_left = models.BooleanField(
+        _("user left"),
+        default=False,
+        editable=False,
+        help_text=_(
+            "Whether the user was deleted; the user key is then nobody's, though another system may use it too."
+        ),
     )
     title = models.CharField(_("title"), max_length=200, blank=True, default="")
     tags = models.JSONField(_("tags"), blank=True, default=list)

@@ -50,6 +50,8 @@ def _is_beside_users(model: type[models.Model], using: str) -> bool:
 def empty_link(collector: Collector, field: Any, rows: QuerySet[Any], using: str) -> None:
     """SET_NULL in the database that the user is deleted from; ``storage.orm.owners`` sees to all others."""
     if _is_beside_users(field.model, using):
+        # First, since the rows are found by the user that the other update takes away.
+        collector.add_field_update(field.model._meta.get_field("user_left"), True, rows)
         models.SET_NULL(collector, field, rows, using)
 
 

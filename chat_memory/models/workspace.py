@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
+from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
 from chat_memory.choices import MemberRole
@@ -13,6 +16,30 @@ from chat_memory.models.user_link import UserLink, remove_row
 
 SLUG_PATTERN = r"\A(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}\Z"
 """Browsers take ``.`` and ``..`` in an address for other addresses, so no workspace could be reached under them."""
+
+
+slug_changed = Signal()
+"""Sent where ``QuerySet.update`` gives a workspace another slug, which is no ``save()``.
+
+With ``using``, ``workspace_id``, the slug ``former`` and the new one, ``slug``."""
+
+
+class WorkspaceQuerySet(models.QuerySet["Workspace"]):
+    """The queries of workspaces."""
+
+    def update(self, **values: Any) -> int:
+        """As Django's; a changed slug is told of, since the cache finds entries by it."""
+        if "slug" not in values:
+            return super().update(**values)
+        self._for_write = True
+        with transaction.atomic(using=self.db):
+            former = dict(self.order_by().values_list("pk", "slug"))
+            count = super().update(**values)
+            now = Workspace.objects.using(self.db).filter(pk__in=former).values_list("pk", "slug")
+            for pk, slug in now:
+                if slug != former[pk]:
+                    slug_changed.send(sender=Workspace, using=self.db, workspace_id=pk, former=former[pk], slug=slug)
+        return count
 
 
 class Workspace(models.Model):
@@ -29,6 +56,8 @@ class Workspace(models.Model):
     name = models.CharField(_("name"), max_length=200, blank=True, default="")
     metadata = models.JSONField(_("metadata"), blank=True, default=dict)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects: ClassVar[models.Manager[Workspace]] = WorkspaceQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("workspace")

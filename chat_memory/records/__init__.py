@@ -2,39 +2,72 @@
 
 from chat_memory.records.answers import Change, Commit, Header, Json, Receipt, Slice
 from chat_memory.records.asking import Address, Budget, Span
+from chat_memory.records.attachment import Attachment, Ref, is_sha256, is_web_address, kind_of, named, ref_of
 from chat_memory.records.branch import Branch, Revision, reach
 from chat_memory.records.call import UnansweredCall
+from chat_memory.records.feedback import (
+    Feedback,
+    Person,
+    Place as FeedbackPlace,
+    Verdict,
+    Votes,
+    VotesOfDay,
+    VotesOfModel,
+)
 from chat_memory.records.ids import uuid7, uuid7_texts
-from chat_memory.records.message import MESSAGE_KEYS, Content, Message, as_utc, check_aware
+from chat_memory.records.message import MESSAGE_KEYS, Content, Message, as_utc, check_aware, text_of
+from chat_memory.records.search import Alternative, Found, Hit, Piece, Query, Term
 from chat_memory.records.session import SessionRecord
 from chat_memory.records.summary import Claim, Summary
-from chat_memory.records.transcript import Transcript, TranscriptBranch, TranscriptSummary
+from chat_memory.records.transcript import Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
 
 __all__ = [
     "MESSAGE_KEYS",
     "Address",
+    "Alternative",
+    "Attachment",
     "Branch",
     "Budget",
     "Change",
     "Claim",
     "Commit",
     "Content",
+    "Feedback",
+    "FeedbackPlace",
+    "Found",
     "Header",
+    "Hit",
     "Json",
     "Message",
+    "Person",
+    "Piece",
+    "Query",
     "Receipt",
+    "Ref",
     "Revision",
     "SessionRecord",
     "Slice",
     "Span",
     "Summary",
+    "Term",
     "Transcript",
     "TranscriptBranch",
+    "TranscriptFeedback",
     "TranscriptSummary",
     "UnansweredCall",
+    "Verdict",
+    "Votes",
+    "VotesOfDay",
+    "VotesOfModel",
     "as_utc",
     "check_aware",
+    "is_sha256",
+    "is_web_address",
+    "kind_of",
+    "named",
     "reach",
+    "ref_of",
+    "text_of",
     "uuid7",
     "uuid7_texts",
 ]

@@ -26,6 +26,10 @@ class Address(msgspec.Struct, frozen=True):
         pinned: whether the address means only the session with this ``session_id``, and no later one with its key.
         cache_ttl: seconds that a cache in mode strict may keep the session; None: until evicted; 0: not at all; unset:
             the setting CACHE_TTL.
+        any_owner: whether the address also reaches a session of somebody else than its user.
+        anonymous: whether the caller is a visitor who is not logged in, and so reaches only what is nobody's.
+        most: the bytes of stored messages that the answer of an append may have, where several are replays; the adapter
+            over Django's models refuses it beyond that, before it loads them. None: no limit.
     """
 
     workspace: str
@@ -37,6 +41,28 @@ class Address(msgspec.Struct, frozen=True):
     session_id: uuid.UUID | None = None
     pinned: bool = False
     cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET
+    any_owner: bool = False
+    anonymous: bool = False
+    most: int | None = None
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the address reaches only a session that is its user's, or nobody's."""
+        return (self.user_key != "" or self.anonymous) and not self.any_owner and not self.pinned
+
+    def owns(self, user_id: Any, user_key: str, *, left: bool = False) -> bool:
+        """Whether a session with this owner is the user's: a user object's by its id, a text's by its key alone.
+
+        ``left``: whether the owner was a user of the host who was deleted; the session is then no other user's.
+        """
+        if self.user_id is not None:
+            return bool(user_id == self.user_id)
+        return user_id is None and not left and user_key == self.user_key
+
+    def reaches(self, user_id: Any, user_key: str, *, left: bool = False) -> bool:
+        """Whether the address reaches a session with this owner."""
+        is_nobodys = user_id is None and not user_key
+        return not self.is_checked or is_nobodys or self.owns(user_id, user_key, left=left)
 
     @property
     def means_whole(self) -> bool:
@@ -53,6 +79,8 @@ class Span(msgspec.Struct, frozen=True):
         first: of these, only the first n; cannot be combined with ``last``.
         last: of these, only the last n.
         min_version: a cache must not answer with a state before this version (mode bounded may be behind).
+        most: with ``first`` or ``last``: of these, only as many as have at most this many bytes together, but at least
+            one. Bytes of JSON where the answer is JSON, otherwise of the text as it is stored.
         system: only system messages; cannot be combined with ``first`` or ``last``.
         seen: the state that the caller has just read from the database; a cache in mode strict then compares its entry
             with it, instead of asking the database.
@@ -62,6 +90,7 @@ class Span(msgspec.Struct, frozen=True):
     before: int | None = None
     first: int | None = None
     last: int | None = None
+    most: int | None = None
     min_version: int = 0
     system: bool = False
     seen: Header | None = None

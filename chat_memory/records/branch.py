@@ -23,6 +23,8 @@ class Branch(msgspec.Struct, frozen=True):
         current: whether calls that name no branch use it.
         created_at: when the branch was created.
         updated_at: when the branch last changed.
+        number: its place in the order in which the session's branches were made; 0 for ``main``. A number is never
+            given twice in a session, so there are holes where branches were deleted.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Branch(msgspec.Struct, frozen=True):
     current: bool
     created_at: datetime
     updated_at: datetime
+    number: int = 0
 
 
 class Revision(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 
 from chat_memory.choices import DEVELOPER, STATES, Role, State
 from chat_memory.exceptions import ValidationError
+from chat_memory.records.attachment import named, ref_of
 
 Content = str | list[Any] | None
 LONGEST_OPENAI_NAME = 64
@@ -97,7 +98,8 @@ class Message(msgspec.Struct, frozen=True):
 
         What the API would refuse is made to fit: an empty list of tool calls and an empty name are left out, and so is
         a name without a letter or digit of ASCII; other characters of a name become ``_``. An assistant's content of
-        None is "" where nothing stands in its place.
+        None is "" where nothing stands in its place. A part that refers to an attachment becomes a text that names it:
+        ``chat.attachments.resolve`` puts in its place what a model is to see.
 
         Args:
             extra: whether the keys of ``extra`` are included, for a provider that takes them back.
@@ -108,6 +110,8 @@ class Message(msgspec.Struct, frozen=True):
         shown |= {"name": name} if name else {}
         unfit = {"name"} if not name else set()
         unfit |= {"tool_calls"} if not self.tool_calls else set()
+        if isinstance(self.content, list):
+            shown["content"] = [part if (ref := ref_of(part)) is None else named(ref) for part in self.content]
         if self.content is None and not self.tool_calls and not any(map(further.get, _INSTEAD_OF_CONTENT)):
             shown["content"] = ""
         return {name: value for name, value in shown.items() if name not in unfit} | further
@@ -174,6 +178,19 @@ def _reason(error: BaseException) -> str:
 
 def _path(error: BaseException) -> str:
     return str(error).partition(" - at `$.")[2].rstrip("`")
+
+
+def text_of(message: Message) -> str:
+    """What a message says in words, the texts of its parts one below the other; "" where it says nothing."""
+    if not isinstance(message.content, list):
+        return message.content or ""
+    texts = (part if isinstance(part, str) else _part_text(part) for part in message.content)
+    return "\n".join(text for text in texts if text)
+
+
+def _part_text(part: Any) -> str:
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def check_aware(moment: datetime | None, field: str) -> None:

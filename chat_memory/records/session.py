@@ -41,6 +41,8 @@ class SessionRecord(msgspec.Struct, frozen=True):
         user_id: the primary key of the owner, if the owner is a user of the host.
         vtoken: a new random number with every change; after a restored backup a version number may repeat.
         title_made: whether the title was made from a message; it is then removed together with that message.
+        key_from_client: whether a client chose the key through the API; the session then yields the key to the user for
+            whom the server opens it.
     """
 
     id: uuid.UUID
@@ -66,3 +68,4 @@ class SessionRecord(msgspec.Struct, frozen=True):
     user_id: Any = None
     vtoken: int = 0
     title_made: bool = False
+    key_from_client: bool = False

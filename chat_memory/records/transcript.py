@@ -45,6 +45,28 @@ class TranscriptSummary(msgspec.Struct, frozen=True):
     tokens: int = 0
 
 
+class TranscriptFeedback(msgspec.Struct, frozen=True):
+    """What one person thinks of a message of a transcript.
+
+    Attributes:
+        branch: a branch that shows the message.
+        message_id: the id of the message.
+        vote: 1 or -1.
+        user_key: the person's key.
+        comment: why; "" where none was given.
+        created_at: when the person first gave feedback on the message; None: not known.
+        updated_at: when the person gave it as it is; None: not known.
+    """
+
+    branch: str
+    message_id: str
+    vote: int
+    user_key: str
+    comment: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
 class Transcript(msgspec.Struct, frozen=True):
     """A whole conversation for export and import.
 
@@ -57,6 +79,7 @@ class Transcript(msgspec.Struct, frozen=True):
         fields: title, tags, metadata, pinned, archived_at and expires_at, as far as they are set.
         branches: the other branches, each after its parent.
         summaries: the summaries of all branches.
+        feedback: what people think of messages, on all branches.
         title_made: whether the title was made from a message, not set by the application.
         further_keys: the keys of an imported line that no field has; their values are in ``fields["metadata"]``.
     """
@@ -69,6 +92,7 @@ class Transcript(msgspec.Struct, frozen=True):
     fields: Mapping[str, Any] = {}
     branches: Sequence[TranscriptBranch] = ()
     summaries: Sequence[TranscriptSummary] = ()
+    feedback: Sequence[TranscriptFeedback] = ()
     title_made: bool = False
     further_keys: Sequence[str] = ()
 

@@ -12,6 +12,8 @@ from chat_memory.exceptions import TooLarge, ValidationError
 
 MAX_DIGITS = 4_000
 """The longest integer; Python refuses to parse one of more than 4300 digits."""
+LARGEST_JSON = 100_000
+"""The most objects and lists in one JSON value: an empty one takes three bytes of text and dozens of memory."""
 _MAX_BITS = MAX_DIGITS * 3322 // 1000
 _SHOWN_BITS = 100
 
@@ -41,12 +43,12 @@ def check_json(value: object, field: str, depth: int, size: int, setting: str) -
 
     Raises:
         ValidationError: a value is of another type, cannot be stored, or is nested too deeply; with its path.
-        TooLarge: the JSON is longer than ``size``.
+        TooLarge: the JSON is longer than ``size``, or has more than LARGEST_JSON objects and lists.
     """
     try:
         length = len(msgspec.json.encode(value))
     except RecursionError:
-        raise ValidationError(f"nested deeper than {depth} levels", field=field) from None
+        raise ValidationError(f"nested deeper than {depth} levels (MAX_METADATA_DEPTH)", field=field) from None
     except (TypeError, ValueError, OverflowError):
         length = -1  # the walk below finds the value that cannot be encoded
     if length > size:
@@ -58,11 +60,15 @@ def check_json(value: object, field: str, depth: int, size: int, setting: str) -
 
 def _check_levels(level: list[tuple[str, object]], field: str, depth: int) -> None:
     """Check all values, level by level; recursion would let a deeply nested value exhaust the stack."""
+    containers = 0
     for _ in range(depth + 1):
+        containers += sum(isinstance(value, (dict, list, tuple)) for _path, value in level)
+        if containers > LARGEST_JSON:
+            raise TooLarge(f"more than {LARGEST_JSON} objects and lists", field=field)
         level = [below for path, value in level for below in _below(path, value)]
         if not level:
             return
-    raise ValidationError(f"nested deeper than {depth} levels", field=field)
+    raise ValidationError(f"nested deeper than {depth} levels (MAX_METADATA_DEPTH)", field=field)
 
 
 def _below(path: str, value: object) -> list[tuple[str, object]]:

@@ -8,12 +8,13 @@ from chat_memory.conf import Settings, live
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The size limits: contents and metadata in bytes, depth in levels of nesting, batch in messages per call."""
+    """The limits: contents and metadata in bytes, depth in levels, batch in messages per call, parts per message."""
 
     content_bytes: int
     metadata_bytes: int
     metadata_depth: int
     batch: int
+    parts: int = Settings().max_parts
 
 
 class _Latest:
@@ -26,6 +27,7 @@ def limits(now: Settings | None = None) -> Limits:
     """The size limits of a settings object; None: of the present settings."""
     now, pair = now or live.now(), _Latest.pair
     if pair is None or pair[0] is not now:
-        pair = now, Limits(now.max_content_bytes, now.max_metadata_bytes, now.max_metadata_depth, now.max_batch)
+        sizes = (now.max_content_bytes, now.max_metadata_bytes, now.max_metadata_depth, now.max_batch, now.max_parts)
+        pair = now, Limits(*sizes)
         _Latest.pair = pair
     return pair[1]

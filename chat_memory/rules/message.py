@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from chat_memory.choices import DEVELOPER, ROLES, STATES, Role, State
 from chat_memory.exceptions import TooLarge, ValidationError
 from chat_memory.records import MESSAGE_KEYS, Message
+from chat_memory.rules.attachments import check_references, hashes
 from chat_memory.rules.json_values import check_json, shown, unstorable
 from chat_memory.rules.limits import Limits
 from chat_memory.rules.names import NAME_LENGTH, check_key, check_text
@@ -119,6 +120,18 @@ def _check_objects_of(message: Message, limits: Limits) -> None:
         _check_extra(message, limits)
 
 
+def check_number(items: Sequence[object], field: str, limits: Limits) -> None:
+    """Check the number of parts or calls; parts within the content of a part, as a tool's result has, count too.
+
+    Raises:
+        TooLarge: there are more than MAX_PARTS.
+    """
+    within = (item.get("content") for item in items if isinstance(item, dict))
+    number = len(items) + sum(len(parts) for parts in within if isinstance(parts, list))
+    if number > limits.parts:
+        raise TooLarge(f"{number} of them, over MAX_PARTS ({limits.parts})", field=field)
+
+
 def _check_content(message: Message, limits: Limits) -> None:
     content = message.content
     if isinstance(content, str):
@@ -127,8 +140,10 @@ def _check_content(message: Message, limits: Limits) -> None:
         if size > limits.content_bytes:
             raise TooLarge(f"{size} bytes, over MAX_CONTENT_BYTES ({limits.content_bytes})", field="content")
     elif isinstance(content, list):
+        check_number(content, "content", limits)
         _check_objects(content, "content")
         check_json(content, "content", limits.metadata_depth, limits.content_bytes, "MAX_CONTENT_BYTES")
+        check_references(hashes([content]))
     elif content is not None:
         raise ValidationError(f"must be text or a list of parts, not {type(content).__name__}", field="content")
     elif message.role != Role.ASSISTANT.value:
@@ -158,6 +173,7 @@ def _check_tool_calls(message: Message, limits: Limits) -> None:
     calls = message.tool_calls
     if not isinstance(calls, list):
         raise ValidationError(f"must be a list of objects, not {type(calls).__name__}", field="tool_calls")
+    check_number(calls, "tool_calls", limits)
     _check_objects(calls, "tool_calls")
     check_json(calls, "tool_calls", limits.metadata_depth, limits.content_bytes, "MAX_CONTENT_BYTES")
 

@@ -23,7 +23,7 @@ def check_workspace(slug: object) -> None:
     """
     if not isinstance(slug, str) or not _SLUG.fullmatch(slug):
         raise ValidationError(
-            f"{shown(slug)} is not 1 to 100 characters of A-Z, a-z, 0-9, '.', '_', '-', or is '.' or '..'",
+            f"must be 1 to 100 of A-Z a-z 0-9 . _ - and neither '.' nor '..', not {shown(slug)}",
             field="workspace",
         )
 
@@ -42,6 +42,11 @@ def check_key(text: object, field: str = "key", length: int = KEY_LENGTH) -> Non
     if control:
         where = f"{control[0]!a} at index {control.start()}"
         raise ValidationError(f"must not contain control characters or surrogates, such as {where}", field=field)
+
+
+def yielded_key(key: str, suffix: str) -> str:
+    """The key that a session has after it has yielded its own: as much of that as fits, "~", and the suffix."""
+    return f"{key[: KEY_LENGTH - len(suffix) - 1]}~{suffix}"
 
 
 def check_branch(name: object) -> str:

@@ -41,7 +41,7 @@ def message_place(place: object) -> int | str:
     return str(plain(place)) if isinstance(place, str) else whole_number(place, "seq")
 
 
-def check_cache_ttl(ttl: object) -> None:
+def check_cache_ttl(ttl: object, field: str = "cache_ttl") -> None:
     """Check how long a conversation may be cached: seconds from 0 to LONGEST_TTL, or None.
 
     Raises:
@@ -50,7 +50,7 @@ def check_cache_ttl(ttl: object) -> None:
     if ttl is None:
         return
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0 <= ttl <= LONGEST_TTL:
-        raise ValidationError(f"must be None or seconds from 0 to {LONGEST_TTL}, not {shown(ttl)}", field="cache_ttl")
+        raise ValidationError(f"must be None or seconds from 0 to {LONGEST_TTL}, not {shown(ttl)}", field=field)
 
 
 def check_span(span: Span) -> None:
@@ -61,7 +61,7 @@ def check_span(span: Span) -> None:
     """
     if not isinstance(span, Span):
         raise ValidationError(f"must be a Span, not {type(span).__name__}", field="span")
-    for field in ("after", "before", "first", "last"):
+    for field in ("after", "before", "first", "last", "most"):
         bound = getattr(span, field)
         if bound is not None:
             whole_number(bound, field)

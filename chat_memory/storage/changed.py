@@ -33,6 +33,8 @@ class Kind(StrEnum):
     POPPED = "popped"
     SUMMARIZED = "summarized"
     RESTORED = "restored"
+    RENAMED = "renamed"
+    RATED = "rated"
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
             before.
         fields: the names of the fields that were set.
         parent: the branch that a new branch was forked from; "" for other kinds.
+        former_key: the key that a renamed session had; "" for other kinds.
         asked: the branch in the writer's Address: a name, or CURRENT.
         cache_ttl: the ``cache_ttl`` of the writer's Address.
         nested: whether the caller had opened a transaction, which may contain several changes; False for a removal.
@@ -71,6 +74,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     commit: Commit | None = None
     fields: tuple[str, ...] = ()
     parent: str = ""
+    former_key: str = ""
     asked: str = CURRENT
     cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET
     nested: bool = False
@@ -87,7 +91,9 @@ For the cache, which must know of a change before anybody else reads, and drops 
 
 
 def emit(source: object, *events: Changed) -> None:
-    """Send the events of one committed transaction to all receivers of this store's changes."""
+    """Send the events of one committed transaction to all receivers of this store's changes; none: send nothing."""
+    if not events:
+        return
     emitted.send_robust(sender=source, events=events)
     for event in events:
         changed.send_robust(sender=source, event=event)

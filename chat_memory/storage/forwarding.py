@@ -16,10 +16,14 @@ class ForwardingAdapter(Adapter):
         self.messages = inner.messages
         self.sessions = inner.sessions
         self.branches = inner.branches
+        self.cuts = inner.cuts
         self.edits = inner.edits
         self.summaries = inner.summaries
         self.archive = inner.archive
+        self.feedback = inner.feedback
+        self.attachments = inner.attachments
         self.undropped = inner.undropped
+        self.search = inner.search
 
     @property
     def name(self) -> str:
@@ -37,9 +41,9 @@ class ForwardingAdapter(Adapter):
         return self._inner.identity
 
     @property
-    def schema(self) -> str:
-        """See ``Adapter.schema``."""
-        return self._inner.schema
+    def unique_name(self) -> str:
+        """See ``Adapter.unique_name``."""
+        return self._inner.unique_name
 
     @property
     def alias(self) -> str | None:
@@ -82,6 +86,10 @@ class ForwardingMessages(MessageStore):
     def window(self, at: Address, budget: Budget) -> Slice:
         """See ``MessageStore.window``."""
         return self._inner.window(at, budget)
+
+    def window_within(self, at: Address, budget: Budget, *, size: int, most: int) -> tuple[Slice, bool]:
+        """See ``MessageStore.window_within``."""
+        return self._inner.window_within(at, budget, size=size, most=most)
 
     def locate(self, at: Address, message_id: str) -> int | None:
         """See ``MessageStore.locate``."""

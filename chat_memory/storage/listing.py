@@ -30,6 +30,7 @@ class Filter(msgspec.Struct, frozen=True):
     Attributes:
         user_key: conversations of this owner; "": conversations without an owner.
         user_id: conversations of the owner with this primary key; finds nothing where a back end stores only user keys.
+        outside: True: only conversations whose owner is no user of the host; a user object's key may be the same text.
         key: the conversation with this key.
         tags: conversations that have all these tags.
         title: conversations whose title contains this text, ignoring case.
@@ -48,12 +49,14 @@ class Filter(msgspec.Struct, frozen=True):
     archived: bool | None = None
     pinned: bool | None = None
     user_id: Any = None
+    outside: bool | None = None
 
     def takes(self, record: SessionRecord) -> bool:
         """Whether a conversation meets all conditions."""
         conditions = (
             self.user_key in (None, record.user_key),
             self.user_id in (None, record.user_id),
+            not self.outside or record.user_id is None,
             self.key in (None, record.key),
             set(self.tags) <= set(record.tags),
             self.title is None or re.search(pattern(self.title), record.title) is not None,

@@ -13,7 +13,7 @@ import msgspec
 from chat_memory.choices import State
 from chat_memory.exceptions import MessageConflict
 from chat_memory.fields import IDENTITY
-from chat_memory.records import Content, Message
+from chat_memory.records import Content, Message, Span
 from chat_memory.rules.calls import starts_turn
 
 _encode = msgspec.json.encode
@@ -102,6 +102,31 @@ JSON_MEMBERS = MessageJson.__struct_fields__
 def to_json(messages: Message | Sequence[Message]) -> bytes:
     """One message, or a list of messages, as the API's JSON, which ``of_json`` reads."""
     return _encode(_wire(messages) if isinstance(messages, Message) else [_wire(message) for message in messages])
+
+
+def page_json(messages: Sequence[Message], span: Span) -> tuple[bytes, int]:
+    """The messages of a span as one JSON list, and how many they are: fewer than given where ``most`` ends the page."""
+    body = to_json(messages)
+    if span.most is None or len(body) <= span.most:
+        return body, len(messages)
+    kept = fitting([to_json(message) for message in messages], span.most, from_end=span.last is not None)
+    return b"[%b]" % b",".join(kept), len(kept)
+
+
+def fitting(texts: Sequence[bytes], most: int, *, from_end: bool) -> Sequence[bytes]:
+    """Those of several JSON values that a list of at most ``most`` bytes has room for, from one end; at least one."""
+    sizes = accumulate((len(text) + 1 for text in (reversed(texts) if from_end else texts)), initial=1)
+    kept = max(1, sum(size <= most for size in sizes) - 1)
+    return texts[-kept:] if from_end else texts[:kept]
+
+
+def within(messages: list[Message], span: Span) -> list[Message]:
+    """The messages of a span with ``first`` or ``last``, without those that ``most`` leaves out."""
+    if span.most is None or (span.first is None and span.last is None):
+        return messages
+    from_end = span.last is not None
+    kept = len(fitting([to_json(message) for message in messages], span.most, from_end=from_end))
+    return messages[-kept:] if from_end else messages[:kept]
 
 
 def of_json(texts: Sequence[bytes]) -> list[Message]:

@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, takewhile
 from operator import attrgetter
+from typing import NamedTuple
 
 from chat_memory.choices import Role
 from chat_memory.exceptions import WindowTooSmall
 from chat_memory.records import Budget, Header, Message, Slice, Span
 from chat_memory.rules.calls import starts_turn
+from chat_memory.storage.mapping import to_json
 
 FIRST_LOOK = 64
-"""The number of messages a window reads first; each further read takes four times as many."""
+"""The largest number of messages that a window reads first."""
+GROWTH = 4
+"""Each further read takes so many times as many."""
 _SYSTEM = Role.SYSTEM.value
 _by_position = attrgetter("seq")
+
+
+class Look(NamedTuple):
+    """A look at the end of a conversation.
+
+    Attributes:
+        messages: its newest messages, oldest first.
+        system: all its system messages; none where they are not wanted.
+        header: its state; None where there is no session.
+        has_all: whether it shows no message before these.
+    """
+
+    messages: list[Message]
+    system: list[Message]
+    header: Header | None
+    has_all: bool
+
+
+NOTHING = Look([], [], None, has_all=True)
+
+
+def looked_up(look: Callable[[int], Look], budget: Budget) -> Slice:
+    """The window of a conversation, from looks at so many of its newest messages.
+
+    Raises:
+        WindowTooSmall: as ``newest_turns``.
+    """
+    size = first_look(budget)
+    while True:
+        seen = look(size)
+        first = seen.header.base_seq + 1 if seen.header else None
+        window = newest_turns(seen.messages, budget, seen.system, has_all=seen.has_all, first=first)
+        if window is not None:
+            return Slice(window, seen.header)
+        size *= GROWTH
+
+
+def first_look(budget: Budget) -> int:
+    """How many messages are read first: what is needed where a turn is a question and an answer, and a few more."""
+    if budget.tokens is not None:
+        return FIRST_LOOK
+    return min(FIRST_LOOK, (budget.messages or 2 * (budget.turns or 0)) + 5)
 
 
 def read(read_span: Callable[[Span], Slice], budget: Budget) -> Slice:
@@ -32,9 +78,61 @@ def read(read_span: Callable[[Span], Slice], budget: Budget) -> Slice:
             return newest
 
 
+def is_within(messages: Sequence[Message], size: int, most: int) -> bool:
+    """Whether messages are at most so many, and at most so many bytes of JSON."""
+    return len(messages) <= size and len(to_json(messages)) <= most
+
+
+def read_within(
+    read_span: Callable[[Span], Slice], window: Callable[[Budget], Slice], budget: Budget, size: int, most: int
+) -> Slice:
+    """The window of a conversation whose window is larger than ``size`` messages or ``most`` bytes of JSON.
+
+    It is what the budget takes of these: the system messages that open the conversation, as far as half of the room
+    goes, the newest question, and the newest messages.
+
+    Args:
+        read_span: reads a span of the conversation.
+        window: gives a window that is not bounded; it is asked for the newest question alone.
+        budget: the size of the window.
+        size: the largest number of messages.
+        most: the largest number of bytes.
+
+    Raises:
+        WindowTooSmall: as ``newest_turns``.
+    """
+    while True:
+        newest = read_span(Span(last=size, most=most, min_version=budget.min_version))
+        asked = window(Budget(messages=1, system=False, min_version=budget.min_version))
+        opening = read_span(Span(first=size, most=most, min_version=budget.min_version))
+        if newest.header == asked.header == opening.header:
+            break
+    if newest.header is None:
+        return newest
+    kept: dict[int | None, Message] = {}
+    if budget.system:
+        leading = takewhile(lambda message: message.role == _SYSTEM, opening.messages)
+        _take(kept, leading, size // 2, most // 2)
+    kept |= {message.seq: message for message in asked.messages[:1]}
+    _take(kept, reversed(newest.messages), size, most)
+    candidates = sorted(kept.values(), key=_by_position)
+    return Slice(newest_turns(candidates, budget, has_all=True, first=newest.header.base_seq + 1) or [], newest.header)
+
+
+def _take(kept: dict[int | None, Message], messages: Iterable[Message], size: int, most: int) -> None:
+    """Add messages by their positions until there are ``size``, or the next makes them more than ``most`` bytes."""
+    spent = sum(len(to_json(message)) + 1 for message in kept.values())
+    for message in messages:
+        if message.seq not in kept:
+            spent += len(to_json(message)) + 1
+            if len(kept) >= size or spent > most:
+                return
+            kept[message.seq] = message
+
+
 def _newest(read_span: Callable[[Span], Slice], budget: Budget, system: Slice | None) -> Slice | None:
     """The window; None where the conversation is not as it was when the system messages were read."""
-    size = FIRST_LOOK
+    size = first_look(budget)
     while True:
         newest = read_span(Span(last=size))
         if system is not None and system.header != newest.header:
@@ -44,7 +142,7 @@ def _newest(read_span: Callable[[Span], Slice], budget: Budget, system: Slice | 
         window = newest_turns(newest.messages, budget, along, has_all=len(newest.messages) < size, first=first)
         if window is not None:
             return Slice(window, newest.header)
-        size *= 4
+        size *= GROWTH
 
 
 def newest_turns(

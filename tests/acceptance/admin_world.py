@@ -1,5 +1,6 @@
 """What the tests of the admin share: two workspaces with conversations, and users by what they may do."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,8 +10,9 @@ from django.urls import reverse
 
 from chat_memory import Message, conversation
 from chat_memory.models import Message as MessageRow, Session, Workspace, WorkspaceMember
+from tests.acceptance.api_support import Caller
 
-MODELS = ("workspace", "workspacemember", "session", "message")
+MODELS = ("workspace", "workspacemember", "session", "message", "feedback")
 
 
 def user(name: str, **flags: Any) -> User:
@@ -61,3 +63,31 @@ def keys_listed(client: Client, query: str = "") -> set[str]:
     response = client.get(page("session_changelist") + query)
     assert response.status_code == 200
     return {session.key for session in response.context["cl"].result_list}
+
+
+def as_staff(me: Caller, *without: str) -> Client:
+    """Somebody in a browser, with Django's permissions for everything of ours but some."""
+    me.user.is_staff = True
+    me.user.save()
+    names = [f"{action}_{model}" for action in ("view", "change", "delete", "add") for model in MODELS]
+    granted = Permission.objects.filter(content_type__app_label="chat_memory", codename__in={*names} - {*without})
+    me.user.user_permissions.set(granted)
+    return signed_in(me.user)
+
+
+def form_of(session: Session, **changed: str) -> dict[str, str]:
+    """The form of a session as the page shows it, with changes."""
+    shown = {"title": session.title, "tags": "", "metadata": "{}"} | ({"pinned": "on"} if session.pinned else {})
+    for name in ("archived_at", "expires_at"):
+        moment = getattr(session, name)
+        shown |= {
+            f"{name}_0": f"{moment:%Y-%m-%d}" if moment else "",
+            f"{name}_1": f"{moment:%H:%M:%S}" if moment else "",
+        }
+    return {name: value for name, value in (shown | changed).items() if value != "off"}
+
+
+def links(response: Any) -> dict[str, str]:
+    """The branches that the page leads to."""
+    listed = response.text.split('<nav class="cm-branches"')[1].split("</nav>")[0]
+    return {name: address for address, name in re.findall(r'<a href="([^"]*)" dir="auto">(.*?)</a>', listed)}

@@ -1,6 +1,8 @@
 """Members of workspaces as clients of the API, for the tests of the API."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import count
 from typing import Any
 
@@ -48,6 +50,18 @@ class Caller:
 
     def raw(self, path: str, body: Any, content_type: str = "application/json") -> Any:
         return self.client.generic("POST", path, body, content_type)
+
+
+class SlowBody(BytesIO):
+    """A body whose last byte comes after somebody's rights have ended."""
+
+    def __init__(self, body: bytes, end: Callable[[], object]) -> None:
+        super().__init__(body)
+        self.end = end
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.end()
+        return super().read(size)
 
 
 def caller(role: str | None = "writer", workspace: str = "acme", **grants: bool) -> Caller:

@@ -8,7 +8,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import get_current_timezone, localtime
 
 from chat_memory import Message, ValidationError, conversation
-from chat_memory.models import Session, Workspace
+from chat_memory.models import Session, Workspace, WorkspaceMember
 from chat_memory.rules.times import EARLIEST, LATEST
 from tests.acceptance.admin_world import first_message, page, stored_session
 
@@ -34,6 +34,21 @@ def test_a14_a_slug_that_addresses_swallow_is_refused(slug: str, admin_client) -
         conversation("k", slug).append(Message.user("x"))
     assert not Workspace.objects.exists()
     assert conversation("k", "...").append(Message.user("x")).first_seq == 1
+
+
+def test_a16_a_second_membership_is_an_error_of_the_form(admin_client, admin_user) -> None:
+    acme = Workspace.objects.create(slug="acme")
+    sent = {"workspace": str(acme.pk), "user": str(admin_user.pk), "role": "reader"}
+    assert admin_client.post(page("workspacemember_add"), sent).status_code == 302
+    again = admin_client.post(page("workspacemember_add"), sent | {"role": "admin"})
+    assert again.context["adminform"].form.errors
+    assert [member.role for member in WorkspaceMember.objects.all()] == ["reader"]
+
+
+@pytest.mark.parametrize("name", ["session_changelist", "workspace_changelist", "workspacemember_changelist"])
+def test_b11_no_cache_keeps_a_page(name: str, admin_client) -> None:
+    kept = admin_client.get(page(name))["Cache-Control"]
+    assert {"no-cache", "no-store", "private"} <= {part.strip() for part in kept.split(",")}
 
 
 @pytest.mark.parametrize("way", ["changed", "deleted", "deleted by an action"])
@@ -110,11 +125,11 @@ def test_form_shown_and_sent_back_leaves_every_storable_time_as_it_is(zone: str,
     ("model", "query"),
     [
         ("message", "role__exact=%00"),
-        ("message", "content__contains=%00"),
+        ("message", "state__exact=%00"),
         ("session", "title__exact=%00"),
         ("session", "workspace=%00&status=%00"),
         ("workspacemember", "role__exact=%00"),
-        ("workspace", "name__startswith=a%00"),
+        ("workspace", "name__exact=a%00"),
     ],
 )
 def test_filter_that_no_database_can_answer_is_no_traceback(model: str, query: str, admin_client) -> None:
@@ -127,12 +142,4 @@ def test_suggestions_for_what_no_database_can_store_are_no_traceback(admin_clien
     Workspace.objects.create(slug="acme")
     names = {"app_label": "chat_memory", "model_name": "workspacemember", "field_name": "workspace"}
     response = admin_client.get(reverse("admin:autocomplete"), {"term": "ac\x00me", **names})
-    assert response.status_code == 200
-
-
-@pytest.mark.postgresql
-@pytest.mark.django_db(transaction=True)
-def test_filter_that_is_no_regular_expression_is_no_traceback(admin_client) -> None:
-    stored_session("k")
-    response = admin_client.get(page("message_changelist") + "?content__regex=(", follow=True)
     assert response.status_code == 200

@@ -6,7 +6,7 @@ from django.urls import reverse
 from chat_memory.models import Session, Workspace, WorkspaceMember
 from tests.acceptance.admin_world import first_message, keys_listed, member, page, signed_in, staff, stored_session
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
 
 ROLES = ("member", "reader", "writer", "admin")
 WRITERS, ADMINS = {"writer", "admin"}, {"admin"}

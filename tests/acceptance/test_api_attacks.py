@@ -2,9 +2,7 @@
 
 import json
 import runpy
-from collections.abc import Callable
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +16,7 @@ from chat_memory import Message, conversation
 from chat_memory.api import lookup, urls
 from chat_memory.models import Session, WorkspaceMember
 from chat_memory.storage.listing import Cursor
-from tests.acceptance.api_support import Caller, caller, stored
+from tests.acceptance.api_support import Caller, SlowBody, caller, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
 
@@ -52,21 +50,9 @@ def test_forged_cursor_beyond_every_storable_time_is_refused(moment: datetime, d
         assert (answer.status_code, answer.json()["field"]) == (400, "cursor")
 
 
-class SlowBody(BytesIO):
-    """A body whose last byte comes after somebody's rights have ended."""
-
-    def __init__(self, body: bytes, end: Callable[[], object]) -> None:
-        super().__init__(body)
-        self.end = end
-
-    def read(self, size: int | None = -1) -> bytes:
-        self.end()
-        return super().read(size)
-
-
 @pytest.mark.parametrize("method", ["append", "patch", "open", "fork"])
 @pytest.mark.parametrize("ended", ["membership", "user"])
-def test_rights_that_end_while_the_body_arrives_are_gone(method: str, ended: str) -> None:
+def test_a7_rights_that_end_while_the_body_arrives_are_gone(method: str, ended: str) -> None:
     """A slow client does not choose how long it keeps them."""
     me, session = caller("admin"), stored(messages=1)
     browser = Client()
@@ -83,7 +69,7 @@ def test_rights_that_end_while_the_body_arrives_are_gone(method: str, ended: str
     }[method]
     raw = json.dumps(body).encode()
     environ: dict[str, Any] = {"wsgi.input": SlowBody(raw, ends[ended]), "CONTENT_LENGTH": str(len(raw))}
-    answer = browser.generic(verb, address, content_type="application/json", **environ)
+    answer = browser.generic(verb, address, CONTENT_TYPE="application/json", **environ)
     assert answer.status_code in {"membership": {404}, "user": {401, 403}}[ended]
     assert Session.objects.count() == 1
     assert (Session.objects.get().title, conversation("k", "acme").count()) == ("1", 1)

@@ -368,7 +368,8 @@ def test_a_context_takes_one_readable_budget(query: dict[str, Any]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("depth", [1, 4])
-def test_reads_along_a_lineage_cost_the_same_at_any_depth(depth: int, django_assert_num_queries) -> None:
+def test_c8_reads_along_a_lineage_cost_the_same_at_any_depth(depth: int, django_assert_num_queries) -> None:
+    """What a lineage of 900 takes, ``test_costs`` measures."""
     me, session = caller("admin"), stored(messages=2)
     names = [f"b{number}" for number in range(depth)]
     for parent, name in zip([None, *names], names, strict=False):

@@ -23,7 +23,7 @@ def address(me: Caller, session: Session, seq: object = 1) -> str:
 
 
 def test_patch_sets_content_and_metadata() -> None:
-    me, session = caller(), stored(messages=2)
+    me, session = caller("admin"), stored(messages=2)
     before = me.get(address(me, session)).json()
     answer = me.patch(address(me, session), {"content": "new", "metadata": {"a": 1}})
     assert answer.status_code == 200
@@ -36,7 +36,7 @@ def test_patch_sets_content_and_metadata() -> None:
 
 
 def test_patch_sets_and_takes_away_further_members() -> None:
-    me = caller()
+    me = caller("admin")
     session = session_saying(Message.assistant("a", extra={"refusal": None, "audio": {"id": "x"}}))
     answer = me.patch(address(me, session), {"usage": {"total_tokens": 3}, "audio": None}).json()
     assert (answer["usage"], "audio" in answer, answer["refusal"]) == ({"total_tokens": 3}, False, None)

@@ -92,8 +92,22 @@ def test_same_id_with_other_content_is_a_conflict() -> None:
     assert me.post(me.messages(session), {"role": "user", "content": "a"}, **key).status_code == 201
     answer = me.post(me.messages(session), [{"role": "user", "content": "b"}, {"role": "user", "content": "c"}], **key)
     assert answer.status_code == 409
-    assert answer.json()["code"] == "message_conflict"
+    assert (answer.json()["code"], answer.json()["field"]) == ("message_conflict", "Idempotency-Key")
+    assert "at position 1" in answer.json()["detail"]
     assert MessageRow.objects.count() == 1
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_conflict_names_the_message_of_the_body(alone: bool) -> None:
+    """One by itself has no index."""
+    me, session = caller(), stored()
+    said = {"role": "user", "content": "a", "id": "x"}
+    assert me.post(me.messages(session), said).status_code == 201
+    other = said | {"content": "b"}
+    problem = me.post(me.messages(session), other if alone else [other]).json()
+    assert (problem["status"], problem["code"]) == (409, "message_conflict")
+    assert problem.get("field") == (None if alone else "messages[0]")
+    assert problem["detail"] == "message id 'x' is already stored with different content, at position 1"
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
@@ -169,7 +183,9 @@ def test_cleared_messages_are_gone_from_pages_and_links() -> None:
 def test_empty_session_has_an_empty_page(query, cleared: bool) -> None:
     me, session = caller(), stored(messages=5 if cleared else 0)
     session.history().clear()
-    assert me.get(me.messages(session), query).json() == {"results": [], "next": None, "previous": None}
+    last = 5 if cleared else 0
+    told = {"last_seq": last} if query.get("after_seq", 0) > last else {}
+    assert me.get(me.messages(session), query).json() == {"results": [], "next": None, "previous": None} | told
 
 
 def test_large_page_size_is_cut_and_the_default_is_fifty() -> None:

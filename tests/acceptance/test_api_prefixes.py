@@ -9,7 +9,7 @@ from django.urls import include, path, re_path
 
 from tests.acceptance.api_support import Caller, caller
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 API = include("chat_memory.api.urls")
 NAMES = (

@@ -78,7 +78,7 @@ def foreign_handler(error: Exception, context: object) -> Response:
     ],
     ids=lambda value: repr(value)[:60] if isinstance(value, bytes) else None,
 )
-def test_bad_body(body: bytes, status: int, field: str | None) -> None:
+def test_c15_bad_body(body: bytes, status: int, field: str | None) -> None:
     me, session = caller(), stored()
     answer = me.raw(me.messages(session), body)
     problem = answer.json()
@@ -88,6 +88,51 @@ def test_bad_body(body: bytes, status: int, field: str | None) -> None:
     assert problem["title"]
     assert problem["type"] == "about:blank"
     assert conversation("k", "acme").count() == 0
+
+
+BODIES_AND_REASONS = {
+    b"": "The body is empty: it must be JSON.",
+    b"\xff{}": "The body is not UTF-8: byte 1 begins no character.",
+    b'{"role": "user",\n "content" "x"}': "The body is not JSON, at line 2, column 12: expecting ':' delimiter.",
+    b'{"role": "user", "content": NaN}': "The body is not JSON: NaN is not a JSON number.",
+}
+
+
+@pytest.mark.parametrize("body", BODIES_AND_REASONS)
+def test_body_that_is_no_json_is_told_where(body: bytes) -> None:
+    me, session = caller(), stored()
+    answer = me.raw(me.messages(session), body)
+    assert (answer.status_code, answer.json()["detail"]) == (400, BODIES_AND_REASONS[body])
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("since=yesterday", "Must be a time such as 2025-01-31T12:00:00+00:00."),
+        ("archived=maybe", "Must be true or false."),
+        ("page_size=x", "Must be a whole number."),
+    ],
+)
+def test_parameter_that_cannot_be_read_is_told_in_words(query: str, reason: str) -> None:
+    """Neither the names of Python's types nor those of a parser."""
+    me = caller()
+    answer = me.get(f"{me.sessions}?{query}")
+    assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0])
+    assert answer.json()["detail"] == reason
+
+
+def test_member_of_the_wrong_type_is_told_in_words() -> None:
+    me = caller()
+    for body, field, reason in (
+        ({"title": 5}, "title", "must be text or null, not int"),
+        ({"pinned": "x"}, "pinned", "must be true or false"),
+        ({"tags": "x"}, "tags", "must be a list"),
+        ({"expires_at": "soon"}, "expires_at", "must be a time such as"),
+    ):
+        problem = me.post(me.sessions, body).json()
+        assert (problem["status"], problem["field"]) == (422, field)
+        assert "`" not in problem["detail"]
+        assert problem["detail"].startswith(reason.partition(" or null")[0])
 
 
 def test_batch_over_its_size_is_refused_whole(settings) -> None:
@@ -106,7 +151,7 @@ def test_numbers_of_four_thousand_digits_are_kept() -> None:
 
 
 @pytest.mark.parametrize(("size", "status"), [(99, 422), (100, 413)])
-def test_body_is_measured_even_where_its_length_is_not_said(settings, size: int, status: int) -> None:
+def test_c12_body_is_measured_even_where_its_length_is_not_said(settings, size: int, status: int) -> None:
     """A chunked request over ASGI; over WSGI a body of unknown length is none."""
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
     me, session = caller(), stored()

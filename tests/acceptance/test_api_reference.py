@@ -19,7 +19,7 @@ from rest_framework.exceptions import (
     UnsupportedMediaType,
 )
 
-from chat_memory.api import shapes
+from chat_memory.api import queries, shapes
 from chat_memory.api.http import idempotency, pages, problems, throttling
 from chat_memory.api.resources import context
 from chat_memory.api.urls import urlpatterns
@@ -62,8 +62,8 @@ def test_members() -> None:
 def test_parameters() -> None:
     rows = re.findall(r"^  \| (`.*?`) \|", PAGE, re.MULTILINE)
     documented = [name for row in rows for name in NAMES.findall(row)]
-    assert set(documented) == set(shapes.SessionQuery.__struct_fields__) - set(pages.CursorQuery.__struct_fields__)
-    for name in (*shapes.MessageQuery.__struct_fields__, *shapes.ContextQuery.__struct_fields__):
+    assert set(documented) == set(queries.SessionQuery.__struct_fields__) - set(pages.CursorQuery.__struct_fields__)
+    for name in (*queries.MessageQuery.__struct_fields__, *queries.ContextQuery.__struct_fields__):
         assert f"?{name}=" in PAGE
 
 

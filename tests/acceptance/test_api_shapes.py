@@ -12,7 +12,7 @@ from chat_memory.storage.mapping import JSON_MEMBERS
 
 pytestmark = pytest.mark.once
 
-KEPT_BACK = {"branch", "base_seq", "deleted_at", "last_turn", "vtoken", "title_made"}
+KEPT_BACK = {"branch", "base_seq", "deleted_at", "last_turn", "vtoken", "title_made", "key_from_client"}
 """Fields of a session that the API does not show."""
 
 

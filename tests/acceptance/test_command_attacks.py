@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError
+from django.db import connection
 
 from chat_memory import Message, conversation
 from chat_memory.maintenance.importing import import_conversations
@@ -35,6 +36,15 @@ def test_what_is_no_key_is_refused(option: str, value: str, tmp_path: Path) -> N
         run("export", tmp_path / "out", "--workspace", "acme", f"{option}={value}")
     assert str(refused.value).startswith(f"{option} must")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_a_database_that_was_not_migrated_is_said_to_be_so(command: str) -> None:
+    """In one line; the rollback of the test gives the table its name back."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE chat_memory_session RENAME TO something_else")
+    with pytest.raises(CommandError, match=r"^[^\n]*chat_memory_session[^\n]*run migrate\)$"):
+        run(command)
 
 
 @pytest.mark.parametrize("command", ["export", "import", "cleanup", "stats"])

@@ -14,11 +14,12 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.django import TestCase
 
-from chat_memory import Message, conversation
+from chat_memory import Message, conversation, feedback
 from chat_memory.maintenance.formats import own
 from chat_memory.maintenance.formats.lines import read_line
 from chat_memory.maintenance.transfer import exporting
 from chat_memory.models import Session
+from chat_memory.records import Votes
 from tests import strategies
 from tests.acceptance.command_line import GREETING, run, write
 
@@ -47,15 +48,31 @@ def fill_workspace() -> None:
     conversation("other", workspace="globex").append(Message.user("not mine"))
 
 
+def rate_conversation() -> None:
+    """Feedback on what a conversation shows, on two branches of it."""
+    chat = conversation("d", workspace="acme")
+    chat.append(Message.user("q"), Message.assistant("a"), Message.user("more"))
+    for seq, who in ((2, "anna"), (2, "ben"), (3, "anna")):
+        chat.feedback.give(seq, -1, "\u2028 why", by=who)
+    draft = chat.fork("draft", at=2)
+    draft.append(Message.assistant("another", metadata={"model": "m"}))
+    draft.feedback.give(3, 1, by="anna")
+
+
 def test_export_import_export_is_byte_identical(tmp_path: Path) -> None:
     """Ids, times, positions and the order of keys included (FEATURES J18)."""
     fill_workspace()
+    rate_conversation()
     run("export", tmp_path / "one", "--workspace", "acme")
     run("import", tmp_path / "one", "--workspace", "copy")
     run("export", tmp_path / "two", "--workspace", "copy")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     first, second = (conversation("b/2", workspace=slug).messages() for slug in ("acme", "copy"))
     assert first == second
+    assert feedback.totals("acme") == feedback.totals("copy") == Votes(up=1, down=3, comments=3)
+    assert feedback.by_model("acme") == feedback.by_model("copy")
+    run("import", tmp_path / "one", "--workspace", "copy")
+    assert feedback.totals("copy") == Votes(up=1, down=3, comments=3)
     assert conversation("c", workspace="copy").append(Message.user("y")).last_seq == 2
 
 
@@ -191,7 +208,7 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(CommandError) as caught:
         run("export", tmp_path / "no" / "folder", "--workspace", "acme")
     assert str(caught.value) == f"{tmp_path / 'no' / 'folder'}: No such file or directory"
-    with pytest.raises(CommandError, match=r"^--workspace 'no/slug' is not"):
+    with pytest.raises(CommandError, match=r"^--workspace must be .* not 'no/slug'"):
         run("export", path, "--workspace", "no/slug")
     assert list(tmp_path.iterdir()) == []
 

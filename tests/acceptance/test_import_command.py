@@ -284,7 +284,8 @@ def test_standard_input_and_a_report_for_programs(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workspace", "message"), [("no/slug", "^--workspace 'no/slug' is not"), ("unknown", "no workspace 'unknown'")]
+    ("workspace", "message"),
+    [("no/slug", "^--workspace must be .* not 'no/slug'"), ("unknown", "no workspace 'unknown'")],
 )
 def test_refusals(workspace: str, message: str, tmp_path) -> None:
     """A workspace is made unless CREATE_WORKSPACES says no; a refusal is one line."""

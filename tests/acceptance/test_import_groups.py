@@ -80,7 +80,7 @@ def test_statements_do_not_grow_with_the_conversations_of_a_group() -> None:
     few = asked("few", 2)
     # Over SQLite, Django 5.2 sends no more than 999 values a statement: 34 rows of sessions.
     assert asked("many", 30) == few
-    assert few <= 8
+    assert few <= 10  # two of them bound how long the others wait for locks
 
 
 def test_a_key_that_another_process_makes_meanwhile_costs_nobody_anything(monkeypatch) -> None:

@@ -90,7 +90,7 @@ key = str(ada.pk)
 ada.delete()
 row.refresh_from_db()
 assert (row.user_id, row.user_key, WorkspaceMember.objects.count()) == (None, key, 0)
-assert chat.count() == 3
+assert conversation("k", workspace="acme").count() == 3
 print("all right")
 """
 

@@ -101,7 +101,7 @@ def build_wheel(folder: Path) -> Path:
     return wheel
 
 
-def test_wheel_holds_the_package_whole_and_nothing_else(tmp_path: Path) -> None:
+def test_f1_wheel_holds_the_package_whole_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(build_wheel(tmp_path)) as archive:
         names = {PurePosixPath(name) for name in archive.namelist() if not name.endswith("/")}
         (info,) = {name.parts[0] for name in names if name.parts[0].endswith(".dist-info")}

@@ -19,8 +19,11 @@ LARGE = 6
 
 # Modules that a contract must name once they exist: import-linter refuses the name of a module that does not.
 ROOMS = {
-    ("orm-free", "source_modules"): "cache fields flow history host_callables providers records rules sessions "
-    "storage.contract turns wiring",
+    (
+        "orm-free",
+        "source_modules",
+    ): "cache feedback fields flow history host_callables providers records rules "
+    "sessions storage.contract turns wiring",
     ("thin-doors", "source_modules"): "management tasks",
     ("doors-independent", "modules"): "admin api flow management providers turns",
     (

@@ -18,7 +18,7 @@ def test_least_versions_are_those_of_the_project() -> None:
     named = [
         *config["project"]["dependencies"],
         *(line for extra in config["project"]["optional-dependencies"].values() for line in extra),
-        *(line for name in ("example", "servers", "test") for line in groups[name] if isinstance(line, str)),
+        *(line for name in ("example", "servers", "suite", "test") for line in groups[name] if isinstance(line, str)),
     ]
     floors = {found[1]: found[2] for line in named if (found := FLOOR.match(line))}
     assert [line for line in named if not FLOOR.match(line)] == []

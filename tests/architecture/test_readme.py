@@ -54,3 +54,11 @@ def test_every_folder_is_described() -> None:
     described = re.findall(r"^\| `(\w+)/` \|", PAGE.split(HEADING)[0], re.MULTILINE)
     folders = [path.name for path in TESTS.iterdir() if path.is_dir() and path.name != "__pycache__"]
     assert sorted(described) == sorted(folders)
+
+
+def test_tests_that_the_page_on_security_names_are_there() -> None:
+    named = {
+        code for code in CODE.findall((ROOT / "SECURITY.md").read_text()) if re.fullmatch(r"\w+/test_\w+\.py", code)
+    }
+    assert len(named) > 20
+    assert {name for name in named if not (TESTS / name).exists()} == set()

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import django
 from redis import __version__ as redis_version
@@ -31,6 +33,9 @@ GROUPS = (
     "removal",
     "cache",
     "outage",
+    "waiting",
+    "search",
+    "dialects",
 )
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 MARK = "<!-- figures -->"
@@ -60,7 +65,9 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     from django.db import connection  # noqa: PLC0415  # Django is ready only now
     from django.test.utils import override_settings, setup_databases, teardown_databases  # noqa: PLC0415
 
-    from tests.benchmarks import cached, cases, changing, listing, outage, stored, threads, transfer, views, writers  # noqa: PLC0415
+    cached, changing, listing, outage, stored = map(_module, ("cached", "changing", "listing", "outage", "stored"))
+    threads, transfer, views, waiting = map(_module, ("threads", "transfer", "views", "waiting"))
+    cases, dialects, searching, writers = map(_module, ("cases", "dialects", "searching", "writers"))
 
     places = {
         "writers": writers,
@@ -68,9 +75,12 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
         "stored": stored,
         "changing": changing,
         "cache": cached,
+        "search": searching,
+        "dialects": dialects,
         "listing": listing,
         "outage": outage,
         "views": views,
+        "waiting": waiting,
     } | dict.fromkeys(("transfer", "removal"), transfer)
     measures = {group: getattr(places.get(group, cases), group) for group in GROUPS}
     databases = setup_databases(verbosity=0, interactive=False, aliases={"default": False})
@@ -97,6 +107,10 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     finally:
         closing.close()
         teardown_databases(databases, verbosity=0)
+
+
+def _module(name: str) -> Any:
+    return import_module(f"tests.benchmarks.{name}")
 
 
 def _circumstances(postgresql: str, rounds: int) -> str:

@@ -193,9 +193,9 @@ def _fill(rows: int) -> None:
         cursor.execute(
             """INSERT INTO chat_memory_session (id, workspace_id, key, branch, user_key, title, tags, metadata,
                  last_seq, base_seq, last_turn, message_count, version, vtoken, prev_vtoken, pinned, title_made,
-                 created_at, updated_at, active_at, listed_at)
+                 key_from_client, user_left, created_at, updated_at, active_at, listed_at)
                SELECT gen_random_uuid(), %s, 'fill-' || n, 'main', '', '', '[]', '{}',
-                 1000, 0, 500, 1000, 1, 1, 0, false, false, now(), now(), now(), now()
+                 1000, 0, 500, 1000, 1, 1, 0, false, false, false, false, now(), now(), now(), now()
                FROM generate_series(1, %s / 1000) n""",
             [workspace, rows],
         )

@@ -35,9 +35,9 @@ ALL = f"SELECT {COLUMNS} FROM chat_memory_message WHERE session_id = %b ORDER BY
 FIRST = """
 WITH s AS (
   INSERT INTO chat_memory_session (id, workspace_id, key, branch, user_key, title, title_made, tags, metadata, last_seq,
-    base_seq, last_turn, message_count, version, vtoken, prev_vtoken, pinned, created_at, updated_at, active_at,
-    listed_at)
-  VALUES (%b, %b, %b, 'main', '', %b, true, '[]', '{}', %b, 0, %b, %b, 1, %b, 0, false, %b, %b, %b, %b)
+    base_seq, last_turn, message_count, version, vtoken, prev_vtoken, pinned, key_from_client, user_left, created_at,
+    updated_at, active_at, listed_at)
+  VALUES (%b, %b, %b, 'main', '', %b, true, '[]', '{}', %b, 0, %b, %b, 1, %b, 0, false, false, false, %b, %b, %b, %b)
   RETURNING id, workspace_id)
 INSERT INTO chat_memory_message
   (workspace_id, session_id, seq, turn, state, client_id, role, content, tokens, created_at)

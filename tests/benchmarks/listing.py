@@ -16,7 +16,8 @@ GOAL = 1.5
 PLANS = "-c plan_cache_mode=force_generic_plan"
 # Without what no page shows; the counters are the row's own, since main is the current branch here.
 COLUMNS = """id, key, branch, user_key, title, tags, metadata, message_count, version, last_seq, base_seq, last_turn,
-  pinned, created_at, updated_at, active_at, archived_at, expires_at, user_id, vtoken, title_made"""
+  pinned, created_at, updated_at, active_at, archived_at, expires_at, user_id, vtoken, title_made,
+  key_from_client"""
 ROOTS = "workspace_id = %(workspace)b AND parent_id IS NULL AND deleted_at IS NULL"
 EXACT = f"""WITH edge AS (
     SELECT listed_at FROM chat_memory_session WHERE {ROOTS} {{condition}}
@@ -29,11 +30,11 @@ OF_USER = EXACT.format(condition="AND user_key = %(user)b AND NOT (user_key = ''
 AFTER = EXACT.format(condition="AND (active_at, id) < (%(moment)b, %(id)b) AND listed_at <= %(moment)b")
 FILLED = """INSERT INTO chat_memory_session (id, workspace_id, key, branch, user_key, title, tags, metadata,
     last_seq, base_seq, last_turn, message_count, version, vtoken, prev_vtoken, pinned, title_made,
-    created_at, updated_at, active_at, listed_at)
+    key_from_client, user_left, created_at, updated_at, active_at, listed_at)
   SELECT gen_random_uuid(), %s, 'k' || n, 'main', 'user-' || n %% 20, 'How do I bake bread? ' || n,
     CASE WHEN n %% 3 = 0 THEN '["bread"]'::jsonb ELSE '[]' END,
     CASE WHEN n %% 5 = 0 THEN '{"a": 1}'::jsonb ELSE '{}' END,
-    6, 0, 3, 6, 3, 1, 0, false, true, t.at, t.at, t.at, t.at
+    6, 0, 3, 6, 3, 1, 0, false, true, false, false, t.at, t.at, t.at, t.at
   FROM generate_series(1, %s) n, LATERAL (SELECT now() - n * interval '1 minute' AS at) t"""
 
 

@@ -13,6 +13,7 @@ from redis import Redis
 
 from chat_memory import metrics
 from tests.conversations import chat, contents, say
+from tests.watched_redis import commands_in_redis
 
 ALIAS = "chats"
 HIT = {"strict": 1, "bounded": 0}
@@ -61,17 +62,9 @@ def statements(call: Callable[[], object]) -> list[str]:
 
 def redis_commands(client: Redis, call: Callable[[], object]) -> list[str]:
     """The commands that a call sends to Redis, those of scripts and handshakes left out."""
-    seen = []
-    with client.monitor() as monitor:
-        call()
-        client.echo("that was all")
-        for command in monitor.listen():
-            name, _, rest = command["command"].partition(" ")
-            if rest == "that was all":
-                break
-            if command["client_type"] != "lua" and name not in HANDSHAKE:
-                seen.append(command["command"])
-    return [command.partition(" ")[0] for command in seen]
+    sent = [each["command"] for each in commands_in_redis(client, call) if each["client_type"] != "lua"]
+    names = [command.partition(" ")[0] for command in sent]
+    return [name for name in names if name not in HANDSHAKE]
 
 
 def counts_of(call: Callable[[], object]) -> dict[str, int]:

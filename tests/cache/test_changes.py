@@ -6,9 +6,10 @@ import pytest
 from redis import Redis
 
 from chat_memory import Message
-from tests.cache.caching import caching, newest_texts
+from tests.cache.caching import HANDSHAKE, caching, newest_texts
 from tests.conversations import chat, say_with_ids
 from tests.servers import Server
+from tests.watched_redis import names_in_redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,3 +74,18 @@ def test_a_change_is_made_without_redis(each_mode: str, victim: Server, verb: st
             assert chat().pop() is not None
         expected = ["[redacted]", "a"] if verb == "redact" else [f"my password is {SECRET}"]
         assert [newest_texts() for _ in range(3)] == [expected] * 3
+
+
+@pytest.mark.parametrize("verb", ["edit", "redact"])
+def test_a_change_drops_the_entries_of_all_branches_at_once(cached: str, client: Redis, verb: str) -> None:
+    """However many branches share the message: a command for each would hold up the writer of a large family."""
+    calls = []
+    for number in (2, 40):
+        of = chat(f"{number} branches")
+        of.append(Message.user("q"), Message.assistant("a"))
+        for index in range(number):
+            of.fork(f"draft-{index}")
+        change = {"edit": lambda of=of: of.edit(1, "other words"), "redact": lambda of=of: of.redact(1)}[verb]
+        calls.append([name for name in names_in_redis(client, change) if name not in HANDSHAKE])
+    assert calls[0] == calls[1]
+    assert calls[0].count("UNLINK") == 1

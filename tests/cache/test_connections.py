@@ -4,10 +4,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -23,10 +26,13 @@ from chat_memory.cache import connecting
 from tests import patience
 from tests.cache.caching import ALIAS, HIT, caching, key_of, newest_texts, statements
 from tests.conversations import chat, say
+from tests.integration.outages import SLACK
+from tests.integration.trickle import trickling
+from tests.patience import waiting
 from tests.servers import Server, start_redis, start_sentinel
 from tests.waiting import PATIENCE, eventually
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOTS = 16_384
@@ -233,22 +239,53 @@ def replicated(victim: Server) -> Iterator[tuple[Server, Server]]:
 def test_sentinel_by_the_alias_survives_a_failover(each_mode: str, replicated: tuple[Server, Server]) -> None:
     """The primary is asked of the Sentinels, and after a failover it is another one."""
     primary, replica = replicated
-    with start_sentinel(primary, "chats") as sentinel, Redis(port=replica.port) as successor:
-        options = {
-            "CLIENT_CLASS": "django_redis.client.SentinelClient",
-            "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
-            "SENTINELS": [("127.0.0.1", sentinel.port)],
-        }
-        with caching(each_mode, "redis://chats/0", options):
-            say("a")
-            newest_texts()
-            assert len(statements(newest_texts)) == HIT[each_mode]
-            fail_over(sentinel, replica)
-            version = say("b")
-            assert [message.content for message in chat().tail(9, min_version=version)] == ["a", "b"]
-            successor.flushall()
-            eventually(lambda: newest_texts() and not wiring.cache_client().breaker.is_open and successor.dbsize())
-            assert len(statements(newest_texts)) == HIT[each_mode]
+    with (
+        start_sentinel(primary, "chats") as sentinel,
+        Redis(port=replica.port) as successor,
+        caching(each_mode, "redis://chats/0", by_sentinels(sentinel.port)),
+    ):
+        say("a")
+        newest_texts()
+        assert len(statements(newest_texts)) == HIT[each_mode]
+        fail_over(sentinel, replica)
+        version = say("b")
+        assert [message.content for message in chat().tail(9, min_version=version)] == ["a", "b"]
+        successor.flushall()
+        eventually(lambda: newest_texts() and not wiring.cache_client().breaker.is_open and successor.dbsize())
+        assert len(statements(newest_texts)) == HIT[each_mode]
+
+
+def test_d1_a_sentinel_whose_answer_trickles_has_a_deadline_too(victim: Server) -> None:
+    """It is asked where the primary is whenever a connection is made; byte by byte it would take seconds."""
+    begun = threading.Event()
+    with (
+        start_sentinel(victim, "chats") as sentinel,
+        trickling(sentinel.port, 1, 0.2, begun=begun) as port,
+        waiting(0.3),
+        caching("strict", "redis://chats/0", by_sentinels(port)),
+    ):
+        say("a")
+        newest_texts()
+        client = wiring.cache_client()
+        pool: Any = client.redis.connection_pool
+        pool.disconnect()
+        for each in pool.sentinel_manager.sentinels:
+            each.connection_pool.disconnect()
+        client.breaker.succeeded()
+        begun.set()
+        began = time.monotonic()
+        assert newest_texts() == ["a"]
+        assert time.monotonic() - began < SLACK
+        assert client.breaker._failures
+
+
+def by_sentinels(*ports: int) -> dict[str, Any]:
+    """The OPTIONS of an alias that asks Sentinels for its primary."""
+    return {
+        "CLIENT_CLASS": "django_redis.client.SentinelClient",
+        "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
+        "SENTINELS": [("127.0.0.1", port) for port in ports],
+    }
 
 
 def fail_over(sentinel: Server, replica: Server) -> None:

@@ -14,7 +14,7 @@ from chat_memory import Message, wiring
 from tests.cache.caching import ALIAS, HIT, newest_texts, statements, warmed
 from tests.conversations import chat, say
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]
 
 TEXTS = ["a", "b", "c", "d", "e"]
 PICKLE = pickle.dumps(["not", "ours"])
@@ -59,6 +59,10 @@ LISTS: dict[str, Callable[[Any, str], object]] = {
     "half a header": instead(b"{}", b"cm1;V"),
     "a header of something else": instead(b"{}", b"cm9;V;02s;1;1;1;1;1;1;;0;0"),
     "numbers that are none": with_header((3, "x")),
+    "a version without end": with_header((3, "inf")),
+    "a version beyond every other": with_header((3, "1e18")),
+    "a version below every other": with_header((3, "-5")),
+    "digits of another script": with_header((3, "\u0665")),
     "a token that is none": with_header((4, "-")),
     "a session that is none": with_header((5, "zz")),
     "an identity that is none": with_header((6, "1,2")),
@@ -90,7 +94,7 @@ def read_in_every_way() -> None:
 
 
 @pytest.mark.parametrize("what", LISTS)
-def test_foreign_list_is_a_miss_and_replaced(cached: str, client: Redis, what: str) -> None:
+def test_d5_foreign_list_is_a_miss_and_replaced(cached: str, client: Redis, what: str) -> None:
     key = warmed(client, *TEXTS)
     LISTS[what](client, key)
     read_in_every_way()
@@ -122,7 +126,7 @@ def test_another_type_is_passed_by(cached: str, client: Redis, what: str, caplog
 
 @pytest.mark.parametrize("value", [b"5", b"null", b'{"foo":1}', PICKLE, b'{"id":', b'{"id":"x","seq":1'])
 @pytest.mark.parametrize("at", [0, 2, 4])
-def test_bytes_path_gives_no_elements_that_cannot_be_ours(cached: str, client: Any, value: bytes, at: int) -> None:
+def test_d4_bytes_path_gives_no_elements_that_cannot_be_ours(cached: str, client: Any, value: bytes, at: int) -> None:
     """It looks at the ends of each element and at the position of the first, and decodes nothing else."""
     key = warmed(client, *TEXTS)
     client.lset(key, at, value)
@@ -170,3 +174,14 @@ def test_longer_tail_than_what_was_cached_before(cached: str, client: Redis) -> 
     assert [message.content for message in chat().tail(5)] == numbers[-5:]
     assert [message.content for message in chat().tail(5)] == numbers[-5:]
     assert newest_texts() == numbers[-20:]
+
+
+@pytest.mark.parametrize("end", [10**15, 10**300])
+def test_d6_lease_that_lives_longer_than_any_is_taken_over(cached: str, client: Any, end: int) -> None:
+    """Another tenant of the Redis put it there, without a life: the session is cached again all the same."""
+    key = warmed(client, "a")
+    with_header((1, "L"), (9, "not-ours"), (10, str(end)))(client, key)
+    client.persist(key)
+    assert newest_texts() == ["a"]
+    assert client.pttl(key) > 0
+    assert len(statements(newest_texts)) == HIT[cached]

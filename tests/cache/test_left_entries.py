@@ -111,6 +111,7 @@ def test_r53_cleanup_says_how_many_are_left_and_until_when(severed: Server) -> N
     assert all(datetime.now(UTC) + timedelta(seconds=life) <= report.left_until for life in lives)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_r53_cleanup_says_what_may_be_left_in_a_frozen_redis(severed: Server) -> None:
     age(cached_chat())
     with frozen(severed):

@@ -11,6 +11,7 @@ from chat_memory.cache.coherence import JITTER
 from tests.cache.caching import HIT, caching, key_of, newest_texts, statements, warmed
 from tests.conversations import chat, say
 from tests.servers import Server
+from tests.watched_redis import watched
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,9 +69,9 @@ def test_setting_of_0_caches_nothing(client: Redis, shared_server: Server, each_
 def test_parts_of_a_second_count(strict_cache: None, client: Redis, ttl: float, milliseconds: int) -> None:
     """FEATURES R03, R04."""
     say("a")
-    with client.monitor() as monitor:
+    with watched(client) as commands:
         newest_texts(cache_ttl=ttl)
-        given = next(line["command"] for line in monitor.listen() if line["command"].startswith("EVALSHA"))
+        given = next(each["command"] for each in commands if each["command"].startswith("EVALSHA"))
     # Behind the key: format, four of the state, whole, the life; the empty lease is not to be seen here.
     assert milliseconds * 0.89 - 1 <= int(given.split()[4:][6]) <= milliseconds
 

@@ -21,6 +21,7 @@ from tests.conversations import chat, say
 from tests.integration.outages import frozen
 from tests.servers import Server
 from tests.waiting import eventually
+from tests.watched_redis import watched
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -217,9 +218,9 @@ def test_n16_reads_no_more_than_was_asked_for(cached: str, client: Redis) -> Non
     (read,) = [sql for sql in statements(lambda: chat().tail(10)) if "content" in sql]
     assert "LIMIT" in read
     assert client.llen(key_of(client)) == 51
-    with client.monitor() as monitor:
+    with watched(client) as commands:
         chat().tail(10)
-        asked = next(command["command"] for command in monitor.listen() if command["command"].startswith("LRANGE"))
+        asked = next(each["command"] for each in commands if each["command"].startswith("LRANGE"))
     assert asked.split()[2:] == ["-11", "-1"]
 
 
@@ -305,7 +306,7 @@ def test_n18_no_reader_sees_part_of_a_fill(cached: str, client: Redis, shared_se
 
 @pytest.mark.parametrize("damage", ["{", "5", "null", '{"foo": 1}', '{"role": "user"}'])
 def test_n19_damaged_element_does_not_make_a_history_unreadable(cached: str, client: Redis, damage: str) -> None:
-    """FEATURES N19, R07: the entry is thrown away and made again."""
+    """FEATURES N19, R07, G2: the entry is thrown away and made again."""
     key = warmed(client, "a", "b", "c")
     client.lset(key, 1, damage)
     assert newest_texts() == ["a", "b", "c"]

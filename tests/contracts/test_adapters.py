@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from redis import Redis
 
 from chat_memory import models
@@ -37,11 +38,15 @@ class TestDjangoAdapter(AdapterConformance):
     def make_workspace(self, slug: str) -> None:
         models.Workspace.objects.create(slug=slug)
 
+    def host_user(self) -> Any:
+        return get_user_model().objects.create_user("somebody").pk
+
     def let_claims_lapse(self) -> None:
         claims = models.Summary.objects.filter(workspace__slug=self.workspace, text=None)
         claims.update(created_at=datetime.now(UTC) - timedelta(seconds=CLAIM_LAPSES))
 
 
+@pytest.mark.once
 class TestMemoryAdapter(AdapterConformance):
     """In this process, by a clock that waits for nobody."""
 
@@ -54,10 +59,12 @@ class TestMemoryAdapter(AdapterConformance):
         self.passed += timedelta(seconds=CLAIM_LAPSES)
 
 
+@pytest.mark.once
 class TestRedisAdapter(AdapterConformance):
     """On the Redis of the run, whose scripts change the keys of one conversation alone."""
 
     changes_several = False
+    yields_keys = False
 
     @pytest.fixture(autouse=True)
     def _client(self, redis_client: Redis) -> None:
@@ -111,9 +118,11 @@ class TestBoundedOverMemory(Bounded, TestMemoryAdapter):
         self.inner.add_workspace(slug)
 
 
+@pytest.mark.postgresql
 class TestStrictOverDjango(Cached, TestDjangoAdapter):
     """As most conversations are kept."""
 
 
+@pytest.mark.postgresql
 class TestBoundedOverDjango(Bounded, TestDjangoAdapter):
     """Of which every read but the first is of the cache, where there is nothing else to see."""

@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 
 import chat_memory
-from chat_memory import health, metrics, sessions
+from chat_memory import feedback, health, metrics, sessions
 from chat_memory.cache import CachedAdapter
 from chat_memory.history import conversation
+from chat_memory.history.attachments import ConversationAttachments
 from chat_memory.history.conversation import Conversation
+from chat_memory.history.feedback import ConversationFeedback
 from chat_memory.history.protocol import ChatHistory
 from chat_memory.storage import contract
 from chat_memory.storage.contract import Adapter, Part
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.storage.orm import DjangoAdapter
 from chat_memory.storage.redis import RedisAdapter
+from chat_memory.turns import RedisChatMemory
 
 pytestmark = pytest.mark.once
 
@@ -24,7 +27,11 @@ WITHOUT_TWIN: dict[Any, set[str]] = {
     Conversation: set(),
     ChatHistory: set(),
     conversation: {"conversation", "of_session", "on_settings"},  # they make a handle, without input or output
+    RedisChatMemory: {"conversation"},
     sessions: set(),
+    feedback: set(),
+    ConversationFeedback: set(),
+    ConversationAttachments: {"link"},  # it makes a part, without input or output
     health: set(),
     metrics: {"add", "sum_up_with", "flush"},  # the package calls them, in the thread that serves
 }

@@ -25,8 +25,10 @@ TESTS = (
         "tests/faults/test_threats.py",
         "tests/faults/test_rules.py",
         "tests/faults/test_branch_rules.py",
+        "tests/faults/test_owner_rules.py",
         "tests/faults/test_listening.py",
         "tests/cache/test_foreign_values.py",
+        "tests/cache/test_whose_entries.py",
     ),
     ("tests/faults/test_histories.py",),
 )
@@ -68,7 +70,9 @@ class Mutant(NamedTuple):
 FILL, LEASE, PUSH = "cache/scripts/fill.lua", "cache/scripts/lease.lua", "cache/scripts/push.lua"
 COHERENCE, ENTRY, POLICY, CODEC = "cache/coherence.py", "cache/entry.py", "cache/policy.py", "cache/codec.py"
 READING, SPANS, KEYS, SENT_AHEAD = "cache/reading.py", "cache/spans.py", "cache/keys.py", "cache/sent_ahead.py"
+OWNERS = "cache/owners.py"
 LISTENING, ADAPTER, WIRING = "cache/listening.py", "cache/adapter.py", "wiring.py"
+NAMING, RENAMING = "storage/orm/naming.py", "storage/orm/renaming.py"
 EMISSION, EDITS, ROWS = "storage/orm/emission.py", "storage/orm/edits.py", "storage/orm/rows.py"
 MUTANTS = (
     Mutant("fill ignores whose lease it is", FILL, "h.lease ~= lease or ", ""),
@@ -89,7 +93,8 @@ MUTANTS = (
     Mutant("fill adds to what is there", FILL, "redis.call('DEL', key)", ""),
     Mutant("fill for ever", FILL, "if ARGV[8] ~= ''", "if false"),
     Mutant("fill weighs nothing", FILL, "weight = weight_from(ENTRIES)", "weight = 0"),
-    Mutant("two have the lease", LEASE, "if h.state == 'L' and h.expires > now", "if false"),
+    Mutant("two have the lease", LEASE, "if h.state == 'L' and h.expires > now and", "if false and"),
+    Mutant("a lease without an end holds", LEASE, " and h.expires <= now + LEASE_MS", ""),
     Mutant("lease of a newer release's key", LEASE, "if is_newer(h.format)", "if false"),
     Mutant("lease takes a good entry away", LEASE, "if h.version >= least", "if false"),
     Mutant("lease is never given over an entry", LEASE, "if h.version >= least then", "if true then"),
@@ -168,8 +173,8 @@ MUTANTS = (
         Mutant(
             f"an entry stays that was {kind.lower()}",
             LISTENING,
-            "{Kind.SUMMARIZED}",
-            f"{{Kind.SUMMARIZED, Kind.{kind}}}",
+            "{Kind.SUMMARIZED, Kind.RATED}",
+            f"{{Kind.SUMMARIZED, Kind.RATED, Kind.{kind}}}",
         )
         for kind in ("CLEARED", "DELETED", "FORKED", "SWITCHED", "EDITED", "RESTORED")
     ),
@@ -182,13 +187,14 @@ MUTANTS = (
     Mutant(
         "all branches have one key",
         KEYS,
-        "self._store.schema, workspace, key, branch)",
-        'self._store.schema, workspace, key, "")',
+        "self._store.unique_name, workspace, key, branch)",
+        'self._store.unique_name, workspace, key, "")',
     ),
+    Mutant("all databases have one name", KEYS, "self._store.unique_name,", '"",'),
     Mutant("bounded answers a transaction", READING, "if self._in_transaction():", "if False:"),
     Mutant("strict fills in a transaction", READING, "if self._in_transaction() or not fills", "if not fills"),
     Mutant("min_version is not heard", READING, "entry.version >= span.min_version", "True"),
-    Mutant("min_version of whatever session", READING, " or is_of_another", ""),
+    Mutant("min_version of whatever session", READING, " and not is_of_another", ""),
     Mutant(
         "min_version binds no fill",
         READING,
@@ -201,7 +207,7 @@ MUTANTS = (
         "entry.is_at(header) and answers(span, entry)",
         "entry.is_at(header)",
     ),
-    Mutant("bounded answers more than it has", READING, " or not answers(span, entry)", ""),
+    Mutant("bounded answers more than it has", READING, " and answers(span, entry) and not", " and not"),
     Mutant("a page before a position is of the newest", SPANS, " or span.before is not None", ""),
     Mutant(
         "any read fills",
@@ -215,7 +221,40 @@ MUTANTS = (
         "whole = wide.last is None or len(found.messages) < wide.last",
         "whole = True",
     ),
-    Mutant("a row's handle reads a later session", READING, "(at.pinned and not entry.is_of(at.session_id)) or ", ""),
+    Mutant("bounded shows anybody's entry", READING, " and self._owners.let_see(at, entry)", ""),
+    Mutant("a user's read fills what it may not see", READING, "found.header is None and at.is_checked", "False"),
+    Mutant("what is nobody's is remembered as a visitor's", OWNERS, "not record.user_key or ", ""),
+    Mutant(
+        "an owner is shown any entry under the key",
+        OWNERS,
+        "header is None or not entry.is_of(header.session_id)",
+        "False",
+    ),
+    Mutant(
+        "a row's handle reads a later session",
+        READING,
+        "return not at.pinned or header.session_id == at.session_id",
+        "return True",
+    ),
+    Mutant(
+        "a handle reads whoever has its slug now",
+        READING,
+        "header is None or header.workspace_id != at.workspace_id",
+        "header is None",
+    ),
+    Mutant(
+        "bounded fills by what a handle knew",
+        READING,
+        "session_id=None, workspace_id=None, pinned=False",
+        "cache_ttl=at.cache_ttl",
+    ),
+    Mutant("a database's name is asked for once", NAMING, "    _forget(connection.alias)", "    return"),
+    Mutant(
+        "a renamed workspace leaves its entries",
+        RENAMING,
+        "emitted.send_robust(sender=source_of(alias), events=batch)",
+        "pass",
+    ),
     Mutant("system messages are all messages", READING, "if span.system:", "if False:"),
     Mutant("a row's handle moves to what is current", READING, "if not at.pinned:", "if True:"),
     Mutant("a window knows all system messages", READING, "if has_all or not budget.system:", "if True:"),

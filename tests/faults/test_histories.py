@@ -91,7 +91,7 @@ class Histories(Verbs, RuleBasedStateMachine):
         self.kept: dict[str, Handle] = {}
         self.copies: list[tuple[str, Any, set[State]]] = []
         self.overridden: Any = None
-        self.deployment = namespace(django_settings.SECRET_KEY, DjangoAdapter().identity, "")
+        self.deployment = namespace(django_settings.SECRET_KEY, "")
 
     @initialize(tail=TAILS, age=AGES)
     def begin(self, tail: int, age: float) -> None:
@@ -232,7 +232,7 @@ class Histories(Verbs, RuleBasedStateMachine):
         return (CURRENT, MAIN_BRANCH, *FORKED, [CURRENT, *self.history.lines][-1])[number]
 
     def redis_key(self, at: str) -> str:
-        return session_key(self.deployment, "", "default", self.key, at)
+        return session_key(self.deployment, DjangoAdapter().unique_name, "default", self.key, at)
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_no_sequence_shows_a_history_that_was_not(
     run_state_machine_as_test(
         machine,
         settings=hypothesis_settings(
-            max_examples=hypothesis_settings().max_examples * 4 // 5,  # each is many steps
+            max_examples=hypothesis_settings().max_examples,  # each is many steps
             stateful_step_count=LENGTH,
             suppress_health_check=list(HealthCheck),
         ),

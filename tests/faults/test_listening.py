@@ -200,6 +200,7 @@ def test_adapter_follows_the_router(mode: str, settings: Any) -> None:
         assert wiring.adapter().alias == "other"
         assert wiring.adapter() is wiring.adapter("other") is not wiring.adapter("default")
     finally:
+        connections["other"].close()
         del connections["other"]
         del connections.settings["other"]
 

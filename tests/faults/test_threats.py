@@ -297,7 +297,7 @@ def light(redis_client: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[OneK
     lua.script.cache_clear()
 
 
-def test_push_makes_no_entry_heavier_than_it_may_be(light: OneKey) -> None:
+def test_d2_push_makes_no_entry_heavier_than_it_may_be(light: OneKey) -> None:
     """The oldest go, as many as it takes, and the entry says that there is no more to be had."""
     light.warm(header(1), "a")
     assert (light.entry().whole, light.raw_header()[WEIGHT]) == (True, str(EACH))

@@ -1,6 +1,7 @@
 """What the tests of conversations share: the same test over Django's models and over the memory of this process."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,3 +21,10 @@ def chats(request: pytest.FixtureRequest) -> Chats:
         return conversation(key, workspace, **given, **names)
 
     return chat
+
+
+@pytest.fixture
+def media(tmp_path: Path, settings: Any) -> Path:
+    """The folder of the files of attachments."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    return tmp_path / "media"

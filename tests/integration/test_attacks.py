@@ -25,7 +25,7 @@ from chat_memory import (
 )
 from chat_memory.models import Session
 from chat_memory.records import Span
-from chat_memory.storage.orm import rows
+from chat_memory.storage.orm import creating, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -167,7 +167,7 @@ def test_handles_survive_a_task_queue(copied: Any) -> None:
 def test_a_session_deleted_while_it_is_made_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process makes the session and a third deletes it before the lock is ours: the append still stores."""
     lock, blind = rows.lock, [True]
-    monkeypatch.setattr(rows, "lock", lambda alias, at: None if blind and blind.pop() else lock(alias, at))
+    monkeypatch.setattr(creating, "lock", lambda alias, at: None if blind and blind.pop() else lock(alias, at))
     with transaction.atomic():  # where no single statement can do it
         assert conversation("k").append(Message.user("x")).first_seq == 1
     assert not blind

@@ -1,15 +1,22 @@
 """What only rows can get wrong about branches: handles made of them, and lineages deeper than a statement may be."""
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from chat_memory import Message, conversation
+from chat_memory.maintenance.transfer.transcripts import whole
 from chat_memory.models import Session
 from chat_memory.records import Address
 from chat_memory.signals import messages_appended
-from chat_memory.storage.orm import DjangoAdapter
+from chat_memory.storage.contract import ArchiveStore
+from chat_memory.storage.memory import MemoryAdapter
+from chat_memory.storage.orm import DjangoAdapter, branches as orm_branches, rows as orm_rows
 from chat_memory.storage.orm.branches import OrmBranches
+from tests.conversations import say_with_ids
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -139,3 +146,43 @@ def test_a_switch_meanwhile_changes_nothing_of_where_a_change_is_made(verb: str)
     else:
         assert [message.id for message in chat.regenerate(2).messages()] == ["a", "b"]
     assert [message.content for message in conversation("k", "acme", branch="draft").messages()] == ["a", "x", "y"]
+
+
+def test_e5_branches_are_in_the_order_they_were_made_though_the_clock_goes_back(monkeypatch) -> None:
+    """E5: neither times nor ids, which a clock makes too, say which branch is first."""
+    hours, numbers = iter(range(23, 0, -1)), iter(range(99, 0, -1))
+
+    class Clock(datetime):
+        """A clock that goes back by an hour each time it is looked at."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime(2026, 1, 1, next(hours), tzinfo=tz)
+
+    monkeypatch.setattr(orm_branches, "datetime", Clock)
+    monkeypatch.setattr(orm_rows, "uuid7", lambda: UUID(int=next(numbers)))
+    chat = conversation("k", "acme", adapter=DjangoAdapter())
+    say_with_ids("a", "b", to=chat)
+    names = ["z", "m", "a"]
+    for name in names:
+        chat.fork(name)
+    made = chat.branches()
+    assert [branch.name for branch in made] == ["main", *names]
+    assert [branch.created_at for branch in made[1:]] == sorted(
+        (branch.created_at for branch in made[1:]), reverse=True
+    )
+    copy = whole(Session.objects.get(workspace__slug="acme", key="k", branch="main"))
+    assert copy is not None
+    assert [branch.name for branch in copy.branches] == names
+    (restored,) = DjangoAdapter().part(ArchiveStore).restore([(Address("other", "k"), copy)])
+    assert restored.error is None
+    assert [branch.name for branch in conversation("k", "other").branches()] == ["main", *names]
+    again = structs.replace(
+        copy, branches=[*copy.branches, structs.replace(copy.branches[0], name="later", messages=())]
+    )
+    for adapter in (DjangoAdapter(), MemoryAdapter()):
+        assert adapter.part(ArchiveStore).restore([(Address("other", "k"), again)])[0].error is None
+        found = conversation("k", "other", adapter=adapter).branches()
+        assert [(branch.name, branch.number) for branch in found] == [
+            (name, number) for number, name in enumerate(["main", *names, "later"])
+        ]

@@ -196,6 +196,14 @@ def test_truncate_after_a_message(chats) -> None:
     assert chat.truncate_after("a") == 2
     with pytest.raises(MessageNotFound):
         chat.until("c")
+    assert chat.truncate_after("a", inclusive=True) == 1
+    assert (all_contents(chat), all_contents(chats(branch="main"))) == ([], ["a", "b", "c", "d"])
+    say_with_ids("f", "g", to=chat)
+    assert chat.truncate_after("g", inclusive=True) == 1
+    chat.clear()
+    say_with_ids("h", to=chat)
+    assert chat.truncate_after("h", inclusive=True) == 1
+    assert all_contents(chat) == []
 
 
 def test_edit_is_seen_wherever_the_message_is_shared(chats) -> None:
@@ -344,7 +352,7 @@ def test_until_a_message_that_goes_meanwhile_finds_none(monkeypatch: pytest.Monk
 def test_a_back_end_without_branches_says_so(redis_client) -> None:
     chat = conversation("k", adapter=RedisAdapter(redis_client))
     say_with_ids("a", "b", to=chat)
-    for call in (chat.branches, lambda: chat.fork("x"), lambda: chat.truncate_after("a"), lambda: chat.edit(1, "x")):
+    for call in (chat.branches, lambda: chat.fork("x"), lambda: chat.regenerate(1), lambda: chat.edit(1, "x")):
         with pytest.raises(NotSupported):
             call()
     assert contents(chat.until("a")) == ["a"]

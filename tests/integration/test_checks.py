@@ -59,7 +59,7 @@ def test_a_redis_that_hides_its_settings_or_is_gone_is_no_finding(settings) -> N
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("use_tz", "expected"), [(True, set()), (False, {"E008"})])
-def test_times_have_zones(settings, use_tz: bool, expected: set[str]) -> None:
+def test_e7_times_have_zones(settings, use_tz: bool, expected: set[str]) -> None:
     """Some of Django's own checks, which run beside ours, ask the database."""
     settings.USE_TZ = use_tz
     assert ids_of_ours(run_checks()) == expected

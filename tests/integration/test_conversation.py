@@ -1,5 +1,6 @@
 """The conversation over Django's models: receipts, replays, versions, users, databases, and who sees the queries."""
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -7,6 +8,7 @@ import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import OperationalError, connection, connections
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -193,16 +195,20 @@ def test_owner_is_the_first_who_is_known() -> None:
     """FEATURES J05, E07."""
     conversation("k").append(Message.user("x"))
     conversation("k", user=AnonymousUser()).append(Message.user("x"))
-    for owner, expected in (("outside", "outside"), ("late", "outside")):
-        conversation("k", user=owner).append(Message.user("x"))
+    for owner in ("outside", "late"):
+        conversation("k", user=owner, any_owner=True).append(Message.user("x"))
         record = conversation("k").session()
         assert record is not None
-        assert (record.user_key, record.user_id) == (expected, None)
+        assert (record.user_key, record.user_id) == ("outside", None)
 
 
 def test_unsaved_user_is_refused() -> None:
-    with pytest.raises(ValidationError, match="user: must be a saved user or text"):
+    with pytest.raises(ValidationError, match="user: has no primary key yet: save it first"):
         conversation("k", user=get_user_model()(username="bob"))
+    with pytest.raises(ValidationError, match="user: is not in the database yet: save it first"):
+        conversation("k", user=get_user_model()(pk=7, username="bob"))
+    with pytest.raises(ValidationError, match="user: must be a saved user or text"):
+        conversation("k", user=7)
 
 
 def test_session_of_a_row_has_the_same_history() -> None:
@@ -353,3 +359,16 @@ def test_database_is_where_the_router_writes_sessions() -> None:
                 call(conversation("k"))
         conversation("k", using="default").append(Message.user("x"))
     assert conversation("k").count() == 1
+
+
+@pytest.mark.parametrize("call", ["append", "tail", "messages"])
+def test_a_synchronous_call_in_a_coroutine_names_the_twin(call: str) -> None:
+    """Django says that it is not allowed, and we say what is."""
+    given = [Message.user("x")] if call == "append" else [5] if call == "tail" else []
+
+    async def calls() -> None:
+        getattr(conversation("k"), call)(*given)
+
+    with pytest.raises(SynchronousOnlyOperation) as caught:
+        asyncio.run(calls())
+    assert any("await the async twin" in note for note in caught.value.__notes__)

@@ -11,15 +11,15 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 
-from chat_memory import Conflict, Message, NotSupported, StorageUnavailable, append_many, conversation
+from chat_memory import Conflict, Message, MessageNotFound, NotSupported, StorageUnavailable, append_many, conversation
 from chat_memory.history.conversation import Conversation
 from chat_memory.storage.contract import Adapter
 from chat_memory.storage.listing import Filter
 from chat_memory.storage.redis import PREFIX, RedisAdapter
 from chat_memory.testing.conformance import AdapterConformance
-from tests.integration.redis_commands import commands_in_redis
 from tests.servers import start_redis
 from tests.waiting import eventually
+from tests.watched_redis import names_in_redis
 
 pytestmark = pytest.mark.once
 
@@ -74,6 +74,22 @@ def test_no_read_renews_the_life(expiring: Conversation, redis_client: redis.Red
         getattr(expiring, read)()
     assert expiring.append(Message.user("x", id="a")).replayed
     assert 0 < life(redis_client) <= 5_000
+
+
+@pytest.mark.parametrize("owner", [None, "bob"])
+def test_a_read_renews_the_life_where_the_adapter_says_so(redis_client: redis.Redis, owner: str | None) -> None:
+    """R18: and the place in the lists with it, also in the owner's."""
+    adapter = RedisAdapter(redis_client, ttl=60, renew_on_read=True)
+    conversation("k", user=owner, adapter=adapter).append(Message.user("x"))
+    for key in stored_keys(redis_client):
+        redis_client.pexpire(key, 5_000)
+        if key.endswith("::expiries"):
+            members: Any = redis_client.zrange(key, 0, -1)
+            redis_client.zadd(key, dict.fromkeys(members, 1))
+    assert [message.content for message in conversation("k", adapter=adapter).tail(5)] == ["x"]
+    assert {life(redis_client, key) > 50_000 for key in stored_keys(redis_client) if "k:main" in key} == {True}
+    assert [record.key for record in adapter.sessions.find("default", Filter(user_key=owner))] == ["k"]
+    assert RedisAdapter(redis_client, renew_on_read=True).sessions.count("default") == 1
 
 
 def test_without_a_ttl_nothing_expires(expiring: Conversation, redis_client: redis.Redis) -> None:
@@ -145,6 +161,41 @@ def test_damaged_message_is_skipped_reported_and_not_counted(
     assert (receipt.last_seq, receipt.version) == (4, 2)
 
 
+def test_what_follows_a_message_is_deleted_in_one_step(expiring: Conversation, redis_client: redis.Redis) -> None:
+    """There are no branches to leave it on: positions, ids, turns and a made title are as if it had never come."""
+    expiring.append(*(Message(who, text, id=text) for who, text in zip(("user", "assistant") * 2, "abcd", strict=True)))
+    version = expiring.open().version
+    names = names_in_redis(redis_client, lambda: expiring.truncate_after("b"))
+    assert names.count("EVALSHA") + names.count("EVAL") <= 3
+    kept = expiring.open()
+    assert (kept.last_seq, kept.last_turn, kept.version, kept.title) == (2, 1, version + 1, "a")
+    assert expiring.truncate_after("b") == 0
+    assert expiring.open().version == kept.version
+    assert expiring.append(Message.user("other", id="c")).first_seq == 3
+    assert expiring.truncate_after("a", inclusive=True) == 3
+    emptied = expiring.open()
+    assert (expiring.messages(), emptied.last_turn, emptied.title) == ([], 0, "")
+    assert not {b"m:", b"i:", b"s:"} & {name[:2] for name in redis_client.execute_command("HKEYS", KEY)}
+    for unknown in ("a", "never", 5, "\0"):
+        with pytest.raises(MessageNotFound):
+            expiring.truncate_after(unknown)  # type: ignore[arg-type]
+    with pytest.raises(MessageNotFound):
+        conversation("unknown", adapter=RedisAdapter(redis_client)).truncate_after("a")
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_goes_with_what_follows_a_message(expiring: Conversation, redis_client: redis.Redis, name: str) -> None:
+    """And its id is free again."""
+    expiring.append(*(Message.user(f"{number}", id=f"{number}") for number in (1, 2, 3)))
+    DAMAGE[name](redis_client)
+    assert expiring.truncate_after("1") == 2
+    assert not expiring.append(Message.user("new", id="2")).replayed
+    assert [message.content for message in expiring.messages()] == ["1", "new"]
+    expiring.clear()
+    with pytest.raises(MessageNotFound):
+        expiring.truncate_after("1")
+
+
 def test_foreign_fields_are_not_messages(expiring: Conversation, redis_client: redis.Redis) -> None:
     expiring.append(Message.user("x"))
     redis_client.hset(KEY, mapping={"m:2": "x", "m:foo": "y", "i:foo": "z", "other": "w"})
@@ -160,13 +211,14 @@ CALLS: dict[str, Callable[[Conversation], Any]] = {
     "open": lambda chat: chat.open(title="t"),
     "update": lambda chat: chat.update(title="t"),
     "clear": lambda chat: chat.clear(),
+    "truncate_after": lambda chat: chat.truncate_after("1"),
     "delete": lambda chat: chat.delete(),
 }
 FOREIGN: dict[str, Callable[[redis.Redis], Any]] = {
     "text": lambda client: client.set(KEY, "theirs"),
     "list": lambda client: client.rpush(KEY, "theirs"),
     "hash": lambda client: client.hset(KEY, "theirs", 1),
-    "newer format": lambda client: client.hset(KEY, mapping={"format": 3, "version": "x"}),
+    "newer format": lambda client: client.hset(KEY, mapping={"format": 4, "version": "x"}),
 }
 
 
@@ -220,12 +272,36 @@ def test_scripts_come_back_after_they_were_forgotten(expiring: Conversation, red
     assert expiring.append(Message.user("y")).first_seq == 2
 
 
+def test_a_window_is_one_script_and_sends_no_more_than_it_may_need(redis_client: redis.Redis) -> None:
+    """N16, N37: system messages come from where they are, and the others are not looked through."""
+    chat = conversation("k", adapter=RedisAdapter(redis_client))
+    chat.append(Message.system("Be brief."), *[Message.user("x" * 1_000) for _ in range(800)], Message.system("Bye."))
+    names = names_in_redis(redis_client, lambda: chat.window(turns=3))
+    assert names.count("EVALSHA") == 1
+    before = redis_client.info("stats")["total_net_output_bytes"]
+    assert [message.content[:3] for message in chat.window(turns=3)] == ["Be ", "xxx", "xxx", "xxx", "Bye"]  # type: ignore[index]
+    assert redis_client.info("stats")["total_net_output_bytes"] - before < 40_000
+
+
+def test_system_messages_that_are_taken_off_or_hidden_are_gone(redis_client: redis.Redis) -> None:
+    chat = conversation("k", adapter=RedisAdapter(redis_client))
+    chat.append(Message.system("1"), Message.user("2"), Message.system("3"))
+    assert [message.content for message in chat.window(turns=1)] == ["1", "2", "3"]
+    assert chat.pop() is not None
+    assert [message.content for message in chat.window(turns=1)] == ["1", "2"]
+    chat.append(Message.system("4", extra={"role": "developer"}))
+    assert [message.content for message in chat.window(turns=1)] == ["1", "2", "4"]
+    chat.clear()
+    chat.append(Message.user("5"))
+    assert [message.content for message in chat.window(turns=1)] == ["5"]
+
+
 @pytest.mark.parametrize("size", [1, 2, 100])
-def test_a_call_is_two_scripts_whatever_its_size(expiring: Conversation, redis_client: redis.Redis, size: int) -> None:
-    """FEATURES N17, E12: one for the conversation, one for the lists."""
+def test_a_call_is_one_script_whatever_its_size(expiring: Conversation, redis_client: redis.Redis, size: int) -> None:
+    """FEATURES N17, E12: the lists are kept in the same step."""
     expiring.append(Message.user("x"))
-    names = commands_in_redis(redis_client, lambda: expiring.append(*(Message.user("x") for _ in range(size))))
-    assert names.count("EVALSHA") == 2
+    names = names_in_redis(redis_client, lambda: expiring.append(*(Message.user("x") for _ in range(size))))
+    assert names.count("EVALSHA") == 1
 
 
 def test_keys_are_never_searched(redis_client: redis.Redis) -> None:
@@ -238,7 +314,7 @@ def test_keys_are_never_searched(redis_client: redis.Redis) -> None:
         conversation("*", adapter=adapter).delete()
         assert [record.key for record in adapter.sessions.find("default", Filter(user_key="u*"))] == ["b*", "a"]
 
-    names = commands_in_redis(redis_client, use)
+    names = names_in_redis(redis_client, use)
     assert "HSET" in names  # what scripts do is seen
     assert not {"KEYS", "SCAN"} & {*names}
 
@@ -293,6 +369,7 @@ class TestCluster(AdapterConformance):
     """The kit on a Cluster."""
 
     changes_several = False
+    yields_keys = False
 
     @pytest.fixture(autouse=True)
     def _client(self, one_node_cluster: redis.RedisCluster) -> None:
@@ -306,6 +383,14 @@ class TestCluster(AdapterConformance):
         assert node is not None
         with pytest.raises(ResponseError, match="same slot"):
             node.execute_command("EVAL", "return 1", 2, "a", "b")
+
+    def test_a_plain_client_learns_that_there_are_slots(self) -> None:
+        node = self.client.get_primaries()[0].redis_connection
+        adapter = RedisAdapter(node, "plain:")
+        for content in "ab":
+            conversation("k", "w", adapter=adapter).append(Message.user(content))
+        assert [message.content for message in conversation("k", "w", adapter=adapter).messages()] == ["a", "b"]
+        assert [record.key for record in adapter.sessions.find("w")] == ["k"]
 
     def test_conversations_of_a_workspace_lie_in_several_slots(self) -> None:
         for number in range(20):

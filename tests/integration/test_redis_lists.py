@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 import redis
+from django.contrib.auth import get_user_model
 
 from chat_memory import Conflict, Message, conversation
 from chat_memory.records import Address, SessionRecord
+from chat_memory.sessions import count_sessions, find_sessions
 from chat_memory.storage.changed import Changed, Kind, changed
 from chat_memory.storage.listing import Cursor, Filter
 from chat_memory.storage.redis import PREFIX, RedisAdapter
-from tests.integration.redis_commands import commands_in_redis
+from tests.watched_redis import names_in_redis
 
 pytestmark = pytest.mark.once
 
@@ -84,7 +86,7 @@ def test_a_key_is_found_without_reading_the_list(redis_client: redis.Redis) -> N
     adapter = RedisAdapter(redis_client)
     for number in range(3):
         sent(f"{number}", number, adapter)
-    names = commands_in_redis(redis_client, lambda: listed(adapter, key="1", archived=False))
+    names = names_in_redis(redis_client, lambda: listed(adapter, key="1", archived=False))
     assert "HMGET" in names
     assert "ZRANGE" not in names
     assert listed(adapter, key="1", archived=False) == ["1"]
@@ -94,29 +96,50 @@ def test_a_key_is_found_without_reading_the_list(redis_client: redis.Redis) -> N
     assert adapter.sessions.find("default", Filter(key="1", user_key="bob")) == []
 
 
-def test_the_primary_key_of_an_owner_is_not_kept(redis_client: redis.Redis) -> None:
-    adapter = RedisAdapter(redis_client)
-    adapter.sessions.open(Address("default", "k", user_id=7, user_key="7"))
-    assert adapter.sessions.find("default", Filter(user_id=7)) == []
-    assert adapter.sessions.count("default", Filter(user_key="7")) == 1
+@pytest.mark.django_db
+def test_a_user_object_is_asked_for_by_owner(redis_client: redis.Redis) -> None:
+    """And the text of its key is another system's user, as it is over a database."""
+    adapter, user = RedisAdapter(redis_client), get_user_model().objects.create_user("somebody")
+    text = str(user.pk)
+    for key, owner in (("of the user", user), ("of the text", text), ("of nobody", None)):
+        conversation(key, user=owner, adapter=adapter).append(Message.user("x"))
+    for asked, found in ((user, ["of the user"]), (text, ["of the text"])):
+        assert [record.key for record in find_sessions(user=asked, adapter=adapter).sessions] == found
+        assert count_sessions(user=asked, adapter=adapter) == 1
 
 
-def test_a_change_is_sent_though_the_lists_do_not_answer(redis_client: redis.Redis) -> None:
-    """The change is made, and a retry would send nothing: it is a replay."""
-    redis_client.set(LIST, "theirs")
-    adapter = RedisAdapter(redis_client)
-    chat = conversation("k", adapter=adapter)
+def heard_from(adapter: RedisAdapter) -> list[Changed]:
+    """The events of an adapter from now on, as long as it lives."""
     events: list[Changed] = []
 
     def hear(event: Changed, **_signal: Any) -> None:
         events.append(event)
 
-    changed.connect(hear, sender=adapter.source)
+    changed.connect(hear, sender=adapter.source, weak=False)
+    return events
+
+
+def test_nothing_is_written_where_the_list_is_of_another_program(redis_client: redis.Redis) -> None:
+    """R16: a script writes all or nothing."""
+    redis_client.set(LIST, "theirs")
+    adapter = RedisAdapter(redis_client)
+    chat, events = conversation("k", adapter=adapter), heard_from(adapter)
+    with pytest.raises(Conflict, match="sessions' holds a value of another program"):
+        chat.append(Message.user("x", id="a"))
+    assert (chat.messages(), events, redis_client.get(LIST)) == ([], [], b"theirs")
+
+
+def test_a_change_is_sent_though_a_list_does_not_answer(redis_client: redis.Redis) -> None:
+    """Whose the session is, is known only after the script; and a retry would send nothing: it is a replay."""
+    adapter = RedisAdapter(redis_client)
+    conversation("k", user="bob", adapter=adapter).open()
+    events, chat = heard_from(adapter), conversation("k", adapter=adapter)
+    redis_client.delete(f"{LIST}:bob")
+    redis_client.set(f"{LIST}:bob", "theirs")
     for _attempt in range(2):
-        with pytest.raises(Conflict, match="sessions' holds a value of another program"):
+        with pytest.raises(Conflict, match="sessions:bob' holds a value of another program"):
             chat.append(Message.user("x", id="a"))
-    changed.disconnect(hear, sender=adapter.source)
-    assert [(event.kind, event.made) for event in events] == [(Kind.APPENDED, True)]
-    redis_client.delete(LIST)
+    assert [event.kind for event in events] == [Kind.APPENDED]
+    redis_client.delete(f"{LIST}:bob")
     assert chat.append(Message.user("x", id="a")).replayed
-    assert listed(RedisAdapter(redis_client)) == ["k"]
+    assert listed(RedisAdapter(redis_client), user_key="bob") == ["k"]

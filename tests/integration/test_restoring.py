@@ -73,7 +73,7 @@ def stored_tables(workspace: str) -> dict[str, Any]:
 class BothWays(TestCase):
     """In a database of either kind."""
 
-    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=25)
     @given(transcripts())
     def test_both_ways_store_the_same(self, transcript: Transcript) -> None:
         archive = DjangoAdapter().part(ArchiveStore)

@@ -200,7 +200,26 @@ def test_no_transaction_is_open_while_the_model_is_asked() -> None:
 
     with transaction.atomic(), pytest.raises(TransactionOpen):
         chat.summarize(summarizer, keep=1)
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(TransactionOpen):
+            chat.summarize(summarizer, keep=1)
+        transaction.rollback()
+    finally:
+        transaction.set_autocommit(True)
     assert chat.summarize(summarizer, keep=1) is not None
+
+
+def test_what_fails_while_a_summary_is_claimed_is_no_open_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = conversation("k")
+    say(*"abc", to=chat)
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("django.db.models.query.QuerySet.create", fail)
+    with pytest.raises(RecursionError):
+        chat.summarize(lambda _messages: "short", keep=1)
 
 
 class InATestCase(TestCase):

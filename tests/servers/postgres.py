@@ -6,10 +6,10 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.servers.process import Launch, Server, identity, private_directory, running
+from tests.servers.process import Launch, Server, identity, private_directory, running, started_again
 from tests.servers.programs import ServerUnavailable, find_postgres
 
 # Nothing here has to survive a power cut, so no write waits for the disk.
@@ -40,6 +40,50 @@ def start_postgres(settings: Mapping[str, str] | None = None) -> Iterator[Server
         yield server
 
 
+class MortalPostgres:
+    """A private PostgreSQL that is killed and comes back over the same data, at the same address."""
+
+    def __init__(self, server: Server, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+        self.url = server.url
+        self._process, self._start = server.process, start
+
+    def crash(self, pids: Sequence[int]) -> None:
+        """Kill the postmaster and its children, of these numbers, at once."""
+        self._process.kill()
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+    def come_back(self) -> None:
+        """Start it again, which replays its log, and wait until it takes connections."""
+        self._process = self._start()
+
+    def end(self) -> None:
+        """Stop it for good."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def start_mortal_postgres() -> Iterator[MortalPostgres]:
+    """A private PostgreSQL with an empty database, for a test that kills it.
+
+    Its commits are in the log, in the memory of the system, before they are acknowledged: no kill of processes loses
+    them, and none waits for the disk as only a power cut would need it to.
+
+    Raises:
+        ServerUnavailable: as `start_postgres`.
+    """
+    with _launched(_make_cluster, {"synchronous_commit": "on"}) as (origin, launch), running(launch) as (process, port):
+        server = Server("PostgreSQL", origin, _url(port), port, process)
+        mortal = MortalPostgres(server, lambda: started_again(launch, port))
+        try:
+            yield mortal
+        finally:
+            mortal.end()
+
+
 @contextmanager
 def start_replica(primary: Server, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A private replica that follows a primary of `start_postgres`, with the same `settings` as that and more.
@@ -59,6 +103,17 @@ def start_replica(primary: Server, settings: Mapping[str, str] | None = None) ->
 @contextmanager
 def _serve(make: Make, settings: Mapping[str, str] | None) -> Iterator[Server]:
     """A server over a data directory that ``make`` fills."""
+    with _launched(make, settings) as (origin, launch), running(launch) as (process, port):
+        yield Server("PostgreSQL", origin, _url(port), port, process)
+
+
+def _url(port: int) -> str:
+    return f"postgres://postgres@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def _launched(make: Make, settings: Mapping[str, str] | None) -> Iterator[tuple[str, Launch]]:
+    """Where the program is from, and how it starts over a data directory that ``make`` fills."""
     program = find_postgres()
     account = _account()
     with private_directory("chat-memory-postgres-", account) as directory:
@@ -66,18 +121,18 @@ def _serve(make: Make, settings: Mapping[str, str] | None) -> Iterator[Server]:
         data = directory / "data"
         make(postgres, data, account)
         options = SETTINGS | {"unix_socket_directories": str(directory)} | dict(settings or {})
-        launch = Launch(
-            name="PostgreSQL",
-            command=lambda port: _command(postgres, data, port, options),
-            ready=lambda: _is_ready(data),
-            directory=directory,
-            stop_signal=signal.SIGINT,
-            account=account,
-            environment=_environment(),
+        yield (
+            program.origin,
+            Launch(
+                name="PostgreSQL",
+                command=lambda port: _command(postgres, data, port, options),
+                ready=lambda: _is_ready(data),
+                directory=directory,
+                stop_signal=signal.SIGINT,
+                account=account,
+                environment=_environment(),
+            ),
         )
-        with running(launch) as (process, port):
-            url = f"postgres://postgres@127.0.0.1:{port}/postgres"
-            yield Server("PostgreSQL", program.origin, url, port, process)
 
 
 def _account() -> pwd.struct_passwd | None:
@@ -145,4 +200,16 @@ def _is_ready(data: Path) -> bool:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return False
-    return len(lines) >= 8 and lines[7].strip() == "ready"
+    # After a kill the file is that of the killed server, until the new one has written its own.
+    return len(lines) >= 8 and lines[7].strip() == "ready" and _is_alive(int(lines[0]))
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is such a process, which may belong to another account."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -82,6 +82,22 @@ def running(launch: Launch) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         _stop(process, launch.stop_signal)
 
 
+def started_again(launch: Launch, port: int) -> subprocess.Popen[bytes]:
+    """The process of a server that was killed, ready at the same port; what is left of the old one may need to go yet.
+
+    Raises:
+        ServerUnavailable: it does not start.
+    """
+    log = launch.directory / "server.log"
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline:
+        process = _spawn(launch, launch.command(port), log)
+        if _becomes_ready(process, launch.ready):
+            return process
+        _stop(process, signal.SIGKILL)
+    raise ServerUnavailable(f"{launch.name} did not start again:\n{log.read_text(errors='replace')[-2000:]}")
+
+
 def identity(account: pwd.struct_passwd | None) -> Identity:
     """What makes subprocess run something as that account, or as ourselves."""
     if account is None:

@@ -31,7 +31,7 @@ def test_settings_are_a_dictionary(given: Any) -> None:
     assert check_ids(given) == ["chat_memory.E001"]
 
 
-def test_unknown_setting_is_named_with_those_known() -> None:
+def test_g2_unknown_setting_is_named_with_those_known() -> None:
     with override_settings(CHAT_MEMORY={"CACHE_MAXAGE": 5, "cache": "off", 7: 1}):
         errors = configuration.check_settings()
     assert [error.id for error in errors] == ["chat_memory.E002"] * 3
@@ -45,6 +45,9 @@ def test_unknown_setting_is_named_with_those_known() -> None:
         {"CACHE": "sometimes"},
         {"MAX_BATCH": "many"},
         {"RAW_CURSOR": 1},
+        {"LOCK_TIMEOUT": -1},
+        {"LOCK_TIMEOUT": 86_401},
+        {"LOCK_WAITERS": 0},
         {"CACHE_TTL": "1h"},
         {"DEFAULT_WORKSPACE": None},
     ],

@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 from chat_memory import Message, ValidationError
 from chat_memory.maintenance.formats import json_lines, messages as line_messages, openai, own, spreadsheet
 from chat_memory.maintenance.formats.lines import AUTO, CHAT_MEMORY, OPENAI, read_line
-from chat_memory.records import Transcript, TranscriptBranch, TranscriptSummary
+from chat_memory.records import Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
 from tests.strategies import json_values, messages
 
 pytestmark = pytest.mark.once
@@ -56,15 +56,17 @@ def test_damage_is_named(line: bytes, text: str) -> None:
 
 @given(st.lists(messages, max_size=4), st.lists(messages, max_size=2))
 def test_our_own_line_holds_the_whole_conversation(drawn: list[Message], drawn_on_branch: list[Message]) -> None:
+    of_main = positioned(drawn, after=2)
     transcript = Transcript(
         "k",
-        positioned(drawn, after=2),
+        of_main,
         user_key="bob",
         created_at=AT,
         base_seq=2,
         fields={"title": "T", "tags": ["a"], "metadata": {"b": 1, "a": [2]}, "pinned": True, "archived_at": AT},
         branches=[TranscriptBranch("draft", "main", 2, 2, positioned(drawn_on_branch, after=2), True, AT)],
         summaries=[TranscriptSummary("main", 1, 2, "Short.", "tiny", AT)],
+        feedback=[TranscriptFeedback("main", str(each.id), -1, "anna", "\x85 why", AT, AT) for each in of_main],
     )
     line = own.write(transcript)
     assert own.read(json_lines.parse(line)) == transcript

@@ -68,5 +68,7 @@ def test_a_row_is_the_address_of_itself_alone(branch: str, named: str) -> None:
     row = SimpleNamespace(
         pk=uuid4(), workspace_id=3, workspace=SimpleNamespace(slug="acme"), key="k", branch=branch, user_key="bob"
     )
-    expected = Address("acme", "k", named, user_key="bob", workspace_id=3, session_id=row.pk, pinned=True)
+    expected = Address(
+        "acme", "k", named, user_key="bob", workspace_id=3, session_id=row.pk, pinned=True, any_owner=True
+    )
     assert address_of(row) == expected

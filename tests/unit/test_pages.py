@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
+from django.test import override_settings
 from hypothesis import given, strategies as st
 from rest_framework.test import APIRequestFactory
 
@@ -15,29 +17,57 @@ from chat_memory.api.http.request import ChatRequest
 pytestmark = pytest.mark.once
 
 
+class Number(msgspec.Struct):
+    """A row, and the shape it is shown in."""
+
+    n: int
+
+
 class Numbers:
     """A list of the numbers below an end, each at the place of its own text."""
 
-    def __init__(self, end: int) -> None:
+    def __init__(self, end: int, most: int = 10_000) -> None:
         self.numbers = range(end)
+        self.most = most
         self.asked: list[int] = []
 
-    def find(self, place: str | None, size: int, *, backwards: bool) -> Sequence[int]:
+    def find(self, place: str | None, size: int, *, backwards: bool) -> tuple[Sequence[Number], bool]:
         self.asked.append(size)
         if place is not None and not place.isdigit():
             raise ValidationError("no place")
         if backwards:
-            return self.numbers[: int(place or 0)][-size:]
-        return self.numbers[0 if place is None else int(place) + 1 :][:size]
+            wanted = self.numbers[: int(place or 0)][-size:]
+            found = wanted[-self.most :]
+        else:
+            wanted = self.numbers[0 if place is None else int(place) + 1 :][:size]
+            found = wanted[: self.most]
+        return [*map(Number, found)], len(found) < len(wanted)
 
-    def place_of(self, row: int) -> str:
-        return str(row)
+    def place_of(self, row: Number) -> str:
+        return str(row.n)
 
 
 def page_at(address: str, numbers: Numbers) -> Page[list[int]]:
     """The page that an address of the list leads to."""
     request = ChatRequest(APIRequestFactory().get(address))
-    return cut(request, request.query_as(CursorQuery), numbers)
+    page = cut(request, request.query_as(CursorQuery), numbers, Number)
+    rows = msgspec.json.decode(page.results, type=list[Number])
+    return Page([row.n for row in rows], page.next, page.previous)
+
+
+@given(st.integers(0, 40), st.integers(1, 5), st.integers(1, 7))
+def test_c5_pages_that_end_by_bytes_hold_every_row_once_in_both_directions(end: int, size: int, most: int) -> None:
+    """C5: whether the list ends a page or its JSON does, in whichever direction."""
+    numbers = Numbers(end, most)
+    with override_settings(CHAT_MEMORY={"MAX_ANSWER_BYTES": 1_024}):
+        pages = [page_at(f"/list/?page_size={size * 100}", numbers)]
+        while address := pages[-1].next:
+            pages.append(page_at(address, numbers))
+        assert [row for each in pages for row in each.results] == list(range(end))
+        back = pages[-1:]
+        while address := back[-1].previous:
+            back.append(page_at(address, numbers))
+        assert [row for each in reversed(back) for row in each.results] == list(range(end))
 
 
 @given(st.integers(0, 12), st.integers(1, 5))
@@ -66,7 +96,7 @@ def test_a_page_is_one_query_of_one_row_more_than_it_shows() -> None:
 
 def test_a_link_keeps_what_else_was_asked() -> None:
     request = ChatRequest(APIRequestFactory().get("/list/?page_size=2&title=a%26b"))
-    page = cut(request, CursorQuery(page_size=2), Numbers(3))
+    page = cut(request, CursorQuery(page_size=2), Numbers(3), Number)
     assert page.next is not None
     assert parse_qs(urlsplit(page.next).query) == {"page_size": ["2"], "title": ["a&b"], "cursor": ["next.1"]}
 

@@ -62,7 +62,7 @@ def test_a_state_is_shown_where_a_message_is_not_complete() -> None:
 def test_more_than_a_page_holds_is_left_out_and_counted() -> None:
     cut, whole = (
         entry_of(message_row(content="x" * (SHOWN + 5))),
-        entry_of(message_row(content="x" * (SHOWN + 5)), whole=True),
+        entry_of(message_row(content="x" * (SHOWN + 5)), first="content"),
     )
     assert (len(cut.blocks[0].text), cut.blocks[0].cut) == (SHOWN, 5)
     assert (len(whole.blocks[0].text), whole.blocks[0].cut) == (SHOWN + 5, 0)

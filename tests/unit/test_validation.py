@@ -1,5 +1,6 @@
 """Validation: every bad payload has one clear error that names the field, and nothing is written."""
 
+import pickle
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,10 +13,11 @@ from django.test import override_settings
 from hypothesis import given, settings, strategies as st
 
 from chat_memory import ChatMemoryError, Message, TooLarge, ValidationError, append_many, conversation
+from chat_memory.exceptions import Busy
 from chat_memory.fields import SETTABLE
 from chat_memory.records import Receipt
 from chat_memory.rules import message as message_rules, session as session_rules
-from chat_memory.rules.json_values import check_json, object_of
+from chat_memory.rules.json_values import LARGEST_JSON, check_json, object_of
 from chat_memory.rules.limits import Limits
 from chat_memory.rules.message import check_batch, check_message
 from chat_memory.rules.names import check_key, check_workspace
@@ -270,7 +272,23 @@ def test_errors_are_exceptions_of_one_tree() -> None:
     assert issubclass(ValidationError, ValueError)
 
 
+def test_c9_busy_says_what_is_held_and_travels_between_processes() -> None:
+    busy: Any = pickle.loads(pickle.dumps(Busy("conversation 'k' in workspace 'acme'", 5.02)))
+    assert isinstance(busy, Busy)
+    assert (busy.what, busy.seconds) == ("conversation 'k' in workspace 'acme'", 5.02)
+    assert str(busy) == "conversation 'k' in workspace 'acme' is locked by another transaction; waited 5.0 seconds"
+
+
+def test_b2_objects_and_lists_have_a_ceiling() -> None:
+    """B2: wherever they are, and whatever little text they take."""
+    most: Any
+    for most in ([{}] * (LARGEST_JSON - 1), {"a": [[]] * (LARGEST_JSON - 2)}):
+        check_json(most, "value", 32, 10**9, "SIZE")
+        with pytest.raises(TooLarge, match="100000 objects and lists"):
+            check_json([most], "value", 32, 10**9, "SIZE")
+
+
 def test_hostile_nesting_is_refused_quickly() -> None:
-    wide: Any = [deep(40)] * 10_000
-    with pytest.raises(ValidationError, match="nested deeper"):
+    wide: Any = [deep(40)] * 2_000
+    with pytest.raises(ValidationError, match=r"nested deeper than 32 levels \(MAX_METADATA_DEPTH\)"):
         check_json(wide, "value", 32, 10**9, "SIZE")

@@ -35,7 +35,9 @@ def of_sessions(sessions: Sequence[Session], site: AdminSite, may_delete: Callab
     return lines, counts, _lacking(Session, map(may_delete, sessions)), []
 
 
-def of_workspaces(workspaces: Sequence[Workspace], may_delete: Callable[[Workspace], bool]) -> Question:
+def of_workspaces(
+    workspaces: Sequence[Workspace], may_delete: Callable[[Workspace], bool], *, may_delete_sessions: bool
+) -> Question:
     """The confirmation for deleting workspaces with all their contents."""
     name = capfirst(Workspace._meta.verbose_name)
     inside = Q(workspace__in=[workspace.pk for workspace in workspaces])
@@ -52,7 +54,10 @@ def of_workspaces(workspaces: Sequence[Workspace], may_delete: Callable[[Workspa
         _plural(Message): sums["messages"],
     }
     lines: list[str] = [format_html("{}: {}", name, workspace) for workspace in workspaces]
-    return lines, counts, _lacking(Workspace, map(may_delete, workspaces)), []
+    lacking = _lacking(Workspace, map(may_delete, workspaces)) | _lacking(
+        Session, [may_delete_sessions or not sums["sessions"]]
+    )
+    return lines, counts, lacking, []
 
 
 def sizes_of(sessions: Sequence[Session]) -> list[int]:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chat_memory.admin.base import ScopedAdmin
 from chat_memory.admin.filters import WorkspaceFilter
+from chat_memory.admin.member_table import MOST_FORMS, MemberForm, MemberFormSet
 from chat_memory.admin.rows import ReadsWhereItWrites, rows, with_users
 from chat_memory.admin.scope import Scope, scope_of
 from chat_memory.models import Workspace, WorkspaceMember
@@ -23,11 +24,18 @@ else:
 
 
 class WorkspaceMemberInline(ReadsWhereItWrites, TabularInline):
-    """The members on a workspace's page; only admins of the workspace may change them."""
+    """The first members on a workspace's page; only admins of the workspace may change them."""
 
     model = WorkspaceMember
+    form = MemberForm
+    formset = MemberFormSet
     extra = 0
+    max_num = MOST_FORMS
     raw_id_fields = ("user",)
+
+    def get_formset(self, request: HttpRequest, obj: Workspace | None = None, **kwargs: Any) -> Any:
+        """Django's class of the table, which takes back no more rows than it may have."""
+        return super().get_formset(request, obj, absolute_max=MOST_FORMS, **kwargs)
 
     def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
         """Autocompletion for the user, if the host's admin can search users."""
@@ -58,6 +66,7 @@ class WorkspaceMemberAdmin(ScopedAdmin):
     list_select_related = ("workspace",)
     list_filter = (WorkspaceFilter, "role")
     search_fields = ("workspace__slug", "workspace__name")
+    unlisted = ("workspace__metadata",)
     raw_id_fields = ("workspace", "user")
 
     def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:

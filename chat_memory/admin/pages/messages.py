@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, Left, NullIf
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator, format_lazy
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, gettext_lazy as _
@@ -19,15 +19,29 @@ from django.utils.translation import gettext, gettext_lazy as _
 from chat_memory.admin.base import ScopedAdmin
 from chat_memory.admin.filters import SessionWorkspaceFilter
 from chat_memory.admin.json_text import readable
-from chat_memory.admin.pages.shown_branch import former_of, redaction_of
-from chat_memory.admin.presentation import entry_of
+from chat_memory.admin.pages.former_texts import former_of
+from chat_memory.admin.pages.paging import position
+from chat_memory.admin.pages.shown_branch import redaction_of
+from chat_memory.admin.pages.votes import newest_on
+from chat_memory.admin.presentation import SECTIONS, entry_of
 from chat_memory.admin.scope import Scope
-from chat_memory.admin.session_texts import transcript_of_row
+from chat_memory.admin.session_texts import owner_of, transcript_of_row
 from chat_memory.choices import MAIN_BRANCH, State
+from chat_memory.exceptions import ValidationError
+from chat_memory.maintenance.sizes import bytes_of
 from chat_memory.models import Message
+from chat_memory.rules.searching import understood
+from chat_memory.storage.orm import sub_apps
 
 EXCERPT = 160
-SEARCHED = 20_000
+SEARCHED, SEARCHED_BYTES = 20_000, 32 * 1024 * 1024
+"""A search looks at so many messages, and at so many bytes of their texts: the newest, and one of them at least."""
+HELP = format_lazy(
+    _("Searches in the text of the newest {number} messages that the filters leave, the newest {size} MiB of it."),
+    number=SEARCHED,
+    size=SEARCHED_BYTES // 1024**2,
+)
+HELP_WITH_INDEX = _('Searches for words in all messages: "words together", -without, one or other, begin*.')
 EXPLAINED = _(
     "A turn is a user message and everything after it, up to the next user message. The state is complete for every "
     "message that is stored in one call, and redacted once what it said was removed."
@@ -54,18 +68,16 @@ class MessageAdmin(ScopedAdmin):
     list_select_related = ("workspace", "session")
     list_filter = (SessionWorkspaceFilter, "role", "created_at")
     list_per_page = 50
+    unlisted = ("session__metadata", "session__tags", "workspace__metadata")
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("content",)
-    search_help_text = format_lazy(
-        _("Searches in the text of the newest {number} messages that the filters leave."), number=SEARCHED
-    )
     fieldsets = (
         (None, {"fields": ("transcript", "workspace", "reading")}),
         (
             _("State"),
             {
-                "fields": ("seq", "client_id", "turn", "tokens", "state", "redaction", "created_at"),
+                "fields": ("seq", "client_id", "turn", "tokens", "state", "redaction", "created_at", "feedback"),
                 "description": EXPLAINED,
             },
         ),
@@ -73,6 +85,21 @@ class MessageAdmin(ScopedAdmin):
 
     class Media:
         css = {"all": ("chat_memory/admin/chat_memory.css",)}  # noqa: RUF012
+
+    @property
+    def search_help_text(self) -> Any:  # type: ignore[override]  # Django only reads it
+        """What the field of a search says: it depends on whether there is an index."""
+        return HELP if sub_apps.search(None) is None else HELP_WITH_INDEX
+
+    def matching(self, request: HttpRequest, queryset: QuerySet[Any], words: str) -> QuerySet[Any]:
+        """The messages that the search index finds; where there is none, those of ``searched`` with these texts."""
+        store = sub_apps.search(queryset.db)
+        if store is None:
+            return super().matching(request, queryset, words)
+        try:
+            return store.narrowed(queryset, understood(words))
+        except ValidationError:  # such as nothing but words to exclude
+            return queryset.none()
 
     def reach(self, scope: Scope) -> Q:
         """See ``ScopedAdmin.reach``."""
@@ -86,15 +113,27 @@ class MessageAdmin(ScopedAdmin):
         """The class of the list."""
         return MessageList
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Search only the newest SEARCHED rows, so that a search never reads the whole table."""
-        if search_term:
-            oldest = queryset.order_by("-pk").values_list("pk", flat=True)[SEARCHED - 1 : SEARCHED]
-            for pk in oldest:  # at most one; the planner turns the condition into a range scan of the primary key
-                queryset = queryset.filter(pk__gte=pk)
-        return super().get_search_results(request, queryset, search_term)
+    def searched(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The newest SEARCHED rows, or fewer where their texts are longer than SEARCHED_BYTES together."""
+        newest = queryset.order_by("-pk").values_list("pk", bytes_of("content"))[:SEARCHED]
+        read, oldest = 0, None
+        for pk, size in newest:
+            read += size
+            if oldest is not None and read > SEARCHED_BYTES:
+                break
+            oldest = pk
+        # The planner turns the condition into a range scan of the primary key.
+        return queryset if oldest is None else queryset.filter(pk__gte=oldest)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Message | None:
+        """Django's lookup; the message knows which section of it the address asks for, and which former texts."""
+        message: Message | None = super().get_object(request, object_id, from_field)
+        if message is not None:
+            message.former_before = position(request.GET.get("former_before"))  # type: ignore[attr-defined]
+            default = SECTIONS[0] if message.former_before is None else "former"  # type: ignore[attr-defined]
+            asked = request.GET.get("first")
+            message.first = asked if asked in SECTIONS else default  # type: ignore[attr-defined]
+        return message
 
     @admin.display(description=_("message"))
     def beginning(self, message: Message) -> str:
@@ -117,9 +156,11 @@ class MessageAdmin(ScopedAdmin):
 
     @admin.display(description=_("message"))
     def reading(self, message: Message) -> str:
-        """The whole message, rendered as in the transcript."""
-        entry = entry_of(message, former=former_of(message), whole=True)
-        return render_to_string("admin/chat_memory/includes/message.html", {"entry": entry})
+        """The whole message, rendered as in the transcript; of what is too long for one page the address chooses."""
+        former = former_of(message, getattr(message, "former_before", None))
+        first = getattr(message, "first", SECTIONS[0])
+        context = {"entry": entry_of(message, former=former, first=first), "whole": True}
+        return render_to_string("admin/chat_memory/includes/message.html", context)
 
     @admin.display(description=_("redacted"))
     def redaction(self, message: Message) -> str | None:
@@ -131,6 +172,23 @@ class MessageAdmin(ScopedAdmin):
             return gettext("before it was imported")
         when = date_format(localtime(noted.redacted_at), "DATETIME_FORMAT")
         return gettext("{when}, by {user}").format(when=when, user=noted.by) if noted.by else when
+
+    def get_fieldsets(self, request: HttpRequest, obj: Message | None = None) -> Any:
+        """The fieldsets; users who may not view feedback see none."""
+        fieldsets: Any = super().get_fieldsets(request, obj)
+        user: Any = request.user
+        if user.has_perm("chat_memory.view_feedback"):
+            return fieldsets
+        return [
+            (name, {**options, "fields": [field for field in options["fields"] if field != "feedback"]})
+            for name, options in fieldsets
+        ]
+
+    @admin.display(description=_("feedback"))
+    def feedback(self, message: Message) -> str | None:
+        """The newest feedback on the message: vote, person and comment of each."""
+        said = [(f"{each.vote:+d}", owner_of(each), each.comment) for each in newest_on(message)]
+        return format_html_join("", '<p dir="auto"><b>{}</b> {}: {}</p>', said) or None
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -9,8 +9,11 @@ import msgspec
 
 from chat_memory.admin.pages.shown_branch import ShownBranch
 from chat_memory.admin.presentation import Entry, entries_of
+from chat_memory.admin.stored_size import fitting
 
 PAGE_SIZE = 100
+PAGE_BYTES = 512 * 1024
+"""A page has fewer messages where their stored texts are longer than this together, and one in any case."""
 _DIGITS = 18
 
 
@@ -38,17 +41,29 @@ def page_of(branch: ShownBranch, query: Mapping[str, Any]) -> Page:
     """The page that a query string requests: ``before`` or ``after`` a position, around ``at``, else the newest page.
 
     Positions on a branch have no gaps, so a page is a range of positions, and the branch's row tells what lies beyond.
+    The page ends where the next message would not fit; the sizes are known before any text is loaded.
     """
-    before, after, at = (_position(query.get(name)) for name in ("before", "after", "at"))
+    before, after, at = (position(query.get(name)) for name in ("before", "after", "at"))
     if at is not None:
         after = max(at - PAGE_SIZE // 2 - 1, 0)
-    low, high = _range(branch, before, after)
-    messages = branch.messages(low, high)
+    sizes = branch.sizes(*_range(branch, before, after))
+    if not sizes:
+        return Page([], 0, 0, False, False, at)
+    start = _start([seq for seq, _size in sizes], after, at)
+    oldest, newest = fitting([size for _seq, size in sizes], start, PAGE_BYTES)
+    messages = branch.messages(sizes[oldest][0] - 1, sizes[newest][0])
     if not messages:
         return Page([], 0, 0, False, False, at)
     first, last = messages[0].seq, messages[-1].seq
-    entries = entries_of(messages, branch.former(first - 1, last))
+    entries = entries_of(messages, branch.former(first - 1, last), branch.votes(first - 1, last))
     return Page(entries, first, last, first > branch.row.base_seq + 1, last < branch.row.last_seq, at)
+
+
+def _start(positions: list[int], after: int | None, at: int | None) -> int:
+    """The index of the message that the page shows in any case: the one asked for, else the first or the last."""
+    if at is not None:
+        return next((index for index, seq in enumerate(positions) if seq >= at), len(positions) - 1)
+    return len(positions) - 1 if after is None else 0
 
 
 def _range(branch: ShownBranch, before: int | None, after: int | None) -> tuple[int, int]:
@@ -60,6 +75,6 @@ def _range(branch: ShownBranch, before: int | None, after: int | None) -> tuple[
     return high - PAGE_SIZE, high
 
 
-def _position(text: Any) -> int | None:
+def position(text: Any) -> int | None:
     """A position from the query string; None where the text is not a position."""
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= _DIGITS else None

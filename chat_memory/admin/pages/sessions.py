@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,14 +18,16 @@ from django.utils.translation import gettext_lazy as _
 
 from chat_memory.admin.base import ScopedAdmin
 from chat_memory.admin.filters import StatusFilter, WorkspaceFilter
-from chat_memory.admin.forms import SessionForm
+from chat_memory.admin.forms import NEEDS_DELETION, SessionForm
 from chat_memory.admin.pages import deletion, transcript
 from chat_memory.admin.rows import rows, with_users
 from chat_memory.admin.scope import Scope, may_read_messages, scope_of
 from chat_memory.admin.session_texts import address_of, owner_of, sized, states_of
-from chat_memory.exceptions import NotFound
+from chat_memory.exceptions import Busy, NotFound
 from chat_memory.history.conversation import of_session
 from chat_memory.models import Session
+from chat_memory.rules.rights import Act
+from chat_memory.storage.orm.judging import judged
 
 EDITABLE = _("Editable")
 CURRENT_SIZE = Coalesce("head__message_count", "message_count")
@@ -43,7 +46,7 @@ class SessionList(ChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> Any:
         """The rows of the list."""
         listed = super().get_queryset(request, exclude_parameters).filter(parent=None).select_related("head")
-        return listed.defer("metadata", "head__metadata")
+        return listed.defer("head__metadata", "head__tags")
 
     def get_results(self, request: HttpRequest) -> None:
         """The rows of the page; a page ordered by last activity is sorted by the exact time."""
@@ -62,6 +65,7 @@ class SessionAdmin(ScopedAdmin):
     list_select_related = ("workspace", "head")
     list_filter = (WorkspaceFilter, StatusFilter, "active_at")
     list_per_page = 50
+    unlisted = ("metadata", "tags", "workspace__metadata")
     ordering = (f"-{LAST_ACTIVE}", "-id")
     sortable_by = ("name", "transcript", "size", "last_active")
     search_fields = ("key", "title", "user_key")
@@ -157,24 +161,36 @@ class SessionAdmin(ScopedAdmin):
         """Django's permission and a role that may write; deleted sessions and branches cannot be edited."""
         if not super().has_change_permission(request, obj):
             return False
-        return obj is None or (_is_open(obj) and scope_of(request).writes(obj))
+        return obj is None or (_is_open(obj) and scope_of(request).may(Act.WRITE, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
         """Django's permission and a role that may delete; a branch is deleted only with its conversation."""
         if not super().has_delete_permission(request, obj):
             return False
-        return obj is None or (_is_open(obj) and scope_of(request).deletes(obj))
+        return obj is None or (_is_open(obj) and scope_of(request).may(Act.DELETE, obj))
+
+    def get_form(self, request: HttpRequest, obj: Session | None = None, change: bool = False, **kwargs: Any) -> Any:
+        """Django's form, a class of this request's, which knows whether the user may delete the session."""
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.may_delete = obj is not None and self.has_delete_permission(request, obj)
+        return form
 
     def save_model(self, _request: HttpRequest, obj: Session, form: Any, _change: bool) -> None:
         """Write the changed fields through the conversation, which also moves the version and the token.
 
         Raises:
             Http404: the session was deleted meanwhile.
+            PermissionDenied: it was changed since the form was checked, and would now be removed sooner.
         """
-        changes = form.changes()
+        changes, chat = form.changes(), of_session(obj)
+
+        def judge(stored: Mapping[str, Any]) -> None:
+            if form.shortened(stored, changes):
+                raise PermissionDenied(NEEDS_DELETION)
+
         try:
             if changes:
-                of_session(obj).update(**changes)
+                judged(str(obj._state.db), chat.place.address, judge, partial(chat.update, **changes))
         except NotFound as error:
             raise Http404(str(error)) from error
 
@@ -183,9 +199,19 @@ class SessionAdmin(ScopedAdmin):
         of_session(obj).delete()
 
     def delete_queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Delete each session through its conversation, which locks it first."""
+        """Delete each session through its conversation, which locks it first.
+
+        Raises:
+            Busy: others hold some of them; the rest is deleted.
+        """
+        held = []
         for session in list(queryset):
-            of_session(session).delete()
+            try:
+                of_session(session).delete()
+            except Busy as error:
+                held.append(error)
+        if held:
+            raise held[0]
 
     def get_deleted_objects(self, objs: Iterable[Session], request: HttpRequest) -> Any:
         """The confirmation before a deletion; its numbers come from counters."""

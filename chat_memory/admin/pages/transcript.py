@@ -13,18 +13,15 @@ from django.utils.translation import gettext
 
 from chat_memory.admin.base import ExtraPage
 from chat_memory.admin.json_text import pretty_value
-from chat_memory.admin.pages.paging import page_of
-from chat_memory.admin.pages.shown_branch import ShownBranch, shown_branch
+from chat_memory.admin.pages.paging import page_of, position
+from chat_memory.admin.pages.shown_branch import LISTED, SUMMARY_CHARACTERS, ShownBranch, shown_branch
 from chat_memory.admin.scope import may_read_messages
 from chat_memory.admin.session_texts import owner_of, sized, states_of, transcript_of_row
 
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite, ModelAdmin
 
-    from chat_memory.models import Session
-
-LISTED = 100
-"""A page lists at most this many branches."""
+    from chat_memory.models import Session, Summary
 
 
 def transcript(
@@ -50,7 +47,8 @@ def transcript(
         "title": str(shown.root),
         "opts": sessions.opts,
         "breadcrumbs_are_a_list": django.VERSION >= (6, 1),
-        **_conversation(shown, site),
+        **_conversation(shown),
+        **_branches(shown, site, position(request.GET.get("branches")) or 0),
         "page": page_of(shown, request.GET),
     }
     request.current_app = site.name
@@ -63,7 +61,7 @@ PAGES = (
 )
 
 
-def _conversation(shown: ShownBranch, site: AdminSite) -> dict[str, Any]:
+def _conversation(shown: ShownBranch) -> dict[str, Any]:
     """The template variables for the part above the messages."""
     root = shown.root
     return {
@@ -71,23 +69,34 @@ def _conversation(shown: ShownBranch, site: AdminSite) -> dict[str, Any]:
         "shown": shown.row,
         "owner": owner_of(root),
         "status": ", ".join(states_of(root)),
-        "branches": _branches(shown, site),
-        "unlisted": max(0, len(shown.branches) - LISTED),
-        "summaries": shown.summaries(),
+        "summaries": [_summary(each) for each in shown.summaries()],
         "metadata": pretty_value(root.metadata) if root.metadata else "",
     }
 
 
-def _branches(shown: ShownBranch, site: AdminSite) -> list[dict[str, Any]]:
-    """The template variables of each listed branch; none where there is only one branch."""
-    listed = shown.branches[:LISTED] if len(shown.branches) > 1 else []
-    return [
+def _summary(summary: Summary) -> dict[str, Any]:
+    """The template variables of a summary."""
+    beginning: str = getattr(summary, "beginning", "")
+    return {"row": summary, "text": beginning[:SUMMARY_CHARACTERS], "is_cut": len(beginning) > SUMMARY_CHARACTERS}
+
+
+def _branches(shown: ShownBranch, site: AdminSite, skipped: int) -> dict[str, Any]:
+    """The template variables of the listed branches; none where there is only one branch.
+
+    The branch that is shown is in the list in any case, though an earlier or a later page has it too.
+    """
+    rows, has_more = shown.branches(skipped)
+    if shown.row not in rows:
+        rows = [*rows[:2], shown.row, *rows[2:]]
+    listed = [
         {
             "name": row.branch,
             "address": transcript_of_row(site, row),
             "size": sized(row.message_count),
-            "is_shown": row is shown.row,
-            "is_current": row is shown.current,
+            "is_shown": row == shown.row,
+            "is_current": row == shown.current,
         }
-        for row in listed
+        for row in rows
+        if len(rows) > 1
     ]
+    return {"branches": listed, "skipped_branches": skipped, "next_branches": skipped + LISTED if has_more else None}

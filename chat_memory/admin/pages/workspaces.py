@@ -14,6 +14,7 @@ from django.utils.translation import gettext, gettext_lazy as _
 
 from chat_memory.admin.base import ScopedAdmin
 from chat_memory.admin.forms import WorkspaceForm
+from chat_memory.admin.member_table import LISTED
 from chat_memory.admin.pages import deletion
 from chat_memory.admin.pages.members import WorkspaceMemberInline
 from chat_memory.admin.rows import rows
@@ -30,6 +31,7 @@ class WorkspaceAdmin(ScopedAdmin):
     form = WorkspaceForm
     list_display = ("slug", "name", "sessions", "created_at")
     search_fields = ("slug", "name")
+    unlisted = ("metadata",)
     inlines = (WorkspaceMemberInline,)
 
     class Media:
@@ -41,17 +43,23 @@ class WorkspaceAdmin(ScopedAdmin):
 
     def get_readonly_fields(self, _request: HttpRequest, obj: Workspace | None = None) -> tuple[str, ...]:
         """The read-only fields of an existing workspace."""
-        return ("slug", "sessions", "created_at") if obj else ()
+        return ("slug", "sessions", "all_members", "created_at") if obj else ()
 
     def get_fields(self, _request: HttpRequest, obj: Workspace | None = None) -> tuple[str, ...]:
         """The fields of the form; for an existing workspace also the link to its sessions and its age."""
-        return ("slug", "name", "metadata", "sessions", "created_at") if obj else ("slug", "name", "metadata")
+        settable = ("slug", "name", "metadata")
+        return (*settable, "sessions", "all_members", "created_at") if obj else settable
 
     @admin.display(description=_("sessions"))
     def sessions(self, workspace: Workspace) -> str:
         """A link to the list of the workspace's sessions."""
-        address = reverse(f"{self.admin_site.name}:chat_memory_session_changelist", current_app=self.admin_site.name)
-        return format_html('<a href="{}?workspace={}">{}</a>', address, workspace.slug, gettext("Show the sessions"))
+        return self._list(workspace, "session", gettext("Show the sessions"))
+
+    @admin.display(description=_("members"))
+    def all_members(self, workspace: Workspace) -> str:
+        """A link to the list of the workspace's members; the table on the page has the first ones alone."""
+        text = gettext("Show all members: the table has the first {number}").format(number=LISTED)
+        return self._list(workspace, "workspacemember", text)
 
     def has_change_permission(self, request: HttpRequest, obj: Workspace | None = None) -> bool:
         """Django's permission and the role admin."""
@@ -80,8 +88,20 @@ class WorkspaceAdmin(ScopedAdmin):
         self._remove(queryset)
 
     def get_deleted_objects(self, objs: Iterable[Workspace], request: HttpRequest) -> Any:
-        """The confirmation before a deletion, with numbers instead of every row."""
-        return deletion.of_workspaces(list(objs), lambda each: self.has_delete_permission(request, each))
+        """The confirmation before a deletion, with numbers instead of every row.
+
+        Sessions go along, so Django's permission to delete those is needed too, as everywhere in its admin.
+        """
+        user: Any = request.user
+        may_delete_sessions = user.has_perm("chat_memory.delete_session")
+        return deletion.of_workspaces(
+            list(objs), lambda each: self.has_delete_permission(request, each), may_delete_sessions=may_delete_sessions
+        )
+
+    def _list(self, workspace: Workspace, model: str, text: str) -> str:
+        site = self.admin_site.name
+        address = reverse(f"{site}:chat_memory_{model}_changelist", current_app=site)
+        return format_html('<a href="{}?workspace={}">{}</a>', address, workspace.slug, text)
 
     def _remove(self, workspaces: Iterable[Workspace]) -> None:
         for workspace in workspaces:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -12,9 +11,9 @@ from rest_framework.exceptions import UnsupportedMediaType
 from chat_memory.api.http.problems import bad_request
 from chat_memory.exceptions import ValidationError
 from chat_memory.rules.json_values import object_of
+from chat_memory.rules.misfits import misfit
 
 MEDIA_TYPE = "application/json"
-_MISSING = re.compile(r"Object missing required field `(.*)`")
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -40,8 +39,7 @@ def decode(body: bytes) -> Any:
     except RecursionError:
         raise bad_request("The body is nested too deeply.") from None
     except ValueError as error:
-        reason = str(error).partition(";")[0]  # the rest is advice for Python programmers
-        raise bad_request(f"The body is not JSON: {reason}.") from None
+        raise bad_request(_unreadable(body, error)) from None
 
 
 def convert(body: Any, shape: type[Shape]) -> Shape:
@@ -59,8 +57,7 @@ def convert(body: Any, shape: type[Shape]) -> Shape:
     try:
         return msgspec.convert(body, shape)
     except msgspec.ValidationError as error:
-        reason, path = explain(error)
-        raise ValidationError(reason, field=path) from None
+        raise misfit(error) from None
 
 
 def members_of(shape: msgspec.Struct) -> dict[str, Any]:
@@ -68,13 +65,16 @@ def members_of(shape: msgspec.Struct) -> dict[str, Any]:
     return {name: value for name, value in msgspec.structs.asdict(shape).items() if value is not msgspec.UNSET}
 
 
-def explain(error: msgspec.ValidationError) -> tuple[str, str]:
-    """The reason of msgspec's error, and the path of the value, such as ``tags[1]``; "" for the whole body."""
-    reason, _, path = str(error).partition(" - at `$")
-    missing = _MISSING.fullmatch(reason)
-    if missing is not None:
-        reason, path = "must be given", f"{path}.{missing[1]}"
-    return reason, path.rstrip("`").removeprefix(".")
+def _unreadable(body: bytes, error: ValueError) -> str:
+    """What is wrong with a body that is not JSON, and where."""
+    if not body.strip():
+        return "The body is empty: it must be JSON."
+    if isinstance(error, UnicodeDecodeError):
+        return f"The body is not UTF-8: byte {error.start + 1} begins no character."
+    if isinstance(error, json.JSONDecodeError):
+        reason = error.msg.partition(";")[0].partition(" (")[0]  # the rest is advice for Python programmers
+        return f"The body is not JSON, at line {error.lineno}, column {error.colno}: {reason[:1].lower()}{reason[1:]}."
+    return f"The body is not JSON: {error}."
 
 
 def _no_number(text: str) -> NoReturn:

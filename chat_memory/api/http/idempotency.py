@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
+from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 from chat_memory.api.http.problems import bad_request
 from chat_memory.api.http.request import ChatRequest
 
 LONGEST = 255
 HEADER = "Idempotency-Key"
+Secret = str | bytes
+_SALT = "chat_memory.api.http.idempotency"
 
 
 def key_of(request: ChatRequest) -> str | None:
@@ -26,9 +31,32 @@ def key_of(request: ChatRequest) -> str | None:
     return key
 
 
-def derived_id(namespace: UUID, user_id: Any, *parts: Any) -> str:
-    """An id that is always the same for the same user and parts.
+def secret_of(derive: Callable[[Secret], str], stored: Callable[[Collection[str]], Collection[str]]) -> Secret:
+    """The secret that a request's ids are derived with: the one of its first attempt, or else SECRET_KEY.
 
-    The parts are encoded as JSON, since any separator could also occur inside a part.
+    While SECRET_KEY_FALLBACKS are set, a first attempt may have been made under one of them. Without them nothing is
+    looked up.
+
+    Args:
+        derive: one of the request's ids by a secret.
+        stored: those of some ids that are stored.
     """
-    return str(uuid5(namespace, msgspec.json.encode([str(user_id), *parts]).decode()))
+    secrets: list[Secret] = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    if len(secrets) == 1:
+        return secrets[0]
+    by_id = {derive(secret): secret for secret in secrets}
+    known = stored(by_id)
+    return next((secret for each, secret in by_id.items() if each in known), secrets[0])
+
+
+def derived_id(secret: Secret, namespace: UUID, user_id: Any, *parts: Any) -> str:
+    """An id that is always the same for the same user and parts, and that nobody computes without the secret.
+
+    It is a UUID of version 8 (RFC 9562). The parts are encoded as JSON, since any separator could also occur inside a
+    part.
+    """
+    text = msgspec.json.encode([str(namespace), str(user_id), *parts])
+    octets = bytearray(salted_hmac(_SALT, text, secret, algorithm="sha256").digest()[:16])
+    octets[6] = octets[6] & 0x0F | 0x80
+    octets[8] = octets[8] & 0x3F | 0x80
+    return str(UUID(bytes=bytes(octets)))

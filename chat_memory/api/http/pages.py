@@ -10,7 +10,9 @@ import msgspec
 from chat_memory.api.http.problems import Refusal, bad_request
 from chat_memory.api.http.request import ChatRequest
 from chat_memory.api.http.responses import Shape, show
+from chat_memory.conf import settings
 from chat_memory.exceptions import ValidationError
+from chat_memory.storage.mapping import fitting
 
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 500
@@ -38,9 +40,26 @@ class Page(msgspec.Struct, Generic[Results], frozen=True):
     previous: str | None = None
 
 
-def show_page(page: Page[list[Row]], shape: type[Shape]) -> Page[list[Shape]]:
-    """The same page, with each record or row converted to a shape."""
-    return Page([show(row, shape) for row in page.results], page.next, page.previous)
+class MessagePage(Page[Results], Generic[Results], frozen=True):
+    """A page of messages.
+
+    Attributes:
+        last_seq: the session's last position; present only where ``after_seq`` is beyond it, so that the client has
+            seen positions that are there no longer.
+    """
+
+    last_seq: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class ContextPage(Page[Results], Generic[Results], frozen=True):
+    """A context, in one page.
+
+    Attributes:
+        truncated: present, and true, only where messages that the budget takes were left out for the number of messages
+            or bytes of an answer.
+    """
+
+    truncated: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class PageQuery(msgspec.Struct, frozen=True):
@@ -71,10 +90,11 @@ class CursorQuery(PageQuery, frozen=True):
 class Listing(Protocol[Row]):
     """A list that ``cut`` can page: its rows have a total order, and the place of each can be written as text."""
 
-    def find(self, place: str | None, size: int, *, backwards: bool) -> Sequence[Row]:
+    def find(self, place: str | None, size: int, *, backwards: bool) -> tuple[Sequence[Row], bool]:
         """The ``size`` rows, or fewer, that follow a place directly; with ``backwards`` those that precede it.
 
-        The rows are in the order of the list either way. Without a place they are the first rows.
+        The rows are in the order of the list either way. Without a place they are the first rows. The second value
+        tells whether some of the ``size`` rows were left out since they are too long for a page.
 
         Raises:
             ValidationError: the text is not a place in this list.
@@ -84,27 +104,41 @@ class Listing(Protocol[Row]):
         """The place of a row, as text."""
 
 
-def cut(request: ChatRequest, query: CursorQuery, listing: Listing[Row]) -> Page[list[Row]]:
-    """One page of a list: one query.
+def cut(request: ChatRequest, query: CursorQuery, listing: Listing[Row], shape: type[Shape]) -> Page[msgspec.Raw]:
+    """One page of a list, each row converted to a shape: one query.
+
+    The page ends after ``page_size`` rows, or where the next row would make it longer than MAX_ANSWER_BYTES; it has one
+    row at least, where there is one.
 
     Raises:
         Refusal: 400, the cursor does not come from this list.
     """
     backwards, place = _parse(query.cursor)
     try:
-        found_rows = listing.find(place, query.size + 1, backwards=backwards)
+        found_rows, more = listing.find(place, query.size + 1, backwards=backwards)
     except ValidationError:
         raise _foreign_cursor() from None
-    more = len(found_rows) > query.size
-    rows = list(found_rows[-query.size :] if backwards else found_rows[: query.size])
+    more = more or len(found_rows) > query.size
+    rows = found_rows[-query.size :] if backwards else found_rows[: query.size]
     if not rows:
-        return Page([])
+        return Page(msgspec.Raw(b"[]"))
+    body, count = _body([show(row, shape) for row in rows], backwards=backwards)
+    more, rows = more or count < len(rows), (rows[-count:] if backwards else rows[:count])
     first, last = listing.place_of(rows[0]), listing.place_of(rows[-1])
     return Page(
-        rows,
+        msgspec.Raw(body),
         request.link(cursor=f"{_NEXT}.{last}") if more or backwards else None,
         request.link(cursor=f"{_PREVIOUS}.{first}") if (more if backwards else place is not None) else None,
     )
+
+
+def _body(shown: Sequence[msgspec.Struct], *, backwards: bool) -> tuple[bytes, int]:
+    """The rows of a page as JSON, and how many of them fit into MAX_ANSWER_BYTES."""
+    body, most = msgspec.json.encode(shown), settings.max_answer_bytes
+    if len(body) <= most:
+        return body, len(shown)
+    kept = fitting([msgspec.json.encode(row) for row in shown], most, from_end=backwards)
+    return b"[%b]" % b",".join(kept), len(kept)
 
 
 def _parse(cursor: str | None) -> tuple[bool, str | None]:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from http.client import responses
 from typing import Any
 
 import msgspec
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
 from rest_framework.exceptions import APIException
 
 from chat_memory import exceptions
+from chat_memory.log_limit import log_busy
+from chat_memory.storage.orm.passing import is_crossed, is_locked, is_unavailable
 
 CONTENT_TYPE = "application/problem+json"
 NOT_FOUND = "There is nothing here, or nothing that you may see."
 """One text for what does not exist and for what the user may not see: the response must not tell them apart."""
+KEY_TAKEN = "This key is taken in the workspace."
+BUSY = "Another request held this session for too long. Nothing was stored: send the same request again."
+UNAVAILABLE = "The database is not available. If this was a write, send it again: with the same ids it is stored once."
+
+logger = logging.getLogger("chat_memory.api")
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +69,7 @@ def bad_request(detail: str, field: str = "") -> Refusal:
     return Refusal(400, detail, code="bad_request", field=field)
 
 
-def handle(error: Exception, _context: Mapping[str, Any] | None = None) -> HttpResponse | None:
+def handle(error: Exception, context: Mapping[str, Any] | None = None) -> HttpResponse | None:
     """The problem document of an error, as a DRF exception handler; None leaves an unexpected error to Django."""
     if isinstance(error, (exceptions.NotFound, Http404)):
         return _document(404, NOT_FOUND, "not_found")
@@ -71,16 +79,19 @@ def handle(error: Exception, _context: Mapping[str, Any] | None = None) -> HttpR
         if isinstance(error, kind):
             text = getattr(error, "reason", str(error)) if detail is None else detail
             return _document(status, text, code, getattr(error, "field", ""))
-    return None
+    return _of_what_passes(error, getattr((context or {}).get("request"), "_request", None))
 
 
 _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str, str | None], ...] = (
     (exceptions.TooLarge, 413, "too_large", None),
     (exceptions.ValidationError, 422, "invalid", None),
+    (exceptions.NotSupported, 501, "not_supported", "This server does not offer that."),
     (exceptions.WindowTooSmall, 422, "window_too_small", None),
     (exceptions.MessageConflict, 409, "message_conflict", None),
     (exceptions.MessageRedacted, 409, "message_redacted", None),
     (exceptions.BranchExists, 409, "branch_exists", None),
+    (exceptions.NotOwner, 409, "key_taken", KEY_TAKEN),
+    (exceptions.TooManyBranches, 409, "too_many_branches", None),
     (exceptions.VersionConflict, 412, "version_conflict", "The session has changed since the version in If-Match."),
     (RequestDataTooBig, 413, "too_large", "The body is over the host's DATA_UPLOAD_MAX_MEMORY_SIZE."),
     (PermissionDenied, 403, "permission_denied", "You may not do this."),
@@ -91,6 +102,21 @@ _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str, str
         "The request cannot be read.",
     ),
 )
+
+
+def _of_what_passes(error: Exception, request: HttpRequest | None) -> HttpResponse | None:
+    """503 for what a later request need not meet; None for any other error."""
+    if isinstance(error, exceptions.Busy) or is_locked(error) or is_crossed(error):
+        response, seconds = _document(503, BUSY, "busy"), 1
+        log_busy(logger, request, response)
+    elif isinstance(error, exceptions.StorageUnavailable) or is_unavailable(error):
+        response, seconds = _document(503, UNAVAILABLE, "unavailable"), 5
+    elif isinstance(error, exceptions.SearchTooLong):
+        response, seconds = _document(503, f"{str(error).capitalize()}.", "search_too_long"), 5
+    else:
+        return None
+    response["Retry-After"] = str(seconds)
+    return response
 
 
 def _of_framework(error: APIException) -> HttpResponse:

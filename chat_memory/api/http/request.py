@@ -14,8 +14,9 @@ from django.http.request import RawPostDataException
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from chat_memory.api.http.bodies import Shape, check_media_type, convert, decode, explain
+from chat_memory.api.http.bodies import Shape, check_media_type, convert, decode
 from chat_memory.api.http.problems import Refusal, bad_request
+from chat_memory.rules.misfits import misfit
 
 
 class ChatRequest(Request):
@@ -35,11 +36,19 @@ class ChatRequest(Request):
             Refusal: 400, the body is not JSON.
         """
         check_media_type(self.content_type)
-        body = self.body
+        return decode(self.raw())
+
+    def raw(self) -> bytes:
+        """The body as it came.
+
+        Raises:
+            RequestDataTooBig: the body is over DATA_UPLOAD_MAX_MEMORY_SIZE.
+        """
+        body: bytes = self.body
         most: int | None = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         if most is not None and len(body) > most:  # older releases of Django look at the header Content-Length alone
             raise RequestDataTooBig
-        return decode(body)
+        return body
 
     def body_as(self, shape: type[Shape]) -> Shape:
         """The body as a shape.
@@ -81,7 +90,12 @@ def receive(request: Request) -> None:
 
     A body that is too big, or was consumed as a form, raises only later, when a view reads it: the user is logged in
     then.
+
+    Raises:
+        Refusal: 400, the header Content-Length is no number.
     """
+    if not (request.META.get("CONTENT_LENGTH") or "0").strip().isdecimal():
+        raise bad_request("Must be a number.", "Content-Length")  # Django would fail on it where it reads the body
     with suppress(RequestDataTooBig, RawPostDataException):
         _received = request.body
 
@@ -108,6 +122,6 @@ def _lists(shape: type[msgspec.Struct]) -> frozenset[str]:
 
 
 def _unreadable(error: msgspec.ValidationError) -> Refusal:
-    """The refusal of a parameter, without msgspec's remarks that it got a text and would accept null."""
-    reason, path = explain(error)
-    return bad_request(f"{reason.partition(', got')[0].replace(' | null', '')}.", path)
+    """The refusal of a parameter."""
+    wrong = misfit(error, of_text=True)
+    return bad_request(f"{wrong.reason[:1].upper()}{wrong.reason[1:]}.", wrong.field)

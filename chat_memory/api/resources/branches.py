@@ -2,40 +2,70 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 from django.http import HttpResponse
 
+from chat_memory import wiring
 from chat_memory.api import lookup
-from chat_memory.api.http.pages import Page, show_page
+from chat_memory.api.http import pages
 from chat_memory.api.http.request import ChatRequest
 from chat_memory.api.http.responses import json_response, show
+from chat_memory.api.queries import BranchQuery
 from chat_memory.api.resources.views import ChatMemoryViewSet
-from chat_memory.api.shapes import BranchOut, BranchQuery, ForkIn, NoQuery
-from chat_memory.exceptions import BranchNotFound
-from chat_memory.rules.names import BRANCH_LENGTH, check_key
+from chat_memory.api.shapes import BranchOut, ForkIn
+from chat_memory.exceptions import NotFound, ValidationError
+from chat_memory.records import Address, Branch
+from chat_memory.rules.names import BRANCH_LENGTH, check_branch, check_key
+from chat_memory.rules.numbers import optional_number
+from chat_memory.storage.contract import BranchStore
+
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+class ByNumber(msgspec.Struct, frozen=True):
+    """The branches of a session, ``main`` first, then as they were made; a ``pages.Listing``."""
+
+    session: Address
+
+    def find(self, place: str | None, size: int, *, backwards: bool) -> tuple[Sequence[Branch], bool]:
+        """See ``pages.Listing.find``."""
+        branches = wiring.adapter().part(BranchStore)
+        if place is None:
+            rows = branches.find(self.session, size=size)
+            if not rows:
+                raise NotFound  # the session was deleted meanwhile
+            return rows, False
+        if not _NUMBER.fullmatch(place):
+            raise ValidationError("is no number of a branch")
+        after, before = (None, int(place)) if backwards else (int(place), None)
+        return branches.find(self.session, after=after, before=before, size=size), False
+
+    def place_of(self, row: Branch) -> str:
+        """See ``pages.Listing.place_of``."""
+        return str(row.number)
 
 
 class BranchViewSet(ChatMemoryViewSet):
     """Lists and forks the branches of a session."""
 
     def list(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
-        """All branches in one page: ``main`` first, the others in the order they were created."""
-        request.query_as(NoQuery)
+        """The branches: ``main`` first, the others in the order they were made."""
+        query = request.query_as(pages.CursorQuery)
         found = lookup.find_session(request, slug, session_id)
-        return json_response(show_page(Page(found.history().branches()), BranchOut))
+        return json_response(pages.cut(request, query, ByNumber(found.address), BranchOut))
 
     def create(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
         """Fork the requested branch (201). No message is copied, and the current branch stays current."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
-        found.member.check_write()
+        found.member.check_write(own=found.own)
         body = request.body_as(ForkIn)
         check_key(body.name, "name", BRANCH_LENGTH)
-        chat = found.history()
-        chat.fork(body.name, body.at)
-        new_branch = next((branch for branch in chat.branches() if branch.name == body.name), None)
-        if new_branch is None:
-            raise BranchNotFound(chat.key, body.name)
+        branches = wiring.adapter().part(BranchStore)
+        new_branch, _left = branches.fork(found.address, check_branch(body.name), optional_number(body.at, "at"))
         location = request.build_absolute_uri(f"../messages/?{urlencode({'branch': body.name})}")
         return json_response(show(new_branch, BranchOut), 201, location=location)

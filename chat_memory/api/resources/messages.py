@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -14,26 +13,29 @@ from rest_framework.response import Response
 
 from chat_memory import wiring
 from chat_memory.api import lookup
-from chat_memory.api.access import Member
 from chat_memory.api.http import idempotency
-from chat_memory.api.http.pages import Page
+from chat_memory.api.http.pages import MessagePage
 from chat_memory.api.http.preconditions import unmodified
-from chat_memory.api.http.problems import bad_request
+from chat_memory.api.http.problems import Refusal, bad_request
 from chat_memory.api.http.request import ChatRequest
 from chat_memory.api.http.responses import json_response
+from chat_memory.api.queries import BranchQuery, MessageQuery
 from chat_memory.api.resources.views import ChatMemoryViewSet
-from chat_memory.api.shapes import BranchQuery, Changes, MessageQuery, changes_in, messages_in
+from chat_memory.api.shapes import Changes, changes_in, messages_in
 from chat_memory.choices import CURRENT
-from chat_memory.exceptions import NotFound, ValidationError
+from chat_memory.conf import settings
+from chat_memory.exceptions import MessageConflict, NotFound, ValidationError
 from chat_memory.history.stamping import restated
 from chat_memory.records import Header, Json, Message, Receipt, Span
-from chat_memory.rules.message import ID_LENGTH
+from chat_memory.rules.attachments import check_references, hashes
+from chat_memory.rules.limits import limits
+from chat_memory.rules.message import ID_LENGTH, check_number
 from chat_memory.rules.names import check_key
 from chat_memory.storage.contract import EditStore
 from chat_memory.storage.mapping import to_json
+from chat_memory.storage.orm.retries import stored_ids
 
 replace = msgspec.structs.replace
-_SEQ = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 class MessageViewSet(ChatMemoryViewSet):
@@ -53,16 +55,21 @@ class MessageViewSet(ChatMemoryViewSet):
         span = _span(query, found)
         page, header = _page(found, span)
         links = _links(request, page.count, header, span)
-        return json_response(Page(msgspec.Raw(page.body), *links), etag=found.tag(header))
+        beyond = query.after_seq is not None and query.after_seq > header.last_seq
+        last_seq = header.last_seq if beyond else msgspec.UNSET
+        return json_response(MessagePage(msgspec.Raw(page.body), *links, last_seq), etag=found.tag(header))
 
     def create(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
         """Append one message, or a list as a whole: 201 with the stored messages, 200 for a replay. Two queries."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
-        found.member.check_write()
+        found.member.check_write(own=found.own)
         body = request.json()
         messages, alone = messages_in(body), isinstance(body, dict)
-        found.member.check_grants(messages, alone=alone)
-        receipt = _append(request, found, messages, alone=alone)
+        _check_numbers(messages, alone=alone)  # what comes next looks at each part
+        found.member.check_grants(messages, own=found.own, alone=alone)
+        check_references(hashes(message.content for message in messages))
+        with lookup.attachments_named():
+            receipt = _append(request, found, messages, alone=alone)
         status = 200 if receipt.replayed else 201
         if not alone:
             return json_response(_raw(receipt.messages), status)
@@ -72,7 +79,7 @@ class MessageViewSet(ChatMemoryViewSet):
     def retrieve(self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any) -> HttpResponse:
         """One message by its position."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
-        messages, header = _read(found, _only(found, _position(seq)))
+        messages, header = _read(found, _only(found, lookup.position(seq)))
         if not messages:
             raise NotFound
         tag = found.tag(header)
@@ -83,44 +90,48 @@ class MessageViewSet(ChatMemoryViewSet):
     ) -> HttpResponse:
         """Give a message other content or metadata, or set further members; what the body leaves out stays."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
-        found.member.check_write()
-        restate = partial(_changed, changes_in(request.json()), found.member)
+        found.member.check_write(own=found.own)
+        restate = partial(_changed, changes_in(request.json()), found)
         edits, expected = wiring.adapter().part(EditStore), found.expected_version(request)
-        commit = edits.edit(found.address, _position(seq), restate, if_version=expected)
+        with lookup.attachments_named():
+            commit = edits.edit(found.address, lookup.position(seq), restate, if_version=expected)
         return json_response(_raw(commit.messages[0]), etag=found.tag(commit.header))
 
     def destroy(self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any) -> Response:
         """Redact a message: what it says is gone for good, its place and role stay (204)."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
-        found.member.check_delete(own=found.session.own)
+        found.member.check_delete(own=found.own)
         expected = found.expected_version(request)
-        found.history().redact(_position(seq), by=str(request.user_id), if_version=expected)
+        found.history().redact(lookup.position(seq), by=str(request.user_id), if_version=expected)
         return Response(status=204)
 
 
-def _position(seq: str) -> int:
-    """The position in an address.
+def _check_numbers(messages: Sequence[Message], *, alone: bool) -> None:
+    """Check the number of parts of each message.
 
     Raises:
-        NotFound: the text is none.
+        TooLarge: a message has more than MAX_PARTS.
     """
-    if not _SEQ.fullmatch(seq):
-        raise NotFound
-    return int(seq)
+    for index, message in enumerate(messages):
+        try:
+            if isinstance(message.content, list):
+                check_number(message.content, "content", limits())
+        except ValidationError as error:
+            raise (error if alone else error.under(f"messages[{index}]")) from None
 
 
-def _changed(changes: Changes, member: Member, stored: Message) -> Message:
-    """The stored message with what a body changes.
+def _changed(changes: Changes, found: lookup.FoundSession, stored: Message) -> Message:
+    """The stored message with what a body changes; it is called under the lock of the write.
 
     Raises:
-        Refusal: 403, the member may not send such a message.
+        Refusal: 403, the member may not send such a message, or not take away what the body does.
         ValidationError: the message cannot have this.
     """
     given = dict(changes.fields)
     if changes.further:
         given["extra"] = changes.further
     after = restated(stored, **given)
-    member.check_grants([after], alone=True)
+    found.member.check_edit(stored, after, own=found.own)
     return after
 
 
@@ -131,27 +142,41 @@ def _raw(messages: Message | Sequence[Message]) -> msgspec.Raw:
 
 def _append(request: ChatRequest, found: lookup.FoundSession, messages: Sequence[Message], *, alone: bool) -> Receipt:
     with_ids = _with_ids(request, found, messages)
+    # A retry may leave out what is stored, so its answer is not bounded by its body alone; alone it always comes.
+    most = None if alone else len(request.body) + settings.max_answer_bytes
     try:
-        return found.history().append(*with_ids, if_version=found.expected_version(request))
+        return found.history(most).append(*with_ids, if_version=found.expected_version(request))
     except ValidationError as error:
         raise (_of_one(error) if alone else error) from None
+    except MessageConflict as error:
+        if error.message_id not in {message.id for message in messages}:  # the id is derived from the key
+            at = "" if error.seq is None else f", at position {error.seq}"
+            detail = f"This key was used before in this session for a message that says something else{at}."
+            raise Refusal(409, detail, code="message_conflict", field=idempotency.HEADER) from None
+        raise (MessageConflict(error.message_id, seq=error.seq) if alone else error) from None
 
 
 def _with_ids(request: ChatRequest, found: lookup.FoundSession, messages: Sequence[Message]) -> Sequence[Message]:
     """The messages; with an Idempotency-Key, those without an id get one derived from it.
 
-    The id is derived from user, session, key and the message's index, so a retry sends the same ids.
+    The id is derived from user, session, key and the message's index, so a retry sends the same ids. The messages of an
+    attempt are stored together, so one of them tells the secret of all.
 
     Raises:
         Refusal: 400, the header is empty or too long.
     """
     key = idempotency.key_of(request)
-    if key is None:
+    first = next((index for index, message in enumerate(messages) if message.id is None), None)
+    if key is None or first is None:
         return messages
+
+    def derive(secret: idempotency.Secret, index: int = first) -> str:
+        return idempotency.derived_id(secret, found.id, request.user_id, key, index)
+
+    names = lookup.database(), found.session.root.workspace_id, found.session.key
+    secret = idempotency.secret_of(derive, partial(stored_ids, *names))
     return [
-        replace(message, id=idempotency.derived_id(found.id, request.user_id, key, index))
-        if message.id is None
-        else message
+        replace(message, id=derive(secret, index)) if message.id is None else message
         for index, message in enumerate(messages)
     ]
 
@@ -163,7 +188,8 @@ def _of_one(error: ValidationError) -> ValidationError:
 
 def _span(query: MessageQuery, found: lookup.FoundSession) -> Span:
     """The span of the query; the cache must not answer with a state older than the session just looked up."""
-    span = Span(query.after_seq, query.before_seq, min_version=found.version, seen=found.session.shown)
+    most, seen = settings.max_answer_bytes, found.session.shown
+    span = Span(query.after_seq, query.before_seq, most=most, min_version=found.version, seen=seen)
     return replace(span, last=query.size) if query.after_seq is None else replace(span, first=query.size)
 
 
@@ -226,7 +252,7 @@ def _by_id(found: lookup.FoundSession, query: MessageQuery) -> HttpResponse:
     except ValidationError as error:
         raise bad_request(error.reason, "id") from None
     messages, tag = _of_id(found, str(query.id))
-    return json_response(Page(_raw(messages)), etag=tag)
+    return json_response(MessagePage(_raw(messages)), etag=tag)
 
 
 def _of_id(found: lookup.FoundSession, message_id: str) -> tuple[Sequence[Message], str]:

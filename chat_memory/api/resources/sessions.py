@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
 from django.http import HttpResponse
 from rest_framework.response import Response
 
@@ -17,20 +17,28 @@ from chat_memory.api.access import Member
 from chat_memory.api.http import idempotency, pages
 from chat_memory.api.http.bodies import members_of
 from chat_memory.api.http.preconditions import etag, unmodified
-from chat_memory.api.http.problems import Refusal, bad_request, forbidden
+from chat_memory.api.http.problems import KEY_TAKEN, Refusal, bad_request, forbidden
 from chat_memory.api.http.request import ChatRequest
 from chat_memory.api.http.responses import json_response, show
+from chat_memory.api.queries import NoQuery, SessionQuery
 from chat_memory.api.resources.views import ChatMemoryViewSet
-from chat_memory.api.shapes import NoQuery, SessionIn, SessionOut, SessionPatch, SessionQuery, settings_in
+from chat_memory.api.shapes import SessionIn, SessionOut, SessionPatch, settings_in
 from chat_memory.choices import MAIN_BRANCH
+from chat_memory.conf import live
 from chat_memory.exceptions import NotFound, ValidationError
 from chat_memory.fields import empty_session
 from chat_memory.history.conversation import conversation
+from chat_memory.models import Workspace
 from chat_memory.records import SessionRecord, as_utc, uuid7
+from chat_memory.rules.limits import limits
 from chat_memory.rules.names import check_key, check_text
-from chat_memory.rules.session import TAG_LENGTH, TITLE_LENGTH
+from chat_memory.rules.rights import LIFE, Act
+from chat_memory.rules.session import MAX_TAGS, TAG_LENGTH, TITLE_LENGTH, check_session_fields
 from chat_memory.rules.times import check_time
 from chat_memory.storage.listing import Cursor, Filter
+from chat_memory.storage.orm.judging import judged
+from chat_memory.storage.orm.retries import stored_keys
+from chat_memory.storage.orm.transactions import run_write
 
 _DERIVED_KEYS = UUID("0e4ce3a2-6a51-5d0c-9c5f-6a3b0f1d8e27")
 
@@ -41,15 +49,15 @@ class LastActiveFirst(msgspec.Struct, frozen=True):
     workspace: str
     wanted: Filter
 
-    def find(self, place: str | None, size: int, *, backwards: bool) -> Sequence[SessionRecord]:
+    def find(self, place: str | None, size: int, *, backwards: bool) -> tuple[Sequence[SessionRecord], bool]:
         """See ``pages.Listing.find``."""
-        sessions = wiring.adapter().sessions
+        find = partial(wiring.adapter().sessions.find_within, size=size, most=live.now().max_answer_bytes)
         if place is None:
-            return sessions.find(self.workspace, self.wanted, size=size)
+            return find(self.workspace, self.wanted)
         cursor = Cursor.parse(place)
         check_time(cursor.active_at, "cursor")
         before, after = (None, cursor) if backwards else (cursor, None)
-        return sessions.find(self.workspace, self.wanted, before=before, after=after, size=size)
+        return find(self.workspace, self.wanted, before=before, after=after)
 
     def place_of(self, row: SessionRecord) -> str:
         """See ``pages.Listing.place_of``."""
@@ -63,22 +71,25 @@ class SessionViewSet(ChatMemoryViewSet):
         """The sessions that meet the conditions, last active first: two queries."""
         query = request.query_as(SessionQuery)
         _workspace, member = lookup.find_workspace(request, slug)
-        page = pages.cut(request, query, LastActiveFirst(slug, _filter(query, member)))
-        return json_response(pages.show_page(page, SessionOut))
+        page = pages.cut(request, query, LastActiveFirst(slug, _filter(query, member)), SessionOut)
+        return json_response(page)
 
     def create(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
         """Create a session (201), or return the existing session of the body's key unchanged (200)."""
         request.query_as(NoQuery)
-        _workspace, member = lookup.find_workspace(request, slug)
-        member.check_write()
+        workspace, member = lookup.find_workspace(request, slug)
+        member.check_write(own=True)
         body = members_of(request.body_as(SessionIn))
         key, derived = body.get("key"), None
         if key is None:
-            derived = _derived_key(request, slug)
+            derived = _derived_key(request, workspace)
             key = derived or str(uuid7())
         owner, settings = _owner(request, member, body), settings_in(body)
-        chat = conversation(key, slug, user=owner, using=lookup.database())
-        session, is_new = chat.get_or_create(**settings)
+        if owner is not request.user:
+            member.check_life(empty_session(), check_session_fields(settings, limits()), own=False)
+        session, is_new = _opened(
+            key, slug, owner, settings, chosen=body.get("key") is not None and not member.may(Act.READ, own=False)
+        )
         if not is_new:
             _check_opened(session, member)
             if derived is not None:
@@ -96,7 +107,7 @@ class SessionViewSet(ChatMemoryViewSet):
         """Set the fields that the body names; the others stay as they are."""
         request.query_as(NoQuery)
         found = lookup.find_session(request, slug, session_id)
-        found.member.check_write()
+        found.member.check_write(own=found.own)
         settings = settings_in(members_of(request.body_as(SessionPatch)))
         return _answer(request, slug, _update(found, settings, found.expected_version(request)))
 
@@ -104,7 +115,7 @@ class SessionViewSet(ChatMemoryViewSet):
         """Delete the session, with its branches and messages, for good (204)."""
         request.query_as(NoQuery)
         found = lookup.find_session(request, slug, session_id)
-        found.member.check_delete(own=found.session.own)
+        found.member.check_delete(own=found.own)
         if not _delete(found, found.expected_version(request)):
             raise NotFound
         return Response(status=204)
@@ -142,6 +153,10 @@ def _check_conditions(query: SessionQuery) -> None:
     for name in ("key", "user_key"):
         if getattr(query, name) is not None:
             check_key(getattr(query, name), name)
+    if len(query.tag) > MAX_TAGS:
+        raise ValidationError(
+            f"is given {len(query.tag)} times, and a session has at most {MAX_TAGS} tags", field="tag"
+        )
     for tag in query.tag:
         check_key(tag, "tag", TAG_LENGTH)
     check_text(query.title, "title", TITLE_LENGTH)
@@ -150,14 +165,20 @@ def _check_conditions(query: SessionQuery) -> None:
             check_time(getattr(query, name), name)
 
 
-def _derived_key(request: ChatRequest, slug: str) -> str | None:
+def _derived_key(request: ChatRequest, workspace: Workspace) -> str | None:
     """The session key derived from user, workspace and Idempotency-Key; None where the request has no such header.
 
     Raises:
         Refusal: 400, the header is empty or too long.
     """
     key = idempotency.key_of(request)
-    return None if key is None else idempotency.derived_id(_DERIVED_KEYS, request.user_id, key, slug)
+    if key is None:
+        return None
+
+    def derive(secret: idempotency.Secret) -> str:
+        return idempotency.derived_id(secret, _DERIVED_KEYS, request.user_id, key, workspace.slug)
+
+    return derive(idempotency.secret_of(derive, partial(stored_keys, lookup.database(), workspace.pk)))
 
 
 def _owner(request: ChatRequest, member: Member, body: Mapping[str, Any]) -> Any:
@@ -170,10 +191,23 @@ def _owner(request: ChatRequest, member: Member, body: Mapping[str, Any]) -> Any
     user_key = body.get("user_key")
     if user_key is None:
         return request.user
-    if not member.sees_all:
+    if not member.may(Act.WRITE, own=False):
         raise forbidden("A member may only create their own sessions.", "user_key")
     check_key(user_key, "user_key")
     return user_key
+
+
+def _opened(
+    key: str, slug: str, owner: Any, settings: Mapping[str, Any], *, chosen: bool
+) -> tuple[SessionRecord, bool]:
+    """The session of a key, made for the owner where there is none, and whether this call made it.
+
+    A session that exists is left as it is, whoever owns it. ``chosen``: whether a member chose the key; the session
+    then yields it to the user for whom the server opens it.
+    """
+    place = conversation(key, slug, user=owner, using=lookup.database(), any_owner=True).place
+    given = check_session_fields(settings, limits())
+    return place.adapter.sessions.open(place.address, {**given, "key_from_client": chosen})
 
 
 def _check_opened(session: SessionRecord, member: Member) -> None:
@@ -182,8 +216,8 @@ def _check_opened(session: SessionRecord, member: Member) -> None:
     Raises:
         Refusal: 409, the session belongs to another user.
     """
-    if not member.sees(own=member.owns(session)):
-        raise Refusal(409, "This key is taken in the workspace.", code="key_taken", field="key")
+    if not member.may(Act.READ, own=member.owns(session)):
+        raise Refusal(409, KEY_TAKEN, code="key_taken", field="key")
 
 
 def _check_retry(session: SessionRecord, owner: Any, body: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -201,7 +235,8 @@ def _check_retry(session: SessionRecord, owner: Any, body: Mapping[str, Any], se
         del expected["title"]  # the title was made of the first message, after the first attempt
     differing = [name for name, value in expected.items() if getattr(session, name) != value]
     if differing:
-        detail = f"This key created a session whose {' and '.join(differing)} differs from the body."
+        names = " and ".join(filter(None, (", ".join(differing[:-1]), differing[-1])))
+        detail = f"This key was used before: the session that it made is not as the body says in {names}."
         raise Refusal(409, detail, code="idempotency_conflict", field=idempotency.HEADER)
 
 
@@ -233,11 +268,27 @@ def _answer(
 def _update(found: lookup.FoundSession, settings: Mapping[str, Any], expected: int | None) -> SessionRecord:
     """Set fields of the session if it is at the expected version; None accepts any version.
 
+    Fields that retention goes by are judged by what they replace, under the lock of the write.
+
     Raises:
+        Refusal: 403, the session would be removed sooner, and the member may not delete it.
+        ValidationError: a field cannot be stored.
         VersionConflict: the session is at another version; nothing was changed.
         NotFound: the session was deleted meanwhile.
     """
-    return found.history().update(**settings, if_version=expected)
+
+    def write() -> SessionRecord:
+        return found.history().update(**settings, if_version=expected)
+
+    if found.member.may(Act.DELETE, own=found.own) or settings.keys().isdisjoint(LIFE):
+        return write()
+
+    given = check_session_fields(settings, limits())
+
+    def judge(stored: Mapping[str, Any]) -> None:
+        found.member.check_life(stored, given, own=found.own)
+
+    return judged(lookup.database(), found.address, judge, write)
 
 
 def _delete(found: lookup.FoundSession, expected: int | None) -> bool:
@@ -249,6 +300,9 @@ def _delete(found: lookup.FoundSession, expected: int | None) -> bool:
     """
     if expected is None:
         return found.history().delete()
-    with transaction.atomic(using=lookup.database()):
+
+    def write(**_nested: bool) -> bool:
         _update(found, {}, expected)
         return found.history().delete()
+
+    return run_write(lookup.database(), write, at=found.address)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.parsers import JSONParser
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -16,8 +17,7 @@ from rest_framework.viewsets import ViewSet
 from chat_memory.api.http import problems
 from chat_memory.api.http.request import ChatRequest, receive
 from chat_memory.api.http.throttling import RateThrottle
-
-WITH_BODY = ("POST", "PUT", "PATCH")
+from chat_memory.storage.orm import waiting
 
 
 class ChatMemoryViewSet(ViewSet):
@@ -32,8 +32,12 @@ class ChatMemoryViewSet(ViewSet):
     versioning_class = None
 
     def dispatch(self, request: HttpRequest, *_prefix: Any, **captured: Any) -> HttpResponseBase:
-        """DRF's dispatch, without the unnamed arguments that the host's address prefix captures."""
-        return super().dispatch(request, **captured)
+        """DRF's dispatch, without the unnamed arguments that the host's address prefix captures.
+
+        Few requests wait for the same session, since each holds up a worker that serves other sessions too.
+        """
+        with nullcontext() if request.method in SAFE_METHODS else waiting.request():
+            return super().dispatch(request, **captured)
 
     def get_format_suffix(self, **_captured: Any) -> None:
         """None: an argument ``format`` is the host's, captured before the API's addresses begin."""
@@ -53,7 +57,7 @@ class ChatMemoryViewSet(ViewSet):
 
         Otherwise a client that sends its body slowly could still use permissions revoked meanwhile.
         """
-        if request.method in WITH_BODY:
+        if request.method not in SAFE_METHODS:
             receive(request)
         super().initial(request, *args, **captured)
 

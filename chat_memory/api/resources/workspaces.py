@@ -13,8 +13,9 @@ from chat_memory.api import lookup
 from chat_memory.api.http import pages
 from chat_memory.api.http.request import ChatRequest
 from chat_memory.api.http.responses import json_response, show
+from chat_memory.api.queries import NoQuery
 from chat_memory.api.resources.views import ChatMemoryViewSet
-from chat_memory.api.shapes import NoQuery, RootOut, WorkspaceOut
+from chat_memory.api.shapes import RootOut, WorkspaceOut
 from chat_memory.models import Workspace
 from chat_memory.rules.names import check_workspace
 
@@ -24,14 +25,14 @@ class BySlug(msgspec.Struct, frozen=True):
 
     rows: QuerySet[Workspace]
 
-    def find(self, place: str | None, size: int, *, backwards: bool) -> Sequence[Workspace]:
+    def find(self, place: str | None, size: int, *, backwards: bool) -> tuple[Sequence[Workspace], bool]:
         """See ``pages.Listing.find``."""
         rows = self.rows.order_by("-slug" if backwards else "slug")
         if place is not None:
             check_workspace(place)
             rows = rows.filter(**{"slug__lt" if backwards else "slug__gt": place})
         workspaces = list(rows[:size])
-        return workspaces[::-1] if backwards else workspaces
+        return (workspaces[::-1] if backwards else workspaces), False
 
     def place_of(self, row: Workspace) -> str:
         """See ``pages.Listing.place_of``."""
@@ -53,8 +54,7 @@ class WorkspaceViewSet(ChatMemoryViewSet):
     def list(self, request: ChatRequest, **_captured: Any) -> HttpResponse:
         """The user's workspaces, in the order of their slugs."""
         query = request.query_as(pages.CursorQuery)
-        page = pages.cut(request, query, BySlug(lookup.workspaces(request)))
-        return json_response(pages.show_page(page, WorkspaceOut))
+        return json_response(pages.cut(request, query, BySlug(lookup.workspaces(request)), WorkspaceOut))
 
     def retrieve(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
         """One workspace, with the user's role and grants in it."""

@@ -8,7 +8,8 @@ local h = load()
 local least = tonumber(ARGV[3])
 if h then
   if is_newer(h.format) then return 'busy' end -- the key is of a newer release and must not be changed
-  if h.state == 'L' and h.expires > now then return 'busy' end
+  -- A lease that would live longer than any is not one of ours, and would keep the session out of the cache.
+  if h.state == 'L' and h.expires > now and h.expires <= now + LEASE_MS then return 'busy' end
   if h.state == 'V' and h.format == ARGV[1] then
     if h.version >= least then return {redis.call('PTTL', key), redis.call('LRANGE', key, -ARGV[4], -1)} end
     least = math.max(least, h.version)

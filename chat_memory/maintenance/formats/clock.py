@@ -50,10 +50,10 @@ class Clock:
                 record[name] = self._utc(moment, f"{path}{name}")
                 self.naive += 1
 
-    def set_each(self, records: Any, path: str) -> None:
-        """As ``set``, for the time ``created_at`` of each object in a list."""
+    def set_each(self, records: Any, path: str, names: Iterable[str] = ("created_at",)) -> None:
+        """As ``set``, for the times of each object in a list."""
         for place, record in _places(records, path):
-            self.set(record, ("created_at",), f"{place}.")
+            self.set(record, names, f"{place}.")
 
     def set_branches(self, branches: Any) -> None:
         """As ``set_each``, for branches and their messages."""

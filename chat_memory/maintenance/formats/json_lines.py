@@ -27,10 +27,8 @@ def parse(line: bytes) -> dict[str, Any]:
             json.loads(line.decode(), object_pairs_hook=object_of)
     except RecursionError:
         raise ValidationError("nested too deeply") from None
-    except UnicodeDecodeError as error:
-        raise ValidationError(f"is not UTF-8: {error.reason}") from None
-    except msgspec.MsgspecError as error:
-        raise ValidationError(f"is not JSON: {str(error).removeprefix('JSON is malformed: ')}") from None
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise ValidationError(_damage(line, error)) from None
     if not isinstance(record, dict):
         raise ValidationError(f"a line holds one conversation as an object, not {type(record).__name__}")
     return record
@@ -42,6 +40,15 @@ def write(record: Any) -> bytes:
     for sign, escape in _LINE_ENDS.items():
         line = line.replace(sign, escape)
     return line + b"\n"
+
+
+def _damage(line: bytes, error: Exception) -> str:
+    # Which of the two errors bytes that are not UTF-8 raise depends on the version of msgspec.
+    try:
+        line.decode()
+    except UnicodeDecodeError as wrong:
+        return f"is not UTF-8: {wrong.reason}"
+    return f"is not JSON: {str(error).removeprefix('JSON is malformed: ')}"
 
 
 def _is_written_alike(record: object, line: bytes) -> bool:

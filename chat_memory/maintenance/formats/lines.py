@@ -11,7 +11,7 @@ from chat_memory.records import Transcript
 
 AUTO, CHAT_MEMORY, OPENAI = "auto", "chat_memory", "openai"
 _MOMENTS = ("created_at", *SETTABLE_MOMENTS)
-"""The times of a line of our own format, beside those of its messages, branches and summaries."""
+"""The times of a line of our own format, beside those of its messages, branches, summaries and feedback."""
 LINE_WRITERS: Mapping[str, Callable[[Transcript], bytes]] = {CHAT_MEMORY: own.write, OPENAI: openai.write}
 
 
@@ -33,4 +33,5 @@ def read_line(line: bytes, form: str = AUTO, clock: Clock | None = None) -> Tran
     clock.set(record, _MOMENTS)
     clock.set_branches(record.get("branches"))
     clock.set_each(record.get("summaries"), "summaries")
+    clock.set_each(record.get("feedback"), "feedback", ("created_at", "updated_at"))
     return own.read(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,7 +15,8 @@ from chat_memory.fields import SETTABLE, SETTABLE_MOMENTS
 from chat_memory.maintenance.formats import json_lines, messages
 from chat_memory.maintenance.formats.shapes import shaped, utc
 from chat_memory.maintenance.formats.values import normal
-from chat_memory.records import Transcript, TranscriptBranch, TranscriptSummary, as_utc
+from chat_memory.records import Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary, as_utc
+from chat_memory.rules.feedback import verdict
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.names import BRANCH_LENGTH, check_key, check_model
 
@@ -47,6 +48,18 @@ class _Summary(msgspec.Struct, forbid_unknown_fields=True):
     created_at: datetime | None = None
 
 
+class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
+    """What one person thinks of a message of a line, which is named by its id."""
+
+    message_id: str
+    vote: int
+    user_key: str
+    branch: str = MAIN_BRANCH
+    comment: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
     """A line; what of it is Any is for the rules to judge, which do so for every door alike."""
 
@@ -63,6 +76,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     base_seq: Position = 0
     branches: list[_Branch] = []
     summaries: list[_Summary] = []
+    feedback: list[_Feedback] = []
 
 
 def read(record: dict[str, Any]) -> Transcript:
@@ -82,8 +96,9 @@ def read(record: dict[str, Any]) -> Transcript:
     main = messages.read(line.messages, session)
     branches = _branches(line.branches, session)
     summaries = _summaries(line.summaries, {MAIN_BRANCH, *(branch.name for branch in branches)})
+    feedback = _feedback(line.feedback, {MAIN_BRANCH: main, **{branch.name: branch.messages for branch in branches}})
     began = utc(line.created_at, "created_at")
-    return Transcript(line.key, main, line.user_key, began, line.base_seq, fields, branches, summaries)
+    return Transcript(line.key, main, line.user_key, began, line.base_seq, fields, branches, summaries, feedback)
 
 
 def write(transcript: Transcript) -> bytes:
@@ -109,6 +124,8 @@ def write(transcript: Transcript) -> bytes:
         line["branches"] = [_branch_record(branch) for branch in transcript.branches]
     if transcript.summaries:
         line["summaries"] = [_summary_record(summary) for summary in transcript.summaries]
+    if transcript.feedback:
+        line["feedback"] = [_feedback_record(each) for each in transcript.feedback]
     return json_lines.write(line)
 
 
@@ -157,6 +174,27 @@ def _summary(item: _Summary, branches: set[str]) -> TranscriptSummary:
     return TranscriptSummary(item.branch, item.first_seq, item.last_seq, item.text, item.model, kept)
 
 
+def _feedback(items: Sequence[_Feedback], messages_of: Mapping[str, Sequence[Message]]) -> list[TranscriptFeedback]:
+    ids = {message.id for messages in messages_of.values() for message in messages} if items else set()
+    feedback = []
+    for index, item in enumerate(items):
+        try:
+            _check_known(item.branch, set(messages_of), "branch")
+            if item.message_id not in ids:
+                raise ValidationError(f"names no message of the line: {item.message_id[:40]!r}", field="message_id")  # noqa: TRY301
+            feedback.append(_feedback_of(item))
+        except ValidationError as error:
+            raise error.under(f"feedback[{index}]") from None
+    return feedback
+
+
+def _feedback_of(item: _Feedback) -> TranscriptFeedback:
+    said = verdict(item.vote, item.comment)
+    check_key(item.user_key, "user_key")
+    moments = {name: utc(getattr(item, name), name) for name in ("created_at", "updated_at")}
+    return TranscriptFeedback(item.branch, item.message_id, said.vote, item.user_key, said.comment, **moments)
+
+
 def _check_known(name: str, known: set[str], field: str) -> None:
     if name not in known:
         raise ValidationError(f"names no branch that comes before it: {name[:40]!r}", field=field)
@@ -174,6 +212,13 @@ def _summary_record(summary: TranscriptSummary) -> dict[str, Any]:
     line = {name: getattr(summary, name) for name in ("branch", "first_seq", "last_seq", "text", "model")}
     line["created_at"] = _iso(summary.created_at)
     return {name: value for name, value in line.items() if value or name == "text"}
+
+
+def _feedback_record(feedback: TranscriptFeedback) -> dict[str, Any]:
+    """Without the language model, which the message names."""
+    line = {name: getattr(feedback, name) for name in ("branch", "message_id", "vote", "user_key", "comment")}
+    line |= {name: _iso(getattr(feedback, name)) for name in ("created_at", "updated_at")}
+    return {name: value for name, value in line.items() if value}
 
 
 def _iso(moment: datetime | None) -> str | None:

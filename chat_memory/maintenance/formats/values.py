@@ -10,11 +10,12 @@ from chat_memory.fields import SETTABLE_MOMENTS
 from chat_memory.rules.json_values import shown
 
 _IDS = ("key", "user_key")
-_PARTS = ("branches", "summaries")
+_PARTS = ("branches", "summaries", "feedback")
+_TIMES = ("created_at", "updated_at")
 
 
 def normal(value: Any, name: str) -> Any:
-    """A value of a line of our own format, by its name: an id as text, a time as a time, in branches and summaries too.
+    """A value of a line of our own format, by its name: an id as text, a time as a time, in the lists of it too.
 
     Raises:
         ValidationError: as ``text_id`` and ``moment``.
@@ -29,10 +30,10 @@ def normal(value: Any, name: str) -> Any:
 
 
 def _normal_part(part: Any, path: str) -> Any:
-    if not isinstance(part, dict) or "created_at" not in part:
+    if not isinstance(part, dict):
         return part
     try:
-        return {**part, "created_at": moment(part["created_at"])}
+        return part | {name: moment(part[name], name) for name in _TIMES if name in part}
     except ValidationError as error:
         raise error.under(path) from None
 

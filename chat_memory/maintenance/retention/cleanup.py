@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
 from django.db.models import QuerySet
 
 from chat_memory import wiring
 from chat_memory.cache import CachedAdapter
-from chat_memory.exceptions import ValidationError
+from chat_memory.exceptions import Busy, ValidationError
+from chat_memory.maintenance import forgotten
 from chat_memory.maintenance.retention.policy import Policy, policy
 from chat_memory.maintenance.tenants import database
 from chat_memory.models import Session
@@ -24,6 +26,7 @@ from chat_memory.storage.tenancy import across_workspaces
 
 BATCH_SIZE = 1_000
 MAX_BATCH_SIZE = 10_000
+Remove = Callable[[str, list[Leaving]], int]
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -38,6 +41,9 @@ class Report(msgspec.Struct, frozen=True):
             which could not be reached, or is not used any more; the next run with that Redis drops them.
         left_until: when the last of them expires by the settings; None: there is none, that time is past, or one stays
             until Redis evicts it.
+        busy: conversations that another transaction held, left to the next run.
+        attachments: files of attachments removed that no message refers to, or that something stopped half-way; those
+            whose last message goes are removed with it, and do not count here.
     """
 
     sessions: int = 0
@@ -46,13 +52,24 @@ class Report(msgspec.Struct, frozen=True):
     finished: bool = True
     entries_left: int = 0
     left_until: datetime | None = None
+    busy: int = 0
+    attachments: int = 0
 
 
 class _Batch(NamedTuple):
-    """The rows of a batch, and how many messages went; fewer rows than asked for are the last."""
+    """What became of a batch.
 
-    rows: list[Leaving]
+    Attributes:
+        removed: how many rows were taken.
+        messages: how many messages went.
+        last: the id of the last row that was looked at; None: there was none.
+        is_full: whether there were as many rows as asked for; otherwise they are the last.
+    """
+
+    removed: int
     messages: int
+    last: UUID | None
+    is_full: bool
 
 
 def clean_up(
@@ -89,6 +106,8 @@ def clean_up(
     if isinstance(adapter, CachedAdapter):
         adapter.drop_what_is_left()
     report = _remove_due(alias, due, batch_size, deadline, on_batch)
+    if report.finished:
+        report = msgspec.structs.replace(report, attachments=forgotten.remove(alias, due.tenant))
     if adapter.undropped is None:
         return report
     left = adapter.undropped.left()
@@ -99,21 +118,23 @@ def _remove_due(alias: str, due: Policy, batch_size: int, deadline: float, on_ba
     """Remove what the policy says, until the deadline."""
     sessions = messages = cleared = 0
     batch: _Batch | None = None
-    while batch is None or len(batch.rows) == batch_size:
+    while batch is None or batch.is_full:
         batch = _take(alias, _behind(batch, due.conversations(alias)), batch_size, _remove_conversations)
-        sessions += len(batch.rows)
+        sessions += batch.removed
         messages += batch.messages
-        if batch.rows:
+        if batch.removed:
             on_batch(sessions)
         if time.monotonic() >= deadline:
             return Report(sessions, messages, finished=False)
     batch = None
-    while batch is None or len(batch.rows) == batch_size:
+    while batch is None or batch.is_full:
         batch = _take(alias, _behind(batch, due.cleared(alias)), batch_size, _remove_cleared)
         cleared += batch.messages
         if time.monotonic() >= deadline:
-            return Report(sessions, messages, cleared, finished=len(batch.rows) < batch_size)
-    return Report(sessions, messages, cleared)
+            return Report(sessions, messages, cleared, finished=not batch.is_full)
+    with across_workspaces():
+        busy = due.conversations(alias).count() + due.cleared(alias).count()
+    return Report(sessions, messages, cleared, busy=busy)
 
 
 def _deadline(batch_size: int, max_seconds: float | None) -> float:
@@ -131,18 +152,39 @@ def _deadline(batch_size: int, max_seconds: float | None) -> float:
 
 def _behind(batch: _Batch | None, rows: QuerySet[Session]) -> QuerySet[Session]:
     """Those of the rows that come after a batch."""
-    return rows if batch is None or not batch.rows else rows.filter(pk__gt=batch.rows[-1].id)
+    return rows if batch is None or batch.last is None else rows.filter(pk__gt=batch.last)
 
 
-def _take(alias: str, rows: QuerySet[Session], size: int, remove: Callable[[str, list[Leaving]], int]) -> _Batch:
-    """Lock the first of the rows and remove what ``remove`` takes of them, in one transaction."""
+def _take(alias: str, rows: QuerySet[Session], size: int, remove: Remove) -> _Batch:
+    """Lock the first of the rows and remove what ``remove`` takes of them, in one transaction.
 
+    Where somebody holds a part of one of them, such as a message, each goes by itself, and that one stays.
+    """
+    with across_workspaces():
+        try:
+            return _taken(alias, rows, size, remove)
+        except Busy:
+            looked_at = list(rows.order_by("pk").values_list("pk", flat=True)[:size])
+            done = [_taken_alone(alias, rows.filter(pk=each), remove) for each in looked_at]
+    removed, messages = (sum(numbers) for numbers in zip(*done, strict=True)) if done else (0, 0)
+    return _Batch(removed, messages, looked_at[-1] if looked_at else None, len(looked_at) == size)
+
+
+def _taken(alias: str, rows: QuerySet[Session], size: int, remove: Remove) -> _Batch:
     def write(**_nested: bool) -> _Batch:
         locked = _locked(rows, size)
-        return _Batch(locked, remove(alias, locked) if locked else 0)
+        messages = remove(alias, locked) if locked else 0
+        return _Batch(len(locked), messages, locked[-1].id if locked else None, len(locked) == size)
 
-    with across_workspaces():
-        return run_write(alias, write, whole=True)
+    return run_write(alias, write, whole=True)
+
+
+def _taken_alone(alias: str, row: QuerySet[Session], remove: Remove) -> tuple[int, int]:
+    """Whether one row was taken, and how many messages went."""
+    try:
+        return _taken(alias, row, 1, remove)[:2]
+    except Busy:
+        return 0, 0
 
 
 def _remove_conversations(alias: str, roots: list[Leaving]) -> int:

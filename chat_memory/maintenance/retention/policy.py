@@ -40,16 +40,17 @@ class Policy(msgspec.Struct, frozen=True):
         # The indexed copy of the last activity lags, so it only narrows down.
         idle = Q(listed_at__lt=self.idle_since, active_at__lt=self.idle_since, pinned=False)
         rows = Session.objects.using(alias).roots()
-        return rows.filter(idle | Q(expires_at__lte=self.expired_at), **self._tenant)
+        return rows.filter(idle | Q(expires_at__lte=self.expired_at), **self.tenant)
 
     def cleared(self, alias: str) -> QuerySet[Session]:
         """Those with messages that were hidden long enough ago; what a branch may still show stays."""
         branches = Session.objects.using(alias).filter(parent_id=OuterRef("pk"))
-        rows = Session.objects.using(alias).filter(**self._tenant)
+        rows = Session.objects.using(alias).filter(**self.tenant)
         return rows.filter(~Exists(branches), base_seq__gt=0, cleared_at__lt=self.cleared_at)
 
     @property
-    def _tenant(self) -> dict[str, Any]:
+    def tenant(self) -> dict[str, Any]:
+        """The condition for rows of the workspace, or of all."""
         return {} if self.workspace_id is None else {"workspace_id": self.workspace_id}
 
 

@@ -16,7 +16,7 @@ from chat_memory.history.naming import address
 from chat_memory.history.stamping import counted
 from chat_memory.maintenance.formats.clock import Clock, zone_named
 from chat_memory.maintenance.formats.lines import AUTO, read_line
-from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptSummary
+from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
 from chat_memory.rules.limits import Limits, limits
 from chat_memory.rules.message import check_batch, check_message
 from chat_memory.rules.names import check_workspace
@@ -225,6 +225,8 @@ def _checked(transcript: Transcript) -> Transcript:
     messages = _complete(transcript.messages, bounds, now)
     branches = [_checked_branch(branch, index, bounds, now) for index, branch in enumerate(transcript.branches)]
     summaries = [_checked_summary(summary, index, bounds) for index, summary in enumerate(transcript.summaries)]
+    for index, feedback in enumerate(transcript.feedback):
+        _check_feedback(feedback, index)
     ours = first_title(messages)
     title = fields.get("title", ours)
     return msgspec.structs.replace(
@@ -255,6 +257,18 @@ def _checked_summary(summary: TranscriptSummary, index: int, bounds: Limits) -> 
     except ValidationError as error:
         raise error.under(f"summaries[{index}]") from None
     return msgspec.structs.replace(summary, tokens=counted(shown))
+
+
+def _check_feedback(feedback: TranscriptFeedback, index: int) -> None:
+    """Check the times, of which the format knows only that they are some.
+
+    Raises:
+        ValidationError: one is out of range.
+    """
+    for name in ("created_at", "updated_at"):
+        moment = getattr(feedback, name)
+        if moment is not None:
+            check_time(moment, f"feedback[{index}].{name}")
 
 
 def _complete(messages: Sequence[Message], bounds: Limits, now: datetime) -> list[Message]:

@@ -10,9 +10,19 @@ from django.db.models import Exists, OuterRef, Q
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.fields import SETTABLE
 from chat_memory.history.naming import address_of
-from chat_memory.models import Session, Summary
-from chat_memory.records import Address, Branch, Slice, Span, Transcript, TranscriptBranch, TranscriptSummary
-from chat_memory.storage.contract import BranchStore
+from chat_memory.models import Feedback, Session, Summary
+from chat_memory.records import (
+    Address,
+    Branch,
+    FeedbackPlace,
+    Slice,
+    Span,
+    Transcript,
+    TranscriptBranch,
+    TranscriptFeedback,
+    TranscriptSummary,
+)
+from chat_memory.storage.contract import BranchStore, FeedbackStore
 from chat_memory.storage.orm import DjangoAdapter
 
 
@@ -23,7 +33,7 @@ def of_current_branch(session: Session) -> Transcript | None:
 
 
 def whole(session: Session) -> Transcript | None:
-    """The conversation with all its branches and summaries at one moment; None where it was deleted meanwhile."""
+    """The conversation with branches, summaries and feedback at one moment; None where it was deleted meanwhile."""
     adapter, main = DjangoAdapter(session._state.db), msgspec.structs.replace(address_of(session), branch=MAIN_BRANCH)
     shown = adapter.messages.read(main)
     if shown.header is None or not _has_more(session):
@@ -36,16 +46,19 @@ def whole(session: Session) -> Transcript | None:
             return None
         branches = _branches(adapter, main, before[1:], shown.header.base_seq)
         summaries = _summaries(adapter.alias, main)
+        feedback = _feedback(adapter, main, branches)
         after = branch_store.all(main)
-        if after == before or not (len(after) > 1 or summaries):
-            return msgspec.structs.replace(_transcript(session, shown), branches=branches, summaries=summaries)
+        if after == before or not (len(after) > 1 or summaries or feedback):
+            transcript = _transcript(session, shown)
+            return msgspec.structs.replace(transcript, branches=branches, summaries=summaries, feedback=feedback)
 
 
 def _has_more(session: Session) -> bool:
-    """Whether a conversation has other branches than ``main``, or summaries; most have neither."""
+    """Whether a conversation has other branches than ``main``, summaries or feedback; most have none of these."""
     rows = Session.objects.using(session._state.db).filter(workspace_id=session.workspace_id, key=session.key)
     summaries = Summary.objects.filter(workspace_id=session.workspace_id, session_id=OuterRef("pk"), text__isnull=False)
-    return rows.filter(Q(parent__isnull=False) | Exists(summaries)).exists()
+    rated = Feedback.objects.filter(workspace_id=session.workspace_id, session_id=OuterRef("pk"))
+    return rows.filter(Q(parent__isnull=False) | Exists(summaries) | Exists(rated)).exists()
 
 
 def _transcript(session: Session, shown: Slice) -> Transcript:
@@ -62,7 +75,7 @@ def _branches(adapter: DjangoAdapter, main: Address, stored: Sequence[Branch], b
     branches: list[TranscriptBranch] = []
     bases = {MAIN_BRANCH: base_seq}
     waiting = list(stored)
-    while waiting:  # parents first; creation times do not tell, since the clocks of two servers differ
+    while waiting:  # parents first: a branch that an import added may share messages of one with a higher number
         branch = next(each for each in waiting if (each.parent or MAIN_BRANCH) in bases)
         waiting.remove(branch)
         base = branch.last_seq - branch.message_count
@@ -81,9 +94,24 @@ def _summaries(alias: str, main: Address) -> list[TranscriptSummary]:
     kept = Summary.objects.using(alias).filter(
         workspace__slug=main.workspace, session__key=main.key, text__isnull=False
     )
-    rows = kept.select_related("session").order_by("session__created_at", "session_id", "last_seq", "id")
+    kept = kept.select_related("session").order_by("session_id", "last_seq", "id")
+    rows = sorted(kept, key=lambda row: (row.session.parent_id is not None, row.session.branch_number))
     return [
         TranscriptSummary(row.session.branch, row.first_seq, row.last_seq, row.text or "", row.model, row.created_at)
         for row in rows
         if row.last_seq > row.session.base_seq
+    ]
+
+
+def _feedback(adapter: DjangoAdapter, main: Address, branches: Sequence[TranscriptBranch]) -> list[TranscriptFeedback]:
+    """The feedback on the messages of a transcript, branch by branch, each once: on the branch that has the message."""
+    places = {MAIN_BRANCH: main} | {each.name: Address(main.workspace, main.key, each.name) for each in branches}
+    begins = {MAIN_BRANCH: 0} | {branch.name: max(branch.fork_seq, branch.base_seq) for branch in branches}
+    store = adapter.part(FeedbackStore)
+    return [
+        TranscriptFeedback(
+            name, each.message_id, each.vote, each.user_key, each.comment, each.created_at, each.updated_at
+        )
+        for name, begin in begins.items()
+        for each in store.find(places[name], after=FeedbackPlace(begin + 1, 0))
     ]

@@ -17,7 +17,8 @@ class Command(MaintenanceCommand):
     """Compare what is stored with what must hold."""
 
     help = (
-        "Compare sessions with their messages, and with --cache cached sessions with their rows. Exit status 1 where "
+        "Compare sessions with their messages, those with the search index where chat_memory.search is installed, and "
+        "with --cache cached sessions with their rows. Exit status 1 where "
         "something is wrong and not repaired. Tool calls without a result are listed too, and are nothing wrong. "
         "May be run while others write."
     )
@@ -32,7 +33,11 @@ class Command(MaintenanceCommand):
             metavar="N",
             help=f"how many cached sessions, those last active ({integrity.SAMPLE}); with --cache",
         )
-        parser.add_argument("--repair", action="store_true", help="recount sessions and drop wrong cached entries")
+        parser.add_argument(
+            "--repair",
+            action="store_true",
+            help="recount sessions, mend the search index, drop wrong cached entries",
+        )
         parser.add_argument(
             "--format", dest="report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout"
         )

@@ -67,8 +67,12 @@ def _summary(report: retention.Report) -> str:
         f"{counted(report.sessions, 'conversation')} with {counted(report.messages, 'message')} removed, "
         f"and {counted(report.cleared, 'cleared message')}"
     )
+    if report.attachments:
+        removed += f"; {counted(report.attachments, 'file')} of attachments that no message refers to"
     if not report.finished:
         removed += "; the time was up, the next run goes on"
+    if report.busy:
+        removed += f"; {counted(report.busy, 'conversation')} that others hold left to the next run"
     return f"{removed}\n{_left(report)}" if report.entries_left else removed
 
 

@@ -11,10 +11,14 @@ conformance kit (``chat_memory.testing.conformance``) tests:
 
 from chat_memory.storage.contract.adapter import Adapter
 from chat_memory.storage.contract.archive import ArchiveStore, Restored
+from chat_memory.storage.contract.attachments import HELD_SECONDS, AttachmentStore, Upload
 from chat_memory.storage.contract.branches import BranchStore
+from chat_memory.storage.contract.cuts import CutStore
 from chat_memory.storage.contract.edits import EditStore
+from chat_memory.storage.contract.feedback import FeedbackStore
 from chat_memory.storage.contract.messages import ALL_MESSAGES, Batch, MessageStore
 from chat_memory.storage.contract.part import Part
+from chat_memory.storage.contract.search import Indexed, SearchStore, Within
 from chat_memory.storage.contract.sessions import NO_FIELDS, SessionStore
 from chat_memory.storage.contract.summaries import CLAIM_LAPSES, SummaryStore
 from chat_memory.storage.contract.undropped import Undropped, UndroppedStore
@@ -22,17 +26,25 @@ from chat_memory.storage.contract.undropped import Undropped, UndroppedStore
 __all__ = [
     "ALL_MESSAGES",
     "CLAIM_LAPSES",
+    "HELD_SECONDS",
     "NO_FIELDS",
     "Adapter",
     "ArchiveStore",
+    "AttachmentStore",
     "Batch",
     "BranchStore",
+    "CutStore",
     "EditStore",
+    "FeedbackStore",
+    "Indexed",
     "MessageStore",
     "Part",
     "Restored",
+    "SearchStore",
     "SessionStore",
     "SummaryStore",
     "Undropped",
     "UndroppedStore",
+    "Upload",
+    "Within",
 ]

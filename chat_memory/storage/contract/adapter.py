@@ -7,10 +7,14 @@ from typing import TypeVar
 
 from chat_memory.exceptions import NotSupported
 from chat_memory.storage.contract.archive import ArchiveStore
+from chat_memory.storage.contract.attachments import AttachmentStore
 from chat_memory.storage.contract.branches import BranchStore
+from chat_memory.storage.contract.cuts import CutStore
 from chat_memory.storage.contract.edits import EditStore
+from chat_memory.storage.contract.feedback import FeedbackStore
 from chat_memory.storage.contract.messages import MessageStore
 from chat_memory.storage.contract.part import Part
+from chat_memory.storage.contract.search import SearchStore
 from chat_memory.storage.contract.sessions import SessionStore
 from chat_memory.storage.contract.summaries import SummaryStore
 from chat_memory.storage.contract.undropped import UndroppedStore
@@ -27,10 +31,14 @@ class Adapter(ABC):
     messages: MessageStore
     sessions: SessionStore
     branches: BranchStore | None = None
+    cuts: CutStore | None = None
     edits: EditStore | None = None
     summaries: SummaryStore | None = None
     archive: ArchiveStore | None = None
+    feedback: FeedbackStore | None = None
+    attachments: AttachmentStore | None = None
     undropped: UndroppedStore | None = None
+    search: SearchStore | None = None
 
     @property
     def name(self) -> str:
@@ -55,13 +63,17 @@ class Adapter(ABC):
 
     @property
     def identity(self) -> str:
-        """A text that differs between any two stores that may share one cache."""
+        """How this process reaches the store; two stores that it reaches in two ways differ in it."""
         return f"{type(self).__name__}:{id(self)}"
 
     @property
-    def schema(self) -> str:
-        """The set of tables (a database schema) in which names are looked up now; "" where there is only one."""
-        return ""
+    def unique_name(self) -> str:
+        """The name of the set of tables that calls work on now, which no other has, however it is reached.
+
+        Raises:
+            DatabaseError: the database has to be asked, and does not answer or is not migrated.
+        """
+        return self.identity
 
     @property
     def alias(self) -> str | None:

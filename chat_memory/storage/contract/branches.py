@@ -16,13 +16,27 @@ class BranchStore(Part):
 
     @abstractmethod
     def all(self, at: Address) -> list[Branch]:
-        """All branches of the conversation: ``main`` first, the others as they were created; [] without a session."""
+        """All branches of the conversation: ``main`` first, the others by their numbers; [] without a session."""
+
+    def find(self, at: Address, *, after: int | None = None, before: int | None = None, size: int = 50) -> list[Branch]:
+        """The next ``size`` of ``all``, in the same order.
+
+        Args:
+            at: any branch of the conversation.
+            after: only branches whose number is larger.
+            before: only branches whose number is smaller: then the last ``size`` of them.
+            size: how many at most.
+        """
+        branches = self.all(at)
+        if before is not None:
+            return [branch for branch in branches if branch.number < before][-size:]
+        return [branch for branch in branches if after is None or branch.number > after][:size]
 
     @abstractmethod
     def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
-        """Create a branch, in time that does not depend on the number of messages it shares.
+        """Create a branch, in time that depends neither on the messages it shares nor on the number of branches.
 
-        An unknown conversation is created first.
+        An unknown conversation is created first. The branch gets the next number, under the lock of the conversation.
 
         Args:
             at: the branch to fork.
@@ -37,6 +51,7 @@ class BranchStore(Part):
             BranchExists: the conversation already has a branch of this name.
             BranchNotFound: the address names an unknown branch.
             MessageNotFound: ``seq`` is neither the position of a visible message nor the one before the first.
+            TooManyBranches: the conversation has MAX_BRANCHES branches.
             WorkspaceNotFound: the workspace is unknown and may not be created.
         """
 

@@ -9,7 +9,7 @@ from functools import partial
 from chat_memory.records import Address, Budget, Change, Commit, Header, Json, Message, Slice, Span
 from chat_memory.storage import windowing
 from chat_memory.storage.contract.part import Part
-from chat_memory.storage.mapping import to_json
+from chat_memory.storage.mapping import page_json
 
 Batch = tuple[Address, Sequence[Message], str | None]
 """The address, messages and title of one append, as in ``MessageStore.append``."""
@@ -39,6 +39,7 @@ class MessageStore(Part):
 
         Raises:
             MessageConflict: an id is stored with different content.
+            AttachmentNotFound: a new message refers to an attachment that the workspace has not.
             VersionConflict: the session is not at ``if_version``, and some message is new.
             WorkspaceNotFound: the workspace is unknown and may not be created.
             BranchNotFound: the session has no such branch.
@@ -64,7 +65,7 @@ class MessageStore(Part):
     def read_json(self, at: Address, span: Span = ALL_MESSAGES) -> Json:
         """As ``read``, with the messages encoded as the API's JSON; a cache may hold them in this form."""
         part = self.read(at, span)
-        return Json(to_json(part.messages), len(part.messages), part.header)
+        return Json(*page_json(part.messages, span), part.header)
 
     def window(self, at: Address, budget: Budget) -> Slice:
         """The newest whole turns within the budget, with the system messages if it wants them, oldest first.
@@ -77,6 +78,23 @@ class MessageStore(Part):
                 conversation.
         """
         return windowing.read(partial(self.read, at), budget)
+
+    def window_within(self, at: Address, budget: Budget, *, size: int, most: int) -> tuple[Slice, bool]:
+        """As ``window``, with at most ``size`` messages and ``most`` bytes of JSON, system messages included.
+
+        The newest question always comes, so that there may be its bytes more.
+
+        Returns:
+            The window, and whether it lacks something for its number of messages or bytes: older turns, the middle of a
+            newest turn that is too large by itself, or system messages.
+
+        Raises:
+            WindowTooSmall: as ``window``.
+        """
+        whole = self.window(at, budget)
+        if windowing.is_within(whole.messages, size, most):
+            return whole, False
+        return windowing.read_within(partial(self.read, at), partial(self.window, at), budget, size, most), True
 
     def locate(self, at: Address, message_id: str) -> int | None:
         """The position of the visible message with this id; None where there is none."""

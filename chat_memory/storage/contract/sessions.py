@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from chat_memory.records import Address, SessionRecord
 from chat_memory.storage.contract.part import Part
 from chat_memory.storage.listing import NO_FILTER, Cursor, Filter, Usage, every
+from chat_memory.storage.mapping import fitting
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
@@ -44,6 +47,26 @@ class SessionStore(Part):
                 be combined with ``before``.
             size: the maximum number of conversations.
         """
+
+    def find_within(
+        self,
+        workspace: str,
+        wanted: Filter = NO_FILTER,
+        *,
+        before: Cursor | None = None,
+        after: Cursor | None = None,
+        size: int = 50,
+        most: int,
+    ) -> tuple[list[SessionRecord], bool]:
+        """As ``find``, with at most ``most`` bytes of metadata and tags together, but at least one conversation.
+
+        Returns:
+            The conversations nearest to the place, and whether some of the ``size`` were left out for their bytes.
+        """
+        found = self.find(workspace, wanted, before=before, after=after, size=size)
+        texts = [msgspec.json.encode((record.tags, record.metadata)) for record in found]
+        kept = len(fitting(texts, most, from_end=after is not None)) if found else 0
+        return found[len(found) - kept :] if after is not None else found[:kept], kept < len(found)
 
     def count(self, workspace: str, wanted: Filter = NO_FILTER) -> int:
         """The number of conversations of a workspace that meet a filter."""

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 from chat_memory.storage.contract import Adapter
 from chat_memory.storage.memory.archive import MemoryArchive
+from chat_memory.storage.memory.attachments import MemoryAttachments
 from chat_memory.storage.memory.branches import MemoryBranches
 from chat_memory.storage.memory.edits import MemoryEdits
+from chat_memory.storage.memory.feedback import MemoryFeedback
 from chat_memory.storage.memory.messages import MemoryMessages
 from chat_memory.storage.memory.sessions import MemorySessions
 from chat_memory.storage.memory.store import MemoryStore
@@ -34,6 +36,8 @@ class MemoryAdapter(Adapter):
     edits: MemoryEdits
     summaries: MemorySummaries
     archive: MemoryArchive
+    feedback: MemoryFeedback
+    attachments: MemoryAttachments
 
     def __init__(self, clock: Callable[[], datetime] = _now) -> None:
         self._store = store = MemoryStore(self, clock)
@@ -43,6 +47,8 @@ class MemoryAdapter(Adapter):
         self.edits = MemoryEdits(store)
         self.summaries = MemorySummaries(store)
         self.archive = MemoryArchive(store)
+        self.feedback = MemoryFeedback(store)
+        self.attachments = MemoryAttachments(store)
 
     def add_workspace(self, slug: str) -> None:
         """Create a workspace; needed only where CREATE_WORKSPACES is False."""

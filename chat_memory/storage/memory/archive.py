@@ -9,7 +9,18 @@ import msgspec
 
 from chat_memory.choices import MAIN_BRANCH, State
 from chat_memory.exceptions import BranchNotFound, ChatMemoryError, MessageNotFound, ValidationError, WorkspaceNotFound
-from chat_memory.records import Address, Message, Summary, Transcript, TranscriptBranch, TranscriptSummary
+from chat_memory.records import (
+    Address,
+    Feedback,
+    Message,
+    SessionRecord,
+    Summary,
+    Transcript,
+    TranscriptBranch,
+    TranscriptFeedback,
+    TranscriptSummary,
+)
+from chat_memory.rules.feedback import model_of
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import ArchiveStore, Restored
 from chat_memory.storage.memory import changes
@@ -36,8 +47,11 @@ def _restore(transaction: Transaction, at: Address, transcript: Transcript) -> R
     Raises:
         WorkspaceNotFound: the workspace is unknown and may not be created.
     """
-    main = msgspec.structs.replace(at, branch=MAIN_BRANCH)
+    # Whoever restores may reach every conversation; an existing one keeps its owner.
+    main = msgspec.structs.replace(at, branch=MAIN_BRANCH, any_owner=True)
     existing = transaction.find(main)
+    if existing is not None and _is_owed_the_key(main, existing.conversation.record):
+        existing = None
     try:
         view = existing or _new_conversation(transaction, main, transcript)
         restoring = _Restoring(view.conversation, transaction.now, is_new=existing is None)
@@ -52,6 +66,11 @@ def _restore(transaction: Transaction, at: Address, transcript: Transcript) -> R
         _add_events(transaction, at, existing.conversation if existing else None, after)
     total = len(transcript.messages) + sum(len(branch.messages) for branch in transcript.branches)
     return Restored(existing is None, restoring.added, total - restoring.added)
+
+
+def _is_owed_the_key(at: Address, record: SessionRecord) -> bool:
+    """Whether a client chose the key of a conversation that is somebody else's; an export has nobody's id."""
+    return record.key_from_client and bool(at.user_key) and record.user_key not in ("", at.user_key)
 
 
 def _new_conversation(transaction: Transaction, at: Address, transcript: Transcript) -> BranchView:
@@ -95,7 +114,7 @@ class _Restoring:
         self._active_times: list[datetime] = []
 
     def add(self, transcript: Transcript) -> None:
-        """Add the messages, branches and summaries of a transcript.
+        """Add the messages, branches, summaries and feedback of a transcript.
 
         Raises:
             ChatMemoryError: the transcript contradicts itself or the stored conversation.
@@ -108,6 +127,8 @@ class _Restoring:
             self.conversation = changes.switch(self.conversation, new_current[-1], self._now)
         for summary in transcript.summaries:
             self._add_summary(summary)
+        for feedback in transcript.feedback:
+            self._add_feedback(feedback)
         if self._active_times:
             record = msgspec.structs.replace(self.conversation.record, active_at=max(self._active_times))
             self.conversation = msgspec.structs.replace(self.conversation, record=record)
@@ -116,7 +137,8 @@ class _Restoring:
         """Add a branch with its own messages; True if the branch is new."""
         is_new = branch.name not in self.conversation.branches
         if is_new:
-            self.conversation = self.conversation.after(self._new_branch(branch))
+            numbered = self.conversation.with_new(self._new_branch(branch))
+            self.conversation = numbered.after(numbered.branches[branch.name])
         self._append(branch.name, branch.messages, max(branch.fork_seq, branch.base_seq))
         return is_new
 
@@ -186,6 +208,37 @@ class _Restoring:
             self.conversation = self.conversation.with_branches(
                 msgspec.structs.replace(state, summaries=(*state.summaries, new_summary))
             )
+
+    def _add_feedback(self, given: TranscriptFeedback) -> None:
+        """Add feedback, unless the person has given some on the message already, or the branch does not show it.
+
+        Raises:
+            MessageNotFound: the conversation is new, and the branch has no such message.
+        """
+        view = self._view(given.branch)
+        seq = view.locate(given.message_id)
+        if seq is None:
+            if self._is_new:
+                raise MessageNotFound(self._at.key, message_id=given.message_id)
+            return
+        owner, message = view.owner(seq), view.message(seq)
+        if any(each.user_key == given.user_key for each in owner.feedback.get(seq, ())):
+            return
+        comment = "" if message.state == State.REDACTED.value else given.comment
+        first = given.created_at or given.updated_at or self._now
+        new = Feedback(
+            seq,
+            given.message_id,
+            given.vote,
+            comment,
+            given.user_key,
+            None,
+            model_of(message),
+            first,
+            given.updated_at or first,
+            owner.feedback_number + 1,
+        )
+        self.conversation = self.conversation.with_branches(owner.with_feedback(new))
 
     def _view(self, name: str) -> BranchView:
         view = BranchView.of(self.conversation, name)

@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 
 from chat_memory.choices import MAIN_BRANCH
-from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound, MessageNotFound, VersionConflict
+from chat_memory.conf import settings
+from chat_memory.exceptions import (
+    BranchExists,
+    BranchInUse,
+    BranchNotFound,
+    MessageNotFound,
+    TooManyBranches,
+    VersionConflict,
+)
 from chat_memory.fields import COUNTERS, empty_session
 from chat_memory.records import Address, Message, SessionRecord, uuid7
 from chat_memory.storage.mapping import new_messages
@@ -121,16 +129,24 @@ def update(view: BranchView, fields: Mapping[str, Any], now: datetime) -> Conver
     return conversation.after(*(state.next_version(now) for state in states.values()), **fields, **title_made)
 
 
+def rename(conversation: ConversationState, key: str, now: datetime) -> ConversationState:
+    """The conversation under another key."""
+    return conversation.after(conversation.branches[MAIN_BRANCH].next_version(now), key=key)
+
+
 def fork(view: BranchView, name: str, seq: int | None, now: datetime) -> ConversationState:
     """The conversation with a new branch, which shares the messages of ``view`` up to ``seq``; None: all.
 
     Raises:
         BranchExists: the conversation already has a branch of this name.
+        TooManyBranches: it has as many branches as MAX_BRANCHES allows.
         MessageNotFound: ``seq`` is neither the position of a visible message nor the one before the first.
     """
     conversation, state = view
     if name in conversation.branches:
         raise BranchExists(conversation.record.key, name)
+    if len(conversation.branches) >= settings.max_branches:
+        raise TooManyBranches(conversation.record.key, settings.max_branches)
     fork_seq = state.last_seq if seq is None else seq
     if not state.base_seq <= fork_seq <= state.last_seq:
         raise MessageNotFound(conversation.record.key, seq=fork_seq)
@@ -138,7 +154,7 @@ def fork(view: BranchView, name: str, seq: int | None, now: datetime) -> Convers
     turn = state.last_turn if fork_seq == state.last_seq else owner.ledger.turns_until(fork_seq)
     branch = new_branch(name, owner.name, fork_seq=fork_seq, base_seq=state.base_seq, last_turn=turn, now=now)
     # A fork does not change what readers of the conversation see, so updated_at stays.
-    return conversation.after(branch, updated_at=conversation.record.updated_at)
+    return conversation.with_new(branch)
 
 
 def switch(conversation: ConversationState, name: str, now: datetime) -> ConversationState:

@@ -33,6 +33,8 @@ class MemoryEdits(EditStore):
             after = edited(at.key, before, restate)
             if to_row(after) == to_row(before):
                 return Commit((before,), view.header, None)
+            transaction.shelf.check_reached(view, [after], transaction.now)
+            transaction.shelf.let_go(at.workspace, at.key, [after])
             return _rewrite(transaction, at, view, after, Kind.EDITED)
 
     def redact(
@@ -82,6 +84,7 @@ def _found(transaction: Transaction, at: Address, place: Place, if_version: int 
 def _rewrite(transaction: Transaction, at: Address, view: BranchView, after: Message, kind: Kind) -> Commit:
     conversation, places = _REWRITES[kind](view, after.seq or 0, after, transaction.now)
     transaction.keep(conversation)
+    transaction.shelf.let_go_lost(view.conversation, conversation)
     moved = view.in_state(conversation)
     stored = moved.message(after.seq or 0)
     commit = Commit((stored,), moved.header, change_between(view, moved))

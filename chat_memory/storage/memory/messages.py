@@ -83,10 +83,14 @@ def _append(
     if existing is None and if_version and at.means_whole:
         raise VersionConflict(if_version, 0)
     before = existing or transaction.new_conversation(at)
+    known = before.stored(messages)
+    fresh = [each for each in messages if each.id not in known]
+    transaction.shelf.check_reached(before, fresh, transaction.now)
     conversation, stored = changes.append(before, at, messages, title=title, if_version=if_version, now=transaction.now)
     if conversation is None:
         return Commit(stored, before.header, None)
     transaction.keep(conversation)
+    transaction.shelf.let_go(at.workspace, at.key, messages)
     after = before.in_state(conversation)
     commit = Commit(stored, after.header, change_between(before, after))
     added = {"first_seq": before.state.last_seq + 1, "last_seq": after.state.last_seq}

@@ -10,8 +10,9 @@ import msgspec
 
 from chat_memory.choices import MAIN_BRANCH, State
 from chat_memory.exceptions import BranchInUse
-from chat_memory.records import Message
+from chat_memory.records import Feedback, Message
 from chat_memory.rules.calls import starts_turn
+from chat_memory.rules.feedback import model_of
 from chat_memory.storage import titles
 from chat_memory.storage.mapping import Row, to_messages, to_row
 from chat_memory.storage.memory.states import BranchState, ConversationState, EditedRow
@@ -31,8 +32,9 @@ def edit(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[Con
     says_else = (new.content, new.parts) != (row.content, row.parts)
     former = owner.edits[seq].former if seq in owner.edits else ()
     edits = {**owner.edits, seq: EditedRow(new, (*former, (row, now)) if says_else else former)}
+    feedback = _naming(owner.feedback, seq, after, _message(owner, seq))
     places = {state.name: seq for state in view.conversation.sharing(owner.name, seq)}
-    conversation = view.conversation.with_branches(replace(owner, edits=edits))
+    conversation = view.conversation.with_branches(replace(owner, edits=edits, feedback=feedback))
     if not says_else:
         return _moved(conversation, places, {}, now), places
     title = _new_title(view.conversation, {owner.name: seq}, after)
@@ -48,7 +50,8 @@ def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[C
         state = conversation.branches[name]
         ledger = state.ledger.with_row(at, _with(state.row(at), after))
         edits = {place: edited for place, edited in state.edits.items() if place != at}
-        conversation = conversation.with_branches(replace(state, ledger=ledger, edits=edits))
+        feedback = {**state.feedback, at: tuple(_without_words(each) for each in state.feedback.get(at, ()))}
+        conversation = conversation.with_branches(replace(state, ledger=ledger, edits=edits, feedback=feedback))
         places |= {sharing.name: at for sharing in conversation.sharing(name, at)}
     title = _new_title(view.conversation, same, after)
     return _moved(_without_summaries(conversation, places), places, title, now), places
@@ -71,7 +74,8 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
             raise BranchInUse(state.name, others)
         title = _new_title(view.conversation, {state.name: seq}, None)
         edits = {place: edited for place, edited in state.edits.items() if place != seq}
-        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits)
+        feedback = {place: given for place, given in state.feedback.items() if place != seq}
+        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits, feedback=feedback)
     else:
         parent = view.owner(seq - 1).name
         less = replace(state, fork_seq=seq - 1, parent=parent, ledger=type(state.ledger)(seq - 1))
@@ -79,6 +83,21 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
     less = replace(less, last_seq=seq - 1, last_turn=turn)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
     return _moved(conversation, {state.name: seq}, title, now), message
+
+
+def _naming(
+    feedback: Mapping[int, tuple[Feedback, ...]], seq: int, after: Message, before: Message
+) -> dict[int, tuple[Feedback, ...]]:
+    """The feedback of a branch after an edit of a message, with the language model that the message names now."""
+    model = model_of(after)
+    if model == model_of(before) or seq not in feedback:
+        return {**feedback}
+    return {**feedback, seq: tuple(replace(each, model=model) for each in feedback[seq])}
+
+
+def _without_words(given: Feedback) -> Feedback:
+    """Feedback on a redacted message: a comment may quote what it said."""
+    return replace(given, comment="", model="")
 
 
 def _message(owner: BranchState, seq: int) -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import msgspec
 
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.fields import MOMENTS
-from chat_memory.records import Branch, Claim, SessionRecord, Summary, as_utc
+from chat_memory.records import Branch, Claim, Feedback, SessionRecord, Summary, as_utc
 from chat_memory.storage.mapping import Row
 from chat_memory.storage.memory.ledger import Ledger
 
@@ -47,9 +48,12 @@ class BranchState(msgspec.Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     ledger: Ledger
+    number: int = 0
     edits: dict[int, EditedRow] = {}
     summaries: tuple[Summary, ...] = ()
     held: HeldClaim | None = None
+    feedback: dict[int, tuple[Feedback, ...]] = {}
+    feedback_number: int = 0
 
     @property
     def message_count(self) -> int:
@@ -65,6 +69,12 @@ class BranchState(msgspec.Struct, frozen=True):
         """All rows that the branch does not share with its parent, hidden ones included, each after its position."""
         return [(seq, *self.row(seq)) for seq in range(self.ledger.offset + 1, self.last_seq + 1)]
 
+    def with_feedback(self, new: Feedback) -> BranchState:
+        """The state with feedback on one of the branch's own messages, in place of that of its number."""
+        others = (each for each in self.feedback.get(new.seq, ()) if each.number != new.number)
+        feedback = {**self.feedback, new.seq: (*others, new)}
+        return msgspec.structs.replace(self, feedback=feedback, feedback_number=max(self.feedback_number, new.number))
+
     def next_version(self, now: datetime, **fields: Any) -> BranchState:
         """The next state, with a new version and token, and with changed fields."""
         changed = {"version": self.version + 1, "vtoken": new_token(), "updated_at": now, **fields}
@@ -78,6 +88,7 @@ class ConversationState(msgspec.Struct, frozen=True):
     workspace_id: int
     branches: dict[str, BranchState]
     current: str = MAIN_BRANCH
+    last_number: int = 0
 
     def after(self, *states: BranchState, current: str | None = None, **fields: Any) -> ConversationState:
         """The conversation after a change: with new states of some branches, changed fields and a new updated_at."""
@@ -90,6 +101,12 @@ class ConversationState(msgspec.Struct, frozen=True):
         branches = {**self.branches, **{state.name: state for state in states}}
         return msgspec.structs.replace(self, branches=branches)
 
+    def with_new(self, branch: BranchState) -> ConversationState:
+        """The conversation with a new branch, which gets the next number; ``updated_at`` stays."""
+        number = self.last_number + 1
+        numbered = self.with_branches(msgspec.structs.replace(branch, number=number))
+        return msgspec.structs.replace(numbered, last_number=number)
+
     def sharing(self, name: str, seq: int) -> list[BranchState]:
         """The branch that owns a position, and all its descendants that share the position."""
         names = [name]
@@ -99,9 +116,8 @@ class ConversationState(msgspec.Struct, frozen=True):
         return [self.branches[each] for each in names]
 
     def in_order(self) -> list[Branch]:
-        """The records of all branches: ``main`` first, the others in the order they were created."""
-        states = sorted(self.branches.values(), key=lambda state: (state.parent is not None, state.created_at))
-        return [self.branch(state.name) for state in states]
+        """The records of all branches, by their numbers: ``main`` first, the others in the order they were made."""
+        return [self.branch(state.name) for state in sorted(self.branches.values(), key=attrgetter("number"))]
 
     def branch(self, name: str) -> Branch:
         """The record of a branch."""
@@ -116,6 +132,7 @@ class ConversationState(msgspec.Struct, frozen=True):
             state.name == self.current,
             state.created_at,
             state.updated_at,
+            state.number,
         )
 
 

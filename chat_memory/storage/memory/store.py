@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,14 +11,18 @@ from typing import Any
 
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.conf import settings
-from chat_memory.exceptions import BranchNotFound, WorkspaceNotFound
+from chat_memory.exceptions import BranchNotFound, NotOwner, WorkspaceNotFound
 from chat_memory.records import Address, Change
+from chat_memory.rules.names import yielded_key
 from chat_memory.storage.changed import Changed, Kind, emit
 from chat_memory.storage.contract import NO_FIELDS
 from chat_memory.storage.memory import changes
+from chat_memory.storage.memory.shelf import Shelf
 from chat_memory.storage.memory.states import ConversationState
 from chat_memory.storage.memory.view import BranchView
 
+_TAKING = frozenset({Kind.DELETED, Kind.POPPED, Kind.REDACTED})
+"""The kinds of change after which nothing may refer to an attachment any more."""
 Place = tuple[str, str]
 """The workspace and the key of a conversation."""
 
@@ -35,6 +40,7 @@ class MemoryStore:
         self._writing = threading.RLock()
         self._table = threading.Lock()
         self._workspaces: dict[str, _Workspace] = {}
+        self.shelf = Shelf()
 
     def add_workspace(self, slug: str) -> None:
         """Create a workspace, unless it exists."""
@@ -49,9 +55,12 @@ class MemoryStore:
             return workspace.conversations.get(key) if workspace else None
 
     def find(self, at: Address) -> BranchView | None:
-        """The branch that an address names, in its present state; None where there is no such branch."""
-        conversation = self.get((at.workspace, at.key))
-        return BranchView.of(conversation, at.branch) if conversation else None
+        """The branch that an address names, in its present state; None where there is no such branch.
+
+        Raises:
+            NotOwner: the conversation belongs to somebody else than the address' user.
+        """
+        return _reached(self.get((at.workspace, at.key)), at)
 
     def current_views(self, slug: str) -> Iterator[BranchView]:
         """The current branch of each conversation of a workspace, all from one moment."""
@@ -82,8 +91,10 @@ class MemoryStore:
             transaction = Transaction(self, self._clock())
             yield transaction
             self._publish(transaction.changed)
-        for event in transaction.events:
-            emit(self._source, event)
+            for slug in {event.workspace for event in transaction.events if event.kind in _TAKING}:
+                views = self.current_views(slug)
+                self.shelf.remove_unused(slug, [view.conversation for view in views], transaction.now)
+        emit(self._source, *transaction.events)
 
     def _publish(self, changed: Mapping[Place, ConversationState | None]) -> None:
         with self._table:
@@ -105,13 +116,25 @@ class Transaction:
         self._store = store
 
     def find(self, at: Address) -> BranchView | None:
-        """The branch that an address names, after the changes of this call; None where there is no such branch."""
-        place = at.workspace, at.key
-        conversation = self.changed[place] if place in self.changed else self._store.get(place)
-        return BranchView.of(conversation, at.branch) if conversation else None
+        """The branch that an address names, after the changes of this call; None where there is no such branch.
+
+        Raises:
+            NotOwner: the conversation belongs to somebody else than the address' user.
+        """
+        return _reached(self._get((at.workspace, at.key)), at)
+
+    @property
+    def shelf(self) -> Shelf:
+        """The attachments of the store."""
+        return self._store.shelf
+
+    def _get(self, place: Place) -> ConversationState | None:
+        return self.changed[place] if place in self.changed else self._store.get(place)
 
     def new_conversation(self, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> BranchView:
         """The first state of a new conversation; the caller must still ``keep`` it.
+
+        A conversation that has its key by a client's choice gets another one.
 
         Raises:
             BranchNotFound: the address names a branch other than ``main``, and only a fork creates branches.
@@ -120,7 +143,21 @@ class Transaction:
         if not at.means_whole:
             raise BranchNotFound(at.key, at.branch)
         conversation = changes.new_conversation(at, self._store.workspace_id(at.workspace), fields, self.now)
+        yielding = self._get((at.workspace, at.key))
+        if yielding is not None:
+            self._give_way(at, yielding)
         return BranchView(conversation, conversation.branches[MAIN_BRANCH])
+
+    def _give_way(self, at: Address, before: ConversationState) -> None:
+        """Give a conversation another key, and tell of each of its branches."""
+        ident = str(before.record.id)
+        key = yielded_key(at.key, ident)
+        while self._get((at.workspace, key)) is not None:  # a client has taken that key too
+            key = yielded_key(at.key, f"{ident}-{secrets.token_hex(8)}")
+        after = changes.rename(before, key, self.now)
+        self.keep(after)
+        for state in after.branches.values():
+            self.add_event(Kind.RENAMED, at, BranchView(after, state), key=key, former_key=at.key)
 
     def keep(self, conversation: ConversationState) -> None:
         """Store the new state of a conversation when the call ends."""
@@ -142,6 +179,22 @@ class Transaction:
             "cache_ttl": at.cache_ttl,
         }
         self.events.append(Changed(kind=kind, **(fields | more)))
+
+
+def _reached(conversation: ConversationState | None, at: Address) -> BranchView | None:
+    """The branch of a conversation that an address names; None also where the conversation yields its key to the user.
+
+    Raises:
+        NotOwner: the conversation belongs to somebody else than the address' user, and keeps its key.
+    """
+    if conversation is None:
+        return None
+    record = conversation.record
+    if at.reaches(record.user_id, record.user_key):
+        return BranchView.of(conversation, at.branch)
+    if record.key_from_client:
+        return None
+    raise NotOwner(at.key, at.workspace, at.user_key)
 
 
 def change_between(before: BranchView, after: BranchView) -> Change:

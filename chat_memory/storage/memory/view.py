@@ -9,8 +9,8 @@ import msgspec
 
 from chat_memory.choices import CURRENT
 from chat_memory.fields import COUNTERS
-from chat_memory.records import Header, Message, SessionRecord, Slice, Span, Summary
-from chat_memory.storage.mapping import to_messages
+from chat_memory.records import Feedback, Header, Message, SessionRecord, Slice, Span, Summary
+from chat_memory.storage.mapping import to_messages, within
 from chat_memory.storage.memory.states import BranchState, ConversationState, detached
 
 
@@ -95,7 +95,7 @@ class BranchView(NamedTuple):
             start = max(start, end - span.last)
         segments = reversed([*self.lineage()])
         rows = [row for segment in segments for row in _rows(segment, start, end, system=span.system)]
-        return Slice(to_messages(rows), self.header)
+        return Slice(within(to_messages(rows), span), self.header)
 
     def stored(self, messages: Iterable[Message]) -> dict[str | None, Message]:
         """The stored messages, by id, whose ids are among those of ``messages``; hidden and shared ones included."""
@@ -114,6 +114,16 @@ class BranchView(NamedTuple):
         shared = [summary for part in ancestors for summary in part.state.summaries if summary.last_seq <= part.high]
         visible = [summary for summary in (*shared, *own.state.summaries) if summary.last_seq > self.state.base_seq]
         return sorted(visible, key=lambda summary: summary.last_seq)
+
+    def feedback(self) -> list[Feedback]:
+        """The feedback on visible messages, the branch's own and shared ones, in no order."""
+        return [
+            each
+            for segment in self.lineage()
+            for seq, given in segment.state.feedback.items()
+            if max(segment.low, self.state.base_seq) < seq <= segment.high
+            for each in given
+        ]
 
     def _position_of(self, message_id: str) -> int | None:
         places = (segment.state.ledger.position_of(message_id, segment.high) for segment in self.lineage())

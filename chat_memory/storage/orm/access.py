@@ -12,7 +12,7 @@ from django.db import connections
 from chat_memory.choices import CURRENT
 from chat_memory.models import Session, Workspace, WorkspaceMember
 from chat_memory.records import Header
-from chat_memory.storage.orm.cursor import as_uuid, fetch
+from chat_memory.storage.orm.cursor import as_uuid, fetch, user_value
 
 
 class SessionForMember(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ def find_for_member(
     connection = connections[alias]
     params = {
         "session_id": _field("id").get_db_prep_value(session_id, connection),
-        "user_id": _field("user").get_db_prep_value(user_id, connection),
+        "user_id": user_value(connection, user_id),
         "workspace": workspace,
         "branch": branch,
     }

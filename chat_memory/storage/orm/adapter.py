@@ -6,11 +6,15 @@ from django.db import connections, router
 
 from chat_memory.models import Session
 from chat_memory.storage.contract import Adapter
+from chat_memory.storage.orm import sub_apps
 from chat_memory.storage.orm.archive import OrmArchive
+from chat_memory.storage.orm.attachments import OrmAttachments
 from chat_memory.storage.orm.branches import OrmBranches
 from chat_memory.storage.orm.edits import OrmEdits
 from chat_memory.storage.orm.emission import source_of
+from chat_memory.storage.orm.feedback import OrmFeedback
 from chat_memory.storage.orm.messages import OrmMessages
+from chat_memory.storage.orm.naming import name_of
 from chat_memory.storage.orm.sessions import OrmSessions
 from chat_memory.storage.orm.summaries import OrmSummaries
 from chat_memory.storage.orm.undropped import OrmUndropped
@@ -31,7 +35,10 @@ class DjangoAdapter(Adapter):
         self.edits = OrmEdits(using)
         self.summaries = OrmSummaries(using)
         self.archive = OrmArchive(using)
+        self.feedback = OrmFeedback(using)
+        self.attachments = OrmAttachments(using)
         self.undropped = OrmUndropped(using)
+        self.search = sub_apps.search(using)
 
     @property
     def alias(self) -> str:
@@ -52,9 +59,9 @@ class DjangoAdapter(Adapter):
         return "\n".join(map(str, [*names, *(options.get(name, "") for name in ("service", "options"))]))
 
     @property
-    def schema(self) -> str:
-        """See ``Adapter.schema``: PostgreSQL's, where the connection says so, as that of django-tenants does."""
-        return getattr(connections[self.alias], "schema_name", None) or ""
+    def unique_name(self) -> str:
+        """See ``Adapter.unique_name``; a statement after each new connection, otherwise known to this process."""
+        return name_of(self.alias)
 
     def in_transaction(self) -> bool:
         """See ``Adapter.in_transaction``."""

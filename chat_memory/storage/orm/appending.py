@@ -9,36 +9,57 @@ from typing import Any
 
 import msgspec
 from django.db import IntegrityError, connections
+from django.db.models import BigIntegerField, QuerySet
+from django.db.models.expressions import RawSQL
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.conf import settings
-from chat_memory.exceptions import VersionConflict
+from chat_memory.exceptions import TooLarge, VersionConflict
 from chat_memory.models import Message as MessageRow, Session
 from chat_memory.records import Address, Change, Commit, Header, Message, uuid7
+from chat_memory.rules.attachments import hashes
 from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.changed import Kind
-from chat_memory.storage.mapping import COLUMNS, READ_COLUMNS, new_messages, to_columns, to_messages, to_row, turns
-from chat_memory.storage.orm import hints
+from chat_memory.storage.mapping import (
+    COLUMNS,
+    READ_COLUMNS,
+    new_messages,
+    to_columns,
+    to_json,
+    to_messages,
+    to_row,
+    turns,
+)
+from chat_memory.storage.orm import beside, hints
+from chat_memory.storage.orm.bulk import COLUMNS as INSERTED, insert_messages
+from chat_memory.storage.orm.creating import create
 from chat_memory.storage.orm.cursor import fetch
 from chat_memory.storage.orm.emission import changed_branch
-from chat_memory.storage.orm.lineage import lineage
-from chat_memory.storage.orm.rows import Rows, activity, check_version, create, grain, lock, move, new_token, touch
+from chat_memory.storage.orm.lineage import Lineage, lineage
+from chat_memory.storage.orm.referring import check_stored, refer
+from chat_memory.storage.orm.rows import Rows, activity, check_version, grain, lock, move, new_token, touch
 from chat_memory.storage.orm.statements import append as statements
+from chat_memory.storage.orm.statements.tables import MESSAGE, owner_of, weight
 from chat_memory.storage.orm.transactions import owns_transaction, run_write, trying_again
+from chat_memory.storage.orm.waiting import milliseconds
 
 Stored = tuple[Commit, str]
 """What was stored, and the name of the branch it is on."""
+_MEMBERS = 400
+"""Bytes of a message's JSON beside its texts, at most: what each message of a call is answered with anyhow."""
 Statement = tuple[str, dict[str, Any]]
 
 
 def append(alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None) -> Commit:
     """Store the messages of one call; the contract is ``MessageStore.append``."""
-    if owns_transaction(alias) and connections[alias].vendor == "postgresql":
-        stored = _at_once(_Call(alias, at, messages, title, if_version))
+    refers = bool(hashes(message.content for message in messages))
+    if not refers and owns_transaction(alias) and connections[alias].vendor == "postgresql":
+        stored = _at_once(alias, at, _Call(alias, at, messages, title, if_version))
         if stored is not None:
             _tell(alias, at, *stored, nested=False)
             return stored[0]
-    return run_write(alias, partial(append_locked, alias, at, messages, title, if_version))
+    # What refers to attachments may be refused after the session was made: that goes then, too.
+    return run_write(alias, partial(append_locked, alias, at, messages, title, if_version), whole=refers, at=at)
 
 
 def append_locked(
@@ -49,12 +70,13 @@ def append_locked(
     if rows is None:
         if if_version and at.means_whole:
             raise VersionConflict(if_version, 0)
-        rows, _made = create(alias, at)
-    known = known_messages(rows.row, messages)
+        rows, _made = create(alias, at, nested=nested)
+    known = known_messages(rows.row, messages, at.most)
     fresh = new_messages(messages, known)
     if not fresh:
         return Commit(tuple(known[message.id] for message in messages), rows.header, None)
     check_version(rows.row, if_version)
+    check_stored(alias, rows.root, fresh)
     commit = store(alias, at, rows, fresh, title)
     _tell(alias, at, commit, rows.row.branch, nested=nested)
     placed = known | {message.id: message for message in commit.messages}
@@ -66,16 +88,18 @@ def store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message], title: 
     root, row = rows
     before, starts = row.version, turns(fresh)
     placed = _placed(fresh, row.last_seq + len(fresh))
-    MessageRow.objects.using(alias).bulk_create(
-        MessageRow(
-            workspace_id=row.workspace_id,
-            session_id=row.pk,
-            seq=message.seq or 0,
-            turn=row.last_turn + turn,
-            **to_row(message)._asdict(),
-        )
+    columns = [
+        (row.workspace_id, row.pk, message.seq or 0, row.last_turn + turn, *to_row(message))
         for message, turn in zip(placed, starts, strict=True)
-    )
+    ]
+    if connections[alias].vendor == "postgresql" and len(columns) <= statements.FEW:  # a COPY takes two journeys
+        MessageRow.objects.using(alias).bulk_create(
+            MessageRow(**dict(zip(INSERTED, values, strict=True))) for values in columns
+        )
+    else:
+        insert_messages(alias, columns)
+    refer(alias, row.workspace_id, root.pk, {(row.pk, message.seq or 0): message.content for message in placed})
+    beside.write(alias, at.workspace, (row.workspace_id, row.pk), (row.last_seq + 1, row.last_seq + len(fresh)))
     owned = _owned(at, root, row, title)
     active = placed[-1].created_at or datetime.now(UTC)
     token = row.vtoken
@@ -91,15 +115,48 @@ def store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message], title: 
     return Commit(placed, header, Change(header, before, token, len(fresh)))
 
 
-def known_messages(row: Session, messages: Sequence[Message]) -> dict[str | None, Message]:
-    """Which of the messages are stored already, by id: on the branch or on what it shares."""
+def known_messages(row: Session, messages: Sequence[Message], most: int | None = None) -> dict[str | None, Message]:
+    """Which of the messages are stored already, by id: on the branch or on what it shares.
+
+    With ``most`` and several messages one statement asks for lengths, and a second loads what there is.
+
+    Raises:
+        TooLarge: those that are stored have more than ``most`` bytes together.
+    """
     line = lineage(row)
     stored = MessageRow.objects.using(row._state.db).filter(
         **line.where, client_id__in=[message.id for message in messages]
     )
+    is_bounded = most is not None and len(messages) > 1
+    if is_bounded and not _is_any_known(line, stored, most or 0):
+        return {}
     found = stored.values_list(*READ_COLUMNS, "session_id")
     reached = [columns for columns in found if line.reaches(columns[-1], columns[0])]
-    return {message.id: message for message in to_messages(reached)}
+    known = to_messages(reached)
+    if is_bounded and len(known) > 1:  # JSON may be six times as long as the text that is stored
+        _check_fits(len(known), len(to_json(known)) - _MEMBERS * len(known), most or 0)
+    return {message.id: message for message in known}
+
+
+def _is_any_known(line: Lineage, stored: QuerySet[MessageRow], most: int) -> bool:
+    """Whether the branch has any of these messages; only their lengths are read, so that no call loads too much.
+
+    Raises:
+        TooLarge: see ``known_messages``.
+    """
+    own = weight(MESSAGE, postgresql=connections[stored.db].vendor == "postgresql")
+    length = RawSQL(own, (), output_field=BigIntegerField())  # noqa: S611  # of names of columns alone
+    found = stored.order_by().annotate(length=length).values_list("seq", "session_id", "length")
+    lengths = [length for seq, session_id, length in found if line.reaches(session_id, seq)]
+    if len(lengths) > 1:
+        _check_fits(len(lengths), sum(lengths), most)
+    return bool(lengths)
+
+
+def _check_fits(number: int, size: int, most: int) -> None:
+    if size > most:
+        text = f"{number} of them are stored already, too large to be answered at once: {size} bytes, over {most}"
+        raise TooLarge(f"{text}; retry in smaller calls", field="messages")
 
 
 def _owned(at: Address, root: Session, row: Session, title: str | None) -> dict[str, Any]:
@@ -112,11 +169,11 @@ def _owned(at: Address, root: Session, row: Session, title: str | None) -> dict[
     return owned
 
 
-def _at_once(call: _Call) -> Stored | None:
+def _at_once(alias: str, at: Address, call: _Call) -> Stored | None:
     """By one statement, or by a second where the first does not fit; None where it takes the lock to know more."""
     try:
         for attempt in call.attempts():
-            found = trying_again(attempt)
+            found = trying_again(alias, attempt, at)
             if found:
                 return call.stored(found[0])
     except IntegrityError:
@@ -151,10 +208,15 @@ class _Call:
             "branch": at.branch or MAIN_BRANCH,
             "session_id": at.session_id,
             "workspace_id": at.workspace_id,
-        }
+        } | beside.values(at.workspace)
         plain = self._add_messages(messages)
         rows = len(messages) if len(messages) <= statements.FEW else 0
-        self._shape = statements.Shape(rows, plain, bool(at.user_key), title is not None)
+        self._form = (rows, plain, bool(at.user_key), title is not None, owner_of(at))
+
+    @property
+    def _shape(self) -> statements.Shape:
+        """Of the present try: what it may wait is part of the text."""
+        return statements.Shape(*self._form, wait=milliseconds(), beside=beside.registered())
 
     def _add_messages(self, messages: Sequence[Message]) -> bool:
         """The columns of the messages among the values, as their number asks for; whether they are plain."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db.models import F, QuerySet
 from msgspec import structs
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
@@ -14,10 +16,21 @@ from chat_memory.records import Address, Branch, Header
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import BranchStore
 from chat_memory.storage.orm import hints
+from chat_memory.storage.orm.creating import create
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.part import OrmPart
-from chat_memory.storage.orm.rows import Rows, branch_row, create, family, find, header_of, lock, make_current
+from chat_memory.storage.orm.rows import (
+    Rows,
+    branch_row,
+    check_room,
+    family,
+    find,
+    header_of,
+    lock,
+    make_current,
+    note_number,
+)
 from chat_memory.storage.orm.transactions import run_write
 
 
@@ -25,13 +38,23 @@ class OrmBranches(OrmPart, BranchStore):
     """Branches in Django's models."""
 
     def all(self, at: Address) -> list[Branch]:
-        """See ``BranchStore.all``; the ids are made in time order, where clocks might disagree."""
+        """See ``BranchStore.all``."""
+        rows = find(self._alias, at)
+        return [to_branch(rows.root, rows.root, None), *_others(rows.root, _others_of(rows.root))] if rows else []
+
+    def find(self, at: Address, *, after: int | None = None, before: int | None = None, size: int = 50) -> list[Branch]:
+        """See ``BranchStore.find``; no more rows are read than asked for."""
         rows = find(self._alias, at)
         if rows is None:
             return []
-        known = {row.pk: row for row in family(rows.root)}
-        ordered = sorted(known.values(), key=lambda row: (row.parent_id is not None, row.created_at, row.pk))
-        return [to_branch(row, rows.root, known[row.parent_id] if row.parent_id else None) for row in ordered]
+        root, others = rows.root, _others_of(rows.root)
+        if before is not None:
+            nearest = others.filter(branch_number__lt=before).order_by("-branch_number", "-pk")[:size]
+            found = [to_branch(root, root, None)] * (before > 0) + _others(root, nearest)[::-1]
+            return found[-size:]
+        if after is not None:
+            return _others(root, others.filter(branch_number__gt=after)[:size])
+        return [to_branch(root, root, None), *_others(root, others[: size - 1])]
 
     def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
         """See ``BranchStore.fork``."""
@@ -44,8 +67,9 @@ class OrmBranches(OrmPart, BranchStore):
                 raise BranchExists(at.key, name)
             if source is None and seq and at.means_whole:
                 raise MessageNotFound(at.key, seq=seq)
+            check_room(at.key, source and source.root)
             if source is None:
-                source, opened = create(alias, at, {"version": 1})
+                source, opened = create(alias, at, {"version": 1}, nested=nested)
                 if opened:
                     changed_row(alias, Kind.OPENED, at, source.row, source.header, made=True, nested=nested)
             left = source.header
@@ -54,9 +78,9 @@ class OrmBranches(OrmPart, BranchStore):
             changed_row(alias, Kind.FORKED, at, made, header_of(made), nested=nested, **shared)
             if switch:
                 _switched(alias, at, source.root, _current(source), made, nested=nested)
-            return to_branch(made, source.root, parent), left
+            return to_branch(made, source.root, parent.branch), left
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
     def switch(self, at: Address, name: str) -> Header | None:
         """See ``BranchStore.switch``."""
@@ -74,14 +98,25 @@ class OrmBranches(OrmPart, BranchStore):
                 return None
             return _switched(alias, at, root, current, root if target.pk == root.pk else target, nested=nested)
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
 
-def to_branch(row: Session, root: Session, parent: Session | None) -> Branch:
-    """A row as the branch it is."""
+def to_branch(row: Session, root: Session, parent: str | None) -> Branch:
+    """A row as the branch it is; ``parent`` is the name of the branch it was forked from."""
     current = row.pk == (root.head_id or root.pk)
     counters = (row.fork_seq or 0, row.last_seq, row.message_count, row.version)
-    return Branch(row.branch, parent.branch if parent else None, *counters, current, row.created_at, row.updated_at)
+    number = 0 if row.pk == root.pk else row.branch_number
+    return Branch(row.branch, parent, *counters, current, row.created_at, row.updated_at, number)
+
+
+def _others_of(root: Session) -> QuerySet[Session]:
+    """The rows of all branches but ``main``, in the order they were made, each with the name of its parent."""
+    others = family(root).filter(parent_id__isnull=False).annotate(parent_name=F("parent__branch"))
+    return others.order_by("branch_number", "pk")
+
+
+def _others(root: Session, rows: Iterable[Any]) -> list[Branch]:
+    return [to_branch(row, root, row.parent_name) for row in rows]
 
 
 def _switched(alias: str, at: Address, root: Session, before: Session, after: Session, *, nested: bool) -> Header:
@@ -116,4 +151,5 @@ def _forked(at: Address, source: Rows, name: str, seq: int) -> tuple[Session, Se
     times = {"created_at": now, "updated_at": now, "active_at": root.active_at, "listed_at": root.listed_at}
     made = branch_row(root, name, parent.pk, seq=seq, base=row.base_seq, turn=line.turn_at(seq), times=times)
     made.save(using=root._state.db, force_insert=True)
+    note_number(root)
     return made, parent

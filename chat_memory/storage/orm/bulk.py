@@ -1,9 +1,9 @@
-"""Owns the bulk insert of messages, as an import stores them."""
+"""Owns how many rows a statement takes, and the bulk insert of messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -12,6 +12,9 @@ from chat_memory.fields import MESSAGE_COLUMNS
 from chat_memory.models import Message
 from chat_memory.storage.orm.cursor import uuid_value
 
+Item = TypeVar("Item")
+BATCH_SIZE = 500
+"""How many rows one statement asks for or writes, where it names each of them."""
 COLUMNS = ("workspace_id", "session_id", "seq", "turn", *MESSAGE_COLUMNS)
 """The columns of a row, in this order."""
 _TIME = COLUMNS.index("created_at")
@@ -56,3 +59,8 @@ def _insert(connection: BaseDatabaseWrapper, rows: Iterable[tuple[Any, ...]]) ->
     ]
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {_TABLE} VALUES ({marks})", values)  # noqa: S608  # our own table
+
+
+def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """The items, BATCH_SIZE at a time."""
+    return (items[start : start + BATCH_SIZE] for start in range(0, len(items), BATCH_SIZE))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import RawSQL
 
 from chat_memory.conf import settings
+from chat_memory.models import Session
 
 try:
     import psycopg
@@ -20,6 +22,8 @@ try:
 except ImportError:  # a host on SQLite alone needs no driver
     psycopg = None  # type: ignore[assignment]
 
+AWAITED = "chat_memory: in a coroutine await the async twin, such as `aappend` for `append` and `atail` for `tail`."
+"""What Django's error about a synchronous call does not know."""
 CURSORS = ("cursor", "_cursor", "create_cursor", "make_cursor", "_prepare_cursor", "ensure_connection")
 """What a back end overrides that has something to do before a statement, or wants to see it."""
 
@@ -35,14 +39,42 @@ def fetch(
     RAW_CURSOR to False gets Django's cursor.
     """
     wrapper: Any = type(connection)
-    if _makes_plain_cursors(wrapper) and not (
-        connection.execute_wrappers or connection.queries_logged or not settings.raw_cursor
-    ):
-        return fetch_raw(connection, sql, params, brief=brief)
+    try:
+        if _makes_plain_cursors(wrapper) and not (
+            connection.execute_wrappers or connection.queries_logged or not settings.raw_cursor
+        ):
+            return fetch_raw(connection, sql, params, brief=brief)
+        with connection.cursor() as cursor:
+            cursor.execute(_text_placeholders(sql), params)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
+    except SynchronousOnlyOperation as error:
+        error.add_note(AWAITED)
+        raise
+
+
+def fetch_until_full(
+    connection: BaseDatabaseWrapper,
+    sql: str,
+    params: Mapping[str, Any],
+    texts_of: Callable[[tuple[Any, ...]], Iterable[str | None]],
+) -> tuple[list[tuple[Any, ...]], bool]:
+    """As ``fetch``, but the rows end where their texts have ``most`` characters together; at least one has texts.
+
+    For SQLite, which makes each row when it is asked for. Rows without texts, as a header, do not count. The second
+    value tells whether a row was left out.
+    """
+    rows: list[tuple[Any, ...]] = []
+    spent = 0
     with connection.cursor() as cursor:
         cursor.execute(_text_placeholders(sql), params)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
+        for row in cursor:
+            own = sum(map(len, filter(None, texts_of(row))))
+            if spent and spent + own > params["most"]:
+                return rows, True
+            spent += own
+            rows.append(row)
+    return rows, False
 
 
 @cache
@@ -58,6 +90,13 @@ def _makes_plain_cursors(wrapper: Any) -> bool:
 def uuid_value(connection: BaseDatabaseWrapper, ident: UUID) -> Any:
     """An id as a hand-written statement takes it: SQLite stores text."""
     return ident if connection.features.has_native_uuid_field else ident.hex
+
+
+def user_value(connection: BaseDatabaseWrapper, user_id: Any) -> Any:
+    """The primary key of a user as a hand-written statement takes it, whatever its type is."""
+    if type(user_id) is int:  # what most are; to ask the field takes a while
+        return user_id
+    return Session._meta.get_field("user").get_db_prep_value(user_id, connection)
 
 
 def among(alias: str, ids: Collection[UUID]) -> Any:

@@ -12,16 +12,26 @@ from uuid import UUID
 from django.db.models import F, Q
 
 from chat_memory.choices import State
-from chat_memory.models import Message as MessageRow, Redaction, Revision as RevisionRow, Session
+from chat_memory.models import (
+    AttachmentReference,
+    Feedback,
+    Message as MessageRow,
+    Redaction,
+    Revision as RevisionRow,
+    Session,
+)
 from chat_memory.records import Address, Change, Commit, Message, Revision
+from chat_memory.rules.feedback import model_of
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import EditStore
 from chat_memory.storage.contract.edits import Place, Restate, edited, not_found, redacted
 from chat_memory.storage.mapping import content_of, to_row
+from chat_memory.storage.orm import beside, removal
 from chat_memory.storage.orm.derived import forget_summaries, record_of, remade_title, set_title
-from chat_memory.storage.orm.emission import changed_branch
+from chat_memory.storage.orm.emission import branch_event, emit_after_commit
 from chat_memory.storage.orm.lineage import branches_sharing, lineage
 from chat_memory.storage.orm.part import OrmPart
+from chat_memory.storage.orm.referring import check_stored, refer
 from chat_memory.storage.orm.rows import Rows, check_version, family, find, header_of, lock, new_token, touch
 from chat_memory.storage.orm.transactions import run_write
 
@@ -41,7 +51,7 @@ class OrmEdits(OrmPart, EditStore):
             change = _Change(alias, at, found, nested=nested)
             return change.edit(edited(at.key, found.message, restate))
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
     def redact(
         self, at: Address, place: Place, restate: Restate, *, by: str = "", if_version: int | None = None
@@ -54,7 +64,7 @@ class OrmEdits(OrmPart, EditStore):
             change = _Change(alias, at, found, nested=nested)
             return change.redact(redacted(found.message, restate), by)
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
     def revisions(self, at: Address, place: Place) -> list[Revision]:
         """See ``EditStore.revisions``."""
@@ -106,10 +116,15 @@ class _Change:
         if given == was:
             return Commit((self._before,), self._rows.header, None)
         says_else = (given.content, given.parts) != (was.content, was.parts)
-        _rewrite(alias, [stored], after)
+        check_stored(alias, self._rows.root, [after])
+        _rewrite(alias, self._at, [stored], after)
+        _note_model(alias, [stored], self._before, after)
         shown = _shown_on(self._rows, [stored])
         if says_else:
             _keep_former(alias, stored)
+            # What the former content refers to is kept with it.
+            root = self._rows.root
+            refer(alias, root.workspace_id, root.pk, {(stored.session_id, stored.seq): after.content})
             self._forget([stored], after, shown)
         return self._moved(Kind.EDITED, after, shown)
 
@@ -119,14 +134,23 @@ class _Change:
         if after is self._before:
             return Commit((after,), self._rows.header, None)
         same = [stored, *_copies(alias, self._rows.root, stored)]
-        _rewrite(alias, same, after)
+        _rewrite(alias, self._at, same, after)
         RevisionRow.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
+        _empty_comments(alias, same)
+        self._forget_attachments(same)
         noted = {"workspace_id": stored.workspace_id, "by": by, "redacted_at": datetime.now(UTC)}
         notes = [Redaction(session_id=each.session_id, seq=each.seq, **noted) for each in same]
         Redaction.objects.using(alias).bulk_create(notes)
         shown = _shown_on(self._rows, same)
         self._forget(same, after, shown)
         return self._moved(Kind.REDACTED, after, shown)
+
+    def _forget_attachments(self, stored: Sequence[MessageRow]) -> None:
+        """Remove the references of messages, and what was added again of the same for the next message."""
+        root = self._rows.root
+        own = AttachmentReference.objects.using(self._alias).filter(_of(stored), workspace_id=root.workspace_id)
+        held = Q(session_id=root.pk, seq=0, sha256__in=own.values("sha256"))
+        removal.remove_from(self._alias, AttachmentReference, _of(stored) | held, root.workspace_id)
 
     def _forget(self, stored: Sequence[MessageRow], after: Message, shown: Mapping[UUID, int]) -> None:
         """Deal with what was made of the message: summaries go, and a title is made anew."""
@@ -149,11 +173,13 @@ class _Change:
         headers = {row.branch: header_of(row) for row in sharing}
         change = Change(headers[rows.row.branch], old.version, old.vtoken)
         commit = Commit((after,), change.header, change)
+        events = []
         for branch, header in headers.items():
             more: dict[str, Any] = {"header": header, "commit": commit if branch == rows.row.branch else None}
             more |= dict.fromkeys(("first_seq", "last_seq"), shown[header.session_id])
             ids = (self._alias, kind, self._at, header.session_id, branch)
-            changed_branch(*ids, nested=self._nested, **more)
+            events.append(branch_event(*ids, nested=self._nested, **more))
+        emit_after_commit(self._alias, *events)
         return commit
 
 
@@ -172,10 +198,11 @@ def _copies(alias: str, root: Session, stored: MessageRow) -> list[MessageRow]:
     return [row for row in others if not said.isdisjoint(contents[row.session_id, row.seq])]
 
 
-def _rewrite(alias: str, stored: Sequence[MessageRow], after: Message) -> None:
+def _rewrite(alias: str, at: Address, stored: Sequence[MessageRow], after: Message) -> None:
     given = to_row(after)
     rows = MessageRow.objects.using(alias).filter(pk__in=[row.pk for row in stored])
     rows.filter(workspace_id=stored[0].workspace_id).update(**{column: getattr(given, column) for column in CHANGED})
+    beside.rewrite(alias, at.workspace, stored)
 
 
 def _keep_former(alias: str, stored: MessageRow) -> None:
@@ -183,6 +210,20 @@ def _keep_former(alias: str, stored: MessageRow) -> None:
     where = {"workspace_id": stored.workspace_id, "session_id": stored.session_id, "seq": stored.seq}
     former = {"content": stored.content, "parts": stored.parts, "edited_at": datetime.now(UTC)}
     RevisionRow.objects.using(alias).create(**where, **former)
+
+
+def _note_model(alias: str, stored: Sequence[MessageRow], before: Message, after: Message) -> None:
+    """Have the feedback on messages name the language model that they name now."""
+    named = model_of(after)
+    if named != model_of(before):
+        rows = Feedback.objects.using(alias).filter(_of(stored), workspace_id=stored[0].workspace_id)
+        rows.update(model=named)
+
+
+def _empty_comments(alias: str, stored: Sequence[MessageRow]) -> None:
+    """Take from the feedback on messages all but the votes: a comment may quote what the message said."""
+    rows = Feedback.objects.using(alias).filter(_of(stored), workspace_id=stored[0].workspace_id)
+    rows.update(comment="", model="")
 
 
 def _of(stored: Sequence[MessageRow]) -> Q:

@@ -45,23 +45,36 @@ def changed_row(
     alias: str, kind: Kind, at: Address, row: Session, header: Header | None, *, nested: bool, **more: Any
 ) -> None:
     """Emit the event of a changed session row; ``more`` are further fields of Changed."""
-    changed_branch(alias, kind, at, row.pk, row.branch, header=header, nested=nested, **more)
+    emit_after_commit(alias, row_event(alias, kind, at, row, header, nested=nested, **more))
 
 
 def changed_branch(
     alias: str, kind: Kind, at: Address, session_id: UUID, branch: str, *, nested: bool, **more: Any
 ) -> None:
     """Emit the event of a changed branch, whose row need not exist any more; ``more`` are further fields of Changed."""
-    event = Changed(
-        kind=kind,
-        workspace=at.workspace,
-        key=at.key,
-        session_id=session_id,
-        branch=branch,
-        asked=at.branch,
-        cache_ttl=at.cache_ttl,
-        nested=nested,
-        using=alias,
-        **more,
-    )
-    emit_after_commit(alias, event)
+    emit_after_commit(alias, branch_event(alias, kind, at, session_id, branch, nested=nested, **more))
+
+
+def row_event(
+    alias: str, kind: Kind, at: Address, row: Session, header: Header | None, *, nested: bool, **more: Any
+) -> Changed:
+    """The event of ``changed_row``, for who emits those of many branches together: the cache then drops at once."""
+    more = {"key": row.key} | more
+    return branch_event(alias, kind, at, row.pk, row.branch, header=header, nested=nested, **more)
+
+
+def branch_event(
+    alias: str, kind: Kind, at: Address, session_id: UUID, branch: str, *, nested: bool, **more: Any
+) -> Changed:
+    """The event of ``changed_branch``; see ``row_event``."""
+    fields: dict[str, Any] = {
+        "workspace": at.workspace,
+        "key": at.key,
+        "session_id": session_id,
+        "branch": branch,
+        "asked": at.branch,
+        "cache_ttl": at.cache_ttl,
+        "nested": nested,
+        "using": alias,
+    }
+    return Changed(kind=kind, **(fields | more))

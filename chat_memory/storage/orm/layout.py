@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, State
 from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound, ValidationError
-from chat_memory.models import Session, Summary
-from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptSummary, uuid7
+from chat_memory.models import Feedback, Session, Summary
+from chat_memory.records import (
+    Address,
+    Message,
+    Transcript,
+    TranscriptBranch,
+    TranscriptFeedback,
+    TranscriptSummary,
+    uuid7,
+)
+from chat_memory.rules.attachments import hashes
+from chat_memory.rules.feedback import model_of
 from chat_memory.storage.mapping import to_row, turns
 from chat_memory.storage.orm.rows import branch_row, new_token
 
 
 class Layout:
-    """The rows of one conversation: its session rows, their messages and their summaries.
+    """The rows of one conversation: its session rows, and their messages, summaries and feedback.
 
     Raises:
         BranchExists: two branches have the same name.
-        BranchNotFound: the parent of a branch, or the branch of a summary, is not in the transcript before it.
-        MessageNotFound: a branch begins after its parent's last position, or shows a position the parent has cleared.
+        BranchNotFound: the parent of a branch, or the branch of a summary or of feedback, is not in the transcript.
+        MessageNotFound: a branch begins after its parent's last position, or shows a position the parent has cleared;
+            or feedback is on a message that its branch does not show.
         ValidationError: a branch has a message with the id of one that it shares, or a summary ends after its branch.
     """
 
     def __init__(self, at: Address, workspace_id: int, transcript: Transcript, now: datetime) -> None:
         self._key, self._workspace_id, self._now = at.key, workspace_id, now
         self.messages: list[tuple[Any, ...]] = []
+        self.contents: dict[tuple[UUID, int], object] = {}
         root = new_root(at, workspace_id, transcript, now)
         self._rows = {MAIN_BRANCH: Row(root, None, 0)}
         self._fill(MAIN_BRANCH, transcript.messages)
@@ -38,6 +50,7 @@ class Layout:
             if branch.current:
                 root.head_id = self._rows[branch.name].session.pk
         self.summaries = [self._summary(summary) for summary in transcript.summaries]
+        self.feedback = self._feedback(transcript.feedback)
         _set_activity(root, max((row.newest for row in self._rows.values() if row.newest), default=None))
 
     @property
@@ -68,12 +81,33 @@ class Layout:
             (self._workspace_id, session_id, seq, turn, *to_row(message))
             for seq, turn, message in zip(count(row.start + 1), row.fill(messages), messages)
         ]
+        self.contents |= {
+            (session_id, seq): message.content
+            for seq, message in enumerate(messages, row.start + 1)
+            if hashes([message.content])
+        }
 
     def _summary(self, summary: TranscriptSummary) -> Summary:
         row = self._rows.get(summary.branch)
         if row is None:
             raise BranchNotFound(self._key, summary.branch)
         return new_summary(row.session, summary, self._now)
+
+    def _feedback(self, given: Sequence[TranscriptFeedback]) -> list[Feedback]:
+        """The rows of feedback; of two by the same person on the same message the first one."""
+        made: dict[tuple[UUID, int, str], Feedback] = {}
+        for each in given:
+            row = self._rows.get(each.branch)
+            if row is None:
+                raise BranchNotFound(self._key, each.branch)
+            found = row.place_of(each.message_id)
+            if found is None:
+                raise MessageNotFound(self._key, message_id=each.message_id)
+            owner, seq, message = found
+            place = {"workspace_id": self._workspace_id, "session_id": owner.session.pk, "seq": seq}
+            key = owner.session.pk, seq, each.user_key
+            made.setdefault(key, new_feedback(place, message, each, self._now))
+        return [*made.values()]
 
 
 class Row:
@@ -94,6 +128,7 @@ class Row:
         self._turn = turn
         self._turns: list[int] = []
         self._messages: Sequence[Message] = ()
+        self._places: dict[str | None, int] = {}
 
     def fill(self, messages: Sequence[Message]) -> list[int]:
         """Add the messages to the row's counters, and return the turn of each."""
@@ -127,6 +162,19 @@ class Row:
                 text = f"message {twice!r} of branch {branch!r} has the id of a message that it shares with {other!r}"
                 raise ValidationError(text)
             row = row.parent
+
+    def place_of(self, message_id: str) -> tuple[Row, int, Message] | None:
+        """The message of an id that the branch shows: the row that has it, and its position; None where it has none."""
+        row, high = self, self.session.last_seq
+        while True:
+            if not row._places:
+                row._places = {message.id: seq for seq, message in enumerate(row._messages, row.start + 1)}
+            seq = row._places.get(message_id, high + 1)
+            if self.session.base_seq < seq <= high:
+                return row, seq, row._messages[seq - row.start - 1]
+            if row.parent is None:
+                return None
+            row, high = row.parent, min(high, row.session.fork_seq or 0)
 
     def turn_at(self, seq: int) -> int:
         """The number of turns begun up to a position."""
@@ -192,6 +240,27 @@ def new_summary(session: Session, summary: TranscriptSummary, now: datetime) -> 
         model=summary.model,
         tokens=summary.tokens,
         created_at=summary.created_at or now,
+    )
+
+
+def new_feedback(place: Mapping[str, Any], message: Message, given: TranscriptFeedback, now: datetime) -> Feedback:
+    """The row of feedback on a message; on one that was redacted it has no comment.
+
+    Args:
+        place: the columns workspace_id, session_id and seq.
+        message: as it is stored.
+        given: what somebody thinks of it.
+        now: the time, where ``given`` has none.
+    """
+    first = given.created_at or given.updated_at or now
+    return Feedback(
+        **place,
+        vote=given.vote,
+        comment="" if message.state == State.REDACTED.value else given.comment,
+        user_key=given.user_key,
+        model=model_of(message),
+        created_at=first,
+        updated_at=given.updated_at or first,
     )
 
 

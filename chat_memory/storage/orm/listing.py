@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -13,16 +14,17 @@ import msgspec
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from chat_memory.fields import MOMENTS
+from chat_memory.fields import FLAGS, MOMENTS
 from chat_memory.models import Session
 from chat_memory.records import SessionRecord, as_utc
 from chat_memory.storage.listing import COST, Cursor, Filter, Usage, pattern
-from chat_memory.storage.orm.cursor import fetch, uuid_value
+from chat_memory.storage.orm.cursor import fetch, fetch_until_full, user_value, uuid_value
 from chat_memory.storage.orm.rows import grain
 from chat_memory.storage.orm.statements import listing as statements
 
 LEAST_MARGIN = timedelta(seconds=15)
 """The smallest margin: rows written under the default ACTIVITY_GRAIN must be found after it was set to less."""
+_LONG = itemgetter(*map(statements.COLUMNS.index, statements.JSON))
 
 
 def find(
@@ -33,32 +35,33 @@ def find(
     before: Cursor | None = None,
     after: Cursor | None = None,
     size: int = 50,
-) -> list[SessionRecord]:
-    """See ``SessionStore.find``; the counters of a conversation are those of its current branch."""
+    most: int | None = None,
+) -> tuple[list[SessionRecord], bool]:
+    """See ``SessionStore.find_within``; the counters of a conversation are those of its current branch."""
     connection = connections[alias]
-    given = _given(connection, wanted) | _place(connection, "before", before) | _place(connection, "after", after)
+    given = conditions(connection, wanted) | _place(connection, "before", before) | _place(connection, "after", after)
     backwards = after is not None
-    edge, page = statements.find(connection.vendor, tuple(given), backwards=backwards)
-    statement = f"{edge}{max(0, size - 1):d}{page}{size:d}" if edge else f"{page}{size:d}"
-    rows = fetch(connection, statement, _with(connection, given, workspace))
+    edge, page, end = statements.find(connection.vendor, tuple(given), backwards=backwards, capped=most is not None)
+    statement = f"{edge}{max(0, size - 1):d}{page}{size:d}{end}" if edge else f"{page}{size:d}"
+    rows, is_cut = _fetch(connection, statement, with_workspace(connection, given, workspace), most)
     records = _records(rows, workspace, connection.timezone or UTC)
-    return records[::-1] if backwards else records
+    return (records[::-1] if backwards else records), is_cut
 
 
 def count(alias: str, workspace: str, wanted: Filter) -> int:
     """See ``SessionStore.count``."""
     connection = connections[alias]
-    given = _given(connection, wanted)
+    given = conditions(connection, wanted)
     statement = statements.count(connection.vendor, tuple(given))
-    number: int = fetch(connection, statement, _with(connection, given, workspace))[0][0]
+    number: int = fetch(connection, statement, with_workspace(connection, given, workspace))[0][0]
     return number
 
 
 def usage(alias: str, workspace: str, wanted: Filter) -> Usage:
     """See ``SessionStore.usage``; messages hidden by ``clear()`` count until cleanup removes them."""
     connection = connections[alias]
-    given = _given(connection, wanted)
-    params = _with(connection, given, workspace) | {"names_cost": f'%"{COST}"%'}
+    given = conditions(connection, wanted)
+    params = with_workspace(connection, given, workspace) | {"names_cost": f'%"{COST}"%'}
     *numbers, cost = fetch(connection, statements.usage(connection.vendor, tuple(given)), params)[0]
     sessions, messages, input_tokens, output_tokens = (int(number or 0) for number in numbers)
     # SQLite adds binary floats; 15 significant digits hide their rounding errors.
@@ -66,7 +69,19 @@ def usage(alias: str, workspace: str, wanted: Filter) -> Usage:
     return Usage(sessions, messages, input_tokens, output_tokens, exact)
 
 
-def _given(connection: BaseDatabaseWrapper, wanted: Filter) -> dict[str, Any]:
+def _fetch(
+    connection: BaseDatabaseWrapper, statement: str, params: dict[str, Any], most: int | None
+) -> tuple[list[tuple[Any, ...]], bool]:
+    """The rows of ``find``, and whether there were more of them than ``most`` allows."""
+    if most is None:
+        return fetch(connection, statement, params), False
+    if connection.vendor != "postgresql":
+        return fetch_until_full(connection, statement, params | {"most": most}, _LONG)
+    rows = fetch(connection, statement, params | {"most": most})
+    return [row[:-1] for row in rows], bool(rows) and rows[0][-1] > len(rows)
+
+
+def conditions(connection: BaseDatabaseWrapper, wanted: Filter) -> dict[str, Any]:
     """The conditions that are set, by name, with values converted for the database."""
     given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value not in (None, ())}
     for name in {"since", "until"} & given.keys():
@@ -74,7 +89,7 @@ def _given(connection: BaseDatabaseWrapper, wanted: Filter) -> dict[str, Any]:
     if given.get("user_key") == "":
         given["nobody"] = given.pop("user_key")
     if "user_id" in given:
-        given["user_id"] = Session._meta.get_field("user").get_db_prep_value(given["user_id"], connection)
+        given["user_id"] = user_value(connection, given["user_id"])
     if "tags" in given:
         given["tags"] = msgspec.json.encode(given["tags"]).decode()
     if "title" in given:
@@ -89,7 +104,7 @@ def _place(connection: BaseDatabaseWrapper, name: str, cursor: Cursor | None) ->
     return {name: moment, f"{name}_id": uuid_value(connection, cursor.id)}
 
 
-def _with(connection: BaseDatabaseWrapper, given: dict[str, Any], workspace: str) -> dict[str, Any]:
+def with_workspace(connection: BaseDatabaseWrapper, given: dict[str, Any], workspace: str) -> dict[str, Any]:
     """The parameters of a statement with these conditions."""
     margin = {"margin": max(grain(), LEAST_MARGIN)} if connection.vendor == "postgresql" else {}
     return given | margin | {"workspace": workspace}
@@ -109,8 +124,8 @@ def _records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> l
     for name in statements.JSON:
         columns[name] = [msgspec.json.decode(text) for text in columns[name]]
     for name in MOMENTS:
-        columns[name] = [moment and _moment(moment, zone) for moment in columns[name]]
-    for name in ("pinned", "title_made"):
+        columns[name] = [moment and moment_of(moment, zone) for moment in columns[name]]
+    for name in FLAGS:
         columns[name] = list(map(bool, columns[name]))
     if isinstance(columns["id"][0], str):
         columns["id"] = list(map(UUID, columns["id"]))
@@ -130,7 +145,8 @@ def _on_branch(record: SessionRecord, current: str) -> SessionRecord:
     return msgspec.structs.replace(record, branch=branch, **counted)
 
 
-def _moment(stored: datetime | str, zone: tzinfo) -> datetime | None:
+def moment_of(stored: datetime | str, zone: tzinfo) -> Any:
+    """A time as a hand-written statement gives it, in UTC; ``zone``: of a naive one."""
     moment = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
     if moment.tzinfo is UTC:
         return moment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,17 +11,20 @@ from msgspec import structs
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchNotFound, MessageConflict, ValidationError
-from chat_memory.models import Redaction, Session, Summary
-from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptSummary
+from chat_memory.models import Feedback, Message as MessageRow, Redaction, Session, Summary
+from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Restored
 from chat_memory.storage.mapping import new_messages
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.appending import known_messages, store
-from chat_memory.storage.orm.emission import changed_row
-from chat_memory.storage.orm.layout import began, check_origin, new_branch, new_summary
+from chat_memory.storage.orm.bulk import batches
+from chat_memory.storage.orm.creating import create, give_way
+from chat_memory.storage.orm.derived import record_of
+from chat_memory.storage.orm.emission import emit_after_commit, row_event
+from chat_memory.storage.orm.layout import began, check_origin, new_branch, new_feedback, new_summary
 from chat_memory.storage.orm.lineage import lineage
-from chat_memory.storage.orm.rows import Rows, create, family, header_of, lock, make_current
+from chat_memory.storage.orm.rows import Rows, family, header_of, lock, make_current, note_number
 
 
 class Merge:
@@ -33,7 +36,8 @@ class Merge:
 
     def __init__(self, alias: str, at: Address, transcript: Transcript, *, nested: bool) -> None:
         self._alias = alias
-        self._at = structs.replace(at, branch=MAIN_BRANCH)
+        # Whoever restores may reach every session; an existing one keeps its owner.
+        self._at = structs.replace(at, branch=MAIN_BRANCH, any_owner=True)
         self._transcript = transcript
         self._nested = nested
         self._now = datetime.now(UTC)
@@ -57,6 +61,7 @@ class Merge:
                 self._append(self._locked(branch.name), branch.messages, max(branch.fork_seq, branch.base_seq))
         switched = current is not None and self._switch(current)
         self._summarize()
+        self._rate()
         if len(self._active) > 1:  # each branch has set active_at to the time of its own newest message
             newest = dict.fromkeys(("active_at", "listed_at"), max(self._active))
             family(rows.root).filter(pk=rows.root.pk).update(**newest)
@@ -70,10 +75,18 @@ class Merge:
             transcript = self._transcript
             given = {"base_seq": transcript.base_seq, "created_at": began(transcript, self._now)}
             fields = {**transcript.fields, **given, "title_made": transcript.title_made, "version": 1}
-            rows, made = create(self._alias, self._at, fields)
+            rows, made = create(self._alias, self._at, fields, nested=self._nested)
+        if not made and self._is_owed_the_key(rows.root):
+            give_way(self._alias, self._at, rows.root, nested=self._nested)
+            return self._root()
         if made:
             self._note(rows.root)
         return rows, made
+
+    def _is_owed_the_key(self, root: Session) -> bool:
+        """Whether a client chose the key of a session that is somebody else's; an export has nobody's id."""
+        user_key = self._at.user_key
+        return root.key_from_client and bool(user_key) and root.user_key not in ("", user_key)
 
     def _locked(self, name: str) -> Rows:
         rows = lock(self._alias, structs.replace(self._at, branch=name))
@@ -119,6 +132,7 @@ class Merge:
         turn = line.turn_at(seq) if seq > parent.row.base_seq else 0
         made = new_branch(parent.root, branch, line.owner(seq), turn, self._now)
         made.save(using=self._alias, force_insert=True)
+        note_number(parent.root)
         self._note(made)
         return True
 
@@ -149,21 +163,56 @@ class Merge:
                 made.save(using=self._alias, force_insert=True)
                 self._note(row)
 
+    def _rate(self) -> None:
+        """Store the feedback that the conversation lacks; a person's own stays, and what is not shown gets none."""
+        for branch in dict.fromkeys(each.branch for each in self._transcript.feedback):
+            row = self._locked(branch).row
+            given = [each for each in self._transcript.feedback if each.branch == branch]
+            fresh = list(_fresh_feedback(self._alias, row, given, self._now))
+            if fresh:
+                Feedback.objects.using(self._alias).bulk_create(fresh)
+                self._note(row)
+
     def _note(self, row: Session, **positions: int | None) -> None:
         """Record that a branch has changed, with the positions of its new messages."""
         self._changed.setdefault(row.pk, {}).update(positions)
 
     def _tell(self, root: Session, *, made: bool, switched: bool) -> None:
-        """Emit an event for each branch that changed, and one more if another branch became current."""
+        """Emit an event for each branch that changed, and one more if another branch became current, all together."""
+        at, nested = self._at, self._nested
+        events = []
         rows = {row.pk: row for row in family(root)} if self._changed else {}
         for row in (rows[pk] for pk in self._changed):
             more: dict[str, Any] = {**self._changed[row.pk], "made": made and row.pk == root.pk}
             if row.parent_id and row.version == 1:
                 more["parent"] = rows[row.parent_id].branch
-            changed_row(self._alias, Kind.RESTORED, self._at, row, header_of(row), nested=self._nested, **more)
+            events.append(row_event(self._alias, Kind.RESTORED, at, row, header_of(row), nested=nested, **more))
         if switched and not made:
             current = rows[rows[root.pk].head_id or root.pk]
-            changed_row(self._alias, Kind.SWITCHED, self._at, current, header_of(current), nested=self._nested)
+            header = header_of(current)
+            events.append(row_event(self._alias, Kind.SWITCHED, at, current, header, nested=nested))
+        emit_after_commit(self._alias, *events)
+
+
+def _fresh_feedback(alias: str, row: Session, given: Sequence[TranscriptFeedback], now: datetime) -> Iterator[Feedback]:
+    """The rows of feedback on messages that a branch shows, but for what the same persons think already."""
+    line = lineage(row)
+    for batch in batches(given):
+        wanted = {each.message_id for each in batch}
+        named = MessageRow.objects.using(alias).filter(client_id__in=wanted, **line.where)
+        shown = {each.client_id: each for each in named if line.shows(each.session_id, each.seq)}
+        places = {each.seq for each in shown.values()}
+        stored = Feedback.objects.using(alias).filter(seq__in=places, **line.where)
+        known = set(stored.values_list("session_id", "seq", "user_key"))
+        for each in batch:
+            message = shown.get(each.message_id)
+            if message is None:
+                continue
+            place = message.session_id, message.seq, each.user_key
+            if place not in known:
+                known.add(place)
+                columns = {"workspace_id": row.workspace_id, "session_id": message.session_id, "seq": message.seq}
+                yield new_feedback(columns, record_of(alias, message), each, now)
 
 
 def _says_what_was_redacted(row: Session, summary: TranscriptSummary) -> bool:

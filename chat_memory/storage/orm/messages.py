@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db import connections
+from django.db.models import Q
+
 from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.exceptions import Busy
 from chat_memory.models import Message as MessageRow
 from chat_memory.records import Address, Budget, Change, Commit, Header, Message, Slice, Span
 from chat_memory.storage.changed import Kind
@@ -17,6 +21,7 @@ from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import find, lock, move, touch
 from chat_memory.storage.orm.transactions import run_write
+from chat_memory.storage.orm.waiting import named
 
 
 class OrmMessages(OrmPart, MessageStore):
@@ -38,7 +43,12 @@ class OrmMessages(OrmPart, MessageStore):
             return [done[index] for index in range(len(batches))]
 
         # A refusal of a later batch must take the earlier ones with it.
-        return run_write(alias, write, whole=True)
+        try:
+            return run_write(alias, write, whole=True)
+        except Busy as error:
+            if connections[alias].vendor == "sqlite":
+                raise
+            raise Busy(named([at for at, *_ in batches]), error.seconds) from error
 
     def read(self, at: Address, span: Span = ALL_MESSAGES) -> Slice:
         """See ``MessageStore.read``."""
@@ -52,11 +62,15 @@ class OrmMessages(OrmPart, MessageStore):
         """See ``MessageStore.window``; one statement, wherever the window begins."""
         return reading.window(self._alias, at, budget)
 
+    def window_within(self, at: Address, budget: Budget, *, size: int, most: int) -> tuple[Slice, bool]:
+        """See ``MessageStore.window_within``."""
+        return reading.window_within(self._alias, at, budget, size=size, most=most)
+
     def locate(self, at: Address, message_id: str) -> int | None:
         """See ``MessageStore.locate``."""
         stored = MessageRow.objects.using(self._alias).filter(client_id=message_id)
         if at.means_whole:
-            places = stored.filter(session__deleted_at__isnull=True, **_root(at))
+            places = stored.filter(_of_owner(at), session__deleted_at__isnull=True, **_root(at))
             for seq, base_seq, head in places.values_list("seq", "session__base_seq", "session__head_id"):
                 if head is None or at.branch == MAIN_BRANCH:
                     return seq if seq > base_seq else None
@@ -86,7 +100,7 @@ class OrmMessages(OrmPart, MessageStore):
             changed_row(alias, Kind.CLEARED, at, rows.row, after, nested=nested, **hidden)
             return Change(after, before.version, before.vtoken)
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
 
 def _root(at: Address) -> dict[str, Any]:
@@ -94,6 +108,15 @@ def _root(at: Address) -> dict[str, Any]:
     named = {"session__workspace__slug": at.workspace, "session__key": at.key, "session__branch": MAIN_BRANCH}
     pinned = {"session_id": at.session_id, "workspace_id": at.workspace_id} if at.pinned else {}
     return named | pinned
+
+
+def _of_owner(at: Address) -> Q:
+    """The condition for messages of a session that is the user's of the address, or nobody's."""
+    if not at.is_checked:
+        return Q()
+    if at.user_id is None:
+        return Q(session__user_id__isnull=True, session__user_key__in=(at.user_key, ""))
+    return Q(session__user_id=at.user_id) | Q(session__user_id__isnull=True, session__user_key="")
 
 
 def _sort_key(at: Address) -> tuple[str, str, str]:

@@ -10,8 +10,9 @@ from django.conf import settings
 from django.db import connections, router, transaction
 from django.db.models import Model, signals
 
-from chat_memory.models import Session, WorkspaceMember
+from chat_memory.models import Feedback, Session, WorkspaceMember
 from chat_memory.models.user_link import has_table, users_of
+from chat_memory.storage.orm.waiting import transaction_bounded
 from chat_memory.storage.tenancy import across_workspaces
 
 
@@ -25,7 +26,7 @@ def connect() -> None:
 
 
 def _on_user_deleted(instance: Model, using: str, **_signal: Any) -> None:
-    """Once the deletion is committed, take the user from the sessions and memberships in other databases.
+    """Once the deletion is committed, take the user from the sessions, feedback and memberships in other databases.
 
     An error there is logged by Django: the user is deleted all the same.
     """
@@ -39,8 +40,9 @@ def _forget(user_id: Any, users: str) -> None:
     for alias in _aliases(users):
         if not has_table(Session, alias):
             continue
-        with across_workspaces(), transaction.atomic(using=alias):
-            Session.objects.using(alias).filter(user_id=user_id).update(user=None)
+        with across_workspaces(), transaction_bounded(alias):
+            Session.objects.using(alias).filter(user_id=user_id).update(user=None, user_left=True)
+            Feedback.objects.using(alias).filter(user_id=user_id).update(user=None, user_left=True)
             WorkspaceMember.objects.using(alias).filter(user_id=user_id).delete()
 
 

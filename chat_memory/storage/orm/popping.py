@@ -18,13 +18,15 @@ from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.mapping import READ_COLUMNS, to_messages
 from chat_memory.storage.orm import removal
-from chat_memory.storage.orm.cursor import fetch
+from chat_memory.storage.orm.cursor import fetch, user_value
 from chat_memory.storage.orm.derived import forget_summaries, record_of, remade_title, set_title
 from chat_memory.storage.orm.emission import changed_branch, changed_row
 from chat_memory.storage.orm.lineage import Lineage, lineage
 from chat_memory.storage.orm.rows import Rows, family, lock, move, new_token, touch
 from chat_memory.storage.orm.statements import pop as statements
+from chat_memory.storage.orm.statements.tables import owner_of
 from chat_memory.storage.orm.transactions import run_write
+from chat_memory.storage.orm.waiting import milliseconds
 
 
 class Locked(NamedTuple):
@@ -48,7 +50,7 @@ def pop(alias: str, at: Address) -> Commit | None:
         found = None if others is None else _at_once(alias, at, others, nested=nested)
         return found or _step_by_step(alias, at, nested=nested)
 
-    return run_write(alias, write)
+    return run_write(alias, write, at=at)
 
 
 def _at_once(alias: str, at: Address, others: Sequence[removal.Dependent], *, nested: bool) -> Commit | None:
@@ -76,12 +78,15 @@ def _at_once(alias: str, at: Address, others: Sequence[removal.Dependent], *, ne
 
 def _locked(connection: BaseDatabaseWrapper, at: Address) -> Locked | None:
     """The first row of a conversation, by the ids a handle remembers, or by its names where nothing is under them."""
+    owner, user = owner_of(at), {"user_id": user_value(connection, at.user_id), "user_key": at.user_key}
+    wait = milliseconds()
     if at.session_id is not None:
         ids = {"session_id": at.session_id, "workspace_id": at.workspace_id}
-        found = fetch(connection, statements.locked(by_id=True), ids, brief=True)
+        found = fetch(connection, statements.locked(wait, by_id=True, owner=owner), ids | user, brief=True)
         if found or at.pinned:
             return Locked(*found[0]) if found else None
-    found = fetch(connection, statements.locked(by_id=False), {"workspace": at.workspace, "key": at.key}, brief=True)
+    names = {"workspace": at.workspace, "key": at.key}
+    found = fetch(connection, statements.locked(wait, by_id=False, owner=owner), names | user, brief=True)
     return Locked(*found[0]) if found else None
 
 

@@ -11,20 +11,23 @@ from uuid import UUID
 
 import msgspec
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.records import Address, Budget, Header, Slice, Span
 from chat_memory.storage.mapping import READ_COLUMNS, to_messages
 from chat_memory.storage.orm import hints
-from chat_memory.storage.orm.cursor import as_uuid, fetch, uuid_value
+from chat_memory.storage.orm.cursor import as_uuid, fetch, fetch_until_full, user_value, uuid_value
+from chat_memory.storage.orm.owning import check_unreached
 from chat_memory.storage.orm.statements import branch, read as main
-from chat_memory.storage.orm.statements.tables import HEADER
-from chat_memory.storage.windowing import may_fit_more, newest_turns, read as read_window
+from chat_memory.storage.orm.statements.tables import HEADER, LONG_COLUMNS, owner_of
+from chat_memory.storage.windowing import is_within, may_fit_more, newest_turns, read as read_window, read_within
 
 _START, _END = 0, 2**63 - 1
 _SEQ = itemgetter(0)
 _HEADER = len(HEADER)
 _MESSAGE = len(READ_COLUMNS)
+_LONG = itemgetter(*map(READ_COLUMNS.index, LONG_COLUMNS))
 FEW = 100
 """Up to this many messages are read with the header in each row."""
 WIDER = 8
@@ -54,38 +57,60 @@ def read(alias: str, at: Address, span: Span) -> Slice:
         "before": _END if span.before is None else span.before,
         "size": size,
     }
-    postgresql = connections[alias].vendor == "postgresql"
-    short = partial(main.read, **shape)
+    postgresql, capped = connections[alias].vendor == "postgresql", span.most is not None
+    if capped:
+        params["most"] = span.most
+    short = partial(main.read, **shape, capped=capped and postgresql)
     if postgresql and size is not None and size <= FEW:
-        short = partial(main.read_few, newest=shape["newest"], system=span.system)
-    return _slice(alias, shown(alias, at, short, partial(branch.read, **shape, postgresql=postgresql), params))
+        short = partial(main.read_few, newest=shape["newest"], system=span.system, capped=capped)
+    along = partial(branch.read, **shape, postgresql=postgresql, capped=capped)
+    return _slice(alias, shown(alias, at, short, along, params))
 
 
 def window(alias: str, at: Address, budget: Budget) -> Slice:
     """See ``MessageStore.window``."""
+    return _exactly(partial(read, alias, at), budget, _slice(alias, _window(alias, at, budget)))
+
+
+def window_within(alias: str, at: Address, budget: Budget, *, size: int, most: int) -> tuple[Slice, bool]:
+    """See ``MessageStore.window_within``: one statement, unless the window is too large."""
+    rows = _window(alias, at, budget, cap=size, most=most)
+    if _flags(rows)[2:] != ["1"]:
+        # A read that ends at its bytes counts as the whole history: what is older is not in a window that fits.
+        found = _exactly(partial(_read_page, alias, at, most), budget, _slice(alias, rows))
+        if is_within(found.messages, size, most):
+            return found, False
+    return read_within(partial(read, alias, at), partial(window, alias, at), budget, size, most), True
+
+
+def _window(alias: str, at: Address, budget: Budget, **bound: int) -> list[Row]:
+    """The rows of a window, with the header; for ``bound`` see ``statements.read.window``."""
     kind = next(name for name in FIRST_LOOK if getattr(budget, name) is not None)
     # Whether a greeting is right before the turns asked for is told by one turn more.
     size = getattr(budget, kind) + (kind == "turns" and budget.greeting)
-    shape = {"budget": kind, "system": budget.system, "greeting": budget.greeting}
+    shape = {"budget": kind, "system": budget.system, "greeting": budget.greeting, "capped": bool(bound)}
     shape["postgresql"] = connections[alias].vendor == "postgresql"
+    short, along = partial(main.window, **shape), partial(branch.window, **shape)
     per_unit, besides = FIRST_LOOK[kind]
     look = min(int(size * per_unit), _END // WIDER) + besides
     while True:
-        rows = shown(
-            alias, at, partial(main.window, **shape), partial(branch.window, **shape), {"size": size, "look": look}
-        )
-        if not _ended_too_near(rows):
-            return _exactly(alias, at, budget, _slice(alias, rows))
+        rows = shown(alias, at, short, along, {"size": size, "look": look, **bound})
+        if _flags(rows)[1:2] != ["1"]:
+            return rows
         look *= WIDER
 
 
-def _exactly(alias: str, at: Address, budget: Budget, found: Slice) -> Slice:
+def _read_page(alias: str, at: Address, most: int, span: Span) -> Slice:
+    return read(alias, at, span if span.last is None else msgspec.structs.replace(span, most=most))
+
+
+def _exactly(read_span: Callable[[Span], Slice], budget: Budget, found: Slice) -> Slice:
     """The window, of rows among which it is; the statement leaves room for every system message."""
     header, messages = found.header, found.messages
     if header is None:
         return found
     if budget.tokens is not None and budget.system and may_fit_more(messages, header):
-        return read_window(partial(read, alias, at), budget)
+        return read_window(read_span, budget)
     window = newest_turns(messages, budget, has_all=True, first=header.base_seq + 1)
     return Slice(window or [], header)
 
@@ -102,7 +127,19 @@ def shown(
         along: the statement for any branch; the last column of its header is 1 unless the branch is ``main``.
         params: the parameters of both.
         brief: as for ``cursor.fetch``.
+
+    Raises:
+        NotOwner: the conversation belongs to somebody else than the address' user.
     """
+    rows = _shown(alias, at, short, along, params, brief=brief)
+    if not rows and at.is_checked:
+        check_unreached(alias, at)
+    return rows
+
+
+def _shown(
+    alias: str, at: Address, short: Statement, along: Statement, params: dict[str, Any], *, brief: bool
+) -> list[Row]:
     if at.means_whole and not hints.expects_branch(alias, at):
         rows = _fetch(alias, at, short, params, brief=brief)
         if not rows or not _flag(rows):
@@ -122,10 +159,9 @@ def _flag(rows: list[Row]) -> bool:
     return bool(last) if isinstance(last, int) else last.split()[_HEADER] == "1"
 
 
-def _ended_too_near(rows: list[Row]) -> bool:
-    """Whether a branch's window must be read again with a larger ``look``."""
-    header = next((row[-1] for row in rows if row[-1] is not None), "")
-    return len(header.split()) > _HEADER + 1 and header.endswith(" 1")
+def _flags(rows: list[Row]) -> list[str]:
+    """What follows the header of a window: whether it is of a branch, began too near the end, is too large."""
+    return next((row[-1].split()[_HEADER:] for row in rows if row[-1] is not None), [])
 
 
 def _slice(alias: str, rows: list[Row]) -> Slice:
@@ -154,11 +190,20 @@ def _fetch(alias: str, at: Address, statement: Statement, params: dict[str, Any]
 
     A pinned address is found by its ids only.
     """
-    connection = connections[alias]
+    connection, owner = connections[alias], owner_of(at)
+    if owner:
+        params = params | {"user_key": at.user_key, "user_id": user_value(connection, at.user_id)}
     if at.session_id is not None:
         known = params | {"session_id": uuid_value(connection, at.session_id), "workspace_id": at.workspace_id}
-        rows = fetch(connection, statement(by_id=True), known, brief=brief)
+        rows = _rows(connection, statement(by_id=True, owner=owner), known, brief=brief)
         if rows or at.pinned:
             return rows
     named = params | {"workspace": at.workspace, "key": at.key, "branch": at.branch or MAIN_BRANCH}
-    return fetch(connection, statement(by_id=False), named, brief=brief)
+    return _rows(connection, statement(by_id=False, owner=owner), named, brief=brief)
+
+
+def _rows(connection: BaseDatabaseWrapper, sql: str, params: dict[str, Any], *, brief: bool) -> list[Row]:
+    """The rows of a statement; on SQLite no more than ``most`` allows, since the statement does not stop there."""
+    if connection.vendor == "postgresql" or "most" not in params:
+        return fetch(connection, sql, params, brief=brief)
+    return fetch_until_full(connection, sql, params, _LONG)[0]

@@ -19,20 +19,22 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, F, Model, OuterRef, QuerySet, signals
+from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, signals
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
 from chat_memory.models import Message, Session, Summary, Workspace
 from chat_memory.records import Address
 from chat_memory.storage.changed import Changed, Kind
 from chat_memory.storage.orm import hints
+from chat_memory.storage.orm.bulk import BATCH_SIZE
 from chat_memory.storage.orm.cursor import among
 from chat_memory.storage.orm.derived import remade_title, set_title
 from chat_memory.storage.orm.emission import emit_after_commit
+from chat_memory.storage.orm.waiting import transaction_bounded
 from chat_memory.storage.tenancy import across_workspaces
 
-BATCH_SIZE = 500
 Before = Callable[[QuerySet[Any]], Any]
+After = Callable[[str], None]
 AfterCommit = Callable[[str, Any], None]
 
 
@@ -43,6 +45,7 @@ class Dependent(NamedTuple):
         model: has the columns ``session_id`` and, by message, ``seq``; or, by message, a foreign key ``message``.
         by: what its rows hang on.
         before: called in the transaction with the rows that are about to go.
+        after: called in the transaction with the database alias, once they are gone.
         after_commit: called once they are gone with the database alias, and what ``before`` returned or else how many
             rows went; never after a rollback.
     """
@@ -51,6 +54,7 @@ class Dependent(NamedTuple):
     by: Literal["session", "message"]
     before: Before | None = None
     after_commit: AfterCommit | None = None
+    after: After | None = None
 
     def of_sessions(self, alias: str, sessions: Any, tenant: Mapping[str, int]) -> QuerySet[Any]:
         """The rows that go with sessions."""
@@ -83,6 +87,8 @@ class Dependent(NamedTuple):
         with nullcontext() if self._has("workspace") else across_workspaces():
             kept = self.before(rows) if self.before else None
             removed: Any = rows.delete()[0] if _needs_collector(self.model) else rows._raw_delete(alias)
+        if self.after is not None and removed:
+            self.after(alias)
         if self.after_commit is not None:
             tell, told = self.after_commit, removed if self.before is None else kept
             # No partial: Django 5.2 logs the error of a hook by its __qualname__, which a partial lacks.
@@ -116,9 +122,10 @@ def dependent(
     *,
     before: Before | None = None,
     after_commit: AfterCommit | None = None,
+    after: After | None = None,
 ) -> None:
     """Register a table whose rows go with a session or with a message; see ``Dependent``."""
-    _dependents[model] = Dependent(model, by, before, after_commit)
+    _dependents[model] = Dependent(model, by, before, after_commit, after)
 
 
 def connect() -> None:
@@ -169,14 +176,22 @@ def remove_messages(alias: str, messages: QuerySet[Message]) -> int:
     return removed
 
 
+def remove_from(alias: str, model: type[Model], where: Q, workspace_id: int) -> None:
+    """Delete rows of a registered table of ours whose messages stay, and tell its owner after the commit."""
+    rows = model._default_manager.using(alias).filter(where, workspace_id=workspace_id)
+    _dependents[model].remove(alias, rows)
+
+
 def others_by_place() -> tuple[Dependent, ...] | None:
-    """The tables of other apps whose rows hang on messages by row and position, for who deletes a message itself.
+    """The tables whose rows hang on messages by row and position, for who deletes a message itself.
+
+    Those of other apps, and those of ours whose owner is told.
 
     None where Django has to delete it, or a row hangs on it otherwise.
     """
     ours = Message._meta.app_label
-    others = (each for each in _dependents.values() if each.by == "message" and each.model._meta.app_label != ours)
-    found = tuple(others)
+    by_message = [each for each in _dependents.values() if each.by == "message"]
+    found = tuple(each for each in by_message if each.after_commit or each.model._meta.app_label != ours)
     return found if all(each.place for each in found) and not _needs_collector(Message) else None
 
 
@@ -202,9 +217,13 @@ def remove_cleared(alias: str, sessions: Any) -> int:
 
 
 def remove_workspace(alias: str, workspace_id: int) -> int:
-    """Delete a workspace with all its conversations, in one transaction; how many messages went."""
+    """Delete a workspace with all its conversations, in one transaction; how many messages went.
+
+    Raises:
+        Busy: somebody else held a lock on a part of it for too long; nothing went.
+    """
     count = 0
-    with transaction.atomic(using=alias):
+    with transaction_bounded(alias):
         workspace = Workspace.objects.using(alias).filter(pk=workspace_id)
         workspace.select_for_update().first()  # no session can be added from here on
         sessions = Session.objects.using(alias).filter(workspace_id=workspace_id).order_by("pk")

@@ -1,4 +1,4 @@
-"""Owns finding, locking, making and moving a conversation's rows, root and branches; it must not touch messages."""
+"""Owns finding, locking and moving a conversation's rows, root and branches; it must not touch messages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from django.db.models import F, Q, QuerySet
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.conf import settings
-from chat_memory.exceptions import BranchNotFound, SessionNotFound, VersionConflict, WorkspaceNotFound
+from chat_memory.exceptions import TooManyBranches, VersionConflict, WorkspaceNotFound
 from chat_memory.models import Session, Workspace
 from chat_memory.records import Address, Header, uuid7
-from chat_memory.storage.contract import NO_FIELDS
+from chat_memory.storage.orm.owning import is_reached
+from chat_memory.storage.orm.waiting import bound_transaction, bounds
 
 TOKEN_BITS = 62
 
@@ -38,21 +39,30 @@ class Rows(NamedTuple):
 
 
 def find(alias: str, at: Address) -> Rows | None:
-    """The rows an address means; None where there are none."""
+    """The rows an address means; None where there are none.
+
+    Raises:
+        NotOwner: the conversation belongs to somebody else than the address' user.
+    """
     root = roots(alias, at).first()
-    row = root and _meant(at, root)
+    row = _meant(at, root) if root and is_reached(at, root) else None
     return Rows(root, row) if root and row else None
 
 
 def lock(alias: str, at: Address) -> Rows | None:
-    """The same, held until the transaction ends: the root first, so that two changes of a conversation never cross."""
+    """The same, held until the transaction ends: the root first, so that two changes of a conversation never cross.
+
+    Raises:
+        NotOwner: as ``find``.
+    """
     rows = roots(alias, at)
     if connections[alias].features.has_select_for_update:
-        root = rows.select_for_update(no_key=True, of=("self",)).first()
+        root = rows.filter(bounds()).select_for_update(no_key=True, of=("self",)).first()
     else:
         # SQLite has one writer: a write as first statement takes its lock at once, where a read could not be upgraded.
         root = rows.first() if rows.update(version=F("version")) else None
-    row = root and _meant(at, root, held=connections[alias].features.has_select_for_update)
+    held = connections[alias].features.has_select_for_update
+    row = _meant(at, root, held=held) if root and is_reached(at, root) else None
     return Rows(root, row) if root and row else None
 
 
@@ -152,58 +162,20 @@ def new_token() -> int:
     return secrets.randbits(TOKEN_BITS)
 
 
-def create(alias: str, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> tuple[Rows, bool]:
-    """The root of a conversation, made and locked, and whether this call made it: another process may have been faster.
-
-    It is at version 0, as if it were not there, unless ``fields`` say otherwise: an append moves it on.
-
-    Raises:
-        BranchNotFound: a branch is made by a fork, never by a write.
-        SessionNotFound: the conversation is deleted but still there.
-        WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
-    """
-    if not at.means_whole:
-        raise BranchNotFound(at.key, at.branch)
-    if at.pinned:
-        raise SessionNotFound(at.key, at.workspace)
-    session = _unsaved(alias, at, fields)
-    while True:
-        Session.objects.using(alias).bulk_create([session], ignore_conflicts=True)
-        made = lock(alias, at)
-        if made is not None:
-            return made, made.root.pk == session.pk
-        kept = Session.objects.using(alias).filter(workspace_id=session.workspace_id, key=at.key, branch=MAIN_BRANCH)
-        if kept.filter(deleted_at__isnull=False).exists():
-            raise SessionNotFound(at.key, at.workspace)
-        # Another process had made it, and a third deleted it before the lock was ours.
-
-
-def _unsaved(alias: str, at: Address, fields: Mapping[str, Any]) -> Session:
-    now = datetime.now(UTC)
-    given = {"created_at": now, "last_seq": fields.get("base_seq", 0), **fields}
-    return Session(
-        id=uuid7(),
-        workspace_id=workspace_id(alias, at.workspace),
-        key=at.key,
-        user_id=at.user_id,
-        user_key=at.user_key,
-        vtoken=new_token(),
-        updated_at=now,
-        active_at=given["created_at"],
-        listed_at=given["created_at"],
-        **given,
-    )
-
-
 def branch_row(
     root: Session, name: str, parent_id: Any, *, seq: int, base: int, turn: int, times: Mapping[str, datetime]
 ) -> Session:
-    """The row of a new branch, not saved, that shares the positions up to ``seq`` and shows those after ``base``."""
+    """The row of a new branch, not saved, that shares the positions up to ``seq`` and shows those after ``base``.
+
+    It takes the next number of the locked or new root, whose row has to be saved too (``note_number``).
+    """
+    root.branch_number += 1
     return Session(
         id=uuid7(),
         workspace_id=root.workspace_id,
         key=root.key,
         branch=name,
+        branch_number=root.branch_number,
         parent_id=parent_id,
         fork_seq=seq,
         base_seq=base,
@@ -216,6 +188,24 @@ def branch_row(
     )
 
 
+def note_number(root: Session) -> None:
+    """Save the number that the newest branch of a locked root took."""
+    rows = Session.objects.using(root._state.db).filter(pk=root.pk, workspace_id=root.workspace_id)
+    rows.update(branch_number=root.branch_number)
+
+
+def check_room(key: str, root: Session | None) -> None:
+    """A conversation may have one more branch: a locked one, or None, a new one. Only where many were made, it counts.
+
+    Raises:
+        TooManyBranches: it has as many as MAX_BRANCHES allows.
+    """
+    limit = settings.max_branches
+    made = 1 if root is None else root.branch_number + 1
+    if made >= limit and (root is None or family(root).count() >= limit):
+        raise TooManyBranches(key, limit)
+
+
 def workspace_id(alias: str, slug: str) -> int:
     """The workspace's id; made on first use where the settings allow it.
 
@@ -223,10 +213,12 @@ def workspace_id(alias: str, slug: str) -> int:
         WorkspaceNotFound: it is unknown and CREATE_WORKSPACES is False.
     """
     workspaces = Workspace.objects.using(alias)
-    found = workspaces.filter(slug=slug).values_list("pk", flat=True).first()
+    bound = [bounds()] if connections[alias].vendor == "postgresql" else []
+    found = workspaces.filter(*bound, slug=slug).values_list("pk", flat=True).first()
     if found is None:
         if not settings.create_workspaces:
             raise WorkspaceNotFound(slug, may_be_made=False)
+        bound_transaction(alias)  # no row met the condition above
         workspaces.bulk_create([Workspace(slug=slug)], ignore_conflicts=True)
         found = workspaces.values_list("pk", flat=True).get(slug=slug)
     return found

@@ -15,9 +15,10 @@ from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import NO_FIELDS, SessionStore
 from chat_memory.storage.listing import NO_FILTER, Cursor, Filter, Usage
 from chat_memory.storage.orm import listing, removal
+from chat_memory.storage.orm.creating import create
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.part import OrmPart
-from chat_memory.storage.orm.rows import Rows, check_version, create, family, find, header_of, lock, make_current, move
+from chat_memory.storage.orm.rows import Rows, check_version, family, find, header_of, lock, make_current, move
 from chat_memory.storage.orm.transactions import run_write
 
 _RECORDED = tuple(name for name in SessionRecord.__struct_fields__ if name != "workspace")
@@ -47,7 +48,20 @@ class OrmSessions(OrmPart, SessionStore):
         size: int = 50,
     ) -> list[SessionRecord]:
         """See ``SessionStore.find``."""
-        return listing.find(self._alias, workspace, wanted, before=before, after=after, size=size)
+        return listing.find(self._alias, workspace, wanted, before=before, after=after, size=size)[0]
+
+    def find_within(
+        self,
+        workspace: str,
+        wanted: Filter = NO_FILTER,
+        *,
+        before: Cursor | None = None,
+        after: Cursor | None = None,
+        size: int = 50,
+        most: int,
+    ) -> tuple[list[SessionRecord], bool]:
+        """See ``SessionStore.find_within``; what is left out never leaves the database."""
+        return listing.find(self._alias, workspace, wanted, before=before, after=after, size=size, most=most)
 
     def count(self, workspace: str, wanted: Filter = NO_FILTER) -> int:
         """See ``SessionStore.count``."""
@@ -65,12 +79,12 @@ class OrmSessions(OrmPart, SessionStore):
             known = self.get(at)
             if known is not None:
                 return known, False
-            rows, made = create(alias, at, {**fields, "version": 1})
+            rows, made = create(alias, at, {**fields, "version": 1}, nested=nested)
             if made:
                 changed_row(alias, Kind.OPENED, at, rows.row, rows.header, made=True, nested=nested)
             return to_record(*rows), made
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
     def update(self, at: Address, fields: Mapping[str, Any], *, if_version: int | None = None) -> SessionRecord:
         """See ``SessionStore.update``."""
@@ -88,7 +102,7 @@ class OrmSessions(OrmPart, SessionStore):
             changed_row(alias, Kind.UPDATED, at, rows.row, rows.header, fields=tuple(fields), nested=nested)
             return to_record(*rows)
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
     def delete(self, at: Address) -> bool:
         """See ``SessionStore.delete``: messages and branches go with the session."""
@@ -105,7 +119,7 @@ class OrmSessions(OrmPart, SessionStore):
                 changed_row(alias, Kind.SWITCHED, at, rows.root, header_of(rows.root), nested=nested)
             return True
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
 
 def _lone(rows: Rows) -> QuerySet[Session]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import QuerySet
 
-from chat_memory.exceptions import TransactionOpen
 from chat_memory.models import Session, Summary as SummaryRow
 from chat_memory.records import Address, Claim, Summary
 from chat_memory.storage.changed import Kind
@@ -18,7 +17,7 @@ from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.reading import shown
 from chat_memory.storage.orm.rows import lock
 from chat_memory.storage.orm.statements import branch, read as main
-from chat_memory.storage.orm.transactions import owns_transaction, run_write, trying_again
+from chat_memory.storage.orm.transactions import run_durably, run_write
 
 
 class OrmSummaries(OrmPart, SummaryStore):
@@ -40,14 +39,10 @@ class OrmSummaries(OrmPart, SummaryStore):
         alias = self._alias
 
         def claim() -> Claim | None:
-            with transaction.atomic(using=alias, durable=True):
-                rows = lock(alias, at)
-                return self._claimed(at, rows.row, keep) if rows else None
+            rows = lock(alias, at)
+            return self._claimed(at, rows.row, keep) if rows else None
 
-        try:
-            return trying_again(claim) if owns_transaction(alias) else claim()
-        except RuntimeError as error:  # what Django says of a durable block within another
-            raise TransactionOpen("a summary is made outside of any transaction") from error
+        return run_durably(alias, claim, what="a summary is made", at=at)
 
     def keep(self, at: Address, claim: Claim, summary: Summary) -> bool:
         """See ``SummaryStore.keep``."""
@@ -64,7 +59,7 @@ class OrmSummaries(OrmPart, SummaryStore):
                 changed_row(alias, Kind.SUMMARIZED, at, rows.row, rows.header, nested=nested, **covered)
             return kept
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
     def release(self, at: Address, claim: Claim) -> None:
         """See ``SummaryStore.release``."""
@@ -75,7 +70,7 @@ class OrmSummaries(OrmPart, SummaryStore):
             if rows is not None:
                 _claims(rows.row).filter(pk=claim.id).delete()
 
-        run_write(alias, write)
+        run_write(alias, write, at=at)
 
     def _claimed(self, at: Address, row: Session, keep: int) -> Claim | None:
         previous = next(reversed(self.all(at)), None)

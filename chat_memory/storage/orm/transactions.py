@@ -5,17 +5,23 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Protocol, TypeVar
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import OperationalError, connections, transaction
+
+from chat_memory.exceptions import TransactionOpen
+from chat_memory.records import Address
+from chat_memory.storage.orm.cursor import AWAITED
+from chat_memory.storage.orm.passing import is_crossed, is_locked
+from chat_memory.storage.orm.waiting import bound_transaction, bounded, busy, in_turn
 
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
 RETRY_SECONDS = 20.0
 _LONGEST_PAUSE = 0.1
-_SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
 
 
 class Work(Protocol[Result_co]):
@@ -25,53 +31,94 @@ class Work(Protocol[Result_co]):
         """Write, and return what the writer is to be told."""
 
 
-def run_write(alias: str, work: Work[Result], *, whole: bool = False) -> Result:
+def run_write(alias: str, work: Work[Result], *, whole: bool = False, at: Address | None = None) -> Result:
     """Run a write in a transaction of its own, tried again as ``trying_again`` does, or else in the caller's.
 
     Args:
         alias: the database.
         work: the write; each try calls it anew.
         whole: in the caller's transaction undo all of it where it raises; otherwise it must raise before it writes.
+        at: the conversation that is written to, by ``rows.lock`` or ``rows.create`` first; None: the write begins
+            otherwise.
 
     Raises:
+        Busy: as ``trying_again``.
         OperationalError: as ``trying_again``; where the transaction is the caller's, at once.
     """
-    nested = not owns_transaction(alias)
+    if not owns_transaction(alias):
+        with bounded(alias, at), transaction.atomic(using=alias) if whole else nullcontext():
+            return work(nested=True)
 
     def once() -> Result:
-        # Django's atomic() in a transaction is a savepoint, which costs two statements.
-        with nullcontext() if nested and not whole else transaction.atomic(using=alias):
-            return work(nested=nested)
+        with transaction.atomic(using=alias):
+            if at is None:
+                bound_transaction(alias)
+            return work(nested=False)
 
-    return once() if nested else trying_again(once)
+    return trying_again(alias, once, at)
+
+
+def run_durably(alias: str, work: Callable[[], Result], *, what: str, at: Address | None = None) -> Result:
+    """Run a write in a transaction that nobody can take back, tried again as ``trying_again`` does.
+
+    Args:
+        alias: the database.
+        work: the write; each try calls it anew.
+        what: what is written, for the error, such as ``a summary is made``.
+        at: as for ``run_write``.
+
+    Raises:
+        TransactionOpen: the caller holds a transaction open.
+        Busy: as ``trying_again``.
+        OperationalError: as ``trying_again``.
+    """
+
+    def once() -> Result:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(transaction.atomic(using=alias, durable=True))
+            except RuntimeError as error:  # what Django says of a durable block within another
+                raise TransactionOpen(outside) from error
+            return work()
+
+    outside, connection = f"{what} outside of any transaction", connections[alias]
+    if owns_transaction(alias):
+        return trying_again(alias, once, at)
+    if not connection.in_atomic_block:  # the caller commits, and Django takes no block then for one within another
+        raise TransactionOpen(outside)
+    with bounded(alias, at):  # Django lets the transaction around a test pass
+        return once()
 
 
 def owns_transaction(alias: str) -> bool:
     """Whether a write here is a transaction of its own, not part of the caller's."""
     connection = connections[alias]
-    return connection.get_autocommit() and not connection.in_atomic_block
+    try:
+        return connection.get_autocommit() and not connection.in_atomic_block
+    except SynchronousOnlyOperation as error:
+        error.add_note(AWAITED)
+        raise
 
 
-def trying_again(write: Callable[[], Result]) -> Result:
+def trying_again(alias: str, write: Callable[[], Result], at: Address | None = None) -> Result:
     """Run a write that is a transaction of ours, again after a busy SQLite, a deadlock or a serialization failure.
 
     Raises:
-        OperationalError: still so after 20 seconds.
+        Busy: a lock of PostgreSQL was not given within LOCK_TIMEOUT, which is not tried again, or SQLite was busy for
+            20 seconds.
+        OperationalError: a deadlock or a serialization failure, still after 20 seconds.
     """
-    deadline = time.monotonic() + RETRY_SECONDS
+    begin = time.monotonic()
     pause = 0.001
     while True:
         try:
-            return write()
+            return in_turn(alias, at, write)
         except OperationalError as error:
-            if not _passing(error) or time.monotonic() > deadline:
+            if not (is_crossed(error) or is_locked(error)):
+                raise
+            if time.monotonic() > begin + RETRY_SECONDS:
+                if is_locked(error):
+                    raise busy(alias, at, begin) from error
                 raise
         time.sleep(random.uniform(0, pause))  # noqa: S311  # jitter, no secret
         pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-def _passing(error: OperationalError) -> bool:
-    cause = error.__cause__
-    if getattr(cause, "sqlstate", None) in (_SERIALIZATION_FAILURE, _DEADLOCK):
-        return True
-    return str(getattr(cause, "sqlite_errorname", "")).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))

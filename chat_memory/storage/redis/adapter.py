@@ -7,7 +7,8 @@ from typing import Any
 from chat_memory.exceptions import ValidationError
 from chat_memory.storage.contract import Adapter
 from chat_memory.storage.redis.commands import Commands
-from chat_memory.storage.redis.keys import PREFIX, Keys
+from chat_memory.storage.redis.cuts import RedisCuts
+from chat_memory.storage.redis.keys import PREFIX, Keys, PlainKeys
 from chat_memory.storage.redis.messages import RedisMessages
 from chat_memory.storage.redis.sessions import RedisSessions
 from chat_memory.storage.redis.store import RedisStore
@@ -19,26 +20,39 @@ LONGEST_TTL = 2**52
 class RedisAdapter(Adapter):
     """Conversations in Redis 7, Valkey or a Cluster of either, each in one hash under its own key.
 
-    Every call on a conversation is one script, so it takes effect completely or not at all. The lists of sessions are
-    in other slots of a Cluster and are updated by a second call; if that fails, a retry or a later ``find`` corrects
-    them. What Redis evicts or loses is lost, always as whole conversations. Of the owner only ``user_key`` is stored.
+    Every call on a conversation is one script, so it takes effect completely or not at all. In a Cluster the lists of
+    sessions are in other slots and are updated by a second call; if that fails, a retry or a later ``find`` corrects
+    them. What Redis evicts or loses is lost, always as whole conversations. Of the owner ``user_key`` is stored, and
+    whether it is a user object's. A key that a client chose is not told apart from the server's.
 
-    A damaged message is skipped with a warning that names its position, and is not counted. Reads do not extend a
-    conversation's time to live.
+    A damaged message is skipped with a warning that names its position, and is not counted.
 
     Args:
         client: a ``redis.Redis`` or ``redis.cluster.RedisCluster``, not an asyncio client; its pool and timeouts are
             up to the caller.
         prefix: the beginning of every key; without braces, since those choose the slot in a Cluster.
         ttl: seconds after the last write until a conversation expires, rounded to milliseconds; None: never.
+        plain: the slug of the workspace whose conversations are under the prefix and their session key alone; None:
+            the slug is part of every key.
+        renew_on_read: whether reading a conversation's messages begins its ``ttl`` anew, as a write does.
 
     Raises:
         ValidationError: the client, prefix or ttl is invalid.
     """
 
-    def __init__(self, client: Any, prefix: str = PREFIX, ttl: float | None = None) -> None:
-        self._store = store = RedisStore(self, Commands(client), Keys(prefix), _milliseconds(ttl))
+    def __init__(
+        self,
+        client: Any,
+        prefix: str = PREFIX,
+        ttl: float | None = None,
+        *,
+        plain: str | None = None,
+        renew_on_read: bool = False,
+    ) -> None:
+        keys = Keys(prefix) if plain is None else PlainKeys(prefix, plain)
+        self._store = store = RedisStore(self, Commands(client), keys, _milliseconds(ttl), renews=renew_on_read)
         self.messages = RedisMessages(store)
+        self.cuts = RedisCuts(store)
         self.sessions = RedisSessions(store, self.messages)
 
     def add_workspace(self, slug: str) -> None:

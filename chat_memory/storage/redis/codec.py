@@ -2,85 +2,92 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from hashlib import sha1, sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, Role
 from chat_memory.fields import SETTABLE, SETTABLE_MOMENTS, empty_session
 from chat_memory.records import Address, Change, Header, Message, SessionRecord, as_utc
+from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.listing import microseconds, moment_at
-from chat_memory.storage.mapping import identity, turns
+from chat_memory.storage.mapping import identity, of_json, to_json
 
 _MARK = 8
+_HEADER_WORDS = 10
+_SYSTEM = Role.SYSTEM.value
 _JSON_FIELDS = (*SETTABLE, "title_made")
 
 logger = logging.getLogger("chat_memory.storage.redis")
 
 
 class ScriptHeader(NamedTuple):
-    """The state of a session as scripts return it, in the order of ``header`` in session.lua."""
+    """The state of a session, as ``header`` in session.lua gives it."""
 
-    session_id: bytes
-    workspace_id: bytes
-    version: int
-    vtoken: bytes
-    base_seq: int
-    last_seq: int
-    prev_vtoken: bytes
-    user_key: bytes
+    header: Header
+    prev_vtoken: int
     updated_at: int
-    active_at: int | bytes
+    active_at: int
+    user_key: str
 
-    @property
-    def header(self) -> Header:
-        """The session's header."""
-        ids = UUID(self.session_id.decode()), int(self.workspace_id)
-        return Header(*ids, self.version, int(self.vtoken), self.base_seq, self.last_seq)
+    @classmethod
+    def of(cls, text: bytes) -> ScriptHeader:
+        """The state of a script's text; before the first change there is no former token, and it counts as 0."""
+        words = text.decode().split(" ", _HEADER_WORDS - 1)
+        workspace, version, vtoken, base_seq, last_seq = map(int, words[1:6])
+        header = Header(UUID(words[0]), workspace, version, vtoken, base_seq, last_seq)
+        former = 0 if words[6] == "-" else int(words[6])
+        return cls(header, former, int(words[7]), int(words[8]), words[9])
 
     def change(self, added: int = 0) -> Change:
         """The change that led to this state."""
-        return Change(self.header, self.version - 1, int(self.prev_vtoken), added)
+        return Change(self.header, self.header.version - 1, self.prev_vtoken, added)
 
 
 def message_values(messages: Sequence[Message]) -> list[Any]:
-    """The arguments of append.lua for messages: of each its id, fingerprint, turns it begins, time, checksum + text."""
+    """The arguments of append.lua for messages: of each its id, fingerprint, kind, time, checksum + text.
+
+    The kind is "s" for a system message, otherwise how many turns it begins.
+    """
     values: list[Any] = []
-    turns_before = 0
-    for message, turns_begun in zip(messages, turns(messages), strict=True):
-        text = msgspec.json.encode(message.to_dict())
-        fingerprint = hashlib.sha256(identity(message)).hexdigest()[:32]
+    for message in messages:
+        text = to_json(message)
+        fingerprint = sha256(identity(message)).hexdigest()[:32]
+        kind: str | int = "s" if message.role == _SYSTEM else int(starts_turn(message))
         moment = microseconds(message.created_at) if message.created_at else 0
-        values += [message.id or "", fingerprint, turns_begun - turns_before, moment, _mark(text) + text]
-        turns_before = turns_begun
+        values += [message.id or "", fingerprint, kind, moment, _mark(text) + text]
     return values
 
 
 def _mark(text: bytes) -> bytes:
     """A short checksum of a stored text, by which a damaged text is recognised."""
-    return hashlib.sha1(text, usedforsecurity=False).hexdigest()[:_MARK].encode()
+    return sha1(text, usedforsecurity=False).hexdigest()[:_MARK].encode()
 
 
 def read_message(text: bytes | None) -> Message | None:
     """The message of a stored text; None where the text is missing or damaged."""
     if text is None or text[:_MARK] != _mark(text[_MARK:]):
         return None
-    return Message.from_dict(msgspec.json.decode(text[_MARK:]))
+    return of_json([text[_MARK:]])[0]
 
 
-def read_messages(texts: Iterable[bytes | None], first: int, session_id: UUID) -> Iterator[Message]:
-    """The messages at positions from ``first``; a damaged one is skipped with a warning that shows no content."""
-    for seq, text in enumerate(texts, first):
-        message = read_message(text)
-        if message is None:
-            logger.warning("Skipped a damaged message: session %s, position %d", session_id, seq)
+def read_lines(positions: Iterable[int], lines: bytes, session_id: UUID) -> list[Message]:
+    """The messages of positions and their lines; a damaged one is skipped with a warning that shows no content."""
+    found: list[int] = []
+    texts: list[bytes] = []
+    for seq, line in zip(positions, lines.split(b"\n"), strict=False):
+        text = line[_MARK:]
+        if line.startswith(sha1(text, usedforsecurity=False).hexdigest()[:_MARK].encode()) and text:
+            found.append(seq)
+            texts.append(text)
         else:
-            yield msgspec.structs.replace(message, seq=seq)
+            logger.warning("Skipped a damaged message: session %s, position %d", session_id, seq)
+    return [msgspec.structs.replace(message, seq=seq) for seq, message in zip(found, of_json(texts), strict=True)]
 
 
 def field_values(fields: Mapping[str, Any]) -> list[Any]:
@@ -115,8 +122,13 @@ def read_record(at: Address, answer: Sequence[Any]) -> SessionRecord:
         created_at=created_at,
         updated_at=updated_at,
         active_at=active_at,
-        **_read_fields(others[8:]),
+        **_read_fields(others[8:-1]),
     )
+
+
+def is_linked(answer: Sequence[Any]) -> bool:
+    """Whether the owner in a script's result is a user object, of which ``user_key`` then is the primary key."""
+    return bool(answer[1][-1] == b"1")
 
 
 def _read_fields(texts: Sequence[bytes | None]) -> dict[str, Any]:

@@ -18,6 +18,9 @@ class Keys:
         ValidationError: the prefix is not text, or contains braces.
     """
 
+    workspace_of_all: str | None = None
+    """The workspace to which the prefix belongs, which need not be made known first; None: it is for any."""
+
     def __init__(self, prefix: str) -> None:
         check_prefix(prefix)
         self._prefix = prefix
@@ -41,11 +44,29 @@ class Keys:
         return [key for sessions in lists for key in (sessions, f"{sessions}::expiries")]
 
 
-def check_prefix(prefix: object) -> None:
+class PlainKeys(Keys):
+    """Keys under which the conversations of one workspace have the prefix and their session key, and nothing else.
+
+    No two conversations share a key: session keys that begin with ``{`` or ``%`` are percent-quoted, and those of other
+    workspaces have the long form, which begins with ``{`` after the prefix.
+    """
+
+    def __init__(self, prefix: str, workspace: str) -> None:
+        super().__init__(prefix)
+        self.workspace_of_all = workspace
+
+    def conversation(self, at: Address) -> str:
+        """The key of the hash that holds a whole conversation."""
+        if at.workspace != self.workspace_of_all or not at.means_whole:
+            return super().conversation(at)
+        return self._prefix + (quote(at.key, safe="") if at.key[0] in "{%" else at.key)
+
+
+def check_prefix(prefix: object, field: str = "prefix") -> None:
     """Check the prefix of keys: text without braces, which would choose the slots of a Cluster.
 
     Raises:
-        ValidationError: the value is not such text.
+        ValidationError: the value is not such text; the error names ``field``.
     """
     if not isinstance(prefix, str) or set(prefix) & set("{}"):
-        raise ValidationError("must be text without braces", field="prefix")
+        raise ValidationError("must be text without braces", field=field)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from chat_memory.choices import Role
 from chat_memory.exceptions import MessageConflict, NotSupported, VersionConflict
-from chat_memory.records import Address, Change, Commit, Message, Slice, Span
+from chat_memory.records import Address, Budget, Change, Commit, Message, Slice, Span
+from chat_memory.rules.attachments import hashes
+from chat_memory.storage import windowing
 from chat_memory.storage.changed import Kind
-from chat_memory.storage.contract import ALL_MESSAGES, Batch, MessageStore
-from chat_memory.storage.redis.codec import ScriptHeader, message_values, read_message, read_messages
+from chat_memory.storage.contract import ALL_MESSAGES, AttachmentStore, Batch, MessageStore
+from chat_memory.storage.mapping import within
+from chat_memory.storage.redis.codec import ScriptHeader, message_values, read_lines, read_message
 from chat_memory.storage.redis.store import RedisStore
+from chat_memory.storage.windowing import NOTHING, Look
 
 
 class RedisMessages(MessageStore):
@@ -24,7 +27,13 @@ class RedisMessages(MessageStore):
     def append(
         self, at: Address, messages: Sequence[Message], *, title: str | None = None, if_version: int | None = None
     ) -> Commit:
-        """See ``MessageStore.append``."""
+        """See ``MessageStore.append``.
+
+        Raises:
+            NotSupported: a message refers to an attachment, which this back end does not keep.
+        """
+        if hashes(message.content for message in messages):
+            raise NotSupported(self._store.adapter.name, AttachmentStore.attribute, AttachmentStore.lack)
         title_json = msgspec.json.encode(title) if title else ""
         head = [*self._store.write_values(), "" if if_version is None else if_version, at.user_key.encode(), title_json]
         values = message_values(messages)
@@ -43,10 +52,10 @@ class RedisMessages(MessageStore):
             msgspec.structs.replace(read_message(text) or message, seq=seq)
             for message, (seq, text) in zip(messages, places, strict=True)
         )
-        state = ScriptHeader._make(header)
+        state = ScriptHeader.of(header)
         commit = Commit(stored, state.header, state.change(added) if added else None)
         # A replay updates the lists too, since that may have failed after the first attempt.
-        new = {"first_seq": state.last_seq - added + 1, "last_seq": state.last_seq}
+        new = {"first_seq": state.header.last_seq - added + 1, "last_seq": state.header.last_seq}
         self._store.finish(at, state, Kind.APPENDED if added else None, **new, commit=commit, made=bool(made))
         return commit
 
@@ -61,23 +70,46 @@ class RedisMessages(MessageStore):
 
     def read(self, at: Address, span: Span = ALL_MESSAGES) -> Slice:
         """See ``MessageStore.read``; a damaged message is skipped, but counts towards ``first`` and ``last``."""
-        bounds = (span.after, span.before, span.first, span.last)
-        answer = self._store.run("read", at, *("" if bound is None else bound for bound in bounds))
-        if not answer:
+        answer = self._read(at, span, "system" if span.system else "")
+        if answer is None:
             return Slice([], None)
-        state, first, texts = answer
-        header = ScriptHeader._make(state).header
-        messages = read_messages(texts, first, header.session_id)
-        return Slice([message for message in messages if not span.system or message.role == Role.SYSTEM.value], header)
+        found = answer.system if span.system else answer.messages
+        return Slice(within(found, span), answer.header)
+
+    def window(self, at: Address, budget: Budget) -> Slice:
+        """See ``MessageStore.window``; the newest messages and the system messages come by one script."""
+
+        def look(size: int) -> Look:
+            return self._read(at, Span(last=size), "both" if budget.system else "") or NOTHING
+
+        return windowing.looked_up(look, budget)
+
+    def _read(self, at: Address, span: Span, wanted: str) -> Look | None:
+        """What read.lua finds; None where there is no session."""
+        bounds = ("" if bound is None else bound for bound in (span.after, span.before, span.first, span.last))
+        renewal = self._store.renewal
+        answer = self._store.run("read", at, *bounds, wanted, renewal, listed=bool(renewal))
+        if not answer:
+            return None
+        state, (since, first, last, lines, *system) = ScriptHeader.of(answer[0]), answer[1:]
+        if renewal:
+            self._store.renewed(at, state, since)
+        header = state.header
+        return Look(
+            [] if span.system else read_lines(range(first, last + 1), lines, header.session_id),
+            read_lines(map(int, system[0].split()), system[1], header.session_id) if system else [],
+            header,
+            has_all=first == header.base_seq + 1,
+        )
 
     def pop(self, at: Address) -> Commit | None:
         """See ``MessageStore.pop``; a damaged message is taken off too, and the one before it is the answer."""
         while True:
-            answer = self._store.run("pop", at, *self._store.write_values())
+            answer = self._store.run("pop", at, *self._store.write_values(), "", 0)
             if answer[0] == b"absent":
                 return None
-            state, message = ScriptHeader._make(answer[1]), read_message(answer[2])
-            seq = state.last_seq + 1
+            state, message = ScriptHeader.of(answer[1]), read_message(answer[2])
+            seq = state.header.last_seq + 1
             self._store.finish(at, state, Kind.POPPED, first_seq=seq, last_seq=seq)
             if message is not None:
                 return Commit((msgspec.structs.replace(message, seq=seq),), state.header, state.change())
@@ -88,6 +120,6 @@ class RedisMessages(MessageStore):
         if answer[0] == b"absent":
             return None
         _kind, header, first_seq = answer
-        state = ScriptHeader._make(header)
-        self._store.finish(at, state, Kind.CLEARED, first_seq=first_seq, last_seq=state.last_seq)
+        state = ScriptHeader.of(header)
+        self._store.finish(at, state, Kind.CLEARED, first_seq=first_seq, last_seq=state.header.last_seq)
         return state.change()

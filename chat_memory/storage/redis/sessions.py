@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from heapq import nlargest, nsmallest
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from chat_memory.exceptions import SessionNotFound, VersionConflict
 from chat_memory.records import Address, SessionRecord
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import NO_FIELDS, SessionStore
 from chat_memory.storage.listing import NO_FILTER, Cursor, Filter, Usage, every
-from chat_memory.storage.redis.codec import ScriptHeader, field_values, read_record
+from chat_memory.storage.redis.codec import ScriptHeader, field_values, is_linked, read_record
 from chat_memory.storage.redis.lists import Member, Place, Stretch
 from chat_memory.storage.redis.messages import RedisMessages
 from chat_memory.storage.redis.store import RedisStore
@@ -26,8 +28,8 @@ class RedisSessions(SessionStore):
 
     def get(self, at: Address) -> SessionRecord | None:
         """See ``SessionStore.get``; the script reads every visible message in order to count them."""
-        answer = self._store.run("get", at)
-        return read_record(at, answer) if answer else None
+        owned = self._owned(at)
+        return owned.record if owned else None
 
     def find(
         self,
@@ -42,12 +44,12 @@ class RedisSessions(SessionStore):
 
         A filter by title or tag reads every session between ``since`` and ``until``.
         """
-        if wanted.user_id is not None or size < 1:
+        if size < 1:
             return []
         stretch = Stretch.of(wanted, before, after)
         if wanted.key is not None:
-            record = self.get(Address(workspace, wanted.key))
-            return [record] if record and _is_wanted(record, wanted, stretch) else []
+            owned = self._owned(Address(workspace, wanted.key))
+            return [owned.record] if owned and owned.is_wanted(wanted, stretch) else []
         records = self._walk(workspace, wanted, stretch, size)
         if stretch.upwards:
             return nsmallest(size, records, key=Place.of)[::-1]
@@ -60,13 +62,13 @@ class RedisSessions(SessionStore):
 
     def open(self, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> tuple[SessionRecord, bool]:
         """See ``SessionStore.open``."""
-        head, values = [*self._store.write_values(), at.user_key.encode()], field_values(fields)
+        head, values = [*self._store.write_values(), at.user_key.encode()], field_values(_kept(fields))
         answer = self._store.run("open", at, *head, "", "", *values)
         if answer[0] == b"absent":
             answer = self._store.run("open", at, *head, *self._store.new_session_values(at), *values)
         made, header, record = answer
         kind = Kind.OPENED if made else None
-        self._store.finish(at, ScriptHeader._make(header), kind, made=True, fields=tuple(fields))
+        self._store.finish(at, ScriptHeader.of(header), kind, made=True, fields=tuple(fields))
         return read_record(at, record), bool(made)
 
     def update(self, at: Address, fields: Mapping[str, Any], *, if_version: int | None = None) -> SessionRecord:
@@ -78,40 +80,67 @@ class RedisSessions(SessionStore):
         if answer[0] == b"version":
             raise VersionConflict(if_version or 0, answer[1])
         _made, header, record = answer
-        self._store.finish(at, ScriptHeader._make(header), Kind.UPDATED, fields=tuple(fields))
+        self._store.finish(at, ScriptHeader.of(header), Kind.UPDATED, fields=tuple(fields))
         return read_record(at, record)
 
     def delete(self, at: Address) -> bool:
         """See ``SessionStore.delete``."""
         answer = self._store.run("delete", at)
         if answer:
-            self._store.finish(at, ScriptHeader._make(answer[0]), Kind.DELETED, header=None)
+            self._store.finish(at, ScriptHeader.of(answer[0]), Kind.DELETED, header=None)
         return bool(answer)
 
     def _walk(self, workspace: str, wanted: Filter, stretch: Stretch, size: int) -> list[SessionRecord]:
         """Sessions of a part of a list that meet the filter, read until no later one can be in the first ``size``."""
         records: dict[str, SessionRecord] = {}
         nearest = nsmallest if stretch.upwards else nlargest
-        for member in self._store.lists.members(workspace, wanted.user_key or "", stretch):
+        user_key = _user_key(wanted)
+        for member in self._store.lists.members(workspace, user_key, stretch):
             if len(records) >= size:
                 places = map(Place.of, records.values())
                 if stretch.is_behind(member.place, nearest(size, places)[-1]):
                     break
-            record = self._member(workspace, wanted.user_key or "", member)
-            if record and _is_wanted(record, wanted, stretch):
-                records[member.place.id] = record
+            owned = self._member(workspace, user_key, member)
+            if owned and owned.is_wanted(wanted, stretch):
+                records[member.place.id] = owned.record
         return [*records.values()]
 
-    def _member(self, workspace: str, user_key: str, member: Member) -> SessionRecord | None:
+    def _member(self, workspace: str, user_key: str, member: Member) -> _Owned | None:
         """The session of a list entry, None where it is gone; an entry that is out of date is corrected."""
-        record = self.get(Address(workspace, member.key))
-        if record is None or str(record.id) != member.place.id:
+        owned = self._owned(Address(workspace, member.key))
+        if owned is None or str(owned.record.id) != member.place.id:
             self._store.lists.remove(workspace, member.key, member.place.id, user_key)
             return None
-        if Place.of(record) != member.place:
-            self._store.lists.put_record(record)
-        return record
+        if Place.of(owned.record) != member.place:
+            self._store.lists.put_record(owned.record)
+        return owned
+
+    def _owned(self, at: Address) -> _Owned | None:
+        answer = self._store.run("get", at, listed=False)
+        return _Owned(read_record(at, answer), is_linked(answer)) if answer else None
 
 
-def _is_wanted(record: SessionRecord, wanted: Filter, stretch: Stretch) -> bool:
-    return wanted.takes(record) and stretch.is_behind(Place.of(record), stretch.start)
+def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that this store keeps: no session here yields its key, since the new one may be in another slot."""
+    return {name: value for name, value in fields.items() if name != "key_from_client"}
+
+
+class _Owned(NamedTuple):
+    """A session, and whether its owner is a user object: then ``user_key`` is the primary key as text."""
+
+    record: SessionRecord
+    is_linked: bool
+
+    def is_wanted(self, wanted: Filter, stretch: Stretch) -> bool:
+        """Whether the session meets a filter, and is in a part of the list."""
+        if wanted.user_id is not None and not (self.is_linked and self.record.user_key == str(wanted.user_id)):
+            return False
+        if wanted.outside and self.is_linked:
+            return False
+        is_met = msgspec.structs.replace(wanted, user_id=None).takes(self.record)
+        return is_met and stretch.is_behind(Place.of(self.record), stretch.start)
+
+
+def _user_key(wanted: Filter) -> str:
+    """The user key whose list has all that a filter wants; "": the list of the workspace."""
+    return wanted.user_key or ("" if wanted.user_id is None else str(wanted.user_id))

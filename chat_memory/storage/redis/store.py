@@ -7,12 +7,12 @@ from typing import Any
 
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.conf import settings
-from chat_memory.exceptions import BranchNotFound, WorkspaceNotFound
+from chat_memory.exceptions import BranchNotFound, NotOwner, WorkspaceNotFound
 from chat_memory.records import Address, uuid7
 from chat_memory.storage.changed import Changed, Kind, emit
 from chat_memory.storage.contract import Adapter
 from chat_memory.storage.redis.codec import ScriptHeader
-from chat_memory.storage.redis.commands import Commands
+from chat_memory.storage.redis.commands import Commands, ForeignOwner, SeveralSlots
 from chat_memory.storage.redis.keys import Keys
 from chat_memory.storage.redis.lists import SessionLists
 
@@ -22,23 +22,54 @@ _TOKEN_BITS = 62
 class RedisStore:
     """The conversations under one prefix.
 
-    ``ttl_ms``: milliseconds from its last write until a conversation expires; None: never.
+    The scripts that write keep the lists too, in the same step. Where lists and sessions are in several slots, as in a
+    Cluster, a call of its own does.
+
+    Args:
+        adapter: what the events are of.
+        commands: the calls to Redis.
+        keys: the names of the keys.
+        ttl_ms: milliseconds from its last write until a conversation expires; None: never.
+        renews: whether reading a conversation's messages begins the time anew.
+
+    Attributes:
+        renewal: ``ttl_ms`` where reads renew it, otherwise "".
     """
 
-    def __init__(self, adapter: Adapter, commands: Commands, keys: Keys, ttl_ms: int | None) -> None:
+    def __init__(self, adapter: Adapter, commands: Commands, keys: Keys, ttl_ms: int | None, *, renews: bool) -> None:
         self.adapter = adapter
+        self.renewal = ttl_ms if renews and ttl_ms else ""
         self.lists = SessionLists(commands, keys, ttl_ms)
         self._commands = commands
         self._keys = keys
         self._ttl_ms = ttl_ms
+        self._has_slots = commands.has_slots
 
     def add_workspace(self, slug: str) -> None:
         """Create a workspace, unless it exists."""
         self._commands.command("SET", self._keys.workspace(slug), secrets.randbits(_TOKEN_BITS), "NX")
 
-    def run(self, name: str, at: Address, *values: Any) -> Any:
-        """Run a script on the key of a conversation, and return its result; errors as in ``Commands.script``."""
-        return self._commands.script(name, [self._keys.conversation(at)], *values)
+    def run(self, name: str, at: Address, *values: Any, listed: bool = True) -> Any:
+        """Run a script on the key of a conversation, and return its result; errors as in ``Commands.script``.
+
+        ``listed``: whether the script changes the lists; then their keys are given along.
+
+        Raises:
+            NotOwner: the session belongs to somebody else than the address' user.
+        """
+        linked = at.user_id is not None
+        caller = ("u" if linked else "t") + at.user_key if at.user_key else "-"
+        whose = [caller.encode() if at.is_checked else "", "1" if linked else "", at.key.encode()]
+        keys = [self._keys.conversation(at)]
+        try:
+            if listed and not self._has_slots:
+                try:
+                    return self._commands.script(name, [*keys, *self._own_lists(at)], *values, *whose)
+                except SeveralSlots:
+                    self._has_slots = True
+            return self._commands.script(name, keys, *values, *whose)
+        except ForeignOwner:
+            raise NotOwner(at.key, at.workspace, at.user_key) from None
 
     def write_values(self) -> list[Any]:
         """The first arguments of each script that writes: a new version token, and the ttl in ms or ""."""
@@ -53,7 +84,7 @@ class RedisStore:
         """
         if not at.means_whole:
             raise BranchNotFound(at.key, at.branch)
-        if settings.create_workspaces:
+        if settings.create_workspaces or at.workspace == self._keys.workspace_of_all:
             self.add_workspace(at.workspace)
         number = self._commands.command("GET", self._keys.workspace(at.workspace))
         if number is None:
@@ -61,19 +92,36 @@ class RedisStore:
         return [str(uuid7()), int(number)]
 
     def finish(self, at: Address, state: ScriptHeader, kind: Kind | None, **more: Any) -> None:
-        """Update the lists after a script, and emit its event; ``kind`` is None where the script changed nothing.
+        """Update the lists after a script that has not done it, and emit its event.
 
-        The event is emitted even if updating the lists fails, since the conversation has been changed.
+        The event is emitted even if updating the lists fails, since the conversation has been changed; ``kind`` is None
+        where the script changed nothing.
         """
-        names = at.workspace, at.key, state.session_id.decode(), state.user_key.decode()
         try:
-            if kind is Kind.DELETED:
-                self.lists.remove(*names)
-            else:
-                self.lists.put(*names, active_at=int(state.active_at), updated_at=state.updated_at)
+            if self.is_apart(at, state):
+                self._list(at, state, gone=kind is Kind.DELETED)
         finally:
             if kind is not None:
                 emit(self.adapter.source, _event(kind, at, state, **more))
+
+    def renewed(self, at: Address, state: ScriptHeader, since: int) -> None:
+        """Have the lists keep a session whose time to live a read began anew."""
+        if self.is_apart(at, state):
+            self._list(at, state._replace(updated_at=since))
+
+    def is_apart(self, at: Address, state: ScriptHeader) -> bool:
+        """Whether a script could not keep all lists of a session: in other slots, or of an owner it was not told of."""
+        return self._has_slots or state.user_key != at.user_key
+
+    def _list(self, at: Address, state: ScriptHeader, *, gone: bool = False) -> None:
+        names = at.workspace, at.key, str(state.header.session_id), state.user_key
+        if gone:
+            self.lists.remove(*names)
+        else:
+            self.lists.put(*names, active_at=state.active_at, updated_at=state.updated_at)
+
+    def _own_lists(self, at: Address) -> list[str]:
+        return self._keys.lists(at.workspace, at.user_key)
 
 
 def _event(kind: Kind, at: Address, state: ScriptHeader, **more: Any) -> Changed:

@@ -8,12 +8,14 @@ A test module needs three lines; an adapter that uses Django's database also nee
             return MyAdapter()
 
 For an adapter that stores summaries, also implement ``let_claims_lapse``. For one that does not support
-``append_many``, set ``changes_several = False``. Clauses of a part that the adapter lacks are skipped.
+``append_many``, set ``changes_several = False``; for one that does not store which keys clients chose, set
+``yields_keys = False``. Clauses of a part that the adapter lacks are skipped.
 """
 
 from chat_memory.testing.conformance.activity import ActivityClauses
 from chat_memory.testing.conformance.appending import AppendClauses
 from chat_memory.testing.conformance.archive import ArchiveClauses
+from chat_memory.testing.conformance.attachments import AttachmentClauses
 from chat_memory.testing.conformance.batches import BatchClauses
 from chat_memory.testing.conformance.belonging import BelongingClauses
 from chat_memory.testing.conformance.branch_events import BranchEventClauses
@@ -22,8 +24,10 @@ from chat_memory.testing.conformance.branches import BranchClauses
 from chat_memory.testing.conformance.derived import DerivedClauses
 from chat_memory.testing.conformance.edits import EditClauses
 from chat_memory.testing.conformance.events import EventClauses
+from chat_memory.testing.conformance.feedback import FeedbackClauses
 from chat_memory.testing.conformance.kit import Kit
 from chat_memory.testing.conformance.listing import ListingClauses
+from chat_memory.testing.conformance.owners import YieldingClauses
 from chat_memory.testing.conformance.parts import PartClauses
 from chat_memory.testing.conformance.popping import PopClauses
 from chat_memory.testing.conformance.reading import ReadClauses
@@ -42,6 +46,7 @@ class AdapterConformance(
     ActivityClauses,
     AppendClauses,
     ArchiveClauses,
+    AttachmentClauses,
     BatchClauses,
     BelongingClauses,
     BranchClauses,
@@ -50,6 +55,7 @@ class AdapterConformance(
     DerivedClauses,
     EditClauses,
     EventClauses,
+    FeedbackClauses,
     ListingClauses,
     PartClauses,
     PopClauses,
@@ -61,5 +67,6 @@ class AdapterConformance(
     TitleClauses,
     WindowClauses,
     WriterClauses,
+    YieldingClauses,
 ):
     """All clauses of the contract; each is a test method."""

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound
+from django.test import override_settings
+
+from chat_memory.exceptions import BranchExists, BranchInUse, BranchNotFound, TooManyBranches
 from chat_memory.records import Address, Branch, Commit, Content, Header
 from chat_memory.testing.conformance.branches import branched
 from chat_memory.testing.conformance.kit import Kit, at_once, positions, users, where
@@ -27,6 +29,16 @@ class BranchWriterClauses(Kit):
             made = [branch for branch in at_once(*calls) if branch]
             assert len(made) == 1
             assert self.branches.all(at)[1:] == made
+
+    @branched
+    @override_settings(CHAT_MEMORY={"MAX_BRANCHES": 3})
+    def test_concurrent_forks_make_no_more_branches_than_the_setting_allows(self) -> None:
+        for number in range(ROUNDS):
+            at = self.at(f"k{number}")
+            self.messages.append(at, users("a"))
+            made = at_once(*(partial(self._try_fork, at, f"{writer}", 1) for writer in range(WRITERS)))
+            assert sum(branch is not None for branch in made) == 2
+            assert [branch.number for branch in self.branches.all(at)] == [0, 1, 2]
 
     @branched
     def test_concurrent_forks_of_an_unknown_conversation_create_one(self) -> None:
@@ -167,7 +179,7 @@ class BranchWriterClauses(Kit):
     def _try_fork(self, at: Address, name: str, seq: int) -> Branch | None:
         try:
             return self.branches.fork(at, name, seq)[0]
-        except (BranchExists, BranchNotFound):
+        except (BranchExists, BranchNotFound, TooManyBranches):
             return None
 
     def _try_delete(self, at: Address) -> bool:

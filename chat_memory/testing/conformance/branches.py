@@ -13,6 +13,7 @@ from chat_memory.exceptions import (
     BranchNotFound,
     MessageConflict,
     MessageNotFound,
+    TooManyBranches,
     VersionConflict,
     WorkspaceNotFound,
 )
@@ -173,6 +174,50 @@ class BranchClauses(Kit):
         assert self.branches.all(self.at()) == before
         assert self.branches.fork(self.at(), "Draft")[0].name == "Draft"
         assert self.branches.fork(self.at("other"), "draft")[0].message_count == 0
+
+    @branched
+    def test_branches_are_in_the_order_they_were_made(self) -> None:
+        """By their numbers, of which none is given twice, also where another branch was deleted meanwhile."""
+        self.append("a")
+        names = [f"{10 - number}" for number in range(6)]
+        numbers = [self.branches.fork(self.at(), name)[0].number for name in names]
+        assert numbers == sorted({*numbers})
+        self.sessions.delete(self.at(branch=names[-1]))
+        last, _left = self.branches.fork(self.at(), "last")
+        assert last.number > numbers[-1]
+        found = self.branches.all(self.at())
+        assert [branch.name for branch in found] == ["main", *names[:-1], "last"]
+        assert [branch.number for branch in found] == [0, *numbers[:-1], last.number]
+
+    @branched
+    def test_branches_are_found_in_parts(self) -> None:
+        self.append("a")
+        for number in range(5):
+            self.branches.fork(self.at(), f"{number}")
+        known = self.branches.all(self.at())
+        for index, branch in enumerate(known):
+            assert self.branches.find(self.at(), after=branch.number, size=2) == known[index + 1 : index + 3]
+            assert self.branches.find(self.at(), before=branch.number, size=2) == known[max(0, index - 2) : index]
+        assert self.branches.find(self.at(), size=2) == known[:2]
+        assert self.branches.find(self.at()) == known
+        assert self.branches.find(self.at("unknown")) == []
+
+    @branched
+    def test_a_conversation_has_no_more_branches_than_the_setting_allows(self) -> None:
+        """A branch that was deleted makes room for another."""
+        self.append("a")
+        with override_settings(CHAT_MEMORY={"MAX_BRANCHES": 3}):
+            self.branches.fork(self.at(), "one")
+            self.branches.fork(self.at(), "two")
+            before = self.branches.all(self.at())
+            with pytest.raises(TooManyBranches) as caught:
+                self.branches.fork(self.at(), "three", switch=True)
+            assert (caught.value.key, caught.value.limit) == ("k", 3)
+            assert self.branches.all(self.at()) == before
+            with pytest.raises(BranchExists):
+                self.branches.fork(self.at(), "two")
+            self.sessions.delete(self.at(branch="one"))
+            assert self.branches.fork(self.at(), "three")[0].name == "three"
 
     @branched
     def test_a_fork_of_an_unknown_branch_is_refused(self) -> None:

@@ -23,8 +23,10 @@ from chat_memory.storage.contract import (
     ALL_MESSAGES,
     Adapter,
     ArchiveStore,
+    AttachmentStore,
     BranchStore,
     EditStore,
+    FeedbackStore,
     MessageStore,
     SessionStore,
     SummaryStore,
@@ -46,6 +48,9 @@ class Kit:
     changes_several = True
     """Whether ``append_many`` is supported; if False, the clauses require that it raises NotSupported."""
 
+    yields_keys = True
+    """Whether a session whose key a client chose yields it to the user for whom the server opens it."""
+
     def make_adapter(self) -> Adapter:
         """Return the adapter under test; a subclass must implement this.
 
@@ -56,6 +61,10 @@ class Kit:
     def make_workspace(self, slug: str) -> None:
         """Create a workspace without a session; override this if the adapter has no method ``add_workspace``."""
         self.adapter.add_workspace(slug)  # type: ignore[attr-defined]  # not a verb of the contract
+
+    def host_user(self) -> Any:
+        """The primary key of a user of the host; override this if the adapter's sessions refer to a stored one."""
+        return 7
 
     def let_claims_lapse(self) -> None:
         """Make every claim on a summary in this clause's workspace older than ``CLAIM_LAPSES`` seconds, at once.
@@ -98,6 +107,16 @@ class Kit:
     def archive(self) -> ArchiveStore:
         """The adapter's part for restoring conversations; raises NotSupported if it has none."""
         return self.adapter.part(ArchiveStore)
+
+    @property
+    def attachments(self) -> AttachmentStore:
+        """The adapter's part for attachments; raises NotSupported if it has none."""
+        return self.adapter.part(AttachmentStore)
+
+    @property
+    def feedback(self) -> FeedbackStore:
+        """The adapter's part for feedback; raises NotSupported if it has none."""
+        return self.adapter.part(FeedbackStore)
 
     @property
     def workspace(self) -> str:
@@ -172,8 +191,9 @@ class Kit:
             changed.disconnect(receive, sender=self.adapter.source)
 
     def offers(self, name: str) -> bool:
-        """Whether the adapter has the part with this name; for "changes_several", the value of the flag."""
-        return self.changes_several if name == "changes_several" else getattr(self.adapter, name) is not None
+        """Whether the adapter has the part with this name; for a flag such as "changes_several", its value."""
+        flag: bool | None = getattr(self, name) if name in ("changes_several", "yields_keys") else None
+        return getattr(self.adapter, name) is not None if flag is None else flag
 
     def _once(self, name: str, make: Callable[[], Result]) -> Result:
         """The result of ``make``, called once per instance on first use, which is after a subclass's fixtures ran."""

@@ -57,6 +57,43 @@ class ListingClauses(Kit):
         first = self.sessions.find(self.workspace, Filter(user_key="bob"), size=1)[0]
         assert self._keys(user_key="bob", before=Cursor.of(first)) == ["0"]
 
+    def test_listing_by_owner(self) -> None:
+        """A user object's conversations are those that it owns; the text of its key is the user of another system."""
+        pk = self.host_user()
+        owners: dict[str, dict[str, Any]] = {
+            "object": {"user_id": pk, "user_key": f"{pk}"},
+            "text": {"user_key": f"{pk}"},
+            "nobody": {},
+        }
+        for minute, (key, owner) in enumerate(owners.items()):
+            sent = user("a", created_at=SENT_AT + timedelta(minutes=minute))
+            self.messages.append(self.at(key, **owner), [sent])
+        assert self._keys(user_id=pk) == ["object"]
+        assert self._keys(user_key=f"{pk}", outside=True) == ["text"]
+        assert self._keys(user_key=f"{pk}") == ["text", "object"]
+        assert (self._keys(user_id=pk, key="text"), self._keys(user_id=pk, key="object")) == ([], ["object"])
+        assert self._keys(user_key=f"{pk}", outside=True, key="object") == []
+
+    def test_listing_within_bytes(self) -> None:
+        """It ends where the next metadata and tags would not fit, at least one conversation comes, and that is said."""
+        for minute, key in enumerate("abcd"):
+            self.sessions.open(self.at(key), {"metadata": {"x": "x" * 1_000}, "tags": ["t"]})
+            self.send("1", SENT_AT + timedelta(minutes=minute), key)
+        place = Cursor.of(self.sessions.find(self.workspace)[-1])
+        for size, most, expected in (
+            (9, 100_000, (["d", "c", "b", "a"], False)),
+            (2, 100_000, (["d", "c"], False)),
+            (9, 2_900, (["d", "c"], True)),
+            (2, 2_900, (["d", "c"], False)),
+            (9, 1, (["d"], True)),
+        ):
+            found, cut = self.sessions.find_within(self.workspace, size=size, most=most)
+            assert ([record.key for record in found], cut) == expected
+        found, cut = self.sessions.find_within(self.workspace, after=place, size=9, most=2_900)
+        assert ([record.key for record in found], cut) == (["c", "b"], True)
+        assert found == [self.sessions.get(self.at(key)) for key in "cb"]
+        assert self.sessions.find_within(f"{self.workspace}.other", most=1) == ([], False)
+
     def test_listed_records_are_those_of_get(self) -> None:
         for minute, key in enumerate("ab"):
             self.sessions.open(self.at(key), FIELDS | {"created_at": SENT_AT})

@@ -8,8 +8,10 @@ import pytest
 from chat_memory.exceptions import NotSupported
 from chat_memory.storage.contract import (
     ArchiveStore,
+    AttachmentStore,
     BranchStore,
     EditStore,
+    FeedbackStore,
     MessageStore,
     Part,
     SessionStore,
@@ -25,6 +27,8 @@ PARTS: tuple[type[Part], ...] = (
     EditStore,
     SummaryStore,
     ArchiveStore,
+    FeedbackStore,
+    AttachmentStore,
     UndroppedStore,
 )
 

@@ -33,6 +33,30 @@ class ReadClauses(Kit):
         self.append(*"12345")
         assert self.ids(span) == list(expected)
 
+    @pytest.mark.parametrize("sign", ["x", "\x01", "\U0001f600"])
+    def test_a_span_ends_at_a_number_of_bytes(self, sign: str) -> None:
+        """With the messages nearest to its beginning, or with ``last`` to its end, and with one at least."""
+        sizes = [1, 300, 20, 900, 5, 400, 40]
+        self.messages.append(self.at(), [user(f"{n}", sign * size) for n, size in enumerate(sizes, 1)])
+        whole = [*range(1, len(sizes) + 1)]
+        for most in (1, 700, 2_000, 4_000, 1_000_000):
+            for span in (
+                Span(first=5, most=most),
+                Span(last=5, most=most),
+                Span(after=2, before=7, first=9, most=most),
+            ):
+                page = self.messages.read_json(self.at(), span)
+                found = [message["seq"] for message in msgspec.json.decode(page.body)]
+                assert len(found) == page.count >= 1
+                assert page.count == 1 or len(page.body) <= most
+                wanted = {"first": whole[:5], "last": whole[-5:]}["last" if span.last else "first"]
+                wanted = whole[2:6] if span.after else wanted
+                assert found == (wanted[-page.count :] if span.last else wanted[: page.count])
+                read = positions(self.messages.read(self.at(), span).messages)
+                assert read == (wanted[-len(read) :] if span.last else wanted[: len(read)])
+                assert (most == 1) <= (len(read) == 1)
+                assert (most == 1_000_000) <= (found == wanted)
+
     def test_unknown_is_empty_and_reading_makes_nothing(self) -> None:
         found = self.messages.read(self.at())
         assert (found.messages, found.header) == ([], None)

@@ -33,7 +33,7 @@ class SessionClauses(Kit):
         assert {name: getattr(made, name) for name in FIELDS} == FIELDS
         assert (made.workspace, made.key, made.branch, made.user_key) == (self.workspace, "k", "main", "bob")
         assert (made.message_count, made.last_seq, made.base_seq, made.last_turn) == (0, 0, 0, 0)
-        again, is_new = self.sessions.open(self.at(user_key="eve"), {"title": "other"})
+        again, is_new = self.sessions.open(self.at(user_key="eve", any_owner=True), {"title": "other"})
         assert (again, is_new) == (made, False)
         assert self.sessions.get(self.at()) == made
         assert str(made.archived_at).endswith("+00:00")
@@ -140,7 +140,7 @@ class SessionClauses(Kit):
         assert self._owner() == ""
         self.messages.append(self.at(user_key="bob"), users("b"))
         assert self._owner() == "bob"
-        self.messages.append(self.at(user_key="eve"), users("c"))
+        self.messages.append(self.at(user_key="eve", any_owner=True), users("c"))
         self.append("d")
         assert self._owner() == "bob"
         assert [record.key for record in self.sessions.find(self.workspace, Filter(user_key="bob"))] == ["k"]
@@ -169,5 +169,5 @@ class SessionClauses(Kit):
         assert self.sessions.find(self.workspace) == []
 
     def _owner(self) -> str | None:
-        record = self.sessions.get(msgspec.structs.replace(self.at(), user_key="somebody else"))
+        record = self.sessions.get(msgspec.structs.replace(self.at(), user_key="somebody else", any_owner=True))
         return record.user_key if record else None

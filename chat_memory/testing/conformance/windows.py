@@ -120,6 +120,26 @@ class WindowClauses(Kit):
     def _window(self, key: str, budget: Budget) -> list[Message]:
         return self.messages.window(self.at(key), budget).messages
 
+    def test_window_within_a_size(self) -> None:
+        """All where it fits; else system messages, the newest question and the newest messages, and that is said."""
+        said = [msgspec.structs.replace(message, content="x" * 1_000) for message in messages_of("SSuauaua")]
+        self.messages.append(self.at(), said)
+        budget = Budget(turns=9)
+        whole = self.messages.window(self.at(), budget)
+        for size, most, expected in (
+            (8, 100_000, ([1, 2, 3, 4, 5, 6, 7, 8], False)),
+            (4, 100_000, ([1, 2, 7, 8], True)),
+            (1, 100_000, ([7], True)),
+            (9, 5_000, ([1, 2, 7, 8], True)),
+            (9, 1, ([7], True)),
+        ):
+            found, cut = self.messages.window_within(self.at(), budget, size=size, most=most)
+            assert (positions(found.messages), cut) == expected
+            assert found.header == whole.header
+            assert all(message in whole.messages for message in found.messages)
+        with pytest.raises(WindowTooSmall):
+            self.messages.window_within(self.at(), Budget(tokens=1), size=9, most=1)
+
     def test_window_says_how_many_tokens_it_needs(self) -> None:
         """The system messages that open the conversation, and the newest question."""
         self.messages.append(self.at(), messages_of("SSuaSua"))

@@ -12,7 +12,9 @@ from functools import cache
 from typing import NamedTuple
 
 from chat_memory.fields import MESSAGE_COLUMNS, PLAIN_COLUMNS
-from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, ROOT, SESSION, WORKSPACE, meant_root
+from chat_memory.storage.orm.beside import Beside, expressions, returning
+from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, ROOT, SESSION, WORKSPACE, meant_root, owned
+from chat_memory.storage.orm.statements.waiting import bound
 
 TYPES = dict.fromkeys(MESSAGE_COLUMNS, "text") | {"tokens": "int4", "created_at": "timestamptz"}
 RETURNED = "id, workspace_id, version, base_seq, last_seq, prev_vtoken, last_turn"
@@ -40,12 +42,18 @@ class Shape(NamedTuple):
         plain: whether all messages are plain text, so that only PLAIN_COLUMNS are written.
         claims: whether the call has a user, who becomes the owner of a conversation without one.
         titled: whether the call has a title.
+        owner: how the owner of the conversation is compared, as ``tables.owner_of`` says.
+        wait: how long it waits for a lock, in milliseconds; 0: as long as the host's ``lock_timeout`` says.
+        beside: what sub-apps write beside messages.
     """
 
     rows: int
     plain: bool
     claims: bool
     titled: bool
+    owner: str
+    wait: int
+    beside: tuple[Beside, ...] = ()
 
 
 @cache
@@ -80,16 +88,17 @@ home AS (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b),
 built AS (
   INSERT INTO {WORKSPACE} (slug, name, metadata, created_at)
   SELECT %(workspace)b, '', '{{}}', %(now)b WHERE %(may_build)b AND NOT EXISTS (SELECT 1 FROM home)
+    AND {bound(shape.wait)}
   ON CONFLICT DO NOTHING RETURNING id
 ), made AS (
   INSERT INTO {SESSION} (id, workspace_id, last_seq, last_turn, message_count, version, vtoken, prev_vtoken, updated_at,
-    active_at, listed_at, base_seq, created_at, pinned, title_made, key, branch, user_id, user_key, title, tags,
-    metadata)
+    active_at, listed_at, base_seq, created_at, pinned, title_made, key_from_client, user_left, key, branch, user_id,
+    user_key, title, tags, metadata)
   SELECT %(new_id)b, w.id, %(size)b, %(turns)b, %(size)b, 1, %(vtoken)b, 0, %(now)b,
-    %(active)b, %(active)b, 0, %(now)b, false, %(title)b::text IS NOT NULL, %(key)b, 'main',
+    %(active)b, %(active)b, 0, %(now)b, false, %(title)b::text IS NOT NULL, false, false, %(key)b, 'main',
     %(user_id)b::{user_type}, %(user_key)b, COALESCE(%(title)b::text, ''), '[]', '{{}}'
   FROM (SELECT id FROM home UNION ALL SELECT id FROM built) w
-  WHERE NOT EXISTS (SELECT 1 FROM main) AND NOT EXISTS (SELECT 1 FROM root)
+  WHERE NOT EXISTS (SELECT 1 FROM main) AND NOT EXISTS (SELECT 1 FROM root) AND {bound(shape.wait)}
   ON CONFLICT DO NOTHING RETURNING {RETURNED}, branch
 ), session AS (
   SELECT {RETURNED}, 'main' AS branch FROM main UNION ALL SELECT {RETURNED}, branch FROM appended
@@ -102,7 +111,8 @@ def _main(name: str, shape: Shape, *, by_id: bool, follows: bool) -> str:
     """A CTE that advances the counters of the root's row, and returns the row under ``name``."""
     return f"""{name} AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}{_owned(shape)}
-  WHERE {meant_root(by_id=by_id)} {"AND s.head_id IS NULL" if follows else ""} AND {_AT_VERSION}
+  WHERE {meant_root(by_id=by_id, owner=shape.owner)} {"AND s.head_id IS NULL" if follows else ""} AND {_AT_VERSION}
+    AND {bound(shape.wait)}
   RETURNING {_columns("s")}
 )"""
 
@@ -111,13 +121,14 @@ def _branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
     """CTEs that advance the counters of a branch's row; the root is locked first, as in every change."""
     first = f"s.id, s.workspace_id, s.key, s.head_id FROM {SESSION} s WHERE"
     if follows:
-        root = f"SELECT {first} {meant_root(by_id=by_id)} AND s.head_id IS NOT NULL FOR NO KEY UPDATE"
+        root = f"""SELECT {first} {meant_root(by_id=by_id, owner=shape.owner)} AND s.head_id IS NOT NULL
+  AND {bound(shape.wait)} FOR NO KEY UPDATE"""
         which = "s.id = root.head_id AND s.workspace_id = root.workspace_id"
     else:
         named = f"SELECT s.key FROM {SESSION} s WHERE {BY_ID}" if by_id else "SELECT %(key)b"
         workspace = "%(workspace_id)b" if by_id else f"(SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b)"
-        root = f"""SELECT {first} s.workspace_id = {workspace} AND s.key = ({named}) AND {ROOT}
-  FOR NO KEY UPDATE"""
+        root = f"""SELECT {first} s.workspace_id = {workspace} AND s.key = ({named}) AND {ROOT}{owned(shape.owner)}
+  AND {bound(shape.wait)} FOR NO KEY UPDATE"""
         which = "s.workspace_id = root.workspace_id AND s.key = root.key AND s.parent_id IS NOT NULL AND " + (
             "s.id = %(session_id)b" if by_id else "s.branch = %(branch)b"
         )
@@ -161,7 +172,7 @@ def _columns(table: str) -> str:
 
 
 def _stored(shape: Shape) -> str:
-    """A CTE that inserts the messages; the row ``session`` has the counters after the call."""
+    """CTEs that insert the messages, and what is written beside them; ``session`` has the counters after the call."""
     columns = PLAIN_COLUMNS if shape.plain else MESSAGE_COLUMNS
     source, position, turn = "session", "session.last_seq", "session.last_turn"
     values = ", ".join(f"%({column})b::{TYPES[column]}" for column in columns)
@@ -171,8 +182,8 @@ def _stored(shape: Shape) -> str:
         values = ", ".join(f"m.{column}" for column in columns)
     return f"""stored AS (
   INSERT INTO {MESSAGE} (workspace_id, session_id, seq, turn, {", ".join(columns)})
-  SELECT session.workspace_id, session.id, {position}, {turn}, {values} FROM {source}
-)"""
+  SELECT session.workspace_id, session.id, {position}, {turn}, {values} FROM {source}{returning(shape.beside)}
+){expressions(shape.beside)}"""
 
 
 def _rows(columns: Sequence[str], number: int) -> str:

@@ -7,9 +7,17 @@ of positions; nothing is sorted, and of each session in the lineage only the mes
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
-from chat_memory.storage.orm.statements.read import SUMMARY_COLUMNS, beginning, first_passed, functions
+from chat_memory.storage.orm.statements.read import (
+    SUMMARY_COLUMNS,
+    beginning,
+    first_passed,
+    functions,
+    heavy,
+    of_window,
+)
 from chat_memory.storage.orm.statements.tables import (
     BY_ID,
     HEADER,
@@ -21,6 +29,7 @@ from chat_memory.storage.orm.statements.tables import (
     meant,
     meant_root,
     message_columns,
+    weight,
 )
 
 OF_BRANCH = ("parent_id", "fork_seq")
@@ -28,42 +37,77 @@ FORKED = "CASE WHEN parent_id IS NULL THEN 0 ELSE 1 END"
 
 
 @cache
-def peek(*, by_id: bool, follows: bool) -> str:
+def peek(*, by_id: bool, owner: str, follows: bool) -> str:
     """The header of the branch that is named; with ``follows``, of the current branch."""
-    return f"WITH {_session(by_id=by_id, follows=follows)} SELECT {', '.join(HEADER)}, {FORKED} FROM session"
+    return (
+        f"WITH {meant_row(by_id=by_id, owner=owner, follows=follows)} SELECT {', '.join(HEADER)}, {FORKED} FROM session"
+    )
 
 
 @cache
-def summaries(*, by_id: bool, follows: bool) -> str:
+def summaries(*, by_id: bool, owner: str, follows: bool) -> str:
     """The summaries of visible messages of a branch, its own and those of shared messages, oldest first."""
     columns = ", ".join(f"k.{column}" for column in SUMMARY_COLUMNS)
     return f"""
-WITH RECURSIVE {_session(by_id=by_id, follows=follows)}, {_lineage("last_seq", "session s")}
+WITH RECURSIVE {meant_row(by_id=by_id, owner=owner, follows=follows)}, {line_of("last_seq", "session s")}
 SELECT {columns}, (SELECT {FORKED} FROM session) FROM lineage l JOIN {SUMMARY} k ON k.workspace_id = l.workspace_id
   AND k.session_id = l.id AND k.text IS NOT NULL AND k.last_seq <= l.high
 WHERE k.last_seq > (SELECT base_seq FROM session) ORDER BY k.last_seq, k.id"""
 
 
 @cache
-def read(*, by_id: bool, follows: bool, newest: bool, bounded: bool, system: bool, postgresql: bool) -> str:
-    """The messages of a span on a branch, and its header."""
+def read(
+    *,
+    by_id: bool,
+    owner: str,
+    follows: bool,
+    newest: bool,
+    bounded: bool,
+    system: bool,
+    postgresql: bool,
+    capped: bool = False,
+) -> str:
+    """The messages of a span on a branch, and its header; with ``capped`` the span ends at a number of bytes too."""
     least, greatest = functions(postgresql=postgresql)
     low, high = f"{greatest}(base_seq, %(after)b)", f"{least}(last_seq, %(before)b - 1)"
     if bounded and newest:
         low = f"{greatest}({low}, {high} - %(size)b)"
     elif bounded:
         high = f"{least}({high}, {low} + %(size)b)"
-    part = _part("(SELECT low FROM span)", "(SELECT high FROM span)", SYSTEM if system else "", postgresql=postgresql)
+    part = partial(_part, condition=SYSTEM if system else "", postgresql=postgresql)
+    span = f"span AS (SELECT {low} AS low, {high} AS high FROM session), {line_of('last_seq', 'session s')}"
+    if bounded and capped:
+        span = _capped(span.replace("span AS", "whole AS", 1), part, newest=newest, postgresql=postgresql)
     return f"""
-WITH RECURSIVE {_session(by_id=by_id, follows=follows)}, span AS (SELECT {low} AS low, {high} AS high FROM session),
-{_lineage("last_seq", "session s")}
+WITH RECURSIVE {meant_row(by_id=by_id, owner=owner, follows=follows)}, {span}
 {header_row(FORKED)}
 UNION ALL
-SELECT {message_columns("m")}, NULL FROM lineage l {part}"""
+SELECT {message_columns("m")}, NULL FROM lineage l {part("(SELECT low FROM span)", "(SELECT high FROM span)")}"""
+
+
+def _capped(whole: str, part: Callable[[str, str], str], *, newest: bool, postgresql: bool) -> str:
+    """CTEs of the positions of ``whole`` that have %(most)b bytes together; only lengths are read to find them."""
+    rows = part("(SELECT low FROM whole)", "(SELECT high FROM whole)")
+    order = f"ORDER BY seq {'DESC' if newest else 'ASC'} ROWS UNBOUNDED PRECEDING"
+    ends = "COALESCE(MIN(seq) - 1, 0) AS low, COALESCE(MAX(seq), 0) AS high"
+    return f"""{whole},
+weighed AS (SELECT m.seq, {weight("m", postgresql=postgresql)} AS own FROM lineage l {rows}),
+summed AS (SELECT seq, own, SUM(own) OVER ({order}) AS spent FROM weighed),
+span AS (SELECT {ends} FROM summed WHERE spent <= %(most)b OR spent = own)"""
 
 
 @cache
-def window(*, by_id: bool, follows: bool, budget: str, system: bool, greeting: bool, postgresql: bool) -> str:
+def window(
+    *,
+    by_id: bool,
+    owner: str,
+    follows: bool,
+    budget: str,
+    system: bool,
+    greeting: bool,
+    postgresql: bool,
+    capped: bool = False,
+) -> str:
     """As ``statements.read.window``, along a branch.
 
     The start of the window is searched among the newest ``look`` messages. If it is not among them, the header row ends
@@ -87,25 +131,27 @@ def window(*, by_id: bool, follows: bool, budget: str, system: bool, greeting: b
     fitting = """AND m.role <> 'system'
   AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM low) + 1)"""
     counted = _part("(SELECT seq FROM low)", "l.high", fitting, postgresql=postgresql)
-    along = f"UNION ALL SELECT {message_columns('m')}, NULL FROM lineage l {of_system}" if system else ""
+    parts = [f"FROM lineage l {part} WHERE true" for part in ((counted, of_system) if system else (counted,))]
+    bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
+    flags = (FORKED, too_near, "(SELECT heavy FROM bound)") if capped else (FORKED, too_near)
     return f"""
-WITH RECURSIVE {_session("last_turn", by_id=by_id, follows=follows)}, {_lineage("last_seq", "session s")},
+WITH RECURSIVE {meant_row("last_turn", by_id=by_id, owner=owner, follows=follows)}, {line_of("last_seq", "session s")},
 recent AS (
   SELECT m.seq, m.turn, m.role, m.tokens FROM lineage l {_part(since, "l.high", "", postgresql=postgresql)}
 ),
 passed AS ({first_passed(passed, greeting=greeting)}),
 start AS ({beginning(least, greatest)}),
 edge AS (SELECT MAX(seq) AS seq FROM recent WHERE turn <= (SELECT turn FROM start)),
-low AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge)
-{header_row(FORKED, too_near)}
-UNION ALL SELECT {message_columns("m")}, NULL FROM lineage l {counted} {along}"""
+low AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge){bound}
+{header_row(*flags)}
+{of_window(parts, capped=capped)}"""
 
 
 @cache
 def ancestors() -> str:
     """The ancestors of a branch, each with the range of its positions that the branch shares."""
     return f"""
-WITH RECURSIVE {_lineage("CAST(%(high)b AS bigint)", f"{SESSION} s WHERE {BY_ID}")}
+WITH RECURSIVE {line_of("CAST(%(high)b AS bigint)", f"{SESSION} s WHERE {BY_ID}")}
 SELECT id, low, high FROM lineage"""
 
 
@@ -133,7 +179,7 @@ def _part(low: str, high: str, condition: str, *, postgresql: bool) -> str:
     return lateral if postgresql else f"JOIN {MESSAGE} m ON {where}"
 
 
-def _lineage(high: str, first: str) -> str:
+def line_of(high: str, first: str) -> str:
     """A CTE of the row ``first`` and its ancestors, each with the range of its visible positions.
 
     The range of ``first`` ends at ``high``, and that of an ancestor at the fork of the branch below it.
@@ -146,11 +192,11 @@ def _lineage(high: str, first: str) -> str:
 )"""
 
 
-def _session(*more: str, by_id: bool, follows: bool) -> str:
+def meant_row(*more: str, by_id: bool, owner: str, follows: bool) -> str:
     """A CTE of the row to read: the branch that is named, or with ``follows`` the conversation's current branch."""
     row = ", ".join(f"b.{column}" for column in (*HEADER, *OF_BRANCH, *more))
     if not follows:
-        return f"session AS (SELECT {row.replace('b.', 's.')} FROM {SESSION} s WHERE {meant(by_id=by_id)})"
+        return f"session AS (SELECT {row.replace('b.', 's.')} FROM {SESSION} s WHERE {meant(by_id=by_id, owner=owner)})"
     current = "b.id = COALESCE(s.head_id, s.id) AND b.workspace_id = s.workspace_id"
     both = f"{SESSION} s JOIN {SESSION} b ON {current}"
-    return f"session AS (SELECT {row} FROM {both} WHERE {meant_root(by_id=by_id)})"
+    return f"session AS (SELECT {row} FROM {both} WHERE {meant_root(by_id=by_id, owner=owner)})"

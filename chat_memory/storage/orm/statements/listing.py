@@ -32,6 +32,7 @@ _CONDITIONS = {
     "nobody": "s.user_key = ''",
     "user_key": "s.user_key = %(user_key)b AND NOT (s.user_key = '')",
     "user_id": "s.user_id = %(user_id)b",
+    "outside": "s.user_id IS NULL AND NOT s.user_left",
     "key": "s.key = %(key)b",
     "archived": "(s.archived_at IS NOT NULL) = %(archived)b",
     "pinned": "s.pinned = %(pinned)b",
@@ -56,8 +57,9 @@ _OF_VENDOR = {
         "since": "s.listed_at >= (SELECT %(since)b)",
         "after": "(s.listed_at, s.id) > ((SELECT %(after)b), %(after_id)b)",
         "tags": (
-            "NOT EXISTS (SELECT 1 FROM json_each(%(tags)b) AS wanted "
-            "WHERE wanted.value NOT IN (SELECT value FROM json_each(s.tags)))"
+            "(SELECT COUNT(DISTINCT own.value) FROM json_each(s.tags) AS own "  # read once, however many are wanted
+            "WHERE own.value IN (SELECT value FROM json_each(%(tags)b))) "
+            "= (SELECT COUNT(DISTINCT value) FROM json_each(%(tags)b))"
         ),
         "title": "s.title REGEXP %(title)b",  # SQLite's LIKE ignores case only for ASCII letters
         "cost": (
@@ -69,37 +71,54 @@ _OF_VENDOR = {
 
 
 @cache
-def find(vendor: str, given: tuple[str, ...], *, backwards: bool) -> tuple[str, str]:
-    """A page of a list, as two texts: the caller inserts a number after each of them.
+def find(vendor: str, given: tuple[str, ...], *, backwards: bool, capped: bool = False) -> tuple[str, str, str]:
+    """A page of a list, as three texts: the caller inserts a number after each of the first two.
 
     The numbers are the page's size minus 1, after the first text (which is "" on SQLite), and the size. They are not
     parameters, since the planner must know them; otherwise it would make a new plan per call. If another branch than
     ``main`` is current, its counters and name are returned as one text, by a subquery that other rows do not run.
+    With ``capped`` the page ends at a number of bytes too, and each row ends with the number of rows before that; on
+    SQLite the caller stops by itself.
     """
-    columns = ", ".join(f"CAST(s.{name} AS text)" if name in JSON else f"s.{name}" for name in COLUMNS)
+    columns = ", ".join(f"CAST(s.{name} AS text) AS {name}" if name in JSON else f"s.{name}" for name in COLUMNS)
     counters = " || ' ' || ".join(f"b.{name}" for name in (*OF_CURRENT, "branch"))
     current = f"SELECT {counters} FROM {SESSION} b WHERE b.id = s.head_id AND b.workspace_id = s.workspace_id"
-    where, order = _where(vendor, given), "ASC" if backwards else "DESC"
+    where, order = meets(vendor, given), "ASC" if backwards else "DESC"
     page = f"""
-SELECT {columns}, CASE WHEN s.head_id IS NOT NULL THEN ({current} AND b.deleted_at IS NULL) END
+SELECT {columns}, CASE WHEN s.head_id IS NOT NULL THEN ({current} AND b.deleted_at IS NULL) END AS shown
 FROM {SESSION} s WHERE {where}"""
     if vendor == "sqlite":
-        return "", f"{page} ORDER BY s.listed_at {order}, s.id {order} LIMIT "
+        return "", f"{page} ORDER BY s.listed_at {order}, s.id {order} LIMIT ", ""
     nth = (
         f"SELECT s.listed_at FROM {SESSION} s WHERE {where} ORDER BY s.listed_at {order}, s.id {order} LIMIT 1 OFFSET "
     )
+    # Of two bounds whose values it does not see, the planner expects few rows between; above one alone, a third of all.
     bound = (
-        "s.listed_at <= COALESCE((SELECT listed_at FROM edge) + %(margin)b::interval, 'infinity')"
+        "s.listed_at >= (SELECT CAST('-infinity' AS timestamptz)) "
+        "AND s.listed_at <= COALESCE((SELECT listed_at FROM edge) + %(margin)b::interval, 'infinity')"
         if backwards
-        else "s.listed_at >= COALESCE((SELECT listed_at FROM edge) - %(margin)b::interval, '-infinity')"
+        else "s.listed_at <= (SELECT CAST('infinity' AS timestamptz)) "
+        "AND s.listed_at >= COALESCE((SELECT listed_at FROM edge) - %(margin)b::interval, '-infinity')"
     )
-    return f"WITH edge AS ({nth}", f"){page} AND {bound} ORDER BY s.active_at {order}, s.id {order} LIMIT "
+    page = f"{page} AND {bound} ORDER BY s.active_at {order}, s.id {order} LIMIT "
+    if not capped:
+        return f"WITH edge AS ({nth}", f"){page}", ""
+    own = " + ".join(("256", *(f"octet_length({name})" for name in JSON)))
+    summed = f"SUM({own}) OVER (ORDER BY active_at {order}, id {order} ROWS UNBOUNDED PRECEDING)"
+    return (
+        f"WITH edge AS ({nth}",
+        f"), page AS ({page}",
+        f""")
+SELECT {", ".join(COLUMNS)}, shown, whole FROM (
+  SELECT *, {own} AS own, {summed} AS spent, COUNT(*) OVER () AS whole FROM page
+) AS page WHERE spent <= %(most)b OR spent = own ORDER BY active_at {order}, id {order}""",
+    )
 
 
 @cache
 def count(vendor: str, given: tuple[str, ...]) -> str:
     """The number of conversations that meet the conditions."""
-    return f"SELECT COUNT(*) FROM {SESSION} s WHERE {_where(vendor, given)}"
+    return f"SELECT COUNT(*) FROM {SESSION} s WHERE {meets(vendor, given)}"
 
 
 @cache
@@ -111,11 +130,12 @@ WITH held AS (
   SELECT b.id, b.parent_id, COUNT(m.id) AS messages, SUM(CASE WHEN {answer} THEN 0 ELSE m.tokens END) AS input,
     SUM(CASE WHEN {answer} THEN m.tokens END) AS output,
     SUM(CASE WHEN m.metadata LIKE %(names_cost)b THEN {_OF_VENDOR[vendor]["cost"]} END) AS cost
-  FROM {SESSION} s JOIN {_FAMILY} LEFT JOIN {_HELD} WHERE {_where(vendor, given)} GROUP BY b.id, b.parent_id
+  FROM {SESSION} s JOIN {_FAMILY} LEFT JOIN {_HELD} WHERE {meets(vendor, given)} GROUP BY b.id, b.parent_id
 )
 SELECT SUM(CASE WHEN parent_id IS NULL THEN 1 END), SUM(messages), SUM(input), SUM(output), SUM(cost) FROM held"""
 
 
-def _where(vendor: str, given: Sequence[str]) -> str:
+def meets(vendor: str, given: Sequence[str]) -> str:
+    """The condition for the root ``s`` of a conversation of %(workspace)b that meets the conditions given by name."""
     known = _CONDITIONS | _OF_VENDOR[vendor]
     return " AND ".join((*_ROOTS, *(known[name] for name in given if name in known)))

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from functools import cache
 
-from chat_memory.models import Redaction, Revision
+from chat_memory.models import Feedback, Redaction, Revision
 from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, SESSION, SUMMARY, meant_root, message_columns
+from chat_memory.storage.orm.statements.waiting import bound
 
 _LOCKED = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq", "title_made", "head_id")
 _OF_ROW = "x.session_id = %(session_id)b AND x.workspace_id = %(workspace_id)b"
-_HUNG_ON = (Revision._meta.db_table, Redaction._meta.db_table)
+_HUNG_ON = (Revision._meta.db_table, Redaction._meta.db_table, Feedback._meta.db_table)
 
 
 @cache
-def locked(*, by_id: bool) -> str:
-    """The first row of a conversation, held until the transaction ends."""
+def locked(wait: int, *, by_id: bool, owner: str) -> str:
+    """The first row of a conversation, held until the transaction ends; ``wait``: for the lock, in milliseconds."""
     columns = ", ".join(f"s.{column}" for column in _LOCKED)
-    return f"SELECT {columns} FROM {SESSION} s WHERE {meant_root(by_id=by_id)} FOR NO KEY UPDATE"
+    meant = meant_root(by_id=by_id, owner=owner)
+    return f"SELECT {columns} FROM {SESSION} s WHERE {meant} AND {bound(wait)} FOR NO KEY UPDATE"
 
 
 @cache

@@ -5,8 +5,10 @@ Nearly all conversations are such. If another branch is current, the flag ``on_b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
+from chat_memory.storage.mapping import READ_COLUMNS
 from chat_memory.storage.orm.statements.tables import (
     HEADER,
     MESSAGE,
@@ -17,6 +19,8 @@ from chat_memory.storage.orm.statements.tables import (
     header_row,
     meant_root,
     message_columns,
+    until_full,
+    weight,
 )
 
 OF_SESSION = (
@@ -26,36 +30,37 @@ OF_SESSION = (
 SUMMARY_COLUMNS = ("first_seq", "last_seq", "text", "model", "tokens", "created_at")
 
 
-def root(*more: str, by_id: bool) -> str:
+def root(*more: str, by_id: bool, owner: str) -> str:
     """A CTE of the root's row."""
     state = ", ".join(f"s.{column}" for column in (*HEADER, *more))
-    return f"session AS (SELECT {state}, {ON_BRANCH} FROM {SESSION} s WHERE {meant_root(by_id=by_id)})"
+    return f"session AS (SELECT {state}, {ON_BRANCH} FROM {SESSION} s WHERE {meant_root(by_id=by_id, owner=owner)})"
 
 
 @cache
-def peek(*, by_id: bool) -> str:
+def peek(*, by_id: bool, owner: str) -> str:
     """The header of a conversation; the cache compares it with the header of its entry."""
     columns = ", ".join(f"s.{column}" for column in HEADER)
-    return f"SELECT {columns}, {ON_BRANCH} FROM {SESSION} s WHERE {meant_root(by_id=by_id)}"
+    return f"SELECT {columns}, {ON_BRANCH} FROM {SESSION} s WHERE {meant_root(by_id=by_id, owner=owner)}"
 
 
 @cache
-def summaries(*, by_id: bool) -> str:
+def summaries(*, by_id: bool, owner: str) -> str:
     """The summaries of visible messages, oldest first; where there are none, one row whose columns are NULL."""
     columns = ", ".join(f"k.{column}" for column in SUMMARY_COLUMNS)
     return f"""
 SELECT {columns}, {ON_BRANCH} FROM {SESSION} s LEFT JOIN {SUMMARY} k ON k.workspace_id = s.workspace_id
   AND k.session_id = s.id AND k.text IS NOT NULL AND k.last_seq > s.base_seq AND k.last_seq <= s.last_seq
-WHERE {meant_root(by_id=by_id)} ORDER BY k.last_seq, k.id"""
+WHERE {meant_root(by_id=by_id, owner=owner)} ORDER BY k.last_seq, k.id"""
 
 
 @cache
-def read(*, by_id: bool, newest: bool, bounded: bool, system: bool = False) -> str:
+def read(*, by_id: bool, owner: str, newest: bool, bounded: bool, system: bool = False, capped: bool = False) -> str:
     """The messages of a span and the header, in one statement and so from one snapshot; the rows are not ordered.
 
     In one row the message columns are NULL and the last column has the header as text (``tables.header_row``). Columns
     for the header would add their cost to every row. With scalar subqueries the index on (session, seq) is scanned from
-    the end that the span needs, so the cost does not grow with the session.
+    the end that the span needs, so the cost does not grow with the session. With ``capped``, for PostgreSQL alone, the
+    span ends at a number of bytes too; SQLite gives row after row, header first, and the caller stops.
     """
     span = f"""
   SELECT {message_columns("m")}, NULL AS header FROM {MESSAGE} m
@@ -63,33 +68,43 @@ def read(*, by_id: bool, newest: bool, bounded: bool, system: bool = False) -> s
     {SYSTEM if system else ""}"""
     if bounded:
         span = f"SELECT * FROM ({span} ORDER BY m.seq {'DESC' if newest else 'ASC'} LIMIT %(size)b) AS span"
+    if bounded and capped:
+        named = ", ".join(READ_COLUMNS)
+        span = f"SELECT {named}, NULL FROM ({until_full(span, newest=newest, postgresql=True)}) AS capped"
     return f"""
-WITH {root(by_id=by_id)}
+WITH {root(by_id=by_id, owner=owner)}
 {header_row("on_branch")}
 UNION ALL {span}"""
 
 
 @cache
-def read_few(*, by_id: bool, newest: bool, system: bool) -> str:
+def read_few(*, by_id: bool, owner: str, newest: bool, system: bool, capped: bool = False) -> str:
     """As ``read`` with ``bounded``, for PostgreSQL only: each row ends with the header's columns and ``on_branch``.
 
     For few rows this costs less than a header row. If there are no messages, one row has NULL in the message columns.
     """
     state = ", ".join(f"s.{column}" for column in HEADER)
-    return f"""
-SELECT {message_columns("m")}, {state}, {ON_BRANCH} FROM {SESSION} s LEFT JOIN LATERAL (
+    span = f"""
   SELECT * FROM {MESSAGE} m WHERE m.session_id = s.id AND m.workspace_id = s.workspace_id AND s.head_id IS NULL
     AND m.seq > s.base_seq AND m.seq > %(after)b AND m.seq < %(before)b {SYSTEM if system else ""}
   ORDER BY m.seq {"DESC" if newest else "ASC"} LIMIT %(size)b
-) m ON true WHERE {meant_root(by_id=by_id)}"""
+"""
+    if capped:
+        span = until_full(span, newest=newest, postgresql=True)
+    return f"""
+SELECT {message_columns("m")}, {state}, {ON_BRANCH} FROM {SESSION} s LEFT JOIN LATERAL ({span}) m ON true
+WHERE {meant_root(by_id=by_id, owner=owner)}"""
 
 
 @cache
-def window(*, by_id: bool, budget: str, system: bool, greeting: bool, postgresql: bool) -> str:
+def window(
+    *, by_id: bool, owner: str, budget: str, system: bool, greeting: bool, postgresql: bool, capped: bool = False
+) -> str:
     """The newest whole turns within a budget; of a newest turn that does not fit, its question and its newest messages.
 
     ``passed`` is the newest message that the budget does not take, found by walking back over the window's rows and one
-    more; the turns after its turn are the window. Rows come in no promised order.
+    more; the turns after its turn are the window. Rows come in no promised order. With ``capped`` the header row ends
+    in 1, and no message comes, where they are more than %(cap)b or have more than %(most)b bytes.
     """
     least, greatest = functions(postgresql=postgresql)
     shown = f"FROM {MESSAGE} m WHERE {OF_SESSION} AND m.seq > (SELECT base_seq FROM session)"
@@ -104,15 +119,34 @@ def window(*, by_id: bool, budget: str, system: bool, greeting: bool, postgresql
     ORDER BY m.seq DESC LIMIT 1""",
     }[budget]
     before = f"SELECT m.seq {shown} AND m.turn <= (SELECT turn FROM start) ORDER BY m.seq DESC LIMIT 1"
-    along = f"UNION ALL SELECT {message_columns('m')}, NULL {shown} {SYSTEM}" if system else ""
+    turns = f"""{counted} AND m.seq > (SELECT seq FROM edge)
+  AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM edge) + 1)"""
+    parts = [turns, f"{shown} {SYSTEM}"] if system else [turns]
+    bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
+    flags = ("on_branch", "0", "(SELECT heavy FROM bound)") if capped else ("on_branch",)
     return f"""
-WITH {root("last_turn", by_id=by_id)},
+WITH {root("last_turn", by_id=by_id, owner=owner)},
 passed AS ({first_passed(passed, greeting=greeting)}),
 start AS ({beginning(least, greatest)}),
-edge AS (SELECT COALESCE(({before}), (SELECT base_seq FROM session)) AS seq)
-{header_row("on_branch")}
-UNION ALL SELECT {message_columns("m")}, NULL {counted} AND m.seq > (SELECT seq FROM edge)
-  AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM edge) + 1) {along}"""
+edge AS (SELECT COALESCE(({before}), (SELECT base_seq FROM session)) AS seq){bound}
+{header_row(*flags)}
+{of_window(parts, capped=capped)}"""
+
+
+def of_window(parts: Sequence[str], *, capped: bool) -> str:
+    """The messages of a window, which are those of several queries, each from its FROM on."""
+    only = " AND (SELECT heavy FROM bound) = 0" if capped else ""
+    return " ".join(f"UNION ALL SELECT {message_columns('m')}, NULL {part}{only}" for part in parts)
+
+
+def heavy(parts: Sequence[str], *, postgresql: bool) -> str:
+    """A CTE that says by 1 whether a window has more messages than %(cap)b, or more bytes than %(most)b."""
+    own = weight("m", postgresql=postgresql)
+    rows = " UNION ALL ".join(f"SELECT * FROM (SELECT {own} AS own {part} LIMIT %(cap)b + 1) AS part" for part in parts)
+    return f"""
+bound AS (
+  SELECT CASE WHEN COUNT(*) > %(cap)b OR COALESCE(SUM(own), 0) > %(most)b THEN 1 ELSE 0 END AS heavy FROM ({rows}) AS m
+)"""
 
 
 def first_passed(passed: str, *, greeting: bool) -> str:

@@ -1,6 +1,6 @@
 -- Appends messages. ARGV: version token, ttl in ms or '', if_version or '', user key, title as JSON or '' (for a session
 -- without one), id of a new session or '' (then none is created), id of its workspace; then for each message: id,
--- fingerprint, turns it begins, time, text. All refusals are returned before the first write.
+-- fingerprint, turns it begins or 's' for a system message, time, text. All refusals are returned before the first write.
 local vtoken, ttl, if_version, user_key, title = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local WIDTH = 5
 local session, made = find(), 0
@@ -30,11 +30,16 @@ end
 for i, at in ipairs(fresh) do
   local seq = session.last_seq + i
   redis.call('HSET', KEY, 'i:' .. ARGV[at], seq .. ':' .. ARGV[at + 1], 'm:' .. seq, ARGV[at + 4])
-  session.last_turn = session.last_turn + tonumber(ARGV[at + 2])
+  if ARGV[at + 2] == 's' then
+    session.systems = session.systems + 1
+    redis.call('HSET', KEY, 's:' .. session.systems, seq)
+  else
+    session.last_turn = session.last_turn + tonumber(ARGV[at + 2])
+  end
   session.active_at = ARGV[at + 3]
 end
 session.last_seq = session.last_seq + #fresh
-if session.user_key == '' then session.user_key = user_key end
+if session.user_key == '' then session.user_key, session.linked = user_key, LINKED end
 move(session, vtoken)
 keep(session, ttl)
 return {'stored', header(session), places, #fresh, made}

@@ -1,26 +1,20 @@
--- Takes the newest visible message off. ARGV: version token, ttl in ms or ''. Returns the message's text; where that is
--- damaged, its id is not known, and the entry that leads from an id to the position is looked for.
+-- Takes visible messages off the end: the newest one, or all from the one of an id on. ARGV: version token, ttl in ms or '',
+-- the id or '' (the newest alone), how many messages from that one on stay. Returns the text of the last one taken and how
+-- many went; where a text is damaged, its id is not known, and the entry that leads from an id to the position is looked for.
 local session = find()
 if not session or session.base_seq == session.last_seq then return {'absent'} end
-local seq = session.last_seq
-local text = redis.call('HGET', KEY, 'm:' .. seq)
-local readable, message = pcall(cjson.decode, (text or ''):sub(MARK + 1))
-local intact = text and readable and text:sub(1, MARK) == redis.sha1hex(text:sub(MARK + 1)):sub(1, MARK)
-
-local entry
-if intact then
-  entry = 'i:' .. message.id
-else
-  local fields = redis.call('HGETALL', KEY)
-  for at = 1, #fields, 2 do
-    if fields[at]:sub(1, 2) == 'i:' and fields[at + 1]:match('^(%d+):') == tostring(seq) then entry = fields[at] end
-  end
+local first = session.last_seq
+if ARGV[3] ~= '' then
+  local stored = redis.call('HGET', KEY, 'i:' .. ARGV[3])
+  local place = stored and tonumber(stored:match('^(%d+):'))
+  if not place or place <= session.base_seq then return {'absent'} end
+  first = place + tonumber(ARGV[4])
+  if first > session.last_seq then return {'stored', header(session), '', 0} end
 end
-redis.call('HDEL', KEY, 'm:' .. seq, entry or 'i:')
 
 -- A turn begins with a user's message, unless that has results of tool calls alone.
 local RESULTS = {['tool_result'] = true, ['tool-result'] = true, ['function_call_output'] = true}
-local function starts_turn()
+local function starts_turn(message)
   if message.role ~= 'user' then return false end
   if type(message.content) ~= 'table' or #message.content == 0 then return true end
   for _, part in ipairs(message.content) do
@@ -29,11 +23,32 @@ local function starts_turn()
   return false
 end
 
-if intact and starts_turn() then
-  session.last_turn = session.last_turn - 1
-  if session.last_turn == 0 and redis.call('HGET', KEY, 'title_made') == 'true' then session.title = '""' end
+local function entry_of(seq)
+  local fields = redis.call('HGETALL', KEY)
+  for at = 1, #fields, 2 do
+    if fields[at]:sub(1, 2) == 'i:' and fields[at + 1]:match('^(%d+):') == tostring(seq) then return fields[at] end
+  end
+  return 'i:'
 end
-session.last_seq = seq - 1
+
+local function take(seq)
+  local text = redis.call('HGET', KEY, 'm:' .. seq)
+  local readable, message = pcall(cjson.decode, (text or ''):sub(MARK + 1))
+  local intact = text and readable and text:sub(1, MARK) == redis.sha1hex(text:sub(MARK + 1)):sub(1, MARK)
+  redis.call('HDEL', KEY, 'm:' .. seq, intact and 'i:' .. message.id or entry_of(seq))
+  if redis.call('HGET', KEY, 's:' .. session.systems) == tostring(seq) then
+    redis.call('HDEL', KEY, 's:' .. session.systems)
+    session.systems = session.systems - 1
+  end
+  if intact and starts_turn(message) then session.last_turn = session.last_turn - 1 end
+  return text
+end
+
+local turns, text = session.last_turn, ''
+for seq = session.last_seq, first, -1 do text = take(seq) end
+if turns > 0 and session.last_turn == 0 and redis.call('HGET', KEY, 'title_made') == 'true' then session.title = '""' end
+local gone = session.last_seq - first + 1
+session.last_seq = first - 1
 move(session, ARGV[1])
 keep(session, ARGV[2])
-return {'stored', header(session), text or ''}
+return {'stored', header(session), text or '', gone}

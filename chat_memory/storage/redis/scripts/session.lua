@@ -1,18 +1,38 @@
 -- The shared functions, prepended to every script: how a session is stored in its hash, KEYS[1]. A conversation is one
 -- key, so that expiry, eviction and deletion always affect it as a whole.
-local KEY, FORMAT, CHUNK, MARK = KEYS[1], '2', 1000, 8
-local NUMBERS = {'version', 'base_seq', 'last_seq', 'last_turn', 'updated_at'}
+local KEY, FORMAT, CHUNK, MARK = KEYS[1], '3', 1000, 8
+local NUMBERS = {'version', 'base_seq', 'last_seq', 'last_turn', 'updated_at', 'systems'}
+
+-- The last three arguments of every script on a conversation are those of RedisStore.run: whom the caller is ('u' or 't'
+-- and the user's key, '-' an anonymous visitor, '' whoever reaches all), '1' if the owner of what is made is linked to a
+-- user object, and the session's key. A session of somebody else is refused before anything is written, and so is a key
+-- that holds a value of another program or version: the error has its number.
+local CALLER, LINKED, NAME = '', '', ''
+
+local function check_lists(first)
+  for i = first, #KEYS do
+    local kind = redis.call('TYPE', KEYS[i]).ok
+    if kind ~= 'none' and kind ~= 'zset' then error({err = 'FOREIGN ' .. i}) end
+  end
+end
 
 local function find()
+  NAME, LINKED, CALLER = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV)
+  check_lists(2)
   local kind = redis.call('TYPE', KEY).ok
   if kind == 'none' then return nil end
   if kind ~= 'hash' or redis.call('HGET', KEY, 'format') ~= FORMAT then
-    error({err = 'FOREIGN the key holds a value of another program or version'})
+    error({err = 'FOREIGN 1'})
   end
-  local names = {'id', 'workspace_id', 'vtoken', 'prev_vtoken', 'user_key', 'active_at', unpack(NUMBERS)}
+  local names = {'id', 'workspace_id', 'vtoken', 'prev_vtoken', 'user_key', 'linked', 'active_at', unpack(NUMBERS)}
   local values, session = redis.call('HMGET', KEY, unpack(names)), {}
   for i, name in ipairs(names) do session[name] = values[i] end
   for _, name in ipairs(NUMBERS) do session[name] = tonumber(session[name]) end
+  session.linked = session.linked or ''
+  local owner = (session.linked == '1' and 'u' or 't') .. session.user_key
+  if CALLER ~= '' and session.user_key ~= '' and CALLER ~= owner then
+    error({err = 'NOTOWNER the session belongs to somebody else'})
+  end
   return session
 end
 
@@ -23,13 +43,54 @@ end
 
 -- Numbers that may exceed 2^53 (tokens, and times that clients give) stay text, since Lua would round them.
 local function create(id, workspace_id, user_key, vtoken)
-  local session = {id = id, workspace_id = workspace_id, user_key = user_key, vtoken = vtoken, prev_vtoken = '',
-                   version = 0, base_seq = 0, last_seq = 0, last_turn = 0, updated_at = now()}
+  local session = {id = id, workspace_id = workspace_id, user_key = user_key, linked = LINKED, vtoken = vtoken, prev_vtoken = '',
+                   version = 0, base_seq = 0, last_seq = 0, last_turn = 0, systems = 0, updated_at = now()}
   session.created_at, session.active_at = session.updated_at, session.updated_at
   return session
 end
 
--- Writes a session's fields, and sets its ttl in milliseconds ('': no expiry). Every write goes through here.
+-- Takes expired members out of a list, and has the list expire with its last member where every one does.
+local function expire(list, expiries)
+  for _, expired in ipairs(redis.call('ZRANGE', expiries, '-inf', now(), 'BYSCORE', 'LIMIT', 0, 100)) do
+    redis.call('ZREM', list, expired)
+    redis.call('ZREM', expiries, expired)
+  end
+  local last = redis.call('ZRANGE', expiries, -1, -1, 'WITHSCORES')[2]
+  if last and redis.call('ZCARD', list) == redis.call('ZCARD', expiries) then
+    local at_ms = math.ceil(tonumber(last) / 1000)
+    redis.call('PEXPIREAT', list, at_ms)
+    redis.call('PEXPIREAT', expiries, at_ms)
+  else
+    redis.call('PERSIST', list)
+    redis.call('PERSIST', expiries)
+  end
+end
+
+-- Puts a member into lists: from KEYS[first] on, of each its key (scores are active_at) and the key of its expiry times,
+-- which is there only while some member expires. The expiry time is '' for a member that never does; both times are in
+-- microseconds. Each call also removes some expired members.
+local function enlist(first, member, active_at, expires)
+  for i = first, #KEYS, 2 do
+    local list, expiries = KEYS[i], KEYS[i + 1]
+    redis.call('ZADD', list, active_at, member)
+    if expires ~= '' then
+      redis.call('ZADD', expiries, expires, member)
+      expire(list, expiries)
+    elseif redis.call('EXISTS', expiries) == 1 then
+      redis.call('ZREM', expiries, member)
+      redis.call('PERSIST', list)
+      expire(list, expiries)
+    end
+  end
+end
+
+-- Sets a session's ttl in milliseconds ('': no expiry), and its place in the lists that the caller has named.
+local function live(session, ttl, since)
+  if ttl == '' then redis.call('PERSIST', KEY) else redis.call('PEXPIRE', KEY, ttl) end
+  enlist(2, session.id .. NAME, session.active_at, ttl == '' and '' or since + ttl * 1000)
+end
+
+-- Writes a session's fields, and lets it live on. Every write goes through here.
 local function keep(session, ttl)
   local fields = {'format', FORMAT}
   for name, value in pairs(session) do
@@ -37,7 +98,7 @@ local function keep(session, ttl)
     fields[#fields + 1] = value
   end
   redis.call('HSET', KEY, unpack(fields))
-  if ttl == '' then redis.call('PERSIST', KEY) else redis.call('PEXPIRE', KEY, ttl) end
+  live(session, ttl, session.updated_at)
 end
 
 -- Gives a session the next version and a new token.
@@ -46,25 +107,41 @@ local function move(session, vtoken)
   session.updated_at = math.max(now(), session.updated_at)
 end
 
-local function header(session)
-  return {session.id, session.workspace_id, session.version, session.vtoken, session.base_seq, session.last_seq,
-          session.prev_vtoken, session.user_key, session.updated_at, session.active_at}
+-- A number without exponent; a text as it is.
+local function whole(number)
+  return type(number) == 'number' and string.format('%.0f', number) or number
 end
 
-local function messages(first, last)
-  local texts = {}
+-- The state of a session as one text, which is read faster than a list; the user's key is last, since it may have spaces.
+local function header(session)
+  return table.concat({session.id, session.workspace_id, session.version, session.vtoken, session.base_seq,
+                       session.last_seq, session.prev_vtoken == '' and '-' or session.prev_vtoken,
+                       whole(session.updated_at), whole(session.active_at), session.user_key}, ' ')
+end
+
+-- The values of numbered fields: 'm:' of messages by position, 's:' of the positions of system messages.
+local function numbered(prefix, first, last)
+  local values = {}
   for start = first, last, CHUNK do
     local fields = {}
-    for seq = start, math.min(start + CHUNK - 1, last) do fields[#fields + 1] = 'm:' .. seq end
-    for _, text in ipairs(redis.call('HMGET', KEY, unpack(fields))) do texts[#texts + 1] = text end
+    for number = start, math.min(start + CHUNK - 1, last) do fields[#fields + 1] = prefix .. number end
+    for _, value in ipairs(redis.call('HMGET', KEY, unpack(fields))) do values[#values + 1] = value end
   end
-  return texts
+  return values
+end
+
+-- Stored texts as one text, each on a line of its own: what is missing or damaged is an empty line.
+local function lines(texts)
+  for i, text in ipairs(texts) do
+    if not text or text:find('\n', 1, true) then texts[i] = '' end
+  end
+  return table.concat(texts, '\n')
 end
 
 -- Counts the visible messages without damaged ones: a stored text begins with the first digits of its SHA-1.
 local function count(session)
   local intact = 0
-  for _, text in ipairs(messages(session.base_seq + 1, session.last_seq)) do
+  for _, text in ipairs(numbered('m:', session.base_seq + 1, session.last_seq)) do
     if text and text:sub(1, MARK) == redis.sha1hex(text:sub(MARK + 1)):sub(1, MARK) then intact = intact + 1 end
   end
   return intact
@@ -73,6 +150,6 @@ end
 local function record(session)
   local names = {'id', 'user_key', 'version', 'vtoken', 'base_seq', 'last_seq', 'last_turn', 'created_at',
                  'updated_at', 'active_at', 'title', 'tags', 'metadata', 'pinned', 'archived_at', 'expires_at',
-                 'title_made'}
+                 'title_made', 'linked'}
   return {count(session), redis.call('HMGET', KEY, unpack(names))}
 end

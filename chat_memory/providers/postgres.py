@@ -1,0 +1,81 @@
+"""Owns the provider over Django's database, and the check that it is the one the caller means."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from chat_memory import wiring
+from chat_memory.health import health
+from chat_memory.providers.agreement import differences, pool_differences
+from chat_memory.providers.configs import TABLE_NAME, PostgresConfig, of_kind
+from chat_memory.providers.errors import EXPECTED, MemoryConnectionError
+from chat_memory.providers.places import Place
+from chat_memory.providers.provider import StoredProvider
+from chat_memory.providers.results import Failure, Result, Success
+from chat_memory.rules.names import check_workspace
+
+logger = logging.getLogger("chat_memory.providers")
+
+
+class PostgresProvider(StoredProvider):
+    """Conversations in Django's database, in the tables of this app, with the cache of the settings.
+
+    Args:
+        config: which alias and workspace.
+    """
+
+    name = "Postgres"
+
+    def __init__(self, config: PostgresConfig) -> None:
+        workspace = None if config.table_name == TABLE_NAME else config.table_name
+        if workspace is not None:
+            check_workspace(workspace)
+        super().__init__(config, Place(workspace=workspace, using=config.using))
+
+    def _health(self) -> dict[str, Any]:
+        found = health(self.place.using)
+        said = {"message": found.message} if found.database.ok else {"error": found.message}
+        details = {"status": found.status, "cache": found.cache.mode}
+        return said | {"latency_ms": found.database.latency_ms, "metrics": found.metrics, "details": details}
+
+
+async def create_postgres_provider(
+    config: PostgresConfig | None = None, connection: Any = None, *, pool: Mapping[str, int] | None = None
+) -> Result:
+    """A provider over Django's database; the answer may be used as the provider itself.
+
+    What ``config`` says of a connection is compared with DATABASES: a difference is a failure that says what to change,
+    since the conversations would otherwise go elsewhere than the caller means. Nothing is connected by it.
+
+    Args:
+        config: what the caller means; None: whatever DATABASES says.
+        connection: a connection of another driver may be passed; it is not used, since Django has its own.
+        pool: sizes and lifetimes as Django's pool names them; a difference is a line in the log.
+
+    Returns:
+        ``Success`` with the provider, or ``Failure``.
+    """
+    if connection is not None:
+        logger.debug("A connection was passed to a provider, which uses Django's")
+    return await sync_to_async(_created)(config, pool or {})
+
+
+def _created(config: PostgresConfig | None, pool: Mapping[str, int]) -> Result:
+    try:
+        given = of_kind(PostgresConfig, config)
+        provider = PostgresProvider(given)
+        alias = wiring.adapter(given.using).alias or "default"
+        found = differences(given, alias)
+        sizes = ({"max_size": given.max_connections} if "max_connections" in given.given else {}) | dict(pool)
+        for difference in pool_differences(alias, sizes):
+            logger.warning("A provider's pool is Django's: %s", difference)
+    except EXPECTED as error:
+        return Failure(MemoryConnectionError(f"Not connected: {error}", PostgresProvider.name, error))
+    if found:
+        why = f"The configuration is not Django's database: {'; '.join(found)}"
+        return Failure(MemoryConnectionError(why, PostgresProvider.name))
+    return Success(provider)

@@ -1,0 +1,96 @@
+"""Owns the making of a conversation's first row, and that a client's key yields to the user whom it is opened for."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from chat_memory.choices import MAIN_BRANCH
+from chat_memory.exceptions import BranchNotFound, SessionNotFound
+from chat_memory.models import Session
+from chat_memory.records import Address, uuid7
+from chat_memory.rules.names import yielded_key
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import NO_FIELDS
+from chat_memory.storage.orm import hints
+from chat_memory.storage.orm.emission import changed_row
+from chat_memory.storage.orm.owning import is_reached
+from chat_memory.storage.orm.rows import Rows, family, header_of, lock, move, new_token, workspace_id
+
+
+def create(alias: str, at: Address, fields: Mapping[str, Any] = NO_FIELDS, *, nested: bool) -> tuple[Rows, bool]:
+    """The root of a conversation, made and locked, and whether this call made it: another process may have been faster.
+
+    It is at version 0, as if it were not there, unless ``fields`` say otherwise: an append moves it on. Where a session
+    of somebody else has the key because a client chose it, that one gets another key first.
+
+    Raises:
+        BranchNotFound: a branch is made by a fork, never by a write.
+        NotOwner: the conversation belongs to somebody else than the address' user.
+        SessionNotFound: the conversation is deleted but still there.
+        WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
+    """
+    if not at.means_whole:
+        raise BranchNotFound(at.key, at.branch)
+    if at.pinned:
+        raise SessionNotFound(at.key, at.workspace)
+    session = _unsaved(alias, at, fields)
+    while True:
+        Session.objects.using(alias).bulk_create([session], ignore_conflicts=True)
+        made = lock(alias, at)
+        if made is not None:
+            return made, made.root.pk == session.pk
+        kept = Session.objects.using(alias).filter(workspace_id=session.workspace_id, key=at.key, branch=MAIN_BRANCH)
+        if kept.filter(deleted_at__isnull=False).exists():
+            raise SessionNotFound(at.key, at.workspace)
+        # Another process had made it, and a third deleted it before the lock was ours; or a client chose its key.
+        yielding = _yields(alias, at)
+        if yielding is not None:
+            give_way(alias, at, yielding, nested=nested)
+
+
+def give_way(alias: str, at: Address, root: Session, *, nested: bool) -> None:
+    """Give a locked conversation, whose key a client chose, another key than that of an address.
+
+    Its branches and its messages stay as they are: whoever goes by its id notices nothing else.
+    """
+    rows = Session.objects.using(alias).filter(workspace_id=root.workspace_id, key=root.key)
+    key = yielded_key(root.key, str(root.pk))
+    while True:
+        try:
+            with transaction.atomic(using=alias):
+                rows.update(key=key)
+            break
+        except IntegrityError:  # a client has taken that key too
+            key = yielded_key(root.key, f"{root.pk}-{secrets.token_hex(8)}")
+    move(root, key=key)
+    hints.forget(alias, at)
+    for row in family(root).order_by("pk"):
+        changed_row(alias, Kind.RENAMED, at, row, header_of(row), nested=nested, former_key=at.key)
+
+
+def _yields(alias: str, at: Address) -> Session | None:
+    """The locked row of the conversation that yields its key to the address' user; None where none does."""
+    found = lock(alias, Address(at.workspace, at.key, MAIN_BRANCH)) if at.is_checked else None
+    return found.root if found and not is_reached(at, found.root) else None
+
+
+def _unsaved(alias: str, at: Address, fields: Mapping[str, Any]) -> Session:
+    now = datetime.now(UTC)
+    given = {"created_at": now, "last_seq": fields.get("base_seq", 0), **fields}
+    return Session(
+        id=uuid7(),
+        workspace_id=workspace_id(alias, at.workspace),
+        key=at.key,
+        user_id=at.user_id,
+        user_key=at.user_key,
+        vtoken=new_token(),
+        updated_at=now,
+        active_at=given["created_at"],
+        listed_at=given["created_at"],
+        **given,
+    )

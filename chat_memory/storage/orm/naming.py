@@ -1,0 +1,118 @@
+"""Owns the name of a database that it alone has, by which a cache tells its entries from those of other databases."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, NamedTuple
+from weakref import WeakSet
+
+from django.apps import AppConfig
+from django.db import DatabaseError, connections, transaction
+from django.db.backends.signals import connection_created
+from django.db.models import signals
+
+from chat_memory.models import DatabaseToken
+from chat_memory.storage.orm.cursor import fetch
+from chat_memory.storage.orm.transactions import owns_transaction, run_write
+
+_PLACES = {
+    "postgresql": "concat_ws('|', current_database(), current_schema(), pg_is_in_recovery())",
+    "sqlite": "(SELECT file FROM pragma_database_list WHERE name = 'main')",
+}
+"""By vendor, where the tables are as the database itself says it: copies in two places have two names.
+
+A replica is such a place, as it may lag behind: what is read from it must not be taken for the state of the primary."""
+
+
+class _Name(NamedTuple):
+    """A name; ``lasts``: whether it holds outside the transaction that it was asked for in."""
+
+    text: str
+    lasts: bool
+
+
+_known: dict[tuple[str, str], _Name] = {}
+_met: WeakSet[Any] = WeakSet()
+"""Connections of PostgreSQL that a pool may hand out again, and that reach the database that they always did."""
+
+
+def name_of(alias: str) -> str:
+    """The name of the database behind an alias, and of the schema that the connection has as ``schema_name``.
+
+    The process asks the database again after each new connection, since another database may answer under an old name.
+    The row is made by whoever asks first, though never within the caller's transaction, nor where writing fails: then
+    the name is one that nobody else has.
+
+    Raises:
+        DatabaseError: the database does not answer, or is not migrated.
+    """
+    schema = getattr(connections[alias], "schema_name", None) or ""
+    known = _known.get((alias, schema))
+    if known is None or not (known.lasts or not owns_transaction(alias)):
+        known = _asked(alias, schema)
+        _known[alias, schema] = known
+    return known.text
+
+
+def connect(config: AppConfig) -> None:
+    """Be told when a name may have changed; called once, by ``AppConfig.ready()``."""
+    connection_created.connect(_on_connection, dispatch_uid=_on_connection)
+    signals.post_migrate.connect(_on_migrate, sender=config, dispatch_uid=_on_migrate)  # a flush sends it too
+    for changed in (signals.post_save, signals.post_delete):
+        changed.connect(_on_token, sender=DatabaseToken, dispatch_uid=_on_token)
+
+
+def _asked(alias: str, schema: str) -> _Name:
+    found = _row(alias)
+    if found is None and owns_transaction(alias):
+        _make_row(alias)
+        found = _row(alias)
+    if found is None:
+        return _Name(_drawn(), lasts=owns_transaction(alias))
+    return _Name("\n".join([*map(str, found), schema]), lasts=True)
+
+
+def _row(alias: str) -> tuple[Any, ...] | None:
+    connection = connections[alias]
+    table = DatabaseToken._meta.db_table
+    sql = f"SELECT token, {_PLACES[connection.vendor]} FROM {table} WHERE id = %(id)b"  # noqa: S608  # our own names
+    rows = fetch(connection, sql, {"id": DatabaseToken.ONLY})
+    return rows[0] if rows else None
+
+
+def _make_row(alias: str) -> None:
+    """Make the row, unless another process does; where the database may not be written to there is none."""
+
+    def write(**_nested: bool) -> None:
+        DatabaseToken._default_manager.using(alias).bulk_create([DatabaseToken(token=_drawn())], ignore_conflicts=True)
+
+    try:
+        run_write(alias, write)
+    except DatabaseError:  # a replica, or a server that is read-only for now
+        return
+
+
+def _drawn() -> str:
+    return secrets.token_hex(16)
+
+
+def _forget(alias: str) -> None:
+    for known in [*_known]:
+        if known[0] == alias:
+            _known.pop(known, None)
+
+
+def _on_connection(connection: Any, **_signal: Any) -> None:
+    if connection.vendor == "postgresql":
+        if connection.connection in _met:
+            return
+        _met.add(connection.connection)
+    _forget(connection.alias)
+
+
+def _on_migrate(using: str, **_signal: Any) -> None:
+    _forget(using)
+
+
+def _on_token(using: str, **_signal: Any) -> None:
+    transaction.on_commit(lambda: _forget(using), using=using)

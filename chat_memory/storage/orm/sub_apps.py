@@ -1,0 +1,33 @@
+"""Owns the parts that sub-apps add to the adapter over Django's models, each registered by its app's ``ready()``."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from django.db.models import QuerySet
+
+from chat_memory.records import Query
+from chat_memory.storage.contract import SearchStore
+from chat_memory.storage.orm.part import OrmPart
+
+
+class OrmSearchStore(OrmPart, SearchStore):
+    """The part for full text over Django's models, as ``chat_memory.search`` implements it."""
+
+    @abstractmethod
+    def narrowed(self, messages: QuerySet[Any], query: Query) -> QuerySet[Any]:
+        """Those of some rows of messages that a search finds, of whichever workspaces."""
+
+
+_search: list[type[OrmSearchStore]] = []
+
+
+def add_search(part: type[OrmSearchStore]) -> None:
+    """Have adapters over Django's models search by this part; called by the ``ready()`` of the sub-app."""
+    _search[:] = [part]
+
+
+def search(using: str | None) -> OrmSearchStore | None:
+    """The part on a database alias; None: the sub-app is not installed."""
+    return _search[0](using) if _search else None

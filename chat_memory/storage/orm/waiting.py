@@ -1,0 +1,220 @@
+"""Owns how long a write waits for a lock, and how many requests wait for the same conversation.
+
+A write waits LOCK_TIMEOUT at most; its statements carry the bound in themselves, as ``statements.waiting`` words it. A
+request, which holds up a worker that serves others too, tries for some milliseconds first. Where that was not enough,
+it takes one of the conversation's LOCK_WAITERS waiting places, which are advisory locks, and waits there. Where no
+place is free it goes on trying as long as the lock changes hands, and gives up as soon as those in the places wait for
+a transaction that does not end. It must not know what is written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+from django.db import DatabaseError, connections, transaction
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
+
+from chat_memory.conf import settings
+from chat_memory.exceptions import Busy
+from chat_memory.records import Address
+from chat_memory.storage.orm.cursor import fetch
+from chat_memory.storage.orm.passing import has_timed_out, is_locked
+from chat_memory.storage.orm.statements import waiting as statements
+
+Result = TypeVar("Result")
+
+TRIES = (25, 50, 100)
+"""How long the first tries wait, in milliseconds; every further one as long as the last."""
+STUCK = 250
+"""A transaction that is older, in milliseconds, is taken for one that holds its locks for long."""
+TRUSTED, REMEMBERED = 1.0, 10.0
+"""For how many seconds a process takes a conversation that was stuck for one that is while its places are taken; and
+for how many it asks for a place there without another try."""
+MOST_REMEMBERED = 1_000
+NAMED = 5
+"""An error names the first so many of several conversations."""
+_IN_ERROR = 3
+"""libpq's status of a transaction in which a statement failed."""
+
+_waiters: ContextVar[int | None] = ContextVar("chat_memory_waiters", default=None)
+"""How many requests may wait for one conversation; None: this is no request, and waits."""
+_wait: ContextVar[int | None] = ContextVar("chat_memory_wait", default=None)
+"""How long the present try may wait, in milliseconds; None: LOCK_TIMEOUT."""
+_stuck: dict[tuple[str, str, str], float] = {}
+"""The conversations that were stuck, each with the moment at which that was seen."""
+
+
+@contextmanager
+def request() -> Iterator[None]:
+    """What is written within is a request's: few of them wait for the same conversation."""
+    before = _waiters.set(settings.lock_waiters)
+    try:
+        yield
+    finally:
+        _waiters.reset(before)
+
+
+def milliseconds() -> int:
+    """How long a statement may wait for a lock; 0: as long as the host's ``lock_timeout`` says."""
+    wait = _wait.get()
+    if wait is not None:
+        return wait
+    timeout = settings.lock_timeout
+    return max(1, round(timeout * 1000)) if timeout else 0
+
+
+def in_turn(alias: str, at: Address | None, write: Callable[[], Result]) -> Result:
+    """Run a write that is a transaction of its own, waiting as this module says.
+
+    Args:
+        alias: the database.
+        at: the conversation that is written to; None: several, or none, for which requests wait like everybody.
+        write: the write, whose statements have the bound; it is called again after each try that waited in vain.
+
+    Raises:
+        Busy: somebody else held a lock for too long.
+    """
+    begin = time.monotonic()
+    places = _waiters.get()
+    try:
+        if places is None or at is None or connections[alias].vendor != "postgresql" or not milliseconds():
+            return write()
+        return _as_request(alias, at, write, places)
+    except DatabaseError as error:
+        if has_timed_out(error):
+            raise busy(alias, at, begin) from error
+        raise
+
+
+def bounds() -> RawSQL:
+    """The bound as a condition of a query on PostgreSQL that locks what it finds."""
+    text = statements.bound(milliseconds())
+    return RawSQL(text, (), output_field=BooleanField())  # noqa: S611  # of numbers alone
+
+
+@contextmanager
+def bounded(alias: str, at: Address | None = None) -> Iterator[None]:
+    """In the caller's transaction: what is run within waits LOCK_TIMEOUT at most, and what comes after as before.
+
+    Raises:
+        Busy: somebody else held a lock for too long; as after every error of the database, the caller has to roll back.
+    """
+    connection, begin, wait = connections[alias], time.monotonic(), milliseconds()
+    bounds = bool(wait) and connection.vendor == "postgresql"
+    before = fetch(connection, statements.bound_now(wait), {}, brief=True)[0][0] if bounds else None
+    try:
+        yield
+    except DatabaseError as error:
+        if is_locked(error):
+            raise busy(alias, at, begin) from error
+        raise
+    finally:
+        if before is not None and _is_usable(alias):
+            fetch(connection, statements.RESTORED, {"before": before}, brief=True)
+
+
+@contextmanager
+def transaction_bounded(alias: str, at: Address | None = None) -> Iterator[None]:
+    """A transaction, or a part of the caller's, in which everything waits LOCK_TIMEOUT at most.
+
+    Raises:
+        Busy: somebody else held a lock for too long.
+    """
+    with transaction.atomic(using=alias), bounded(alias, at):
+        yield
+
+
+def bound_transaction(alias: str) -> None:
+    """Bound every wait of the open transaction, which is ours, by a statement of its own."""
+    wait = milliseconds()
+    if wait and connections[alias].vendor == "postgresql":
+        fetch(connections[alias], statements.bound_now(wait), {}, brief=True)
+
+
+def busy(alias: str, at: Address | None, begin: float) -> Busy:
+    """The error of a write that waited in vain since a moment of the monotonic clock; SQLite locks its whole file."""
+    if at is None or connections[alias].vendor == "sqlite":
+        return Busy("the database", time.monotonic() - begin)
+    return Busy(named([at]), time.monotonic() - begin)
+
+
+def named(places: Sequence[Address]) -> str:
+    """What is locked where a write of several conversations waits: which of them it is, nobody tells."""
+    if len(places) == 1:
+        return f"conversation {places[0].key!r} in workspace {places[0].workspace!r}"
+    keys = ", ".join([repr(at.key) for at in places[:NAMED]] + ["..."] * (len(places) > NAMED))
+    workspaces = sorted({at.workspace for at in places})
+    where = f" in workspace {workspaces[0]!r}" if len(workspaces) == 1 else ""
+    return f"one of {len(places)} conversations ({keys}){where}"
+
+
+def _as_request(alias: str, at: Address, write: Callable[[], Result], places: int) -> Result:
+    """Try, then wait in a place, or give up where there is none and nothing moves."""
+    begin, whole, tries = time.monotonic(), milliseconds(), iter(TRIES)
+    conversation = (alias, at.workspace, at.key)
+    since = begin - _stuck.get(conversation, begin - REMEMBERED)
+    if since < TRUSTED and not _take_place(alias, conversation, places):  # without a transaction it is only looked for
+        raise busy(alias, at, begin)
+    wait = 0 if since < REMEMBERED else next(tries)
+    while True:
+        if wait:
+            try:
+                return _waiting(min(wait, whole), write)
+            except (Busy, DatabaseError) as error:
+                if not _waited_in_vain(error):
+                    raise
+        with transaction.atomic(using=alias):
+            if _take_place(alias, conversation, places):
+                result = _waiting(whole, write)
+                _stuck.pop(conversation, None)
+                return result
+            stuck = _is_stuck(alias, conversation, places)
+        if stuck or time.monotonic() - begin > whole / 1000:
+            raise busy(alias, at, begin)
+        wait = next(tries, TRIES[-1])
+
+
+def _waited_in_vain(error: Exception) -> bool:
+    return isinstance(error, Busy) or has_timed_out(error)
+
+
+def _waiting(wait: int, write: Callable[[], Result]) -> Result:
+    before = _wait.set(wait)
+    try:
+        return write()
+    finally:
+        _wait.reset(before)
+
+
+def _take_place(alias: str, conversation: tuple[str, str, str], places: int) -> bool:
+    values = {"conversation": _named(conversation), "places": places}
+    return fetch(connections[alias], statements.PLACE_TAKEN, values)[0][0] is not None
+
+
+def _is_stuck(alias: str, conversation: tuple[str, str, str], places: int) -> bool:
+    """Whether those in the places wait for a transaction that does not end; that is remembered."""
+    values = {"conversation": _named(conversation), "places": places, "age": STUCK}
+    stuck = bool(fetch(connections[alias], statements.IS_STUCK, values)[0][0])
+    if stuck:
+        if len(_stuck) >= MOST_REMEMBERED:
+            _stuck.clear()
+        _stuck[conversation] = time.monotonic()
+    return stuck
+
+
+def _named(conversation: tuple[str, str, str]) -> str:
+    """The conversation's name among the advisory locks of the database, whatever this process calls that."""
+    return "\n".join(("chat_memory", *conversation[1:]))
+
+
+def _is_usable(alias: str) -> bool:
+    """Whether the caller's transaction takes another statement; otherwise a roll-back gives the settings back."""
+    connection = connections[alias]
+    if connection.needs_rollback or connection.connection is None or connection.connection.closed:
+        return False
+    return bool(connection.connection.pgconn.transaction_status != _IN_ERROR)
