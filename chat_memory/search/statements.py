@@ -12,7 +12,7 @@ from functools import cache
 from chat_memory.choices import State
 from chat_memory.models import Message, Session, Workspace
 from chat_memory.search.models import Entry
-from chat_memory.storage.orm.statements.listing import meets
+from chat_memory.storage.orm.statements.listing import checks
 
 INDEXED = 100_000
 """Characters of a message that can be found, the first ones: PostgreSQL takes no more than 1 MB of words."""
@@ -77,7 +77,12 @@ def find(vendor: str, given: tuple[str, ...], *, since: bool, until: bool) -> st
     ``main``, and are told by their first row alone.
     """
     times = [condition for condition, is_given in ((_SINCE, since), (_UNTIL, until)) if is_given]
-    timed = f"JOIN {MESSAGE} m ON m.id = c.message_id AND m.workspace_id = r.workspace_id" if times else ""
+    # Fenced, so that the row r is found by its id alone.
+    timed = f"JOIN {MESSAGE} m ON m.id = c.message_id AND (m.workspace_id = r.workspace_id) IS TRUE" if times else ""
+    root = f"s.workspace_id = r.workspace_id AND s.key = r.key AND s.branch = 'main' AND {checks(vendor, given)}"
+    roots = f"JOIN {SESSION} s ON {root}"
+    if vendor == "postgresql":  # one row at most: without LIMIT it expects as many as the key has branches
+        roots = f"CROSS JOIN LATERAL (SELECT s.id, s.head_id, s.base_seq FROM {SESSION} s WHERE {root} LIMIT 1) s"
     columns = ", ".join(f"s.{column}" for column in FOUND)
     return f"""
 WITH RECURSIVE candidates AS MATERIALIZED (
@@ -86,9 +91,8 @@ WITH RECURSIVE candidates AS MATERIALIZED (
   ORDER BY {_newest_first(vendor)} LIMIT %(look)b
 ), found AS MATERIALIZED (
   SELECT c.message_id, c.session_id, c.seq, s.id AS root_id, s.head_id, s.base_seq
-  FROM candidates c JOIN {SESSION} r ON r.id = c.session_id
-    JOIN {SESSION} s ON s.workspace_id = r.workspace_id AND s.key = r.key AND s.branch = 'main' {timed}
-  WHERE {" AND ".join([meets(vendor, given), *times])}
+  FROM candidates c JOIN {SESSION} r ON r.id = c.session_id {roots} {timed}
+  WHERE {" AND ".join(times) or "true"}
 ), {_lineage("f.root_id, f.head_id AS shown_id FROM found f WHERE f.head_id IS NOT NULL")},
 newest AS MATERIALIZED (
   SELECT f.message_id, f.root_id FROM found f

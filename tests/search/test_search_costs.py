@@ -27,6 +27,11 @@ ROWS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _index_agrees() -> None:
+    """Not asked here: a check of all that the limits allow takes a minute, and these tests write nothing."""
+
+
 @pytest.fixture
 def indexed_world() -> World:
     """As that of the other costs, with what the sub-app makes of it."""

@@ -137,5 +137,17 @@ SELECT SUM(CASE WHEN parent_id IS NULL THEN 1 END), SUM(messages), SUM(input), S
 
 def meets(vendor: str, given: Sequence[str]) -> str:
     """The condition for the root ``s`` of a conversation of %(workspace)b that meets the conditions given by name."""
+    return " AND ".join((*_ROOTS, *_known(vendor, given)))
+
+
+def checks(vendor: str, given: Sequence[str]) -> str:
+    """The same for a root ``s`` that the statement finds otherwise: no index of these conditions is a way to it.
+
+    Where its statistics are old, PostgreSQL would read all conversations of a workspace or of a user for each root.
+    """
+    return " AND ".join(f"({condition}) IS TRUE" for condition in ("s.deleted_at IS NULL", *_known(vendor, given)))
+
+
+def _known(vendor: str, given: Sequence[str]) -> list[str]:
     known = _CONDITIONS | _OF_VENDOR[vendor]
-    return " AND ".join((*_ROOTS, *(known[name] for name in given if name in known)))
+    return [known[name] for name in given if name in known]
