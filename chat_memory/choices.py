@@ -30,6 +30,18 @@ class State(TextChoices):
     REDACTED = "redacted", _("redacted")
 
 
+class Pending(TextChoices):
+    """What makes a new branch the current one; empty: only a switch.
+
+    answered, edited: its first message; complete: a switch, when the answer on it is complete. A second call for the
+    same answer finds one that is ``answered`` or ``complete``.
+    """
+
+    ANSWERED = "answered", _("with its first answer")
+    COMPLETE = "complete", _("when its answer is complete")
+    EDITED = "edited", _("with its edited message")
+
+
 class MemberRole(TextChoices):
     """What a member of a workspace may do through the API and in the admin.
 

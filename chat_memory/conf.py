@@ -75,6 +75,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Days after which ``chat_memory_cleanup`` removes idle sessions; None: the command requires ``--days``."""
     cleared_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
     """Days until ``chat_memory_cleanup`` removes messages hidden by ``clear()``."""
+    tombstone_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] = 30
+    """Days for which it is remembered by id that a conversation is gone, and by position that a message changed; a
+    reader whose cursor is older begins anew."""
+    regenerate_until: Literal["begun", "complete"] = "begun"
+    """How long the former answer stays the current one after ``regenerate``: until the new one has begun, or until the
+    caller switches to it when it is complete."""
     attachment_storage: str = "default"
     """The alias in ``STORAGES`` for the files of attachments; files there must not be served to everybody."""
     attachment_types: tuple[str, ...] = ("*/*",)

@@ -87,7 +87,8 @@ class Conversation(Windows, Summaries, Branches):
         version = record.version if record else 0
         if if_version is not None and if_version != version:
             raise VersionConflict(if_version, version)
-        return Receipt(None, None, version, False, ())
+        branch = record.branch if record else self.branch
+        return Receipt(None, None, version, False, (), branch)
 
     def open(self, **fields: Any) -> SessionRecord:
         """The session, made with these fields where there is none; a session that exists is left as it is.

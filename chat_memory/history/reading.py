@@ -7,11 +7,13 @@ import msgspec
 from chat_memory.exceptions import MessageNotFound
 from chat_memory.history.handle import Handle
 from chat_memory.history.twins import twin
-from chat_memory.records import Json, Message, SessionRecord, Slice, Span
+from chat_memory.records import Changes, Json, Message, SessionRecord, Sibling, Slice, Span
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.names import plain
-from chat_memory.rules.numbers import check_span, message_place, whole_number
+from chat_memory.rules.numbers import PAGE, check_span, message_place, page_of_changes, whole_number
+from chat_memory.storage.contract import BranchStore, ChangeStore
 from chat_memory.storage.listing import Filter, Usage
+from chat_memory.storage.syncing import Held
 
 
 class Reads(Handle):
@@ -93,6 +95,41 @@ class Reads(Handle):
         return next((message for message in found if message.id == place), None)
 
     aget = twin(get)
+
+    def changes(self, cursor: str | None = None, *, size: int = PAGE) -> Changes:
+        """What a reader has to be told who keeps a copy: what is new, changed, and not shown any more since a cursor.
+
+        Drop what is held from ``void_from`` on, put ``changed`` in place of what is held there, add ``messages``, and
+        keep the cursor; while there is ``more``, ask again. The copy is then what ``messages()`` gives, whatever was
+        appended, made again, switched to, cut, cleared, edited or redacted in between. Where the cursor does not fit what is stored, as after a restore from a backup,
+        ``void_from`` is 1. With a handle that names no branch this is about the branch that is current.
+
+        Args:
+            cursor: ``cursor`` of the answer before; None: the reader holds nothing.
+            size: how many messages at most, and how many changed ones, 1 to 1,000.
+
+        Raises:
+            ValidationError: the cursor is none of such an answer, or ``size`` is out of range.
+            NotSupported: the back end cannot tell what changed.
+        """
+        held = None if cursor is None else Held.parse(cursor)
+        return self.place.adapter.part(ChangeStore).messages(self.place.address, held, size=page_of_changes(size))
+
+    achanges = twin(changes)
+
+    def siblings(self, seq: int) -> list[Sibling]:
+        """The message at a position and its alternatives, each with its branch, in the order they were made.
+
+        They are what ``regenerate`` and ``edit_and_branch`` have left beside each other: messages that follow the same
+        messages. One statement, however many they are; [] where the conversation shows no message there.
+
+        Raises:
+            ValidationError: ``seq`` is no whole number from 0.
+            NotSupported: the back end has no branches.
+        """
+        return self.place.adapter.part(BranchStore).siblings(self.place.address, whole_number(seq, "seq"))
+
+    asiblings = twin(siblings)
 
     def read(self, span: Span) -> Slice:
         """The messages of a span, oldest first, with the state of the session they belong to: one snapshot.

@@ -7,6 +7,7 @@ of a row an update writes to the log.
 import chat_memory.records
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
@@ -95,6 +96,15 @@ class Migration(migrations.Migration):
                         verbose_name="listed at",
                     ),
                 ),
+                (
+                    "changed_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        editable=False,
+                        help_text="An indexed copy of the time of the last change, which may lag.",
+                        verbose_name="changed at",
+                    ),
+                ),
                 ("base_seq", models.BigIntegerField(default=0, editable=False, verbose_name="cleared up to")),
                 (
                     "branch_number",
@@ -141,6 +151,23 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("fork_seq", models.BigIntegerField(blank=True, null=True, verbose_name="forked at")),
+                (
+                    "pending",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("answered", "with its first answer"),
+                            ("complete", "when its answer is complete"),
+                            ("edited", "with its edited message"),
+                        ],
+                        db_default="",
+                        default="",
+                        editable=False,
+                        help_text="Of a branch that is to become the current one: when it does.",
+                        max_length=10,
+                        verbose_name="pending",
+                    ),
+                ),
                 (
                     "head",
                     models.ForeignKey(
@@ -206,6 +233,11 @@ class Migration(migrations.Migration):
                         condition=models.Q(("parent__isnull", True)),
                         fields=["workspace", "-listed_at", "-id"],
                         name="chat_memory_by_workspace",
+                    ),
+                    models.Index(
+                        condition=models.Q(("parent__isnull", True)),
+                        fields=["workspace", "changed_at", "id"],
+                        name="chat_memory_by_change",
                     ),
                     models.Index(
                         condition=models.Q(("user__isnull", False)),
@@ -651,6 +683,82 @@ class Migration(migrations.Migration):
                         fields=("session",),
                         name="chat_memory_summary_claim",
                     )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="MessageChange",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                ("number", models.BigIntegerField(verbose_name="number")),
+                ("row", models.UUIDField(verbose_name="row")),
+                ("seq", models.BigIntegerField(verbose_name="position")),
+                ("vtoken", models.BigIntegerField(verbose_name="version token")),
+                (
+                    "taken",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Of a message that was taken off: a digest of its id and time; empty: it says something else.",
+                        max_length=16,
+                        verbose_name="taken",
+                    ),
+                ),
+                ("changed_at", models.DateTimeField(verbose_name="changed at")),
+            ],
+            options={
+                "verbose_name": "change of a message",
+                "verbose_name_plural": "changes of messages",
+                "default_permissions": (),
+                "constraints": [
+                    models.UniqueConstraint(fields=("session", "number"), name="chat_memory_change_of"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Tombstone",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                ("session_id", models.UUIDField(verbose_name="session")),
+                ("gone_at", models.DateTimeField(verbose_name="gone at")),
+            ],
+            options={
+                "verbose_name": "conversation that is gone",
+                "verbose_name_plural": "conversations that are gone",
+                "default_permissions": (),
+                "indexes": [
+                    models.Index(fields=["workspace", "gone_at", "id"], name="chat_memory_gone"),
                 ],
             },
         ),

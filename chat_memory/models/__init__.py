@@ -1,6 +1,7 @@
 """Owns the tables, one module per model with its QuerySet; it must not import from layers above."""
 
 from chat_memory.models.attachment import Attachment, AttachmentReference
+from chat_memory.models.changes import MessageChange, Tombstone
 from chat_memory.models.feedback import Feedback
 from chat_memory.models.message import Message
 from chat_memory.models.revision import Redaction, Revision
@@ -16,10 +17,12 @@ __all__ = [
     "DatabaseToken",
     "Feedback",
     "Message",
+    "MessageChange",
     "Redaction",
     "Revision",
     "Session",
     "Summary",
+    "Tombstone",
     "UndroppedEntry",
     "Workspace",
     "WorkspaceMember",

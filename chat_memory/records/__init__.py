@@ -3,8 +3,9 @@
 from chat_memory.records.answers import Change, Commit, Header, Json, Receipt, Slice
 from chat_memory.records.asking import Address, Budget, Span
 from chat_memory.records.attachment import Attachment, Ref, is_sha256, is_web_address, kind_of, named, ref_of
-from chat_memory.records.branch import Branch, Revision, reach
+from chat_memory.records.branch import Branch, Revision, Sibling, reach
 from chat_memory.records.call import UnansweredCall
+from chat_memory.records.changes import Changes, SessionChanges
 from chat_memory.records.feedback import (
     Feedback,
     Person,
@@ -29,6 +30,7 @@ __all__ = [
     "Branch",
     "Budget",
     "Change",
+    "Changes",
     "Claim",
     "Commit",
     "Content",
@@ -45,7 +47,9 @@ __all__ = [
     "Receipt",
     "Ref",
     "Revision",
+    "SessionChanges",
     "SessionRecord",
+    "Sibling",
     "Slice",
     "Span",
     "Summary",

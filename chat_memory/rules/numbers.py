@@ -8,6 +8,9 @@ from chat_memory.rules.json_values import shown
 from chat_memory.rules.names import plain
 
 MAX_POSITION = 2**62
+LARGEST_PAGE = 1_000
+PAGE = 500
+"""How much a reader who keeps a copy is told at once, unless it says otherwise."""
 LONGEST_TTL = 10 * 366 * 24 * 3600
 """Seconds; about ten years."""
 
@@ -21,6 +24,17 @@ def whole_number(number: object, field: str = "n") -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise ValidationError(f"must be a whole number from 0, not {shown(number)}", field=field)
     return min(number, MAX_POSITION)
+
+
+def page_of_changes(size: object) -> int:
+    """Check how much a reader who keeps a copy is told at once, and return it.
+
+    Raises:
+        ValidationError: it is no whole number from 1 to LARGEST_PAGE.
+    """
+    if not 1 <= whole_number(size, "size") <= LARGEST_PAGE:
+        raise ValidationError(f"must be a whole number from 1 to {LARGEST_PAGE}, not {shown(size)}", field="size")
+    return whole_number(size, "size")
 
 
 def optional_number(number: object, field: str) -> int | None:

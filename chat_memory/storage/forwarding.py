@@ -16,6 +16,7 @@ class ForwardingAdapter(Adapter):
         self.messages = inner.messages
         self.sessions = inner.sessions
         self.branches = inner.branches
+        self.changes = inner.changes
         self.cuts = inner.cuts
         self.edits = inner.edits
         self.summaries = inner.summaries

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 
 from chat_memory import wiring
 from chat_memory.cache import CachedAdapter
+from chat_memory.conf import settings
 from chat_memory.exceptions import Busy, ValidationError
 from chat_memory.maintenance import forgotten
 from chat_memory.maintenance.retention.policy import Policy, policy
@@ -108,10 +109,18 @@ def clean_up(
     report = _remove_due(alias, due, batch_size, deadline, on_batch)
     if report.finished:
         report = msgspec.structs.replace(report, attachments=forgotten.remove(alias, due.tenant))
+        _forget_notes(alias, due)
     if adapter.undropped is None:
         return report
     left = adapter.undropped.left()
     return msgspec.structs.replace(report, entries_left=left.entries, left_until=left.until)
+
+
+def _forget_notes(alias: str, due: Policy) -> None:
+    """Forget what readers are told of, once it is TOMBSTONE_DAYS old; a day later, since clocks may differ."""
+    before = datetime.now(UTC) - timedelta(days=settings.tombstone_days + 1)
+    with across_workspaces():
+        run_write(alias, lambda **_nested: removal.remove_notes(alias, before, due.tenant))
 
 
 def _remove_due(alias: str, due: Policy, batch_size: int, deadline: float, on_batch: Callable[[int], None]) -> Report:

@@ -13,6 +13,7 @@ from chat_memory.storage.contract.adapter import Adapter
 from chat_memory.storage.contract.archive import ArchiveStore, Restored
 from chat_memory.storage.contract.attachments import HELD_SECONDS, AttachmentStore, Upload
 from chat_memory.storage.contract.branches import BranchStore
+from chat_memory.storage.contract.changes import ChangeStore
 from chat_memory.storage.contract.cuts import CutStore
 from chat_memory.storage.contract.edits import EditStore
 from chat_memory.storage.contract.feedback import FeedbackStore
@@ -33,6 +34,7 @@ __all__ = [
     "AttachmentStore",
     "Batch",
     "BranchStore",
+    "ChangeStore",
     "CutStore",
     "EditStore",
     "FeedbackStore",

@@ -9,6 +9,7 @@ from chat_memory.exceptions import NotSupported
 from chat_memory.storage.contract.archive import ArchiveStore
 from chat_memory.storage.contract.attachments import AttachmentStore
 from chat_memory.storage.contract.branches import BranchStore
+from chat_memory.storage.contract.changes import ChangeStore
 from chat_memory.storage.contract.cuts import CutStore
 from chat_memory.storage.contract.edits import EditStore
 from chat_memory.storage.contract.feedback import FeedbackStore
@@ -31,6 +32,7 @@ class Adapter(ABC):
     messages: MessageStore
     sessions: SessionStore
     branches: BranchStore | None = None
+    changes: ChangeStore | None = None
     cuts: CutStore | None = None
     edits: EditStore | None = None
     summaries: SummaryStore | None = None

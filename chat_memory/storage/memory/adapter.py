@@ -15,6 +15,7 @@ from chat_memory.storage.memory.messages import MemoryMessages
 from chat_memory.storage.memory.sessions import MemorySessions
 from chat_memory.storage.memory.store import MemoryStore
 from chat_memory.storage.memory.summaries import MemorySummaries
+from chat_memory.storage.memory.syncing import MemoryChanges
 
 
 def _now() -> datetime:
@@ -36,6 +37,7 @@ class MemoryAdapter(Adapter):
     edits: MemoryEdits
     summaries: MemorySummaries
     archive: MemoryArchive
+    changes: MemoryChanges
     feedback: MemoryFeedback
     attachments: MemoryAttachments
 
@@ -47,6 +49,7 @@ class MemoryAdapter(Adapter):
         self.edits = MemoryEdits(store)
         self.summaries = MemorySummaries(store)
         self.archive = MemoryArchive(store)
+        self.changes = MemoryChanges(store)
         self.feedback = MemoryFeedback(store)
         self.attachments = MemoryAttachments(store)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chat_memory.choices import Pending
 from chat_memory.exceptions import VersionConflict
 from chat_memory.records import Address, Budget, Change, Commit, Header, Message, Slice, Span
 from chat_memory.storage import windowing
@@ -11,6 +12,10 @@ from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import ALL_MESSAGES, Batch, MessageStore
 from chat_memory.storage.memory import changes, rewriting
 from chat_memory.storage.memory.store import MemoryStore, Transaction, change_between
+from chat_memory.storage.memory.switching import switched
+
+_AT_ONCE = (Pending.ANSWERED.value, Pending.EDITED.value)
+"""The branches that become current with their first message."""
 
 
 class MemoryMessages(MessageStore):
@@ -61,7 +66,7 @@ class MemoryMessages(MessageStore):
             transaction.keep(conversation)
             after = view.in_state(conversation)
             transaction.add_event(Kind.POPPED, at, after, first_seq=message.seq, last_seq=message.seq)
-            return Commit((message,), after.header, change_between(view, after))
+            return Commit((message,), after.header, change_between(view, after), after.state.name)
 
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``."""
@@ -88,11 +93,16 @@ def _append(
     transaction.shelf.check_reached(before, fresh, transaction.now)
     conversation, stored = changes.append(before, at, messages, title=title, if_version=if_version, now=transaction.now)
     if conversation is None:
-        return Commit(stored, before.header, None)
+        return Commit(stored, before.header, None, before.state.name)
     transaction.keep(conversation)
     transaction.shelf.let_go(at.workspace, at.key, messages)
     after = before.in_state(conversation)
-    commit = Commit(stored, after.header, change_between(before, after))
+    commit = Commit(stored, after.header, change_between(before, after), after.state.name)
     added = {"first_seq": before.state.last_seq + 1, "last_seq": after.state.last_seq}
     transaction.add_event(Kind.APPENDED, at, after, **added, commit=commit, made=existing is None)
+    if before.state.pending in _AT_ONCE:
+        taken_over = after.in_state(switched(transaction, at, conversation, after.state.name))
+        transaction.keep(taken_over.conversation)
+        change = change_between(before, taken_over)
+        return Commit(stored, taken_over.header, change, after.state.name, before.conversation.current)
     return commit

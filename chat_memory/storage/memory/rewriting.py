@@ -17,6 +17,7 @@ from chat_memory.storage import titles
 from chat_memory.storage.mapping import Row, to_messages, to_row
 from chat_memory.storage.memory.states import BranchState, ConversationState, EditedRow
 from chat_memory.storage.memory.view import BranchView
+from chat_memory.storage.syncing import digest
 
 replace = msgspec.structs.replace
 _REDACTED = State.REDACTED.value
@@ -35,6 +36,7 @@ def edit(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[Con
     feedback = _naming(owner.feedback, seq, after, _message(owner, seq))
     places = {state.name: seq for state in view.conversation.sharing(owner.name, seq)}
     conversation = view.conversation.with_branches(replace(owner, edits=edits, feedback=feedback))
+    conversation = conversation.noting((owner.id, seq))
     if not says_else:
         return _moved(conversation, places, {}, now), places
     title = _new_title(view.conversation, {owner.name: seq}, after)
@@ -53,6 +55,7 @@ def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[C
         feedback = {**state.feedback, at: tuple(_without_words(each) for each in state.feedback.get(at, ()))}
         conversation = conversation.with_branches(replace(state, ledger=ledger, edits=edits, feedback=feedback))
         places |= {sharing.name: at for sharing in conversation.sharing(name, at)}
+    conversation = conversation.noting(*((conversation.branches[name].id, at) for name, at in same.items()))
     title = _new_title(view.conversation, same, after)
     return _moved(_without_summaries(conversation, places), places, title, now), places
 
@@ -82,6 +85,7 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
     turn = owner.ledger.turns_until(seq) - starts_turn(message)
     less = replace(less, last_seq=seq - 1, last_turn=turn)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
+    conversation = conversation.noting((state.id, seq), taken=digest(message.id, message.created_at))
     return _moved(conversation, {state.name: seq}, title, now), message
 
 

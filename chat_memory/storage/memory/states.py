@@ -15,6 +15,7 @@ from chat_memory.fields import MOMENTS
 from chat_memory.records import Branch, Claim, Feedback, SessionRecord, Summary, as_utc
 from chat_memory.storage.mapping import Row
 from chat_memory.storage.memory.ledger import Ledger
+from chat_memory.storage.syncing import Noted
 
 _TOKEN_BITS = 62
 
@@ -54,6 +55,7 @@ class BranchState(msgspec.Struct, frozen=True):
     held: HeldClaim | None = None
     feedback: dict[int, tuple[Feedback, ...]] = {}
     feedback_number: int = 0
+    pending: str = ""
 
     @property
     def message_count(self) -> int:
@@ -89,6 +91,13 @@ class ConversationState(msgspec.Struct, frozen=True):
     branches: dict[str, BranchState]
     current: str = MAIN_BRANCH
     last_number: int = 0
+    notes: tuple[Noted, ...] = ()
+
+    def noting(self, *places: tuple[UUID, int], taken: str = "") -> ConversationState:
+        """The conversation with notes that messages changed, by the ids of their branches and their positions."""
+        first = len(self.notes) + 1
+        notes = (Noted(number, new_token(), *place, taken) for number, place in enumerate(places, first))
+        return msgspec.structs.replace(self, notes=(*self.notes, *notes))
 
     def after(self, *states: BranchState, current: str | None = None, **fields: Any) -> ConversationState:
         """The conversation after a change: with new states of some branches, changed fields and a new updated_at."""
@@ -133,6 +142,7 @@ class ConversationState(msgspec.Struct, frozen=True):
             state.created_at,
             state.updated_at,
             state.number,
+            bool(state.pending),
         )
 
 

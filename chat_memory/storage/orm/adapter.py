@@ -10,6 +10,7 @@ from chat_memory.storage.orm import sub_apps
 from chat_memory.storage.orm.archive import OrmArchive
 from chat_memory.storage.orm.attachments import OrmAttachments
 from chat_memory.storage.orm.branches import OrmBranches
+from chat_memory.storage.orm.changes import OrmChanges
 from chat_memory.storage.orm.edits import OrmEdits
 from chat_memory.storage.orm.emission import source_of
 from chat_memory.storage.orm.feedback import OrmFeedback
@@ -32,6 +33,7 @@ class DjangoAdapter(Adapter):
         self.messages = OrmMessages(using)
         self.sessions = OrmSessions(using)
         self.branches = OrmBranches(using)
+        self.changes = OrmChanges(using)
         self.edits = OrmEdits(using)
         self.summaries = OrmSummaries(using)
         self.archive = OrmArchive(using)

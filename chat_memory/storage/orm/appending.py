@@ -12,7 +12,7 @@ from django.db import IntegrityError, connections
 from django.db.models import BigIntegerField, QuerySet
 from django.db.models.expressions import RawSQL
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.choices import CURRENT, MAIN_BRANCH, Pending
 from chat_memory.conf import settings
 from chat_memory.exceptions import TooLarge, VersionConflict
 from chat_memory.models import Message as MessageRow, Session
@@ -37,7 +37,18 @@ from chat_memory.storage.orm.cursor import fetch
 from chat_memory.storage.orm.emission import changed_branch
 from chat_memory.storage.orm.lineage import Lineage, lineage
 from chat_memory.storage.orm.referring import check_stored, refer
-from chat_memory.storage.orm.rows import Rows, activity, check_version, grain, lock, move, new_token, touch
+from chat_memory.storage.orm.rows import (
+    Rows,
+    activity,
+    check_version,
+    family,
+    grain,
+    lock,
+    make_current,
+    move,
+    new_token,
+    touch,
+)
 from chat_memory.storage.orm.statements import append as statements
 from chat_memory.storage.orm.statements.tables import MESSAGE, owner_of, weight
 from chat_memory.storage.orm.transactions import owns_transaction, run_write, trying_again
@@ -47,6 +58,8 @@ Stored = tuple[Commit, str]
 """What was stored, and the name of the branch it is on."""
 _MEMBERS = 400
 """Bytes of a message's JSON beside its texts, at most: what each message of a call is answered with anyhow."""
+_AT_ONCE = (Pending.ANSWERED.value, Pending.EDITED.value)
+"""The branches that become current with their first message."""
 Statement = tuple[str, dict[str, Any]]
 
 
@@ -74,11 +87,13 @@ def append_locked(
     known = known_messages(rows.row, messages, at.most)
     fresh = new_messages(messages, known)
     if not fresh:
-        return Commit(tuple(known[message.id] for message in messages), rows.header, None)
+        return Commit(tuple(known[message.id] for message in messages), rows.header, None, rows.row.branch)
     check_version(rows.row, if_version)
     check_stored(alias, rows.root, fresh)
     commit = store(alias, at, rows, fresh, title)
     _tell(alias, at, commit, rows.row.branch, nested=nested)
+    if rows.row.pending in _AT_ONCE:
+        commit = _taken_over(alias, at, rows, commit, nested=nested)
     placed = known | {message.id: message for message in commit.messages}
     return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages))
 
@@ -112,7 +127,18 @@ def store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message], title: 
         **(owned if row is root else {}),
     )
     touch(rows, **activity(root, active), **owned)
-    return Commit(placed, header, Change(header, before, token, len(fresh)))
+    return Commit(placed, header, Change(header, before, token, len(fresh)), row.branch)
+
+
+def _taken_over(alias: str, at: Address, rows: Rows, commit: Commit, *, nested: bool) -> Commit:
+    """The commit of the first message of a branch that becomes the current one with it."""
+    root, row = rows
+    before = root if root.head_id is None else family(root).get(pk=root.head_id)
+    header = make_current(root, before, row)
+    hints.note(alias, msgspec.structs.replace(at, branch=CURRENT), branched=True)
+    changed_branch(alias, Kind.SWITCHED, at, row.pk, row.branch, header=header, nested=nested)
+    change = commit.change and msgspec.structs.replace(commit.change, header=header)
+    return msgspec.structs.replace(commit, header=header, change=change, former_branch=before.branch)
 
 
 def known_messages(row: Session, messages: Sequence[Message], most: int | None = None) -> dict[str | None, Message]:
@@ -199,6 +225,7 @@ class _Call:
             "now": now,
             "active": active,
             "stale": active - grain(),
+            "unchanged": now - grain(),
             "if_version": if_version,
             "title": title,
             "user_id": at.user_id,
@@ -279,7 +306,7 @@ class _Call:
         hints.note_stored(self._alias, self._at)
         header = Header(session_id, workspace_id, version, self._token, base_seq, last_seq)
         change = Change(header, version - 1, prev_vtoken, len(self._messages))
-        return Commit(_placed(self._messages, last_seq), header, change), branch
+        return Commit(_placed(self._messages, last_seq), header, change, branch), branch
 
 
 def _placed(messages: Sequence[Message], last_seq: int) -> tuple[Message, ...]:

@@ -30,6 +30,7 @@ from chat_memory.storage.orm import beside, removal
 from chat_memory.storage.orm.derived import forget_summaries, record_of, remade_title, set_title
 from chat_memory.storage.orm.emission import branch_event, emit_after_commit
 from chat_memory.storage.orm.lineage import branches_sharing, lineage
+from chat_memory.storage.orm.message_changes import note_rewritten
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.referring import check_stored, refer
 from chat_memory.storage.orm.rows import Rows, check_version, family, find, header_of, lock, new_token, touch
@@ -126,6 +127,7 @@ class _Change:
             root = self._rows.root
             refer(alias, root.workspace_id, root.pk, {(stored.session_id, stored.seq): after.content})
             self._forget([stored], after, shown)
+        note_rewritten(alias, self._rows.root, [stored])
         return self._moved(Kind.EDITED, after, shown)
 
     def redact(self, after: Message, by: str) -> Commit:
@@ -143,6 +145,7 @@ class _Change:
         Redaction.objects.using(alias).bulk_create(notes)
         shown = _shown_on(self._rows, same)
         self._forget(same, after, shown)
+        note_rewritten(alias, self._rows.root, same)
         return self._moved(Kind.REDACTED, after, shown)
 
     def _forget_attachments(self, stored: Sequence[MessageRow]) -> None:
@@ -165,9 +168,9 @@ class _Change:
 
         They get one token together: a state is told apart from another of the same session.
         """
-        rows, old, now = self._rows, self._rows.header, datetime.now(UTC)
+        rows, old, now, token = self._rows, self._rows.header, datetime.now(UTC), new_token()
         sharing = Session.objects.using(self._alias).filter(workspace_id=rows.root.workspace_id, pk__in=[*shown])
-        sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=new_token(), updated_at=now)
+        sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=token, updated_at=now, changed_at=now)
         rows.row.updated_at = now
         touch(rows)
         headers = {row.branch: header_of(row) for row in sharing}

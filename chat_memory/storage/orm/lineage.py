@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections
+from django.db.models import QuerySet
 
 from chat_memory.choices import Role
 from chat_memory.models import Message, Session
@@ -52,8 +53,12 @@ class Lineage(NamedTuple):
         """The message at a position; None where the position is not visible."""
         if not self.row.base_seq < seq <= self.row.last_seq:
             return None
+        return self.stored_at(seq).first()
+
+    def stored_at(self, seq: int) -> QuerySet[Message]:
+        """The message that a row of the lineage has at a position, visible or not."""
         stored = Message.objects.using(self.row._state.db).filter(workspace_id=self.row.workspace_id, seq=seq)
-        return stored.filter(session_id=self.owner(seq)).first()
+        return stored.filter(session_id=self.owner(seq))
 
     def message(self, place: int | str) -> Message | None:
         """The stored message at a visible position, or the visible one of an id."""

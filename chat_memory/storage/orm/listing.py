@@ -44,8 +44,8 @@ def find(
     edge, page, end = statements.find(connection.vendor, tuple(given), backwards=backwards, capped=most is not None)
     statement = f"{edge}{max(0, size - 1):d}{page}{size:d}{end}" if edge else f"{page}{size:d}"
     rows, is_cut = _fetch(connection, statement, with_workspace(connection, given, workspace), most)
-    records = _records(rows, workspace, connection.timezone or UTC)
-    return (records[::-1] if backwards else records), is_cut
+    found = records(rows, workspace, connection.timezone or UTC)
+    return (found[::-1] if backwards else found), is_cut
 
 
 def count(alias: str, workspace: str, wanted: Filter) -> int:
@@ -115,7 +115,7 @@ def _like(text: str) -> str:
     return f"%{escaped}%"
 
 
-def _records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> list[SessionRecord]:
+def records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> list[SessionRecord]:
     """The records of the rows of ``find``; ``zone`` is the time zone of naive times, which SQLite returns."""
     if not rows:
         return []
@@ -131,10 +131,10 @@ def _records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> l
         columns["id"] = list(map(UUID, columns["id"]))
         owner: Any = Session._meta.get_field("user")
         columns["user_id"] = list(map(owner.target_field.to_python, columns["user_id"]))
-    records = (SessionRecord(first, workspace, *rest) for first, *rest in zip(*columns.values(), strict=True))
+    made = (SessionRecord(first, workspace, *rest) for first, *rest in zip(*columns.values(), strict=True))
     return [
         record if current is None else _on_branch(record, current)
-        for record, current in zip(records, currents, strict=True)
+        for record, current in zip(made, currents, strict=True)
     ]
 
 

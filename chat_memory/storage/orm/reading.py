@@ -141,13 +141,13 @@ def _shown(
     alias: str, at: Address, short: Statement, along: Statement, params: dict[str, Any], *, brief: bool
 ) -> list[Row]:
     if at.means_whole and not hints.expects_branch(alias, at):
-        rows = _fetch(alias, at, short, params, brief=brief)
+        rows = fetch_rows(alias, at, short, params, brief=brief)
         if not rows or not _flag(rows):
             return rows
     follows = at.branch == CURRENT
     if follows and not at.pinned:
         at = msgspec.structs.replace(at, session_id=None)  # the id may be that of a branch that was current earlier
-    rows = _fetch(alias, at, partial(along, follows=follows), params, brief=brief)
+    rows = fetch_rows(alias, at, partial(along, follows=follows), params, brief=brief)
     if rows:
         hints.note(alias, at, branched=_flag(rows))
     return rows
@@ -185,7 +185,9 @@ def _slice_of_few(rows: list[Row], zone: tzinfo) -> Slice:
     return Slice(to_messages(rows, zone), header)
 
 
-def _fetch(alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False) -> list[Row]:
+def fetch_rows(
+    alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False
+) -> list[Row]:
     """The rows of a session, found by the ids in the address; if they find nothing, by its names.
 
     A pinned address is found by its ids only.

@@ -112,6 +112,7 @@ def move(row: Session, **fields: Any) -> Header:
     """Set fields of a locked row and move its version, in the database and in the object; its new state."""
     now = datetime.now(UTC)
     moved = {"version": row.version + 1, "prev_vtoken": row.vtoken, "vtoken": new_token(), "updated_at": now, **fields}
+    moved |= _changed(row, now)
     for name, value in moved.items():
         setattr(row, name, value)
     Session.objects.using(row._state.db).filter(pk=row.pk, workspace_id=row.workspace_id).update(**moved)
@@ -124,7 +125,7 @@ def touch(rows: Rows, **fields: Any) -> None:
     The version of the root stays: its own history is as it was.
     """
     if rows.row.pk != rows.root.pk:
-        given = {"updated_at": rows.row.updated_at, **fields}
+        given = {"updated_at": rows.row.updated_at, **_changed(rows.root, rows.row.updated_at), **fields}
         Session.objects.using(rows.root._state.db).filter(pk=rows.root.pk, workspace_id=rows.root.workspace_id).update(
             **given
         )
@@ -138,6 +139,13 @@ def activity(row: Session, active_at: datetime) -> dict[str, datetime]:
     may_lag = connections[row._state.db or "default"].vendor == "postgresql"
     lagging = not (may_lag and active_at - grain() < row.listed_at <= active_at)
     return {"active_at": active_at} | ({"listed_at": active_at} if lagging else {})
+
+
+def _changed(row: Session, now: datetime) -> dict[str, datetime]:
+    """The indexed time of the last change, where it lags by ACTIVITY_GRAIN; on SQLite it never lags."""
+    known = row.changed_at
+    may_lag = connections[row._state.db or "default"].vendor == "postgresql" and isinstance(known, datetime)
+    return {} if may_lag and known > now - grain() else {"changed_at": now}
 
 
 def grain() -> timedelta:
@@ -154,7 +162,7 @@ def make_current(root: Session, before: Session, after: Session) -> Header:
     if after is root:
         return move(root, head_id=None, version=version)
     move(root, head_id=after.pk)
-    return move(after, version=version)
+    return move(after, version=version, pending="")
 
 
 def new_token() -> int:
@@ -163,7 +171,15 @@ def new_token() -> int:
 
 
 def branch_row(
-    root: Session, name: str, parent_id: Any, *, seq: int, base: int, turn: int, times: Mapping[str, datetime]
+    root: Session,
+    name: str,
+    parent_id: Any,
+    *,
+    seq: int,
+    base: int,
+    turn: int,
+    times: Mapping[str, datetime],
+    pending: str = "",
 ) -> Session:
     """The row of a new branch, not saved, that shares the positions up to ``seq`` and shows those after ``base``.
 
@@ -184,6 +200,7 @@ def branch_row(
         last_turn=turn,
         version=1,
         vtoken=new_token(),
+        pending=pending,
         **times,
     )
 

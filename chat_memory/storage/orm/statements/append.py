@@ -26,8 +26,11 @@ _TITLE = """,
     title_made = s.title_made OR (s.title = '' AND s.last_turn = 0)"""
 _AT_VERSION = "(%(if_version)b::int8 IS NULL OR s.version = %(if_version)b::int8)"
 _ACTIVE = """updated_at = %(now)b, active_at = %(active)b,
-    listed_at = CASE WHEN s.listed_at > %(stale)b AND s.listed_at <= %(active)b THEN s.listed_at ELSE %(active)b END"""
-"""``listed_at``, which is indexed, is set only if it lags by ACTIVITY_GRAIN; otherwise every index would be updated."""
+    listed_at = CASE WHEN s.listed_at > %(stale)b AND s.listed_at <= %(active)b THEN s.listed_at ELSE %(active)b END,
+    changed_at = CASE WHEN s.changed_at > %(unchanged)b THEN s.changed_at ELSE %(now)b END"""
+"""``listed_at`` and ``changed_at``, which are indexed, are set only if they lag by ACTIVITY_GRAIN.
+
+Otherwise every append would write to every index of the row."""
 _COUNTERS = """prev_vtoken = s.vtoken, vtoken = %(vtoken)b, version = s.version + 1,
     last_seq = s.last_seq + %(size)b, message_count = s.message_count + %(size)b, last_turn = s.last_turn + %(turns)b"""
 FEW = 4
@@ -92,10 +95,10 @@ built AS (
   ON CONFLICT DO NOTHING RETURNING id
 ), made AS (
   INSERT INTO {SESSION} (id, workspace_id, last_seq, last_turn, message_count, version, vtoken, prev_vtoken, updated_at,
-    active_at, listed_at, base_seq, created_at, pinned, title_made, key_from_client, user_left, key, branch, user_id,
-    user_key, title, tags, metadata)
+    active_at, listed_at, changed_at, base_seq, created_at, pinned, title_made, key_from_client, user_left, key,
+    branch, user_id, user_key, title, tags, metadata)
   SELECT %(new_id)b, w.id, %(size)b, %(turns)b, %(size)b, 1, %(vtoken)b, 0, %(now)b,
-    %(active)b, %(active)b, 0, %(now)b, false, %(title)b::text IS NOT NULL, false, false, %(key)b, 'main',
+    %(active)b, %(active)b, %(now)b, 0, %(now)b, false, %(title)b::text IS NOT NULL, false, false, %(key)b, 'main',
     %(user_id)b::{user_type}, %(user_key)b, COALESCE(%(title)b::text, ''), '[]', '{{}}'
   FROM (SELECT id FROM home UNION ALL SELECT id FROM built) w
   WHERE NOT EXISTS (SELECT 1 FROM main) AND NOT EXISTS (SELECT 1 FROM root) AND {bound(shape.wait)}
@@ -134,7 +137,8 @@ def _branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
         )
     return f"""root AS ({root}), appended AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}
-  FROM root WHERE {which} AND s.deleted_at IS NULL AND {_AT_VERSION} AND NOT EXISTS ({_known(shape)})
+  FROM root WHERE {which} AND s.deleted_at IS NULL AND s.pending NOT IN ('answered', 'edited') AND {_AT_VERSION}
+    AND NOT EXISTS ({_known(shape)})
   RETURNING {_columns("s")}, s.branch, root.id AS root_id
 ), active AS (
   UPDATE {SESSION} AS s SET {_ACTIVE}{_owned(shape)}

@@ -168,6 +168,33 @@ WITH RECURSIVE below(id) AS (
 SELECT id FROM below"""
 
 
+@cache
+def siblings(*, by_id: bool, owner: str, follows: bool) -> str:
+    """The messages at a position that follow the same messages: of the row that has the one before, and of its forks.
+
+    Each comes with the branch it was stored on, and whether it is the one that is shown.
+    """
+    return f"""
+WITH RECURSIVE {meant_row(by_id=by_id, owner=owner, follows=follows)}, {line_of("last_seq", "session s")},
+origin AS (SELECT id, workspace_id FROM lineage WHERE low < %(seq)b - 1 AND %(seq)b - 1 <= high
+  UNION ALL SELECT id, workspace_id FROM lineage WHERE %(seq)b = 1 AND parent_id IS NULL),
+alternative AS (
+  SELECT s.id, s.workspace_id, s.branch, 0 AS number FROM origin o
+    JOIN {SESSION} s ON s.id = o.id AND s.workspace_id = o.workspace_id
+  WHERE s.last_seq >= %(seq)b AND s.base_seq < %(seq)b
+  UNION ALL
+  SELECT s.id, s.workspace_id, s.branch, s.branch_number FROM origin o
+    JOIN {SESSION} s ON s.parent_id = o.id AND s.workspace_id = o.workspace_id AND s.fork_seq = %(seq)b - 1
+  WHERE s.last_seq >= %(seq)b AND s.base_seq < %(seq)b AND s.deleted_at IS NULL
+)
+SELECT a.branch, m.client_id, CASE WHEN EXISTS (
+    SELECT 1 FROM lineage l WHERE l.id = a.id AND l.low < %(seq)b AND l.high >= %(seq)b
+  ) THEN 1 ELSE 0 END
+FROM alternative a JOIN {MESSAGE} m ON m.session_id = a.id AND m.workspace_id = a.workspace_id AND m.seq = %(seq)b
+WHERE EXISTS (SELECT 1 FROM session WHERE base_seq < %(seq)b AND last_seq >= %(seq)b)
+ORDER BY a.number, a.id"""
+
+
 def _part(low: str, high: str, condition: str, *, postgresql: bool) -> str:
     """The messages that a row of the lineage has within a span, joined to it."""
     least, greatest = functions(postgresql=postgresql)

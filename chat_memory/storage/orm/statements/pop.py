@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from functools import cache
 
-from chat_memory.models import Feedback, Redaction, Revision
+from chat_memory.models import Feedback, MessageChange, Redaction, Revision
 from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, SESSION, SUMMARY, meant_root, message_columns
 from chat_memory.storage.orm.statements.waiting import bound
 
 _LOCKED = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq", "title_made", "head_id")
 _OF_ROW = "x.session_id = %(session_id)b AND x.workspace_id = %(workspace_id)b"
 _HUNG_ON = (Revision._meta.db_table, Redaction._meta.db_table, Feedback._meta.db_table)
+
+CHANGE = MessageChange._meta.db_table
+NEXT_NUMBER = f"""(
+    SELECT COALESCE(MAX(c.number), 0) + 1 FROM {CHANGE} c
+    WHERE c.session_id = %(session_id)b AND c.workspace_id = %(workspace_id)b
+  )"""  # the name of our own table
+DIGEST = """substr(encode(sha256(convert_to(
+    t.client_id || ' ' || CAST(EXTRACT(epoch FROM t.created_at) * 1000000 AS bigint), 'UTF8'
+  )), 'hex'), 1, 16)"""
+"""What ``syncing.digest`` says of a message."""
 
 
 @cache
@@ -49,10 +59,15 @@ WITH taken AS (
   RETURNING {message_columns("x")}, x.turn
 ), {hung_on}covered AS (
   DELETE FROM {SUMMARY} x USING taken t WHERE {_OF_ROW} AND x.first_seq <= %(seq)b AND x.last_seq >= %(seq)b
+), noted AS (
+  INSERT INTO {CHANGE} (workspace_id, session_id, number, "row", seq, vtoken, taken, changed_at)
+  SELECT %(workspace_id)b, %(session_id)b, {NEXT_NUMBER}, %(session_id)b, %(seq)b, %(vtoken)b, {DIGEST}, %(now)b
+  FROM taken t
 ), moved AS (
   UPDATE {SESSION} AS s SET prev_vtoken = s.vtoken, vtoken = %(vtoken)b, version = s.version + 1,
     last_seq = s.last_seq - 1, message_count = s.message_count - 1,
-    last_turn = t.turn - CASE WHEN t.role = 'user' THEN 1 ELSE 0 END, updated_at = %(now)b
+    last_turn = t.turn - CASE WHEN t.role = 'user' THEN 1 ELSE 0 END, updated_at = %(now)b,
+    changed_at = CASE WHEN s.changed_at > %(unchanged)b THEN s.changed_at ELSE %(now)b END
   FROM taken t WHERE {BY_ID}
 )
 SELECT {message_columns("t")}{noted} FROM taken t"""
