@@ -101,8 +101,9 @@ class Reads(Handle):
 
         Drop what is held from ``void_from`` on, put ``changed`` in place of what is held there, add ``messages``, and
         keep the cursor; while there is ``more``, ask again. The copy is then what ``messages()`` gives, whatever was
-        appended, made again, switched to, cut, cleared, edited or redacted in between. Where the cursor does not fit what is stored, as after a restore from a backup,
-        ``void_from`` is 1. With a handle that names no branch this is about the branch that is current.
+        appended, made again, switched to, cut, cleared, edited or redacted in between. Where the cursor does not fit
+        what is stored, as after a restore from a backup, ``void_from`` is 1. A handle that names no branch follows the
+        current one.
 
         Args:
             cursor: ``cursor`` of the answer before; None: the reader holds nothing.

@@ -185,8 +185,8 @@ def plan(
     former: Sequence[Part],
     digest_at: Callable[[int], str],
     size: int,
-) -> Plan:
-    """What a reader of a conversation has to be told.
+) -> Plan | None:
+    """What a reader of a conversation has to be told; None: it begins ``anew``.
 
     Args:
         held: what it holds.
@@ -197,14 +197,13 @@ def plan(
         digest_at: gives the digest of the message at a position of ``former``; NOTHING: there is none.
         size: how many changed messages it is told of at most.
     """
-    newest = noted[-1] if noted else None
     later = _later(held, noted)
     if later is None or held.base != base or not former:
-        return anew(base, newest)
+        return None
     taken = [each for each in later if each.taken and _is_of(each, former, held)]
     own = next((each.taken for each in taken if each.seq == held.last), None)
     if held.last > held.base and held.digest != (digest_at(held.last) if own is None else own):
-        return anew(base, newest)
+        return None
     keep = min([held.last, *(each.seq - 1 for each in taken)])
     keep = max(base, min(keep, _common(former, shown, held.last)))
     changed: list[int] = []

@@ -76,19 +76,19 @@ def _plan(view: BranchView, held: Held | None, size: int) -> Plan:
     conversation, base = view.conversation, view.state.base_seq
     root = conversation.branches[MAIN_BRANCH].id
     rows = {state.id: state for state in conversation.branches.values()}
-    last = conversation.notes[-1] if conversation.notes else None
-    if held is None or held.root != root or held.row not in rows:
-        return syncing.anew(base, last)
-    former = BranchView(conversation, rows[held.row])
-    return syncing.plan(
-        held,
-        [each for each in conversation.notes if each.number >= held.number],
-        base=base,
-        shown=_parts(view),
-        former=_parts(former),
-        digest_at=lambda seq: _digest_at(former, seq),
-        size=size,
-    )
+    found = None
+    if held is not None and held.root == root and held.row in rows:
+        former = BranchView(conversation, rows[held.row])
+        found = syncing.plan(
+            held,
+            [each for each in conversation.notes if each.number >= held.number],
+            base=base,
+            shown=_parts(view),
+            former=_parts(former),
+            digest_at=lambda seq: _digest_at(former, seq),
+            size=size,
+        )
+    return found or syncing.anew(base, conversation.notes[-1] if conversation.notes else None)
 
 
 def _parts(view: BranchView) -> list[Part]:

@@ -125,17 +125,18 @@ def _compared(alias: str, at: Address, held: Held | None, size: int, most: int |
 
 def _plan(rows: Rows, line: Lineage, former: Lineage | None, held: Held | None, size: int) -> Plan:
     row, alias = rows.row, rows.root._state.db or "default"
-    if held is None or held.root != rows.root.pk or former is None:
-        return syncing.anew(row.base_seq, message_changes.newest(alias, rows.root))
-    return syncing.plan(
-        held,
-        message_changes.noted(alias, rows.root, held.number),
-        base=row.base_seq,
-        shown=_parts(line),
-        former=_parts(former),
-        digest_at=partial(_digest_at, former),
-        size=size,
-    )
+    found = None
+    if held is not None and held.root == rows.root.pk and former is not None:
+        found = syncing.plan(
+            held,
+            message_changes.noted(alias, rows.root, held.number),
+            base=row.base_seq,
+            shown=_parts(line),
+            former=_parts(former),
+            digest_at=partial(_digest_at, former),
+            size=size,
+        )
+    return found or syncing.anew(row.base_seq, message_changes.newest(alias, rows.root))
 
 
 def _former(rows: Rows, line: Lineage, held: Held | None) -> Lineage | None:

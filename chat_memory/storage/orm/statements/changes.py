@@ -65,7 +65,7 @@ _AGE = f"(({_NEXT} - CAST(CAST({{row}}.xmin AS text) AS bigint)) & 4294967295)"
 _IS_NEW = f"({_AGE} <= {_NEXT} - %(bound)b OR {_AGE} > 2147483648)"
 """Whether a row was written by a transaction from that number on, as all have that were not committed then.
 
-A row has the lower half of the number; from this transaction's own rows the difference is below 0, and so very large."""
+A row has the lower half of the number; from this transaction's own rows the difference is below 0, so very large."""
 
 
 @cache
