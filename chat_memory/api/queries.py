@@ -23,6 +23,28 @@ class BranchQuery(msgspec.Struct, frozen=True):
     branch: str | None = None
 
 
+class ChangesQuery(PageQuery, frozen=True):
+    """What a client that keeps a copy asks for.
+
+    Attributes:
+        cursor: ``cursor`` of the answer before; without it the client begins anew.
+        branch: the branch of the session; the current branch where none is named.
+    """
+
+    cursor: str | None = None
+    branch: str | None = None
+
+
+class SessionChangesQuery(PageQuery, frozen=True):
+    """What a client that keeps a list asks for.
+
+    Attributes:
+        cursor: ``cursor`` of the answer before; without it the client begins anew.
+    """
+
+    cursor: str | None = None
+
+
 class SessionQuery(CursorQuery, frozen=True):
     """The conditions of a list of sessions; a session must meet all that are given.
 
@@ -125,6 +147,8 @@ class ContextQuery(msgspec.Struct, frozen=True):
 
 QUERIES: tuple[Any, ...] = (
     CursorQuery,
+    ChangesQuery,
+    SessionChangesQuery,
     SessionQuery,
     SearchQuery,
     MessageQuery,

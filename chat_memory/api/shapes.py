@@ -19,7 +19,17 @@ from chat_memory.api.queries import QUERIES
 from chat_memory.choices import MemberRole
 from chat_memory.exceptions import ValidationError
 from chat_memory.fields import GIVEN, SETTABLE, empty_session
-from chat_memory.records import MESSAGE_KEYS, Branch, Hit, Message, SessionRecord, VotesOfDay, VotesOfModel, check_aware
+from chat_memory.records import (
+    MESSAGE_KEYS,
+    Branch,
+    Hit,
+    Message,
+    SessionRecord,
+    Sibling,
+    VotesOfDay,
+    VotesOfModel,
+    check_aware,
+)
 from chat_memory.storage.mapping import MessageJson
 
 MemberRoleName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(MemberRole.values)})]
@@ -112,6 +122,64 @@ class MessageOut(MessageJson, frozen=True):
 
 class BranchOut(Branch, frozen=True):
     """A branch; it shows the messages of its ``parent`` up to ``fork_seq``, followed by its own messages."""
+
+
+class SiblingOut(Sibling, frozen=True):
+    """One of the messages at a position that follow the same messages, on a branch of its own."""
+
+
+class SiblingsOut(msgspec.Struct, frozen=True):
+    """A message and its alternatives, in the order in which their branches were made."""
+
+    results: list[SiblingOut]
+
+
+class ChangesOut(msgspec.Struct, frozen=True):
+    """What became of a session's messages since a cursor, for a client that keeps a copy of them.
+
+    Attributes:
+        messages: the messages that follow those that the client holds.
+        changed: messages that the client holds and that say something else now.
+        void_from: the first position from which on what the client holds is not shown any more; 1: it begins anew.
+        cursor: for the next request.
+        more: whether there is more than this page.
+        branch: the branch that was read.
+        version: its version.
+    """
+
+    messages: msgspec.Raw
+    changed: msgspec.Raw
+    void_from: int | None
+    cursor: str
+    more: bool
+    branch: str
+    version: int
+
+
+class SessionChangesOut(msgspec.Struct, frozen=True):
+    """What became of the sessions of a workspace since a cursor, for a client that keeps a list of them.
+
+    Attributes:
+        changed: the sessions that are new or changed.
+        gone: the ids of sessions that are not there any more; the client need not have known them.
+        begins_anew: whether the client drops all that it holds first.
+        cursor: for the next request.
+        more: whether there is more than this page.
+    """
+
+    changed: list[SessionOut]
+    gone: list[UUID]
+    begins_anew: bool
+    cursor: str
+    more: bool
+
+
+class AskedAgainOut(msgspec.Struct, frozen=True):
+    """A question that was asked again on a new branch, which is the current one now, in place of ``former_branch``."""
+
+    message: msgspec.Raw
+    branch: str
+    former_branch: str | None
 
 
 class FeedbackOut(msgspec.Struct, frozen=True):
@@ -216,6 +284,14 @@ class ForkIn(msgspec.Struct, frozen=True):
     at: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
+class AskAgainIn(msgspec.Struct, frozen=True):
+    """A question in other words; ``id`` makes a retry recognisable."""
+
+    content: str | list[Any]
+    id: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
 _OF_SERVER = MESSAGE_KEYS - {*GIVEN, "content_absent"}
 SHAPES: tuple[Any, ...] = (
     RootOut,
@@ -235,6 +311,11 @@ SHAPES: tuple[Any, ...] = (
     MessageIn,
     MessagePatch,
     ForkIn,
+    SiblingsOut,
+    ChangesOut,
+    SessionChangesOut,
+    AskedAgainOut,
+    AskAgainIn,
     *QUERIES,
     Problem,
 )

@@ -9,7 +9,8 @@ from django.http import HttpResponseBase
 from django.urls import path, re_path
 
 from chat_memory.api.resources.attachments import AttachmentViewSet
-from chat_memory.api.resources.branches import BranchViewSet
+from chat_memory.api.resources.branches import BranchViewSet, SiblingsViewSet
+from chat_memory.api.resources.changes import ChangesViewSet, SessionChangesViewSet
 from chat_memory.api.resources.context import ContextViewSet
 from chat_memory.api.resources.feedback import FeedbackSumsViewSet, FeedbackViewSet, MessageFeedbackViewSet
 from chat_memory.api.resources.messages import MessageViewSet
@@ -39,6 +40,7 @@ urlpatterns = [
     path("workspaces/", _view(WorkspaceViewSet, get="list"), name="workspaces"),
     path("workspaces/<str:slug>/", _view(WorkspaceViewSet, get="retrieve"), name="workspace"),
     path("workspaces/<str:slug>/sessions/", _view(SessionViewSet, get="list", post="create"), name="sessions"),
+    path("workspaces/<str:slug>/changes/", _view(SessionChangesViewSet, get="list"), name="session-changes"),
     path("workspaces/<str:slug>/search/", _view(SearchViewSet, get="list"), name="search"),
     path(SESSION, _view(SessionViewSet, get="retrieve", patch="partial_update", delete="destroy"), name="session"),
     path(f"{SESSION}messages/", _view(MessageViewSet, get="list", post="create"), name="messages"),
@@ -46,6 +48,12 @@ urlpatterns = [
         f"{SESSION}messages/<str:seq>/",
         _view(MessageViewSet, get="retrieve", patch="partial_update", delete="destroy"),
         name="message",
+    ),
+    path(f"{SESSION}changes/", _view(ChangesViewSet, get="list"), name="changes"),
+    path(
+        f"{SESSION}messages/<str:seq>/siblings/",
+        _view(SiblingsViewSet, get="list", post="create"),
+        name="siblings",
     ),
     path(
         f"{SESSION}messages/<str:seq>/feedback/",

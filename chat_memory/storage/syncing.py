@@ -13,7 +13,7 @@ import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import ClassVar, NamedTuple, Self
+from typing import Annotated, ClassVar, NamedTuple, Self
 from uuid import UUID
 
 import msgspec
@@ -25,6 +25,10 @@ LONGEST_CURSOR = 600
 MOST_CHANGES = 10_000
 """A reader that is further behind begins anew."""
 _DIGITS = 16
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Moment = Annotated[int, msgspec.Meta(ge=0, le=250_000_000_000_000_000)]
+"""Microseconds since 1970: a time that every database can hold."""
+Short = Annotated[str, msgspec.Meta(max_length=16)]
 NOTHING = ""
 """The digest where there is no message."""
 
@@ -78,11 +82,11 @@ class Held(Cursor, frozen=True):
 
     root: UUID | None = None
     row: UUID | None = None
-    base: int = 0
-    last: int = 0
-    digest: str = NOTHING
-    number: int = 0
-    token: int = 0
+    base: Number = 0
+    last: Number = 0
+    digest: Short = NOTHING
+    number: Number = 0
+    token: Number = 0
 
     @classmethod
     def of_what(cls) -> str:
@@ -109,17 +113,17 @@ class Listed(Cursor, frozen=True):
 
     KIND = "s1"
 
-    place: str = ""
-    since: int = 0
-    bound: int = 0
-    low: int | None = None
-    low_bound: int = 0
-    after: int = 0
-    number: int | None = None
+    place: Short
+    since: Moment
+    bound: Number
+    low: Moment | None = None
+    low_bound: Number = 0
+    after: Moment = 0
+    number: Number | None = None
     after_id: UUID = UUID(int=0)
     newest: UUID | None = None
-    version: int = 0
-    vtoken: int = 0
+    version: Number = 0
+    vtoken: Number = 0
 
     @classmethod
     def of_what(cls) -> str:
@@ -151,7 +155,7 @@ class Plan(NamedTuple):
     Attributes:
         keep: the last position up to which what it holds is still shown.
         void_from: the first position that is not; None: all is.
-        changed: the positions of messages that it keeps and that say something else, in the order of their changes.
+        changed: the changes of messages that it keeps and that say something else, one for each message, in order.
         number: of the change up to which it is told.
         token: of that change.
         is_cut: whether there are further changes to tell.
@@ -159,10 +163,17 @@ class Plan(NamedTuple):
 
     keep: int
     void_from: int | None
-    changed: list[int]
+    changed: list[Noted]
     number: int
     token: int
     is_cut: bool = False
+
+    def cut(self, size: int) -> Plan:
+        """The plan that tells of the first changed messages alone, at least of one; the others follow with the next."""
+        if size >= len(self.changed):
+            return self
+        kept = self.changed[: max(1, size)]
+        return self._replace(changed=kept, number=kept[-1].number, token=kept[-1].token, is_cut=True)
 
 
 def digest(message_id: object, created_at: datetime | None) -> str:
@@ -206,20 +217,11 @@ def plan(
         return None
     keep = min([held.last, *(each.seq - 1 for each in taken)])
     keep = max(base, min(keep, _common(former, shown, held.last)))
-    changed: list[int] = []
-    number, token = held.number, held.token
-    for each in later:
-        tells = not each.taken and base < each.seq <= keep and each.seq not in changed and _shows(shown, each)
-        if tells and len(changed) == size:
-            return Plan(keep, _void(keep, held), changed, number, token, is_cut=True)
-        if tells:
-            changed.append(each.seq)
-        number, token = each.number, each.token
-    return Plan(keep, _void(keep, held), changed, number, token)
-
-
-def _void(keep: int, held: Held) -> int | None:
-    return keep + 1 if keep < held.last else None
+    void_from = keep + 1 if keep < held.last else None
+    told = {each.seq: each for each in reversed(later) if not each.taken and _shows(shown, each)}
+    changed = sorted(each for seq, each in told.items() if base < seq <= keep)
+    last = later[-1] if later else held
+    return Plan(keep, void_from, changed, last.number, last.token).cut(size)
 
 
 def _later(held: Held, noted: Sequence[Noted]) -> list[Noted] | None:

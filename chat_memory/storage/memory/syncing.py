@@ -43,7 +43,7 @@ class MemoryChanges(ChangeStore):
             number=plan.number,
             token=plan.token,
         )
-        changed = [view.message(seq) for seq in plan.changed]
+        changed = sorted((view.message(each.seq) for each in plan.changed), key=lambda message: message.seq or 0)
         more = plan.is_cut or end < state.last_seq
         return Changes(messages, changed, plan.void_from, str(reader), more, state.name, state.version)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC
 from functools import partial
+from itertools import accumulate
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connections
+from django.db.models import BigIntegerField
+from django.db.models.expressions import RawSQL
 from msgspec import structs
 
 from chat_memory.choices import MAIN_BRANCH
@@ -16,14 +19,14 @@ from chat_memory.records import Address, Changes, Header, Message, SessionChange
 from chat_memory.storage import syncing
 from chat_memory.storage.contract import ChangeStore
 from chat_memory.storage.listing import Filter
-from chat_memory.storage.mapping import to_messages
+from chat_memory.storage.mapping import READ_COLUMNS, to_messages
 from chat_memory.storage.orm import hints, listed_changes, message_changes
 from chat_memory.storage.orm.lineage import Lineage, lineage
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.reading import fetch_rows, read
 from chat_memory.storage.orm.rows import Rows, family, find
 from chat_memory.storage.orm.statements import changes as statements
-from chat_memory.storage.orm.statements.tables import HEADER
+from chat_memory.storage.orm.statements.tables import HEADER, MESSAGE, weight
 from chat_memory.storage.syncing import NOTHING, Held, Listed, Part, Plan, digest
 
 _HEADER = len(HEADER)
@@ -115,7 +118,7 @@ def _compared(alias: str, at: Address, held: Held | None, size: int, most: int |
     # By its id: a switch or another session of this key must not come in between.
     ids = {"session_id": rows.row.pk, "workspace_id": rows.row.workspace_id, "pinned": True}
     here = structs.replace(at, branch=rows.row.branch, **ids)
-    changed = [message for seq in plan.changed for message in read(alias, here, Span(seq - 1, seq + 1)).messages]
+    plan, changed = _changed(alias, line, plan, most)
     found = read(alias, here, Span(after=plan.keep, first=size, most=most))
     messages = [] if plan.is_cut else found.messages
     kept = held.digest if held and plan.keep == held.last else _digest_at(line, plan.keep)
@@ -137,6 +140,22 @@ def _plan(rows: Rows, line: Lineage, former: Lineage | None, held: Held | None, 
             size=size,
         )
     return found or syncing.anew(row.base_seq, message_changes.newest(alias, rows.root))
+
+
+def _changed(alias: str, line: Lineage, plan: Plan, most: int | None) -> tuple[Plan, list[Message]]:
+    """The changed messages that a plan tells of, and the plan for as many as have that many bytes."""
+    if not plan.changed:
+        return plan, []
+    stored = line.stored(each.seq for each in plan.changed)
+    if most is not None:
+        own = weight(MESSAGE, postgresql=connections[alias].vendor == "postgresql")
+        length = RawSQL(own, (), output_field=BigIntegerField())  # noqa: S611  # of names of columns alone
+        sizes = dict(stored.order_by().annotate(length=length).values_list("seq", "length"))
+        spent = accumulate(sizes.get(each.seq, 0) for each in plan.changed)
+        plan = plan.cut(sum(size <= most for size in spent))
+        stored = line.stored(each.seq for each in plan.changed)
+    rows = stored.order_by("seq").values_list(*READ_COLUMNS)
+    return plan, to_messages(list(rows), connections[alias].timezone or UTC)
 
 
 def _former(rows: Rows, line: Lineage, held: Held | None) -> Lineage | None:

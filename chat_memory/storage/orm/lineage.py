@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from chat_memory.choices import Role
 from chat_memory.models import Message, Session
@@ -57,8 +60,15 @@ class Lineage(NamedTuple):
 
     def stored_at(self, seq: int) -> QuerySet[Message]:
         """The message that a row of the lineage has at a position, visible or not."""
-        stored = Message.objects.using(self.row._state.db).filter(workspace_id=self.row.workspace_id, seq=seq)
-        return stored.filter(session_id=self.owner(seq))
+        return self.stored([seq])
+
+    def stored(self, positions: Iterable[int]) -> QuerySet[Message]:
+        """The messages that rows of the lineage have at positions, visible or not."""
+        by_row: dict[UUID, list[int]] = {}
+        for seq in positions:
+            by_row.setdefault(self.owner(seq), []).append(seq)
+        places = reduce(or_, (Q(session_id=row, seq__in=own) for row, own in by_row.items()))
+        return Message.objects.using(self.row._state.db).filter(places, workspace_id=self.row.workspace_id)
 
     def message(self, place: int | str) -> Message | None:
         """The stored message at a visible position, or the visible one of an id."""

@@ -6,7 +6,7 @@ from functools import cache
 
 from chat_memory.models import MessageChange, Tombstone
 from chat_memory.storage.mapping import READ_COLUMNS
-from chat_memory.storage.orm.statements.listing import COLUMNS, OF_CURRENT, meets
+from chat_memory.storage.orm.statements.listing import meets, recorded
 from chat_memory.storage.orm.statements.read import OF_SESSION, root
 from chat_memory.storage.orm.statements.tables import (
     LONG_COLUMNS,
@@ -71,13 +71,9 @@ A row has the lower half of the number; from this transaction's own rows the dif
 @cache
 def changed(vendor: str, given: tuple[str, ...]) -> str:
     """Conversations written since a mark, in the order of ``changed_at``, from a place on."""
-    columns = ", ".join(f"s.{name}" for name in COLUMNS)
-    joined = " || ' ' || ".join(f"CAST(b.{name} AS text)" for name in OF_CURRENT)
-    current = f"SELECT {joined} || ' ' || b.branch FROM {SESSION} b WHERE b.id = s.head_id"
     new = f"AND {_IS_NEW.format(row='s')}" if vendor == "postgresql" else ""
     return f"""
-SELECT {columns}, CASE WHEN s.head_id IS NOT NULL THEN ({current} AND b.workspace_id = s.workspace_id) END AS shown,
-  s.changed_at
+SELECT {recorded()}, s.changed_at
 FROM {SESSION} s WHERE {meets(vendor, given)} AND s.changed_at >= %(low)b
   AND (s.changed_at, s.id) > (%(after)b, %(after_id)b) {new}
 ORDER BY s.changed_at, s.id LIMIT %(size)b"""
