@@ -22,6 +22,7 @@ from tests.unit import (
     broken_lists as lists,
     broken_owners as owners,
     broken_parts as broken,
+    broken_syncing as syncing,
 )
 
 pytestmark = pytest.mark.once
@@ -150,6 +151,17 @@ MUTANTS: list[tuple[type[broken.BrokenPart], str, tuple[object, ...]]] = [
     (broken.TitlesEveryAppend, "test_a_title_that_is_set_stays", ()),
     (broken.TitlesEveryAppend, "test_no_title_comes_once_a_turn_has_begun", ()),
     (broken.TitlesEveryAppend, "test_a_first_append_brings_the_title", ()),
+    (syncing.ForgetsEdits, "test_a_reader_is_told_what_says_something_else", ()),
+    (syncing.VoidsNothing, "test_a_reader_is_told_that_a_position_has_another_message", ()),
+    (syncing.VoidsNothing, "test_a_reader_is_told_of_a_clear", ()),
+    (syncing.VoidsNothing, "test_a_reader_is_told_of_a_switch", ()),
+    (syncing.VoidsNothing, "test_a_reader_of_another_conversation_begins_anew", ()),
+    (syncing.BeginsAnewEachTime, "test_a_reader_is_told_what_is_new", ()),
+    (syncing.BeginsAnewEachTime, "test_a_reader_who_holds_nothing_is_told_all", ()),
+    (syncing.ForgetsWhatIsGone, "test_a_reader_of_a_list_is_told_what_changed_and_what_is_gone", ()),
+    (syncing.WaitsForNothing, "test_a_pending_branch_becomes_current_with_its_first_message", ()),
+    (syncing.MakesOneForEachClick, "test_one_branch_is_pending_for_another_answer", ()),
+    (syncing.TakesEveryBranchForAnAlternative, "test_alternatives_follow_the_same_messages", ()),
     (broken.ForksEverything, "test_a_fork_shares_what_there_is_up_to_a_position", ()),
     (broken.ForksOnlyTheKnown, "test_a_fork_of_an_unknown_conversation_makes_it", ()),
     (broken.ForksInTwoSteps, "test_append_racing_a_fork_with_a_switch", ()),

@@ -35,6 +35,7 @@ from chat_memory.testing.conformance.redactions import RedactionClauses
 from chat_memory.testing.conformance.sessions import SessionClauses
 from chat_memory.testing.conformance.summaries import SummaryClauses
 from chat_memory.testing.conformance.switching import SwitchClauses
+from chat_memory.testing.conformance.syncing import SyncClauses
 from chat_memory.testing.conformance.titles import TitleClauses
 from chat_memory.testing.conformance.windows import WindowClauses
 from chat_memory.testing.conformance.writers import WriterClauses
@@ -64,6 +65,7 @@ class AdapterConformance(
     SessionClauses,
     SummaryClauses,
     SwitchClauses,
+    SyncClauses,
     TitleClauses,
     WindowClauses,
     WriterClauses,
