@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from chat_memory.choices import Pending
 from chat_memory.records import Changes
 from chat_memory.storage.contract import ChangeStore
@@ -43,8 +45,8 @@ class SyncClauses(Kit):
     def test_a_reader_is_told_what_says_something_else(self) -> None:
         self.append("a", "b")
         before = self.told(None)
-        self.edit(self.at(), 1, "else")
-        self.redact(self.at(), 2)
+        self.edits.edit(self.at(), 1, lambda message: structs.replace(message, content="else"))
+        self.redact(2)
         after = self.told(before)
         assert [(message.id, message.content) for message in after.changed] == [("a", "else"), ("b", "[redacted]")]
         assert (ids(after), after.void_from) == ([], None)
