@@ -15,7 +15,7 @@ def siblings(me: Caller, session: Any, seq: int) -> str:
     return f"{me.messages(session)}{seq}/siblings/"
 
 
-def said(answer: Any, part: str = "messages") -> list[Any]:
+def told_contents(answer: Any, part: str = "messages") -> list[Any]:
     return [message["content"] for message in answer.json()[part]]
 
 
@@ -23,11 +23,15 @@ def test_a_client_brings_its_copy_of_a_session_up_to_date() -> None:
     me, session = caller(), stored(messages=2)
     address = f"{me.session(session)}changes/"
     first = me.get(address)
-    assert (said(first), first.json()["void_from"], first.json()["more"]) == (["1", "2"], 1, False)
+    assert (told_contents(first), first.json()["void_from"], first.json()["more"]) == (["1", "2"], 1, False)
     chat().edit(2, "else")
     chat().append(Message.user("3"))
     answer = me.get(address, {"cursor": first.json()["cursor"]})
-    assert (said(answer), said(answer, "changed"), answer.json()["void_from"]) == (["3"], ["else"], None)
+    assert (told_contents(answer), told_contents(answer, "changed"), answer.json()["void_from"]) == (
+        ["3"],
+        ["else"],
+        None,
+    )
     assert me.get(address, {"cursor": "m1x"}).status_code == 422
     same = me.get(address, {"cursor": answer.json()["cursor"]})
     again = me.get(address, {"cursor": answer.json()["cursor"]}, **{"If-None-Match": same["ETag"]})

@@ -13,16 +13,16 @@ from tests.conversations import all_contents, chat, say_with_ids
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def asked(to: Conversation) -> None:
+def question_answered(to: Conversation) -> None:
     to.append(Message.user("q", id="q"), Message.assistant("first", id="first"))
 
 
-def places(of: Conversation, seq: int) -> list[tuple[str, str, bool]]:
+def alternatives(of: Conversation, seq: int) -> list[tuple[str, str, bool]]:
     return [(each.id, each.position, each.is_current) for each in of.siblings(seq)]
 
 
 def test_the_former_answer_stays_current_until_the_new_one_has_begun(chats) -> None:
-    asked(chats())
+    question_answered(chats())
     new = chats().regenerate(2)
     assert all_contents(chats()) == ["q", "first"]
     receipt = new.append(Message.assistant("second", id="second"))
@@ -37,7 +37,7 @@ def test_the_former_answer_stays_current_until_the_new_one_has_begun(chats) -> N
 
 
 def test_a_second_click_finds_the_first(chats) -> None:
-    asked(chats())
+    question_answered(chats())
     first, second = chats().regenerate(2), chats().regenerate(1)
     assert first.branch == second.branch
     (pending,) = [branch for branch in chats().branches() if branch.pending]
@@ -48,7 +48,7 @@ def test_a_second_click_finds_the_first(chats) -> None:
 
 
 def test_until_complete_the_caller_switches(chats) -> None:
-    asked(chats())
+    question_answered(chats())
     new = chats().regenerate(2, until="complete")
     assert new.append(Message.assistant("second")).former_branch is None
     assert chats().regenerate(2).branch == new.branch
@@ -63,17 +63,17 @@ def test_until_complete_the_caller_switches(chats) -> None:
 
 
 def test_a_switch_at_once_shows_the_new_branch_without_an_answer(chats) -> None:
-    asked(chats())
+    question_answered(chats())
     chats().regenerate(2, switch=True)
     assert all_contents(chats()) == ["q"]
 
 
 def test_a_question_is_asked_again_in_other_words(chats) -> None:
-    asked(chats())
+    question_answered(chats())
     receipt = chats().edit_and_branch(1, "other", message_id="other")
     assert (all_contents(chats()), receipt.former_branch) == (["other"], "main")
     assert chats().siblings(1)[0].branch == "main"
-    assert places(chats(), 1) == [("q", "1 of 2", False), ("other", "2 of 2", True)]
+    assert alternatives(chats(), 1) == [("q", "1 of 2", False), ("other", "2 of 2", True)]
     again = chats().edit_and_branch("q", "other", message_id="other")
     assert (again.replayed, again.branch) == (True, receipt.branch)
     chats().switch("main")
@@ -93,21 +93,25 @@ def test_a_question_is_asked_again_in_other_words(chats) -> None:
     ],
 )
 def test_what_cannot_be_asked_again_leaves_no_branch(chats, error: type[Exception], place: Any, content: str) -> None:
-    asked(chats())
+    question_answered(chats())
     with pytest.raises(error):
         chats().edit_and_branch(place, content)
     assert len(chats().branches()) == 1
 
 
 def test_alternatives_are_those_that_follow_the_same_messages(chats) -> None:
-    asked(chats())
+    question_answered(chats())
     for text in ("second", "third"):
         chats().regenerate(2).append(Message.assistant(text, id=text))
-    assert places(chats(), 2) == [("first", "1 of 3", False), ("second", "2 of 3", False), ("third", "3 of 3", True)]
+    assert alternatives(chats(), 2) == [
+        ("first", "1 of 3", False),
+        ("second", "2 of 3", False),
+        ("third", "3 of 3", True),
+    ]
     say_with_ids("deep", to=chats().fork("deeper"))
-    assert places(chats(branch="deeper"), 2)[2] == ("third", "3 of 3", True)
-    assert places(chats(branch="deeper"), 1) == [("q", "1 of 1", True)]
-    assert places(chats(branch="deeper"), 3) == [("deep", "1 of 1", True)]
+    assert alternatives(chats(branch="deeper"), 2)[2] == ("third", "3 of 3", True)
+    assert alternatives(chats(branch="deeper"), 1) == [("q", "1 of 1", True)]
+    assert alternatives(chats(branch="deeper"), 3) == [("deep", "1 of 1", True)]
     assert (chats().siblings(0), chats().siblings(9), chats("unknown").siblings(1)) == ([], [], [])
     names = [each.branch for each in chats().siblings(2)]
     chats().switch(names[1])
@@ -117,7 +121,7 @@ def test_alternatives_are_those_that_follow_the_same_messages(chats) -> None:
 
 
 def test_the_alternatives_on_forty_branches_are_one_statement() -> None:
-    asked(chat())
+    question_answered(chat())
     for number in range(40):
         chat().regenerate(2).append(Message.assistant(f"answer {number}"))
     with override_settings(CHAT_MEMORY={"CACHE": "off"}), CaptureQueriesContext(connection) as captured:

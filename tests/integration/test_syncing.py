@@ -170,7 +170,7 @@ VERBS = (
 )
 
 
-def walked(adapter: Any, seed: int, steps: int) -> None:
+def synced_along_a_walk(adapter: Any, seed: int, steps: int) -> None:
     """After each step some readers ask, each by pages of its own size, and hold what a fresh read gives."""
     walk = Walk(adapter, seed)
     sizes = (1, 2, 5, 500)
@@ -195,12 +195,12 @@ def walked(adapter: Any, seed: int, steps: int) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("seed", range(40))
 def test_a_copy_equals_a_fresh_read_in_memory(seed: int) -> None:
-    walked(MemoryAdapter(), seed, 100)
+    synced_along_a_walk(MemoryAdapter(), seed, 100)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_copy_equals_a_fresh_read(seed: int) -> None:
-    walked(DjangoAdapter(), seed, 60)
+    synced_along_a_walk(DjangoAdapter(), seed, 60)
 
 
 def test_a_reader_is_told_of_what_is_new_and_of_nothing_else(chats) -> None:
