@@ -48,11 +48,11 @@ def _made(path: str) -> Callable[..., Any]:
     if not isinstance(found, type):
         return found
     try:
-        return found()
+        made: Callable[..., Any] = found()
     except Exception as error:
-        raise ImproperlyConfigured(
-            f"CHAT_MEMORY's EMBEDDER: {path} cannot be called without arguments: {error}"
-        ) from error
+        text = f"CHAT_MEMORY's EMBEDDER: {path} cannot be called without arguments: {error}"
+        raise ImproperlyConfigured(text) from error
+    return made
 
 
 @cache

@@ -16,7 +16,7 @@ class VectorsConfig(AppConfig):
     chat_memory_checks = "chat_memory.vectors.checks"
 
     def ready(self) -> None:
-        """Have embeddings removed by the one exit, also where a message says something else, and used by the adapter."""
+        """Have embeddings removed by the one exit, also with what they were made of, and used by the adapter."""
         from chat_memory.storage.orm.removal import dependent
         from chat_memory.storage.orm.sub_apps import add_vectors
         from chat_memory.vectors.models import Embedding

@@ -65,7 +65,8 @@ def _by_numpy(
     """Read the embeddings a part at a time; of each part no more is kept than the scores that may be among the best."""
     numpy, many = _numpy(), max(1, AT_ONCE // len(vector))
     wanted = numpy.asarray(vector, dtype=numpy.float32)
-    statement, best = statements.vectors(connection.vendor), []
+    statement = statements.vectors(connection.vendor)
+    best: list[tuple[float, int, int]] = []
     after = params["after"]
     while True:
         rows = fetch(connection, statement, {**params, "after": after, "size": many})

@@ -56,8 +56,7 @@ def keep(alias: str, model: str, pairs: Sequence[Pair], *, wait: bool) -> int:
         conversations = {each.message: each.conversation for each, _vector in pairs if each.conversation in held}
         present = _said(alias, conversations)
         _put(alias, model, [pair for pair in pairs if present.get(pair[0].message) == pair[0]])
-        left = {each.conversation for each, _vector in pairs} - held
-        return sum(each.conversation in left for each, _vector in pairs) if not wait else 0
+        return 0 if wait else sum(each.conversation not in held for each, _vector in pairs)
 
     return run_write(alias, write, whole=True)
 

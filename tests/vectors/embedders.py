@@ -1,6 +1,6 @@
 """Embedders that tests look at: one that counts what it is asked for, and those that fail."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from chat_memory.vectors import HashingEmbedder
@@ -11,7 +11,7 @@ EMBED = HashingEmbedder()
 class Counting:
     """As HashingEmbedder, and remembers the texts of each call."""
 
-    def __init__(self, name: str = "counting", embed: Callable[[Sequence[str]], Any] = EMBED) -> None:
+    def __init__(self, name: str = "counting", embed: Callable[[list[str]], Any] = EMBED) -> None:
         self.name = name
         self.embed = embed
         self.calls: list[list[str]] = []
@@ -28,5 +28,5 @@ class Counting:
 class Asynchronous(Counting):
     """The same with a coroutine."""
 
-    async def __call__(self, texts: list[str]) -> Any:  # type: ignore[override]
+    async def __call__(self, texts: list[str]) -> Any:
         return super().__call__(texts)

@@ -1,4 +1,4 @@
-"""Settings of the runs with embeddings: the tests' own, the sub-app installed, and the embedder that needs no network."""
+"""Settings of the runs with embeddings: the tests' own, the sub-app, and the embedder that needs no network."""
 
 from tests.settings import *
 

@@ -12,24 +12,18 @@ def use_pgvector(apps, schema_editor):
     if connection.vendor != "postgresql":
         return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regtype('vector') IS NOT NULL")
-        if not cursor.fetchone()[0] and not made(connection, cursor):
-            return
-    schema_editor.execute(f"ALTER TABLE {TABLE} ALTER COLUMN vector TYPE vector USING vector::vector")
-
-
-def made(connection, cursor):
-    """Whether the database has the extension now, and by the name of its type alone."""
-    cursor.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'vector' AND installed_version IS NULL")
-    if cursor.fetchone() is None:
-        return False
-    try:
-        with transaction.atomic(using=connection.alias):
-            cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
-    except DatabaseError:  # only a superuser may; chat_memory.W007 says so
-        return False
-    cursor.execute("SELECT to_regtype('vector') IS NOT NULL")
-    return cursor.fetchone()[0]
+        cursor.execute("SELECT to_regtype('vector'), count(*) FROM pg_available_extensions WHERE name = 'vector'")
+        kind, available = cursor.fetchone()
+        if kind is None and available:
+            try:
+                with transaction.atomic(using=connection.alias):
+                    cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            except DatabaseError:  # only a superuser may; chat_memory.W007 says so
+                return
+            cursor.execute("SELECT to_regtype('vector')")  # None where it is in a schema that is not searched
+            (kind,) = cursor.fetchone()
+    if kind is not None:
+        schema_editor.execute(f"ALTER TABLE {TABLE} ALTER COLUMN vector TYPE vector USING vector::vector")
 
 
 class Migration(migrations.Migration):
