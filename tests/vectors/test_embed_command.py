@@ -221,13 +221,8 @@ def test_what_is_redacted_behind_the_back_of_the_app_is_found() -> None:
     row = Session.objects.get(key="k")
     restored = Embedding._default_manager.get(session_id=row.pk)
     from_first = row.messages.get(seq=1)
-    restored.pk, restored.seq, restored.message_id, restored.vector, restored.dimensions = (
-        None,
-        1,
-        from_first.pk,
-        None,
-        0,
-    )
+    restored.pk, restored.seq, restored.message_id = None, 1, from_first.pk
+    restored.vector, restored.dimensions = None, 0
     restored.save(force_insert=True)
     assert [fault.what for fault in check().faults] == ["vectors"]
     assert said(chat.relevant("one", 1)) == ["two"]

@@ -177,7 +177,7 @@ def test_a_long_message_is_embedded_by_its_beginning() -> None:
     embedder = Counting()
     say("bread " * 10_000, "soup", "onion")
     conversation("k", "acme").relevant("bread", 1, embedder)
-    assert sorted(map(len, embedder.texts))[-1] == 8_000
+    assert max(map(len, embedder.texts)) == 8_000
 
 
 def test_the_recipe_is_the_same_everywhere() -> None:

@@ -1,6 +1,7 @@
 """The messages most like a text, by pgvector where the database has it, and without it."""
 
 import random
+from functools import partial
 
 import pytest
 
@@ -10,13 +11,18 @@ from tests.conversations import say
 from tests.vectors.embedders import Asynchronous, Counting
 from tests.vectors.looking import cosine, embeddings, said
 
-WORDS = "rye wheat bread oven salt water flour crust dough yeast soup onion knife board butter".split()
+WORDS = ["rye", "wheat", "bread", "oven", "salt", "water", "flour", "crust", "dough", "yeast", "soup", "onion", "knife"]
 
 
 def some_texts(number: int) -> list[str]:
     """Texts of a few words, the same in every run."""
     chosen = random.Random(7)
     return [" ".join(chosen.sample(WORDS, 4)) for _number in range(number)]
+
+
+def of_bread(numbers: int, texts: list[str]) -> list[list[float]]:
+    """Vectors of so many numbers, the first of which says whether a text is about bread."""
+    return [[float("bread" in text)] + [0.1] * (numbers - 1) for text in texts]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -31,7 +37,7 @@ class TestRelevance:
         for query in ("rye bread", "onion soup", "butter"):
             found = conversation("k", "acme").relevant(query, 5, embedder)
             assert len(found) == 5
-            places = [each.message.seq for each in found]
+            places = [each.message.seq or 0 for each in found]
             assert places == sorted(places)
             assert all(each.score is not None and 0 < each.score <= 1 for each in found)
         assert len(embedder.texts) == 203
@@ -150,7 +156,7 @@ class TestRelevance:
         assert embeddings() == 2
 
     def test_each_model_has_its_own(self) -> None:
-        small = Counting("small", lambda texts: [[1.0, float("bread" in text)] for text in texts])
+        small = Counting("small", partial(of_bread, 2))
         say("bread", "soup", "onion")
         chat = conversation("k", "acme")
         assert said(chat.relevant("bread", 1, small)) == ["bread"]
@@ -160,18 +166,19 @@ class TestRelevance:
     def test_a_model_with_another_number_of_numbers_embeds_anew(self) -> None:
         say("bread", "soup", "onion")
         chat = conversation("k", "acme")
-        for numbers in (2, 3, 3):
-            rest = [0.1] * (numbers - 1)
-            embedder = Counting("m", lambda texts, rest=rest: [[float("bread" in text), *rest] for text in texts])
+        embedders = [Counting("m", partial(of_bread, numbers)) for numbers in (2, 3, 3)]
+        for embedder in embedders:
             assert said(chat.relevant("bread", 1, embedder)) == ["bread"]
-        assert (embedder.texts, embeddings("m")) == (["bread"], 3)
+        assert [len(each.texts) for each in embedders] == [4, 4, 1]
+        assert embeddings("m") == 3
 
     @pytest.mark.parametrize("scale", [1e-300, 1e-30, 1.0, 1e30, 1e300])
     def test_numbers_of_any_size_are_compared(self, scale: float) -> None:
         say("bread", "soup", "onion")
         embedder = Counting("m", lambda texts: [[scale * ("bread" in text), scale * 0.5] for text in texts])
         (found,) = conversation("k", "acme").relevant("bread", 1, embedder)
-        assert (found.message.content, found.score) == ("bread", pytest.approx(1.0))
+        assert found.message.content == "bread"
+        assert found.score == pytest.approx(1.0)
 
     def test_vectors_of_nothing_are_like_nothing(self) -> None:
         say("bread", "soup", "onion")
