@@ -1,4 +1,4 @@
-"""Owns how a host's embedder is called: what it is asked for, and that what it gives is usable; it must not store any."""
+"""Owns how a host's embedder is called, and that what it gives is usable; it must not store any of it."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ class Command(MaintenanceCommand):
     """Embed messages ahead."""
 
     help = (
-        "Embed the messages that have no embedding of EMBEDDER's model, so that the first question about a conversation "
-        "need not. May be killed, run again, run twice at once, and run while others write."
+        "Embed the messages that have no embedding of EMBEDDER's model, so that the first question about a "
+        "conversation need not. May be killed, run again, run twice at once, and run while others write."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
