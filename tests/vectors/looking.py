@@ -15,7 +15,7 @@ def embeddings(model: str | None = None) -> int:
     return (rows if model is None else rows.filter(model=model)).count()
 
 
-def said(found: Iterable[Relevant]) -> list[Any]:
+def saying(found: Iterable[Relevant]) -> list[Any]:
     """The contents of what was found, in its order."""
     return [each.message.content for each in found]
 

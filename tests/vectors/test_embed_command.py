@@ -19,14 +19,14 @@ from chat_memory.models import Session
 from chat_memory.vectors.models import Embedding
 from tests.acceptance.command_line import run
 from tests.vectors.embedders import Counting
-from tests.vectors.looking import embeddings, said
+from tests.vectors.looking import embeddings, saying
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "hashing-256"
 
 
-def stored(conversations: int = 5, each: int = 4) -> int:
+def unasked(conversations: int = 5, each: int = 4) -> int:
     """Conversations that nobody has asked; how many of their messages need an embedding."""
     for number in range(conversations):
         chat = conversation(f"k{number}", "acme" if number % 2 else "rival")
@@ -36,7 +36,7 @@ def stored(conversations: int = 5, each: int = 4) -> int:
 
 
 def test_it_embeds_what_is_missing_and_nothing_twice() -> None:
-    total = stored()
+    total = unasked()
     embedder, told = Counting(), list[int]()
     assert embedding.missing(embedder=embedder) == total
     report = embedding.embed(embedder=embedder, batch_size=7, on_batch=told.append)
@@ -45,12 +45,12 @@ def test_it_embeds_what_is_missing_and_nothing_twice() -> None:
     assert list(map(len, embedder.calls)) == [7, 7, 7, 4]
     assert (embeddings("counting"), embedding.missing(embedder=embedder)) == (total, 0)
     assert embedding.embed(embedder=embedder) == embedding.Report()
-    assert said(conversation("k1", "acme").relevant("bread 1 2", 1, embedder)) == ["bread 1 2"]
+    assert saying(conversation("k1", "acme").relevant("bread 1 2", 1, embedder)) == ["bread 1 2"]
     assert len(embedder.texts) == total + 1
 
 
 def test_it_goes_on_where_it_was_stopped_and_may_take_one_workspace() -> None:
-    total = stored()
+    total = unasked()
     report = embedding.embed(batch_size=3, max_seconds=1e-9)
     assert report == embedding.Report(messages=3, texts=3, finished=False)
     of_acme = embedding.missing("acme")
@@ -93,7 +93,7 @@ def test_what_it_refuses_is_named_by_its_option(arguments: list[str], refusal: s
 
 
 def test_an_embedder_that_fails_is_a_refusal(settings) -> None:
-    stored()
+    unasked()
     settings.CHAT_MEMORY = {"EMBEDDER": "tests.vectors.test_embedders.fail"}
     with pytest.raises(CommandError, match=r"embedder 'tests\.vectors\.test_embedders\.fail' failed \(ConnectionError"):
         run("embed")
@@ -105,7 +105,7 @@ def test_an_embedder_that_fails_is_a_refusal(settings) -> None:
 
 def test_it_is_safe_beside_writers_who_edit_redact_and_delete() -> None:
     """No embedding is of a former text, and none of a message that is gone."""
-    stored(conversations=16, each=6)
+    unasked(conversations=16, each=6)
     done = threading.Event()
     failures: list[BaseException] = []
 
@@ -133,12 +133,12 @@ def test_it_is_safe_beside_writers_who_edit_redact_and_delete() -> None:
     assert embedding.missing() == 0
     for number in range(16):
         chat = conversation(f"k{number}", "acme" if number % 2 else "rival")
-        assert said(chat.relevant("edited", 1)) == (["edited"] if chat.count() else [])
+        assert saying(chat.relevant("edited", 1)) == (["edited"] if chat.count() else [])
 
 
 @pytest.mark.postgresql
 def test_what_others_hold_is_left_to_the_next_run() -> None:
-    total = stored(conversations=2)
+    total = unasked(conversations=2)
     holding, release = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -161,7 +161,7 @@ def test_what_others_hold_is_left_to_the_next_run() -> None:
 
 
 def test_a_run_that_is_killed_leaves_what_the_next_one_ends() -> None:
-    total = stored(conversations=8, each=8)
+    total = unasked(conversations=8, each=8)
     named = connection.settings_dict
     url = (
         f"postgresql://{named['USER']}:{named['PASSWORD']}@{named['HOST']}:{named['PORT']}/{named['NAME']}"
@@ -225,6 +225,6 @@ def test_what_is_redacted_behind_the_back_of_the_app_is_found() -> None:
     restored.vector, restored.dimensions = None, 0
     restored.save(force_insert=True)
     assert [fault.what for fault in check().faults] == ["vectors"]
-    assert said(chat.relevant("one", 1)) == ["two"]
+    assert saying(chat.relevant("one", 1)) == ["two"]
     run("check", "--repair")
     assert embeddings() == 1

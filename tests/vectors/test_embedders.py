@@ -15,7 +15,7 @@ from chat_memory.models import Message as MessageRow
 from chat_memory.vectors import HashingEmbedder
 from tests.conversations import say
 from tests.vectors.embedders import EMBED, Asynchronous, Counting
-from tests.vectors.looking import embeddings, said
+from tests.vectors.looking import embeddings, saying
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,7 +53,7 @@ def test_an_embedder_that_fails_is_one_error_and_writes_nothing(what: str) -> No
     with pytest.raises(EmbedderFailed, match=what):
         embedding.embed("acme", embedder=embedder)
     assert embeddings() == 0
-    assert said(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
+    assert saying(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
 
 
 def test_an_embedder_that_changes_its_mind_writes_nothing() -> None:
@@ -107,9 +107,9 @@ def plain(texts: list[str]) -> list[list[float]]:
 
 def test_the_setting_is_live_and_may_name_a_function(settings) -> None:
     say("bread", "soup", "onion")
-    assert said(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
+    assert saying(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
     settings.CHAT_MEMORY = {"EMBEDDER": f"{__name__}.plain"}
-    assert said(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
+    assert saying(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
     assert (embeddings("hashing-256"), embeddings(f"{__name__}.plain")) == (3, 3)
 
 
@@ -161,14 +161,14 @@ def test_two_queries_at_once_embed_the_same_without_an_error() -> None:
     for thread in threads:
         thread.join()
     assert found[0] == found[1]
-    assert "bread 7" in said(found[0])
+    assert "bread 7" in saying(found[0])
     assert embeddings("m") == 30
 
 
 def test_a_transaction_of_the_caller_takes_embeddings_along() -> None:
     say("bread", "soup", "onion")
     with transaction.atomic():
-        assert said(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
+        assert saying(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
         transaction.set_rollback(True)
     assert embeddings() == 0
 

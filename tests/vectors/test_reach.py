@@ -10,7 +10,7 @@ from chat_memory.vectors.models import Embedding
 from tests.acceptance.command_line import run
 from tests.conversations import say
 from tests.rollback import undone
-from tests.vectors.looking import embeddings, said
+from tests.vectors.looking import embeddings, saying
 from tests.ways_out import WAYS, WAYS_OF_A_WORKSPACE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +29,7 @@ def test_every_way_out_leaves_nothing_in_the_table(way: str) -> None:
     assert embeddings() == 7
     (WAYS | WAYS_OF_A_WORKSPACE)[way](Session.objects.get(key="doomed", branch="main"))
     assert embeddings() == 2
-    assert said(kept.relevant("six", 1)) == ["six"]
+    assert saying(kept.relevant("six", 1)) == ["six"]
 
 
 def test_an_edit_and_a_redaction_take_the_embedding_with_them() -> None:
@@ -79,7 +79,7 @@ def test_what_is_popped_or_cleared_leaves_nothing() -> None:
     chat.pop()
     assert embeddings() == 2
     chat.append(Message.user("four"))
-    assert said(chat.relevant("four", 1)) == ["four"]
+    assert saying(chat.relevant("four", 1)) == ["four"]
     chat.clear()
     Session.objects.filter(key="k").update(cleared_at=datetime.now(UTC) - timedelta(days=400))
     run("cleanup", "--days", "3650")

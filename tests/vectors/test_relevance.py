@@ -9,7 +9,7 @@ from chat_memory import Message, NotOwner, ValidationError, append_many, convers
 from chat_memory.vectors import comparing
 from tests.conversations import say
 from tests.vectors.embedders import Asynchronous, Counting
-from tests.vectors.looking import cosine, embeddings, said
+from tests.vectors.looking import cosine, embeddings, saying
 
 WORDS = ["rye", "wheat", "bread", "oven", "salt", "water", "flour", "crust", "dough", "yeast", "soup", "onion", "knife"]
 
@@ -65,7 +65,7 @@ class TestRelevance:
         whole = conversation("k", "acme").relevant("the one sought", 4)
         monkeypatch.setattr(comparing, "AT_ONCE", 256 * 7)
         assert conversation("k", "acme").relevant("the one sought", 4) == whole
-        assert "the one sought" in said(whole)
+        assert "the one sought" in saying(whole)
 
     def test_parts_count_by_their_texts(self) -> None:
         """FEATURES N49: what has no words is never found, and never given to the embedder."""
@@ -81,10 +81,10 @@ class TestRelevance:
             Message.user("soup"),
         )
         found = conversation("k", "acme").relevant("rye", 4, embedder)
-        assert said(found) == [texts, "soup"]
+        assert saying(found) == [texts, "soup"]
         assert found[0].score == pytest.approx(0.5)
         assert sorted(embedder.texts) == ["a loaf\nof rye", "rye", "soup"]
-        assert said(conversation("k", "acme").relevant("soup", 1, embedder)) == ["soup"]
+        assert saying(conversation("k", "acme").relevant("soup", 1, embedder)) == ["soup"]
         assert len(embedder.texts) == 4
 
     def test_a_short_conversation_comes_whole(self) -> None:
@@ -103,13 +103,13 @@ class TestRelevance:
         chat = conversation("k", "acme")
         draft = chat.fork("draft", at=1)
         draft.append(Message.user("draft bread"), Message.user("x"))
-        assert said(chat.relevant("bread", 2)) == ["shared bread", "main bread"]
-        assert said(draft.relevant("bread", 2)) == ["shared bread", "draft bread"]
+        assert saying(chat.relevant("bread", 2)) == ["shared bread", "main bread"]
+        assert saying(draft.relevant("bread", 2)) == ["shared bread", "draft bread"]
         deep = draft.fork("deep", at=2)
         deep.append(Message.user("deep bread"), Message.user("y"))
-        assert said(deep.relevant("bread", 3)) == ["shared bread", "draft bread", "deep bread"]
+        assert saying(deep.relevant("bread", 3)) == ["shared bread", "draft bread", "deep bread"]
         chat.switch("deep")
-        assert said(conversation("k", "acme").relevant("bread", 3)) == ["shared bread", "draft bread", "deep bread"]
+        assert saying(conversation("k", "acme").relevant("bread", 3)) == ["shared bread", "draft bread", "deep bread"]
         assert embeddings() == 7
 
     def test_what_is_cleared_is_not_found(self) -> None:
@@ -119,7 +119,7 @@ class TestRelevance:
         chat.clear()
         assert chat.relevant("bread", 1) == []
         say("soup", "bread four", "more soup")
-        assert said(chat.relevant("bread", 1)) == ["bread four"]
+        assert saying(chat.relevant("bread", 1)) == ["bread four"]
 
     def test_a_conversation_finds_its_own_alone(self) -> None:
         """Beside one of the same key in another workspace, and another of its own."""
@@ -128,17 +128,17 @@ class TestRelevance:
         for chat in chats:
             chat.append(Message.user("soup"), Message.user("onion"))
         for chat in chats:
-            assert said(chat.relevant("bread", 1)) == [f"bread of {chat.workspace} {chat.key}"]
+            assert saying(chat.relevant("bread", 1)) == [f"bread of {chat.workspace} {chat.key}"]
 
     def test_what_is_edited_is_found_by_what_it_says_now(self) -> None:
         embedder = Counting()
         say("former words", "bread", "soup", "onion")
         chat = conversation("k", "acme")
-        assert said(chat.relevant("former words", 1, embedder)) == ["former words"]
+        assert saying(chat.relevant("former words", 1, embedder)) == ["former words"]
         chat.edit(1, "present text")
         found = chat.relevant("former words", 3, embedder)
         assert [each.score for each in found] == [0, 0, 0]
-        assert said(chat.relevant("present text", 1, embedder)) == ["present text"]
+        assert saying(chat.relevant("present text", 1, embedder)) == ["present text"]
         assert embedder.texts.count("present text") == 2  # the message, and the query
         chat.edit(1, metadata={"seen": True})
         chat.relevant("soup", 1, embedder)
@@ -147,20 +147,20 @@ class TestRelevance:
     def test_what_is_redacted_or_popped_is_not_found(self) -> None:
         say("bread one", "soup", "onion", "bread two")
         chat = conversation("k", "acme")
-        assert said(chat.relevant("bread", 2)) == ["bread one", "bread two"]
+        assert saying(chat.relevant("bread", 2)) == ["bread one", "bread two"]
         chat.redact(1)
-        assert "bread two" in said(chat.relevant("bread", 2))
-        assert "redacted" not in str(said(chat.relevant("redacted", 2)))
+        assert "bread two" in saying(chat.relevant("bread", 2))
+        assert "redacted" not in str(saying(chat.relevant("redacted", 2)))
         chat.pop()
-        assert said(chat.relevant("bread", 2)) == ["soup", "onion"]
+        assert saying(chat.relevant("bread", 2)) == ["soup", "onion"]
         assert embeddings() == 2
 
     def test_each_model_has_its_own(self) -> None:
         small = Counting("small", partial(of_bread, 2))
         say("bread", "soup", "onion")
         chat = conversation("k", "acme")
-        assert said(chat.relevant("bread", 1, small)) == ["bread"]
-        assert said(chat.relevant("onion", 1)) == ["onion"]
+        assert saying(chat.relevant("bread", 1, small)) == ["bread"]
+        assert saying(chat.relevant("onion", 1)) == ["onion"]
         assert (embeddings("small"), embeddings("hashing-256")) == (3, 3)
 
     def test_a_model_with_another_number_of_numbers_embeds_anew(self) -> None:
@@ -168,7 +168,7 @@ class TestRelevance:
         chat = conversation("k", "acme")
         embedders = [Counting("m", partial(of_bread, numbers)) for numbers in (2, 3, 3)]
         for embedder in embedders:
-            assert said(chat.relevant("bread", 1, embedder)) == ["bread"]
+            assert saying(chat.relevant("bread", 1, embedder)) == ["bread"]
         assert [len(each.texts) for each in embedders] == [4, 4, 1]
         assert embeddings("m") == 3
 
@@ -189,14 +189,14 @@ class TestRelevance:
         chat = conversation("k", "acme")
         await chat.aappend(*(Message.user(text) for text in ("bread", "soup", "onion")))
         embedder = Asynchronous()
-        assert said(await chat.arelevant("onion", 1, embedder)) == ["onion"]
-        assert said(await chat.arelevant("soup", 1, embedder=embedder)) == ["soup"]
+        assert saying(await chat.arelevant("onion", 1, embedder)) == ["onion"]
+        assert saying(await chat.arelevant("soup", 1, embedder=embedder)) == ["soup"]
         assert len(embedder.texts) == 5
 
     def test_only_its_owner_is_answered(self) -> None:
         mine = conversation("k", "acme", user="me")
         mine.append(*(Message.user(text) for text in ("bread", "soup", "onion")))
-        assert said(mine.relevant("bread", 1)) == ["bread"]
+        assert saying(mine.relevant("bread", 1)) == ["bread"]
         for k in (1, 100):
             with pytest.raises(NotOwner):
                 conversation("k", "acme", user="you").relevant("bread", k)

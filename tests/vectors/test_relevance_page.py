@@ -1,4 +1,4 @@
-"""The page about relevance does what it says, its recipe against an endpoint that speaks as OpenAI's does."""
+"""The page about relevance does what it says, its recipe against an embedding_endpoint that speaks as OpenAI's does."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from tests.vectors.embedders import EMBED
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Endpoint(HTTPServer):
+class EmbeddingEndpoint(HTTPServer):
     """Answers embeddings, the last text first, and remembers what it was asked."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Endpoint(HTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """One request."""
 
-    server: Endpoint
+    server: EmbeddingEndpoint
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -42,8 +42,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as server:
+def embedding_endpoint() -> Iterator[EmbeddingEndpoint]:
+    with EmbeddingEndpoint() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -51,9 +51,9 @@ def endpoint() -> Iterator[Endpoint]:
         thread.join()
 
 
-def test_the_code_of_the_page_runs(endpoint: Endpoint, monkeypatch) -> None:
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{endpoint.server_port}/v1")
+def test_the_code_of_the_page_runs(embedding_endpoint: EmbeddingEndpoint, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{embedding_endpoint.server_port}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     run_page(WITH_VECTORS)
     of = ("/v1/embeddings", "Bearer sk-test", "text-embedding-3-small")
-    assert endpoint.asked == [(*of, 1), (*of, 4)]
+    assert embedding_endpoint.asked == [(*of, 1), (*of, 4)]

@@ -13,12 +13,12 @@ from chat_memory.vectors import checks
 from chat_memory.vectors.comparing import by_pgvector
 from tests.conversations import say
 from tests.vectors.conftest import column_type
-from tests.vectors.looking import said
+from tests.vectors.looking import saying
 
 APP = "chat_memory_vectors"
 
 
-def findings_of(*numbers: str) -> list[str]:
+def found_of(*numbers: str) -> list[str]:
     """Which of these ids are found."""
     ids = {f"chat_memory.{number}": number for number in numbers}
     return [ids[str(each.id)] for each in run_checks(databases=["default"]) if each.id in ids]
@@ -43,7 +43,7 @@ def test_the_table_is_made_as_the_server_allows() -> None:
 
 @pytest.mark.django_db
 def test_a_database_as_it_should_be_is_no_finding() -> None:
-    assert findings_of("E016", "W006", "W007", "W001") == []
+    assert found_of("E016", "W006", "W007", "W001") == []
     assert checks.check_table() == []  # without --database nothing is asked
     assert configuration.check_unread() == []
 
@@ -54,12 +54,12 @@ def test_an_app_that_is_not_migrated_is_found_and_a_migration_can_be_undone() ->
     call_command("migrate", APP, "zero", verbosity=0)
     try:
         assert [name for name in connection.introspection.table_names() if name.startswith(f"{APP}_")] == []
-        assert findings_of("E016", "W006", "W007") == ["W006"]
+        assert found_of("E016", "W006", "W007") == ["W006"]
     finally:
         call_command("migrate", APP, verbosity=0)
     assert column_type() == before
     say("bread", "soup")
-    assert said(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
+    assert saying(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
 
 
 @pytest.mark.django_db
@@ -72,7 +72,7 @@ def test_no_migration_is_missing() -> None:
 def test_a_table_from_before_the_extension_is_found_and_changed_as_the_hint_says(without_pgvector: None) -> None:
     say("bread", "soup", "onion")
     found = conversation("k", "acme").relevant("bread", 1)
-    assert (said(found), by_pgvector(connections["default"])) == (["bread"], False)
+    assert (saying(found), by_pgvector(connections["default"])) == (["bread"], False)
     warnings = [each for each in run_checks(databases=["default"]) if each.id == "chat_memory.W007"]
     assert len(warnings) == is_available()
     for warning in warnings:
@@ -86,7 +86,7 @@ def test_a_table_from_before_the_extension_is_found_and_changed_as_the_hint_says
 def test_without_numpy_there_is_an_error_where_it_is_needed(monkeypatch, without_pgvector: None) -> None:
     say("bread", "soup")
     monkeypatch.setitem(sys.modules, "numpy", None)
-    assert findings_of("E016") == ["E016"]
+    assert found_of("E016") == ["E016"]
     with pytest.raises(NotSupported, match="install the extra 'vectors'"):
         conversation("k", "acme").relevant("bread", 1)
 
@@ -97,5 +97,5 @@ def test_with_pgvector_no_numpy_is_needed(monkeypatch) -> None:
         return  # the other databases are the test above
     say("bread", "soup")
     monkeypatch.setitem(sys.modules, "numpy", None)
-    assert findings_of("E016") == []
-    assert said(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
+    assert found_of("E016") == []
+    assert saying(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
