@@ -59,4 +59,6 @@ def stored(vendor: str, vector: Sequence[float]) -> Any:
     """The numbers as a statement takes them; None where there are none."""
     if not vector:
         return None
-    return list(vector) if vendor == "postgresql" else struct.pack(f"<{len(vector)}f", *vector)
+    if vendor != "postgresql":
+        return struct.pack(f"<{len(vector)}f", *vector)
+    return f"{{{','.join([f'{number:.9g}' for number in vector])}}}"  # as text, for a list of numbers takes far longer

@@ -12,7 +12,7 @@ from chat_memory import Message, conversation
 from chat_memory.vectors import HashingEmbedder, comparing
 from tests.benchmarks.cases import Bench, Result
 
-MESSAGES, DIMENSIONS = 10_000, 1_536
+MESSAGES, DIMENSIONS = 10_000, 384
 GOAL = 1.0
 SLUG, KEY = "relevance", "long"
 _random = random.Random(13)
@@ -32,7 +32,7 @@ def relevance(bench: Bench) -> Iterator[Result]:
         with connections["default"].cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
         ask = partial(_ask, embedder)
-        name = f"the 10 of {MESSAGES:,} messages most like a text, {DIMENSIONS:,} numbers each, by pgvector / by numpy"
+        name = f"the 10 of {MESSAGES:,} messages most like a text, {DIMENSIONS} numbers each, by pgvector / by numpy"
         yield bench.compare(name, GOAL, ask, partial(_by_numpy, ask), 1)
 
 

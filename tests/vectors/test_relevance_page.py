@@ -1,4 +1,4 @@
-"""The page about relevance does what it says, its recipe against an embedding_endpoint that speaks as OpenAI's does."""
+"""The page about relevance does what it says, its recipe against an endpoint that speaks as OpenAI's does."""
 
 import json
 import threading
