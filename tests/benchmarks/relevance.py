@@ -44,7 +44,7 @@ def _ask(embedder: HashingEmbedder) -> list[int | None]:
 def _by_numpy(ask: partial[list[int | None]]) -> None:
     """The same as on a database that does not know the extension."""
     knows = comparing.by_pgvector
-    comparing.by_pgvector = lambda _connection: False
+    comparing.by_pgvector = lambda connection: False
     try:
         ask()
     finally:
