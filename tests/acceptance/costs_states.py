@@ -58,7 +58,7 @@ def repeat(row: Model, times: int, **columns: str) -> None:
     if not times:
         return
     quoted = connection.ops.quote_name
-    table, names = quoted(row._meta.db_table), [field.column for field in row._meta.concrete_fields]
+    table, names = quoted(row._meta.db_table), [str(field.column) for field in row._meta.concrete_fields]
     names.remove("id")
     into, chosen = map(quoted, names), (columns.get(name, f"r.{quoted(name)}") for name in names)
     with connection.cursor() as cursor:
