@@ -56,7 +56,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Seconds that a statement of a search may run before it is ended with ``SearchTooLong``, in the admin too; 0: as
     long as it takes. A shorter ``statement_timeout`` of the host counts in any case."""
     embedder: str | None = None
-    """Dotted path of a callable that turns texts into vectors."""
+    """Dotted path of a callable ``(texts) -> vectors``, sync or async, or of a class that makes one without arguments;
+    its attribute ``name`` names the model, else the path does."""
     max_content_bytes: Count = 1024 * 1024
     """The largest content, and the largest tool calls, of one message, in bytes of UTF-8."""
     max_metadata_bytes: Count = 64 * 1024

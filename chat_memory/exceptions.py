@@ -348,6 +348,25 @@ class SearchTooLong(ChatMemoryError):
         return type(self), (self.seconds,)
 
 
+class EmbedderFailed(ChatMemoryError):
+    """The embedder raised an error, or gave something else than one vector for each text; nothing it gave was stored.
+
+    What it raised is the ``__cause__``.
+
+    Attributes:
+        model: the name of its model.
+        reason: what is wrong.
+    """
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"the embedder {model!r} {reason}")
+        self.model = model
+        self.reason = reason
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.model, self.reason)
+
+
 class StorageUnavailable(ChatMemoryError):
     """The only store did not answer, so it is unknown whether the call took effect.
 

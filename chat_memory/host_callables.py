@@ -32,6 +32,29 @@ def summarizer() -> Callable[..., Any] | None:
     return imported("SUMMARIZER", path) if path else None
 
 
+def embedder() -> tuple[Callable[..., Any], str] | None:
+    """The callable that EMBEDDER names, and the path; of a class, one object. None where it is not set.
+
+    Raises:
+        ImproperlyConfigured: the dotted path cannot be imported, or the class cannot be called without arguments.
+    """
+    path = live.now().embedder
+    return (_made(path), path) if path else None
+
+
+@cache
+def _made(path: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = imported("EMBEDDER", path)
+    if not isinstance(found, type):
+        return found
+    try:
+        made: Callable[..., Any] = found()
+    except Exception as error:
+        text = f"CHAT_MEMORY's EMBEDDER: {path} cannot be called without arguments: {error}"
+        raise ImproperlyConfigured(text) from error
+    return made
+
+
 @cache
 def imported(setting: str, path: str) -> Any:
     """The object at the dotted path that a setting names, imported once in a process.

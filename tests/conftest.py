@@ -21,9 +21,9 @@ from tests.tenancy import _within_one_workspace, tenancy_watch  # noqa: F401  # 
 SERVED = frozenset({"db", "transactional_db", "redis_client"})
 """The fixtures that give a test a server."""
 
-collect_ignore = ["browser", *([] if apps.is_installed("chat_memory.search") else ["search"])]
+collect_ignore = ["browser", *(name for name in ("search", "vectors") if not apps.is_installed(f"chat_memory.{name}"))]
 """The browser's tests need one and a library of its own, so they are run by their name alone: ``tox run -e browser``.
-Those of full text run under settings of their own, in which its sub-app is installed."""
+Those of a sub-app run under settings of their own, in which it is installed."""
 
 # No deadlines: the machines of a test run are shared, and a slow example is not a wrong one.
 hypothesis_settings.register_profile("suite", deadline=None, max_examples=25, print_blob=True)

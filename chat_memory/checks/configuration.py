@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import msgspec
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags
 from django.utils.module_loading import import_string
@@ -18,8 +19,8 @@ from chat_memory.rules.misfits import misfit
 from chat_memory.rules.names import check_workspace
 
 DOTTED_PATHS = ("REDIS_CLIENT", "TOKEN_COUNTER", "SUMMARIZER", "EMBEDDER", "RECORDER")
-UNREAD = ("EMBEDDER",)
-"""Settings that are accepted and checked, although no part of this release reads them."""
+READ_BY = {"EMBEDDER": "chat_memory.vectors"}
+"""Settings that only a sub-app reads."""
 
 
 def check_settings(**_kwargs: Any) -> list[CheckMessage]:
@@ -48,11 +49,16 @@ def check_storage(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_unread(**_kwargs: Any) -> list[CheckMessage]:
-    """W001: a setting that has no effect yet is set."""
+    """W001: a setting is set whose sub-app is not installed."""
     typed, defaults = typed_settings(), Settings()
-    changed = [name for name in UNREAD if typed and getattr(typed, NAMES[name]) != getattr(defaults, NAMES[name])]
-    hint = "Leave it out: no part of this release reads it."
-    return [warning(1, f"CHAT_MEMORY[{name!r}] has no effect yet.", hint) for name in changed]
+    unread = [name for name, app in READ_BY.items() if not apps.is_installed(app)]
+    changed = [name for name in unread if typed and getattr(typed, NAMES[name]) != getattr(defaults, NAMES[name])]
+    return [_unread(name) for name in changed]
+
+
+def _unread(name: str) -> CheckMessage:
+    text = f"CHAT_MEMORY[{name!r}] has no effect: only {READ_BY[name]} reads it."
+    return warning(1, text, f"Add {READ_BY[name]!r} to INSTALLED_APPS, or leave the setting out.")
 
 
 CHECKS = (

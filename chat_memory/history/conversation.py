@@ -10,15 +10,17 @@ from asgiref.sync import sync_to_async
 
 from chat_memory import wiring
 from chat_memory.exceptions import ValidationError, VersionConflict
+from chat_memory.history import relevance
 from chat_memory.history.attachments import ConversationAttachments
 from chat_memory.history.branches import Branches
+from chat_memory.history.embedding import Embed
 from chat_memory.history.feedback import ConversationFeedback
 from chat_memory.history.naming import SessionRow, address, address_of
 from chat_memory.history.stamping import stamped
 from chat_memory.history.summaries import Summaries
 from chat_memory.history.twins import function_twin, twin
 from chat_memory.history.windows import Windows
-from chat_memory.records import Address, Hit, Message, Receipt, SessionRecord
+from chat_memory.records import Address, Hit, Message, Receipt, Relevant, SessionRecord
 from chat_memory.rules.json_values import shown
 from chat_memory.rules.limits import limits
 from chat_memory.rules.numbers import optional_number
@@ -153,6 +155,28 @@ class Conversation(Windows, Summaries, Branches):
         return self.place.adapter.part(SearchStore).find_in(self.place.address, query, size=number)
 
     asearch = twin(search)
+
+    def relevant(self, query: str, k: int = 10, embedder: Embed | None = None) -> list[Relevant]:
+        """The ``k`` messages that are most like a text, as far as this branch shows them, in order, with their scores.
+
+        Messages are compared by embeddings, which are made once for each message and model. A conversation that shows
+        no more than ``k`` messages is returned whole, without scores, and nothing is embedded. Redacted messages and,
+        where messages are compared, those without words are left out.
+
+        Args:
+            query: the text, 1 to 8,000 characters.
+            k: how many messages at most, 1 to 1,000.
+            embedder: takes a list of texts and gives a vector for each, sync or async; its attribute ``name`` names
+                its model. None: the setting EMBEDDER.
+
+        Raises:
+            ValidationError: an argument is not usable; the text says why.
+            NotSupported: the back end has no embeddings, as where ``chat_memory.vectors`` is not installed.
+            EmbedderFailed: the embedder failed, or gave something else than vectors.
+        """
+        return relevance.relevant(self.place, query, k, embedder)
+
+    arelevant = twin(relevant)
 
     def pop(self) -> Message | None:
         """Take the newest message off and return it; None where the conversation shows none.

@@ -16,13 +16,13 @@ from chat_memory.cache.client import Unavailable
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import ChatMemoryError, ValidationError
 from chat_memory.maintenance import forgotten
+from chat_memory.maintenance.beside import Beside
 from chat_memory.maintenance.calls import Notice, notices
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.models import Message, Session
 from chat_memory.records import Address
 from chat_memory.rules.json_values import shown
 from chat_memory.storage.changed import Kind
-from chat_memory.storage.contract import SearchStore
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.rows import move
 from chat_memory.storage.orm.transactions import run_write
@@ -44,7 +44,7 @@ class Violation(msgspec.Struct, frozen=True):
             where it is about several.
         branch: the name of the branch; "" where the session does not exist.
         what: base_seq, last_seq, positions, duplicates, message_count, last_turn, workspace, orphans, attachment,
-            search or cache.
+            search, vectors or cache.
         detail: what is wrong, in words.
         repaired: whether it was repaired.
     """
@@ -161,8 +161,8 @@ def check(
 ) -> Report:
     """Compare every session with its messages and, with ``cache``, cached entries with their rows.
 
-    A repair corrects the counters of each faulty session under its lock, puts right the search index where there is
-    one, and deletes faulty cached entries. Messages are never created or removed.
+    A repair corrects the counters of each faulty session under its lock, puts right what sub-apps keep beside
+    messages, and deletes faulty cached entries. Messages are never created or removed.
 
     Args:
         workspace: the slug of the workspace to check; None: all workspaces.
@@ -181,7 +181,7 @@ def check(
     """
     alias = database(using)
     chosen = {} if workspace is None else {"workspace_id": workspace_id(alias, workspace)}
-    adapter, search = _cached_adapter(using) if cache else None, wiring.adapter(using).search
+    adapter, beside = _cached_adapter(using) if cache else None, Beside(wiring.adapter(using))
     if type(sample) is not int or not 1 <= sample <= MAX_SAMPLE:
         raise ValidationError(f"must be a whole number from 1 to {MAX_SAMPLE}, not {shown(sample)}", field="sample")
     tally = _Tally(on_violation, on_notice)
@@ -190,10 +190,10 @@ def check(
             tally.sessions += 1
             tally.messages += row.count
             tally.add(_of_rows(alias, row, repair=repair))
-        tally.add(_of_index(search, rows, repair=repair))
+        tally.add(_of_beside(beside, rows, repair=repair))
         tally.note(notices(alias, [row.id for row in rows]))
         on_batch(tally.sessions)
-    tally.add(_outside(alias, chosen, search, workspace, repair=repair))
+    tally.add(_outside(alias, chosen, beside, workspace, repair=repair))
     if adapter is not None:
         tally.compare(adapter, _newest(alias, chosen, sample), repair=repair)
     return tally.report()
@@ -318,33 +318,22 @@ def _orphans(alias: str, chosen: Mapping[str, Any]) -> Iterator[Violation]:
         yield Violation(slug or "", str(session_id), "", "orphans", detail)
 
 
-def _of_index(search: SearchStore | None, rows: Sequence[Measured], *, repair: bool) -> Iterator[Violation]:
-    """The violations of the search index, where there is one: messages that it lacks, and entries of no message."""
-    if search is None:
-        return
-    faults = search.faults([row.id for row in rows], repair=repair)
-    left = search.faults(list(faults)) if faults and repair else faults
-    for row in rows:
-        if row.id in faults:
-            names = row.workspace__slug, row.key, row.branch
-            yield Violation(*names, "search", f"index {faults[row.id]}", repaired=row.id not in left)
-
-
-def _strays(search: SearchStore | None, workspace: str | None, *, repair: bool) -> Iterator[Violation]:
-    """The violation of entries of the search index whose sessions do not exist."""
-    number = search.strays(workspace, repair=repair) if search else 0
-    if number:
-        detail = f"index has {number} entries of sessions that do not exist"
-        yield Violation(workspace or "", "", "", "search", detail, repaired=repair)
+def _of_beside(beside: Beside, rows: Sequence[Measured], *, repair: bool) -> Iterator[Violation]:
+    """The violations of what sub-apps keep beside the messages of some sessions."""
+    names = {row.id: (row.workspace__slug, row.key, row.branch) for row in rows}
+    for found in beside.of_rows(list(names), repair=repair):
+        if found.row is not None:
+            yield Violation(*names[found.row], found.what, found.detail, repaired=found.repaired)
 
 
 def _outside(
-    alias: str, chosen: Mapping[str, Any], search: SearchStore | None, workspace: str | None, *, repair: bool
+    alias: str, chosen: Mapping[str, Any], beside: Beside, workspace: str | None, *, repair: bool
 ) -> Iterator[Violation]:
-    """The violations of what is in no session that exists: messages, files, entries of the search index."""
+    """The violations of what is in no session that exists: messages, files, what sub-apps keep."""
     yield from _orphans(alias, chosen)
     yield from _attachments(alias, chosen, repair=repair)
-    yield from _strays(search, workspace, repair=repair)
+    for found in beside.strays(workspace, repair=repair):
+        yield Violation(workspace or "", "", "", found.what, found.detail, repaired=found.repaired)
 
 
 def _cached_adapter(using: str | None) -> CachedAdapter:

@@ -48,7 +48,7 @@ class Place:
     ) -> Answer:
         """What a call gives on a conversation that exists.
 
-        In a database the handle is of one session row, so that once it is known, a call alone says whether it is there.
+        The handle is of one session, so that once it is known, a call alone says whether it is there.
 
         Args:
             conversation_id: the id of the conversation.
@@ -71,8 +71,6 @@ class Place:
         header = chat.read(Span(last=1)).header
         if header is None:
             raise SessionNotFound(chat.key, chat.workspace)
-        if self.adapter is not None:
-            return chat
         record = chat.session()
         if record is None:
             raise SessionNotFound(chat.key, chat.workspace)

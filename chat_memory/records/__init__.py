@@ -17,6 +17,7 @@ from chat_memory.records.feedback import (
 )
 from chat_memory.records.ids import uuid7, uuid7_texts
 from chat_memory.records.message import MESSAGE_KEYS, Content, Message, as_utc, check_aware, text_of
+from chat_memory.records.relevance import Relevant
 from chat_memory.records.search import Alternative, Found, Hit, Piece, Query, Term
 from chat_memory.records.session import SessionRecord
 from chat_memory.records.summary import Claim, Summary
@@ -46,6 +47,7 @@ __all__ = [
     "Query",
     "Receipt",
     "Ref",
+    "Relevant",
     "Revision",
     "SessionChanges",
     "SessionRecord",

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from chat_memory.choices import State
 from chat_memory.models import Message, Session, Workspace
 from chat_memory.search.models import Entry
+from chat_memory.storage.orm.statements import texts
 from chat_memory.storage.orm.statements.listing import checks
 
 INDEXED = 100_000
@@ -26,24 +26,11 @@ ENTRY, MESSAGE, SESSION, WORKSPACE = (model._meta.db_table for model in (Entry, 
 FTS = "chat_memory_search_fts"
 FOUND = ("id", "key", "title", "user_id", "user_key", "pinned", "archived_at", "active_at")
 """The columns of a conversation that a search gives."""
-_REDACTED = State.REDACTED.value
-_PARTS = {
-    "postgresql": (
-        "CASE WHEN json_typeof(m.parts::json) = 'array' THEN (SELECT string_agg(p.value ->> 'text', E'\\n') "
-        "FROM json_array_elements(m.parts::json) AS p(value) WHERE json_typeof(p.value -> 'text') = 'string') END"
-    ),
-    "sqlite": (
-        "CASE WHEN json_type(m.parts) = 'array' THEN (SELECT group_concat(json_extract(p.value, '$.text'), char(10)) "
-        "FROM json_each(m.parts) p WHERE p.type = 'object' AND json_type(p.value, '$.text') = 'text') END"
-    ),
-}
 
 
 def text_of(vendor: str) -> str:
     """The text of a message ``m`` that can be found; "" where there is none."""
-    cut = "left({}, {})" if vendor == "postgresql" else "substr({}, 1, {})"
-    said = f"CASE WHEN m.state = '{_REDACTED}' THEN '' ELSE COALESCE(m.content, {_PARTS[vendor]}, '') END"
-    return cut.format(said, INDEXED)
+    return texts.text_of(vendor, INDEXED)
 
 
 @cache

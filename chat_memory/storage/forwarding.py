@@ -25,6 +25,7 @@ class ForwardingAdapter(Adapter):
         self.attachments = inner.attachments
         self.undropped = inner.undropped
         self.search = inner.search
+        self.vectors = inner.vectors
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +12,8 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
+from django.db import connection
+from django.db.models import Model
 
 from chat_memory.conf import Settings
 from chat_memory.models import (
@@ -50,6 +53,23 @@ PARTS = 10_000
 """So many parts, and so many calls, the limits allow to one message."""
 
 
+def repeat(row: Model, times: int, **columns: str) -> None:
+    """Store a row so many times again, inside the database; ``columns`` are expressions over ``i``, from 1 on."""
+    if not times:
+        return
+    quoted = connection.ops.quote_name
+    table, names = quoted(row._meta.db_table), [str(field.column) for field in row._meta.concrete_fields]
+    names.remove("id")
+    into, chosen = map(quoted, names), (columns.get(name, f"r.{quoted(name)}") for name in names)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {times})
+INSERT INTO {table} ({", ".join(into)}) SELECT {", ".join(chosen)} FROM {table} r, n WHERE r.id = %s""",  # noqa: S608
+            [row.pk],
+        )
+
+
 class World:
     """Two workspaces of one member of staff: ``few`` has one of each kind, ``many`` the most; ids by name."""
 
@@ -72,25 +92,14 @@ class World:
 
     def messages(self, session: Session, *each: dict[str, Any]) -> None:
         """Messages at the positions from 1 on; the id of the first goes by the session's key and ``_message``."""
-        rows = [
-            Message(
-                **{
-                    "workspace_id": session.workspace_id,
-                    "session": session,
-                    "seq": seq,
-                    "client_id": f"m{seq}",
-                    "created_at": NOW,
-                    "turn": 1,
-                    "role": "user",
-                }
-                | columns
-            )
-            for seq, columns in enumerate(each, 1)
-        ]
-        stored = [
-            row for start in range(0, len(rows), 500) for row in Message.objects.bulk_create(rows[start : start + 500])
-        ]
-        self.ids[f"{session.key}_message"] = stored[0].pk
+        common = {"workspace_id": session.workspace_id, "created_at": NOW, "turn": 1, "role": "user"}
+        seq = 1
+        for columns, equal in groupby(each):
+            number = len([*equal])
+            row = Message.objects.create(session=session, **{**common, "seq": seq, "client_id": f"m{seq}", **columns})
+            self.ids.setdefault(f"{session.key}_message", row.pk)
+            repeat(row, number - 1, seq=f"{seq} + i", client_id=f"'m' || ({seq} + i)")
+            seq += number
 
     def _workspace(self, slug: str) -> Workspace:
         made = Workspace.objects.create(slug=slug, name="ä" * 200)
@@ -194,8 +203,7 @@ class World:
         session = self.session(f"{name}_former", workspace, 1)
         self.messages(session, {"content": "now"})
         same = {"workspace": workspace, "session": session}
-        former = [Revision(**same, seq=1, content=text, edited_at=NOW) for _ in range(FORMER if largest else 1)]
-        Revision.objects.bulk_create(former)
+        repeat(Revision.objects.create(**same, seq=1, content=text, edited_at=NOW), FORMER - 1 if largest else 0)
         said = f"a{MARKS * (MIB // 4)}" if largest else "x"
         covered = {"first_seq": 1, "last_seq": 1, "created_at": NOW}
         Summary.objects.bulk_create(Summary(**same, **covered, text=said) for _ in range(SUMMARIES if largest else 1))

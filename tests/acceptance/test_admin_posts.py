@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import connection
 from django.db.models import Model
 
 from chat_memory.models import Session, Workspace
@@ -40,9 +41,13 @@ class Ledger:
         self.world, self.before, self.changes = world, dump_of_rows(), 0
         self.ours = Workspace.objects.get(slug=OURS).pk
         self.own = set(Session.objects.filter(user=world.me, workspace=self.ours).values_list("key", flat=True))
+        self._written = _rows_written()
 
     def trespasses(self) -> list[str]:
-        """The differences that the role does not allow."""
+        """The differences that the role does not allow; asked after every request."""
+        before, self._written = self._written, _rows_written()
+        if self._written is not None and self._written == before:
+            return []
         after = dump_of_rows()
         self.changes += after != self.before
         keys = self.before.keys() | after.keys()
@@ -67,6 +72,11 @@ class Ledger:
             return self.world.role == "admin" or (is_own and self.world.role != "reader")
         writes = self.world.role in {"writer", "admin"} or (is_own and self.world.role == "member")
         return label == "session" and writes and name in EDITABLE["session"] | KEPT_BESIDE
+
+
+def _rows_written() -> int | None:
+    """How many rows this connection has ever changed, which SQLite counts; None on another database."""
+    return int(connection.connection.total_changes) if connection.vendor == "sqlite" else None
 
 
 def _differences(before: Row | None, after: Row | None) -> list[str]:

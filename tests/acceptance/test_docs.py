@@ -28,7 +28,8 @@ from chat_memory.storage.redis import RedisAdapter
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 WITH_SEARCH = ROOT / "docs" / "how-to" / "search.md"
-"""The page whose code needs a sub-app; it is run where that is installed."""
+WITH_VECTORS = ROOT / "docs" / "how-to" / "relevance.md"
+"""The pages whose code needs a sub-app; each is run where that is installed."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 THE_TWO_COMMANDS = [
     f"python3 -m venv .venv && .venv/bin/pip install -q tox && .venv/bin/tox run -e {name}" for name in ("demo", "test")
@@ -89,7 +90,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("page", [page for page in PAGES if page != WITH_SEARCH], ids=by_name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in (WITH_SEARCH, WITH_VECTORS)], ids=by_name)
 def test_code_of_a_page_runs(page: Path, folder: Path, settings: Any) -> None:
     """Python blocks share one namespace and commands one database, in the order of the page."""
     settings.ALLOWED_HOSTS = ["127.0.0.1", "localhost"]  # as in a new project, without the test client's own

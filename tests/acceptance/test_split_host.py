@@ -56,35 +56,35 @@ def run_host(folder: Path, databases: Mapping[str, Any], router: str) -> dict[st
     return found
 
 
-@pytest.fixture(scope="module", params=ROUTERS)
-def on_postgresql(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> dict[str, str]:
+@pytest.mark.postgresql
+@pytest.mark.parametrize("router", ROUTERS)
+def test_r38_users_and_conversations_in_two_postgresql_databases(
+    router: str, tmp_path: Path, worker_id: str, subtests: pytest.Subtests
+) -> None:
     with ExitStack() as stack:
         databases = {
             alias: stack.enter_context(postgresql_database(f"split_{alias}_{worker_id}"))
             for alias in ("default", "chats")
         }
-        return run_host(tmp_path_factory.mktemp("host"), databases, request.param)
-
-
-@pytest.fixture(scope="module", params=ROUTERS)
-def on_sqlite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("host")
-    databases = {
-        alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / f"{alias}.sqlite3")}
-        for alias in ("default", "chats")
-    }
-    return run_host(folder, databases, request.param)
-
-
-@pytest.mark.postgresql
-@pytest.mark.parametrize("step", STEPS)
-def test_r38_users_and_conversations_in_two_postgresql_databases(step: str, on_postgresql: dict[str, str]) -> None:
-    assert on_postgresql[step] == ""
+        said = run_host(tmp_path, databases, router)
+    agrees(said, subtests)
 
 
 @pytest.mark.sqlite
-@pytest.mark.parametrize("step", STEPS)
-def test_r38_users_and_conversations_in_two_sqlite_files(step: str, on_sqlite: dict[str, str]) -> None:
-    assert on_sqlite[step] == ""
+@pytest.mark.parametrize("router", ROUTERS)
+def test_r38_users_and_conversations_in_two_sqlite_files(
+    router: str, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    databases = {
+        alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / f"{alias}.sqlite3")}
+        for alias in ("default", "chats")
+    }
+    agrees(run_host(tmp_path, databases, router), subtests)
+
+
+def agrees(said: Mapping[str, str], subtests: pytest.Subtests) -> None:
+    """Every step of the host says that nothing is wrong."""
+    assert set(said) == set(STEPS)
+    for step, wrong in said.items():
+        with subtests.test(step):
+            assert wrong == ""

@@ -35,6 +35,7 @@ GROUPS = (
     "outage",
     "waiting",
     "search",
+    "relevance",
     "dialects",
 )
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
@@ -68,6 +69,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     cached, changing, listing, outage, stored = map(_module, ("cached", "changing", "listing", "outage", "stored"))
     threads, transfer, views, waiting = map(_module, ("threads", "transfer", "views", "waiting"))
     cases, dialects, searching, writers = map(_module, ("cases", "dialects", "searching", "writers"))
+    relevance = _module("relevance")
 
     places = {
         "writers": writers,
@@ -76,6 +78,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
         "changing": changing,
         "cache": cached,
         "search": searching,
+        "relevance": relevance,
         "dialects": dialects,
         "listing": listing,
         "outage": outage,

@@ -46,3 +46,17 @@ class TakesEveryKeyForAClients(BrokenPart):
 
     def open(self, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> Any:
         return self.right.open(at, {**fields, "key_from_client": True})
+
+
+class ReadsPastItsPin(BrokenPart):
+    part = "messages"
+
+    def read(self, at: Address, *given: Any) -> Slice:
+        return self.right.read(replace(at, pinned=False), *given)
+
+
+class WritesPastItsPin(BrokenPart):
+    part = "messages"
+
+    def append(self, at: Address, *given: Any, **options: Any) -> Commit:
+        return self.right.append(replace(at, pinned=False), *given, **options)

@@ -216,6 +216,8 @@ MUTANTS: list[tuple[type[broken.BrokenPart], str, tuple[object, ...]]] = [
     (owners.ForgetsWhoChoseTheKey, "test_branches_go_with_a_session_that_yields", ()),
     (owners.ForgetsWhoChoseTheKey, "test_a_clients_key_yields_to_what_is_restored", ()),
     (owners.TakesEveryKeyForAClients, "test_a_session_is_told_apart_by_who_chose_its_key", ()),
+    (owners.ReadsPastItsPin, "test_a_pinned_address_means_one_session_alone", ()),
+    (owners.WritesPastItsPin, "test_a_pinned_address_means_one_session_alone", ()),
     (broken.GivesClaimsToAll, "test_a_claim_is_held_until_it_is_used", ()),
     (broken.GivesClaimsToAll, "test_a_claim_that_is_released_may_be_taken_at_once", ()),
     (broken.KeepsWhatLapsed, "test_a_claim_lapses_by_itself", ()),

@@ -23,6 +23,7 @@ from chat_memory.storage.contract.search import Indexed, SearchStore, Within
 from chat_memory.storage.contract.sessions import NO_FIELDS, SessionStore
 from chat_memory.storage.contract.summaries import CLAIM_LAPSES, SummaryStore
 from chat_memory.storage.contract.undropped import Undropped, UndroppedStore
+from chat_memory.storage.contract.vectors import Unembedded, Vector, VectorStore
 
 __all__ = [
     "ALL_MESSAGES",
@@ -47,6 +48,9 @@ __all__ = [
     "SummaryStore",
     "Undropped",
     "UndroppedStore",
+    "Unembedded",
     "Upload",
+    "Vector",
+    "VectorStore",
     "Within",
 ]

@@ -19,6 +19,7 @@ from chat_memory.storage.contract.search import SearchStore
 from chat_memory.storage.contract.sessions import SessionStore
 from chat_memory.storage.contract.summaries import SummaryStore
 from chat_memory.storage.contract.undropped import UndroppedStore
+from chat_memory.storage.contract.vectors import VectorStore
 
 Wanted = TypeVar("Wanted", bound=Part)
 
@@ -41,6 +42,7 @@ class Adapter(ABC):
     attachments: AttachmentStore | None = None
     undropped: UndroppedStore | None = None
     search: SearchStore | None = None
+    vectors: VectorStore | None = None
 
     @property
     def name(self) -> str:

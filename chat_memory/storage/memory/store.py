@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.conf import settings
-from chat_memory.exceptions import BranchNotFound, NotOwner, WorkspaceNotFound
+from chat_memory.exceptions import BranchNotFound, NotOwner, SessionNotFound, WorkspaceNotFound
 from chat_memory.records import Address, Change
 from chat_memory.rules.names import yielded_key
 from chat_memory.storage.changed import Changed, Kind, emit
@@ -151,10 +151,13 @@ class Transaction:
 
         Raises:
             BranchNotFound: the address names a branch other than ``main``, and only a fork creates branches.
+            SessionNotFound: the address means one session only.
             WorkspaceNotFound: the workspace is unknown, and CREATE_WORKSPACES is False.
         """
         if not at.means_whole:
             raise BranchNotFound(at.key, at.branch)
+        if at.pinned:
+            raise SessionNotFound(at.key, at.workspace)
         conversation = changes.new_conversation(at, self._store.workspace_id(at.workspace), fields, self.now)
         yielding = self._get((at.workspace, at.key))
         if yielding is not None:
@@ -204,7 +207,11 @@ def _reached(conversation: ConversationState | None, at: Address) -> BranchView 
         return None
     record = conversation.record
     if at.reaches(record.user_id, record.user_key):
-        return BranchView.of(conversation, at.branch)
+        view = BranchView.of(conversation, at.branch)
+        if not at.pinned or view is None:
+            return view
+        meant = record.id if at.branch == CURRENT else view.state.id
+        return view if meant == at.session_id else None
     if record.key_from_client:
         return None
     raise NotOwner(at.key, at.workspace, at.user_key)

@@ -41,6 +41,7 @@ class DjangoAdapter(Adapter):
         self.attachments = OrmAttachments(using)
         self.undropped = OrmUndropped(using)
         self.search = sub_apps.search(using)
+        self.vectors = sub_apps.vectors(using)
 
     @property
     def alias(self) -> str:

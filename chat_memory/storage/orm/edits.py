@@ -126,6 +126,7 @@ class _Change:
             # What the former content refers to is kept with it.
             root = self._rows.root
             refer(alias, root.workspace_id, root.pk, {(stored.session_id, stored.seq): after.content})
+            removal.remove_made_of(alias, _of([stored]), stored.workspace_id)
             self._forget([stored], after, shown)
         note_rewritten(alias, self._rows.root, [stored])
         return self._moved(Kind.EDITED, after, shown)
@@ -139,6 +140,7 @@ class _Change:
         _rewrite(alias, self._at, same, after)
         RevisionRow.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
         _empty_comments(alias, same)
+        removal.remove_made_of(alias, _of(same), stored.workspace_id)
         self._forget_attachments(same)
         noted = {"workspace_id": stored.workspace_id, "by": by, "redacted_at": datetime.now(UTC)}
         notes = [Redaction(session_id=each.session_id, seq=each.seq, **noted) for each in same]

@@ -49,6 +49,7 @@ class Dependent(NamedTuple):
         after: called in the transaction with the database alias, once they are gone.
         after_commit: called once they are gone with the database alias, and what ``before`` returned or else how many
             rows went; never after a rollback.
+        of_text: whether they are made of what a message says, so that they go too when it says something else.
     """
 
     model: type[Model]
@@ -56,6 +57,7 @@ class Dependent(NamedTuple):
     before: Before | None = None
     after_commit: AfterCommit | None = None
     after: After | None = None
+    of_text: bool = False
 
     def of_sessions(self, alias: str, sessions: Any, tenant: Mapping[str, int]) -> QuerySet[Any]:
         """The rows that go with sessions."""
@@ -124,9 +126,10 @@ def dependent(
     before: Before | None = None,
     after_commit: AfterCommit | None = None,
     after: After | None = None,
+    of_text: bool = False,
 ) -> None:
     """Register a table whose rows go with a session or with a message; see ``Dependent``."""
-    _dependents[model] = Dependent(model, by, before, after_commit, after)
+    _dependents[model] = Dependent(model, by, before, after_commit, after, of_text)
 
 
 def connect() -> None:
@@ -182,6 +185,16 @@ def remove_from(alias: str, model: type[Model], where: Q, workspace_id: int) -> 
     """Delete rows of a registered table of ours whose messages stay, and tell its owner after the commit."""
     rows = model._default_manager.using(alias).filter(where, workspace_id=workspace_id)
     _dependents[model].remove(alias, rows)
+
+
+def remove_made_of(alias: str, where: Q, workspace_id: int) -> None:
+    """Delete what was made of the texts of messages, given by a condition on their places, in the tables of sub-apps.
+
+    For who changes what they say, under the lock of their conversation.
+    """
+    for each in _dependents.values():
+        if each.of_text:
+            remove_from(alias, each.model, where, workspace_id)
 
 
 def others_by_place() -> tuple[Dependent, ...] | None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from chat_memory.records import Query
-from chat_memory.storage.contract import SearchStore
+from chat_memory.storage.contract import SearchStore, VectorStore
 from chat_memory.storage.orm.part import OrmPart
 
 
@@ -20,7 +20,12 @@ class OrmSearchStore(OrmPart, SearchStore):
         """Those of some rows of messages that a search finds, of whichever workspaces."""
 
 
+class OrmVectorStore(OrmPart, VectorStore):
+    """The part for embeddings over Django's models, as ``chat_memory.vectors`` implements it."""
+
+
 _search: list[type[OrmSearchStore]] = []
+_vectors: list[type[OrmVectorStore]] = []
 
 
 def add_search(part: type[OrmSearchStore]) -> None:
@@ -31,3 +36,13 @@ def add_search(part: type[OrmSearchStore]) -> None:
 def search(using: str | None) -> OrmSearchStore | None:
     """The part on a database alias; None: the sub-app is not installed."""
     return _search[0](using) if _search else None
+
+
+def add_vectors(part: type[OrmVectorStore]) -> None:
+    """Have adapters over Django's models keep embeddings by this part; called by the ``ready()`` of the sub-app."""
+    _vectors[:] = [part]
+
+
+def vectors(using: str | None) -> OrmVectorStore | None:
+    """The part on a database alias; None: the sub-app is not installed."""
+    return _vectors[0](using) if _vectors else None

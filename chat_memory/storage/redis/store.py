@@ -7,7 +7,7 @@ from typing import Any
 
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.conf import settings
-from chat_memory.exceptions import BranchNotFound, NotOwner, WorkspaceNotFound
+from chat_memory.exceptions import BranchNotFound, NotOwner, SessionNotFound, WorkspaceNotFound
 from chat_memory.records import Address, uuid7
 from chat_memory.storage.changed import Changed, Kind, emit
 from chat_memory.storage.contract import Adapter
@@ -59,7 +59,8 @@ class RedisStore:
         """
         linked = at.user_id is not None
         caller = ("u" if linked else "t") + at.user_key if at.user_key else "-"
-        whose = [caller.encode() if at.is_checked else "", "1" if linked else "", at.key.encode()]
+        pinned = str(at.session_id) if at.pinned else ""
+        whose = [caller.encode() if at.is_checked else "", "1" if linked else "", at.key.encode(), pinned]
         keys = [self._keys.conversation(at)]
         try:
             if listed and not self._has_slots:
@@ -80,10 +81,13 @@ class RedisStore:
 
         Raises:
             BranchNotFound: the address names a branch other than ``main``, the only one in this store.
+            SessionNotFound: the address means one session only.
             WorkspaceNotFound: the workspace is unknown, and CREATE_WORKSPACES is False.
         """
         if not at.means_whole:
             raise BranchNotFound(at.key, at.branch)
+        if at.pinned:
+            raise SessionNotFound(at.key, at.workspace)
         if settings.create_workspaces or at.workspace == self._keys.workspace_of_all:
             self.add_workspace(at.workspace)
         number = self._commands.command("GET", self._keys.workspace(at.workspace))

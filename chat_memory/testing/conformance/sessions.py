@@ -56,6 +56,28 @@ class SessionClauses(Kit):
         assert made.created_at.tzinfo is UTC
         assert (made.created_at - before).total_seconds() < 60
 
+    def test_a_pinned_address_means_one_session_alone(self) -> None:
+        """Nothing of another session with its key is shown or changed, and none is made."""
+        header = self.append("a")
+        ids: dict[str, Any] = {"session_id": header.session_id, "workspace_id": header.workspace_id}
+        pinned = self.at(pinned=True, **ids)
+        assert positions(self.messages.append(pinned, users("b")).messages) == [2]
+        assert positions(self.messages.read(pinned).messages) == [1, 2]
+        self.sessions.delete(self.at())
+        for left in ([], ["other"]):
+            if left:
+                self.append(*left)
+            assert (self.messages.read(pinned).messages, self.sessions.get(pinned)) == ([], None)
+            assert (self.messages.clear(pinned), self.sessions.delete(pinned)) == (None, False)
+            for call in (
+                lambda: self.messages.append(pinned, users("c")),
+                lambda: self.sessions.open(pinned),
+                lambda: self.sessions.update(pinned, {"title": "t"}),
+            ):
+                with pytest.raises(SessionNotFound):
+                    call()
+            assert self.ids() == left
+
     def test_an_opened_session_is_appended_to(self) -> None:
         made, _is_new = self.sessions.open(self.at())
         commit = self.messages.append(self.at(), users("a"), if_version=made.version)

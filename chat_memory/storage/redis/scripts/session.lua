@@ -3,11 +3,12 @@
 local KEY, FORMAT, CHUNK, MARK = KEYS[1], '3', 1000, 8
 local NUMBERS = {'version', 'base_seq', 'last_seq', 'last_turn', 'updated_at', 'systems'}
 
--- The last three arguments of every script on a conversation are those of RedisStore.run: whom the caller is ('u' or 't'
+-- The last four arguments of every script on a conversation are those of RedisStore.run: whom the caller is ('u' or 't'
 -- and the user's key, '-' an anonymous visitor, '' whoever reaches all), '1' if the owner of what is made is linked to a
--- user object, and the session's key. A session of somebody else is refused before anything is written, and so is a key
--- that holds a value of another program or version: the error has its number.
-local CALLER, LINKED, NAME = '', '', ''
+-- user object, the session's key, and the id of the only session that is meant, or ''. A session of somebody else is
+-- refused before anything is written, and so is a key that holds a value of another program or version: the error has its
+-- number.
+local CALLER, LINKED, NAME, PINNED = '', '', '', ''
 
 local function check_lists(first)
   for i = first, #KEYS do
@@ -17,7 +18,8 @@ local function check_lists(first)
 end
 
 local function find()
-  NAME, LINKED, CALLER = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV)
+  PINNED, NAME = table.remove(ARGV), table.remove(ARGV)
+  LINKED, CALLER = table.remove(ARGV), table.remove(ARGV)
   check_lists(2)
   local kind = redis.call('TYPE', KEY).ok
   if kind == 'none' then return nil end
@@ -27,6 +29,7 @@ local function find()
   local names = {'id', 'workspace_id', 'vtoken', 'prev_vtoken', 'user_key', 'linked', 'active_at', unpack(NUMBERS)}
   local values, session = redis.call('HMGET', KEY, unpack(names)), {}
   for i, name in ipairs(names) do session[name] = values[i] end
+  if PINNED ~= '' and session.id ~= PINNED then return nil end
   for _, name in ipairs(NUMBERS) do session[name] = tonumber(session[name]) end
   session.linked = session.linked or ''
   local owner = (session.linked == '1' and 'u' or 't') .. session.user_key

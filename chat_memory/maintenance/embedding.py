@@ -1,0 +1,92 @@
+"""Owns embedding messages before anybody asks for them, in batches; a run may be killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from chat_memory import wiring
+from chat_memory.exceptions import ValidationError
+from chat_memory.history.embedding import BATCH_SIZE, usable
+from chat_memory.maintenance.tenants import database, workspace_id
+from chat_memory.storage.contract import VectorStore
+
+MAX_BATCH_SIZE = 1_000
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a run embedded.
+
+    Attributes:
+        messages: how many messages have an embedding that had none.
+        texts: how many texts the embedder was given; a message without words needs none.
+        busy: how many messages it left, since others were writing to their conversations; the next run takes them.
+        finished: False when the time was up before the work was done.
+    """
+
+    messages: int = 0
+    texts: int = 0
+    busy: int = 0
+    finished: bool = True
+
+
+def missing(workspace: str | None = None, *, embedder: Any = None, using: str | None = None) -> int:
+    """How many messages have no embedding of the embedder's model; the arguments are those of ``embed``."""
+    alias = database(using)
+    store = wiring.adapter(alias).part(VectorStore)
+    if workspace is not None:
+        workspace_id(alias, workspace)
+    return store.missing(usable(embedder).name, workspace)
+
+
+def embed(
+    workspace: str | None = None,
+    *,
+    embedder: Any = None,
+    batch_size: int = BATCH_SIZE,
+    max_seconds: float | None = None,
+    using: str | None = None,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Embed every message that has no embedding of the embedder's model.
+
+    The embedder is called outside of any transaction, and what it gave for a batch is kept in one: a run goes on where
+    the last one ended, however that was.
+
+    Args:
+        workspace: in this one only.
+        embedder: as for ``Conversation.relevant``; None: the setting EMBEDDER.
+        batch_size: texts that the embedder is given at once, 1 to 1,000.
+        max_seconds: begin no batch after this time.
+        using: the database alias; None: where the router writes sessions.
+        on_batch: called after each batch with the number of messages looked at so far.
+
+    Raises:
+        ValidationError: a number is out of range, or the embedder is not usable.
+        WorkspaceNotFound: there is no such workspace.
+        NotSupported: ``chat_memory.vectors`` is not installed.
+        EmbedderFailed: the embedder failed; earlier batches are kept.
+    """
+    alias = database(using)
+    store, host = wiring.adapter(alias).part(VectorStore), usable(embedder)
+    if workspace is not None:
+        workspace_id(alias, workspace)
+    if not 1 <= batch_size <= MAX_BATCH_SIZE:
+        raise ValidationError(f"must be from 1 to {MAX_BATCH_SIZE}, not {batch_size}", field="batch_size")
+    if max_seconds is not None and not max_seconds > 0:
+        raise ValidationError(f"must be more than 0, not {max_seconds}", field="max_seconds")
+    deadline = float("inf") if max_seconds is None else time.monotonic() + max_seconds
+    looked = texts = busy = 0
+    after = None
+    while batch := store.unembedded_anywhere(host.name, workspace, after=after, size=batch_size):
+        busy += store.keep(host.name, host.of_messages(batch), wait=False)
+        looked += len(batch)
+        texts += sum(bool(each.text) for each in batch)
+        after = batch[-1].place
+        on_batch(looked)
+        if time.monotonic() >= deadline:
+            return Report(looked - busy, texts, busy, finished=False)
+    return Report(looked - busy, texts, busy)

@@ -1,0 +1,102 @@
+"""Owns the comparison of embeddings: by pgvector in the database that has it, elsewhere by numpy."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from chat_memory.exceptions import NotSupported
+from chat_memory.storage.contract import Vector
+from chat_memory.storage.orm.cursor import fetch
+from chat_memory.vectors import statements
+
+AT_ONCE = 2_000_000
+"""Numbers of embeddings that are in memory at a time, about."""
+DIGITS = 6
+"""Decimal places of a score."""
+_HEAD = 20
+"""Bytes before the first number of an array, as PostgreSQL sends one; before each number is its length, of 4 bytes."""
+
+
+def by_pgvector(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the database compares embeddings itself."""
+    if connection.vendor != "postgresql":
+        return False
+    rows = fetch(connection, statements.KIND, {"table": statements.TABLE}, brief=True)
+    return bool(rows and rows[0][0])
+
+
+def nearest(connection: BaseDatabaseWrapper, vector: Vector, size: int, shown: Mapping[str, Any]) -> dict[int, float]:
+    """The scores of the nearest messages by their ids.
+
+    Args:
+        connection: the database.
+        vector: what they are compared with.
+        size: how many at most.
+        shown: the parameters that say which branch and which model.
+
+    Raises:
+        NotSupported: neither pgvector nor numpy is there.
+    """
+    params = {**shown, "dimensions": len(vector)}
+    if by_pgvector(connection):
+        rows = fetch(connection, statements.nearest(), params | {"vector": list(vector), "size": size})
+        scores = dict(rows)
+    else:
+        scores = _by_numpy(connection, vector, size, params)
+    return {message: max(-1.0, min(1.0, score)) for message, score in scores.items()}
+
+
+def has_numpy() -> bool:
+    """Whether numpy can be imported."""
+    try:
+        _numpy()
+    except NotSupported:
+        return False
+    return True
+
+
+def _by_numpy(
+    connection: BaseDatabaseWrapper, vector: Vector, size: int, params: Mapping[str, Any]
+) -> dict[int, float]:
+    """Read the embeddings a part at a time; of each part no more is kept than the scores that may be among the best."""
+    numpy, many = _numpy(), max(1, AT_ONCE // len(vector))
+    wanted = numpy.asarray(vector, dtype=numpy.float32)
+    statement = statements.vectors(connection.vendor)
+    best: list[tuple[float, int, int]] = []
+    after = params["after"]
+    while True:
+        rows = fetch(connection, statement, {**params, "after": after, "size": many})
+        if rows:
+            scores = _matrix(numpy, connection.vendor, [row[2] for row in rows], len(vector)) @ wanted
+            found = zip(scores.astype(float).round(DIGITS).tolist(), rows, strict=True)
+            best = heapq.nlargest(size, [*best, *((score, row[1], row[0]) for score, row in found)])
+            after = rows[-1][1]
+        if len(rows) < many:
+            return {message: score for score, _seq, message in best}
+
+
+def _matrix(numpy: Any, vendor: str, stored: list[bytes], dimensions: int) -> Any:
+    """The numbers of embeddings, a row for each."""
+    joined = b"".join(stored)
+    if vendor != "postgresql":
+        return numpy.frombuffer(joined, dtype="<f4").reshape(len(stored), dimensions)
+    form = numpy.dtype([("head", f"V{_HEAD}"), ("items", [("length", ">i4"), ("number", ">f4")], (dimensions,))])
+    return numpy.frombuffer(joined, dtype=form)["items"]["number"].astype(numpy.float32)
+
+
+def _numpy() -> Any:
+    """The library, imported where it is needed: it takes a while, and a database with pgvector does without.
+
+    Raises:
+        NotSupported: it is not installed.
+    """
+    try:
+        import numpy  # noqa: PLC0415
+    except ImportError:
+        lack = "has no pgvector to compare embeddings by, and numpy is not installed: install the extra 'vectors'"
+        raise NotSupported("the database", "", lack) from None
+    return numpy

@@ -1,0 +1,40 @@
+"""Owns an embedder that needs no model and no network: texts that share words are alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from chat_memory.exceptions import ValidationError
+
+LARGEST = 16_000
+_WORDS = re.compile(r"[^\W_]+")
+
+
+class HashingEmbedder:
+    """Counts the words of a text in so many places, each word by its hash; the same everywhere and at any time.
+
+    For tests, and where no model is at hand: it knows words, not what they mean.
+
+    Args:
+        dimensions: how many places there are, 1 to 16,000; of few, different words share one more often.
+    """
+
+    def __init__(self, dimensions: int = 256) -> None:
+        if type(dimensions) is not int or not 1 <= dimensions <= LARGEST:
+            raise ValidationError(f"must be a whole number from 1 to {LARGEST}", field="dimensions")
+        self.dimensions = dimensions
+        self.name = f"hashing-{dimensions}"
+
+    def __call__(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vector of each text."""
+        return [self._vector(text) for text in texts]
+
+    def _vector(self, text: str) -> list[float]:
+        vector = [0.0] * self.dimensions
+        for word in _WORDS.findall(text.lower()):
+            number = int.from_bytes(blake2b(word.encode(errors="replace"), digest_size=8).digest(), "big")
+            # Words that share a place cancel each other out as often as they add up.
+            vector[(number >> 1) % self.dimensions] += 1.0 if number & 1 else -1.0
+        return vector

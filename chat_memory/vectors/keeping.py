@@ -1,0 +1,172 @@
+"""Owns which messages need embeddings and that one is kept only of what its message says, and what is of no message."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import connections
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+
+from chat_memory.choices import MAIN_BRANCH, State
+from chat_memory.models import Message, Session, Workspace
+from chat_memory.storage.contract import Unembedded, Vector
+from chat_memory.storage.orm.cursor import as_uuid, fetch
+from chat_memory.storage.orm.transactions import run_write
+from chat_memory.storage.tenancy import across_workspaces
+from chat_memory.vectors import statements
+from chat_memory.vectors.models import Embedding, stored
+
+Place = tuple[UUID, int]
+Pair = tuple[Unembedded, Vector]
+Conversation = tuple[int, str]
+
+
+def missing(alias: str, model: str, workspace: str | None) -> int:
+    """See ``VectorStore.missing``."""
+    with across_workspaces():
+        return _lacking(alias, model, workspace).count()
+
+
+def unembedded(alias: str, model: str, workspace: str | None, after: Place | None, size: int) -> list[Unembedded]:
+    """See ``VectorStore.unembedded_anywhere``."""
+    rows = _lacking(alias, model, workspace)
+    if after is not None:
+        behind = Q(session_id=after[0], seq__gt=after[1]) | Q(session_id__gt=after[0])
+        rows = rows.filter(behind, session_id__gte=after[0])  # the latter is what the index is entered by
+    with across_workspaces():
+        columns = rows.order_by("session_id", "seq").values_list("pk", "workspace_id", "session__key")[:size]
+        conversations = {pk: (workspace_id, key) for pk, workspace_id, key in columns}
+    found = _said(alias, conversations)
+    return sorted(found.values(), key=lambda each: (each.session_id.bytes, each.seq))
+
+
+def keep(alias: str, model: str, pairs: Sequence[Pair], *, wait: bool) -> int:
+    """See ``VectorStore.keep``.
+
+    The conversations are held while their messages are read, as by everybody who changes or removes one: so an
+    embedding is never of a former text, and none comes after its message.
+    """
+
+    def write(*, nested: bool) -> int:  # noqa: ARG001  # the contract of run_write
+        held = _held(alias, {each.conversation for each, _vector in pairs}, wait=wait)
+        conversations = {each.message: each.conversation for each, _vector in pairs if each.conversation in held}
+        present = _said(alias, conversations)
+        _put(alias, model, [pair for pair in pairs if present.get(pair[0].message) == pair[0]])
+        return 0 if wait else sum(each.conversation not in held for each, _vector in pairs)
+
+    return run_write(alias, write, whole=True)
+
+
+def faults(alias: str, rows: Collection[UUID], *, repair: bool) -> dict[UUID, str]:
+    """See ``VectorStore.faults``."""
+    with across_workspaces():
+        lost = _lost(alias, rows)
+        found = dict(lost.values_list("session_id").annotate(number=Count("pk")))
+        if found and repair:
+            _remove(alias, lost)
+    return {row: f"has {number} of no message" for row, number in found.items()}
+
+
+def strays(alias: str, workspace: str | None, *, repair: bool) -> int:
+    """See ``VectorStore.strays``."""
+    gone = ~Exists(Session.objects.using(alias).filter(pk=OuterRef("session_id")))
+    rows = _embeddings(alias).filter(gone)
+    if workspace is not None:
+        rows = rows.filter(workspace_id__in=Workspace.objects.using(alias).filter(slug=workspace).values("pk"))
+    with across_workspaces():
+        return _remove(alias, rows) if repair else rows.count()
+
+
+def ids(vendor: str, numbers: Iterable[int]) -> Any:
+    """Ids as the statements take them."""
+    return list(numbers) if vendor == "postgresql" else msgspec.json.encode(list(numbers)).decode()
+
+
+def unembedded_of(row: Sequence[Any], conversation: Conversation) -> Unembedded:
+    """A message from a row of a statement; a text that is blank has no words."""
+    message, session_id, seq, text = row
+    return Unembedded(message, as_uuid(session_id), seq, conversation, text if text.strip() else "")
+
+
+def _embeddings(alias: str) -> QuerySet[Embedding]:
+    return Embedding._default_manager.using(alias)
+
+
+def _lacking(alias: str, model: str, workspace: str | None) -> QuerySet[Message]:
+    """The messages that need an embedding: not what ``clear()`` has hidden, which costs nothing before it is shown."""
+    messages = Message.objects.using(alias).filter(Q(parts__isnull=False) | ~Q(content="") & Q(content__isnull=False))
+    messages = messages.exclude(state=State.REDACTED.value).filter(session__deleted_at__isnull=True)
+    if workspace is not None:
+        messages = messages.filter(workspace__slug=workspace)
+    own = _embeddings(alias).filter(session_id=OuterRef("session_id"), seq=OuterRef("seq"), model=model)
+    return messages.filter(~Exists(own), seq__gt=F("session__base_seq")).order_by()
+
+
+def _said(alias: str, conversations: dict[int, Conversation]) -> dict[int, Unembedded]:
+    """What messages say now, by their ids; of those that say something."""
+    connection = connections[alias]
+    by_workspace: defaultdict[int, list[int]] = defaultdict(list)
+    for message, (workspace_id, _key) in conversations.items():
+        by_workspace[workspace_id].append(message)
+    found: dict[int, Unembedded] = {}
+    for workspace_id, messages in by_workspace.items():
+        params = {"workspace_id": workspace_id, "ids": ids(connection.vendor, messages)}
+        for row in fetch(connection, statements.texts(connection.vendor), params):
+            found[row[0]] = unembedded_of(row, conversations[row[0]])
+    return found
+
+
+def _held(alias: str, names: set[Conversation], *, wait: bool) -> set[Conversation]:
+    """The conversations of these names, held until the end of the transaction; without ``wait`` those that are free."""
+    by_workspace: defaultdict[int, list[str]] = defaultdict(list)
+    for workspace_id, key in names:
+        by_workspace[workspace_id].append(key)
+    held: set[Conversation] = set()
+    for workspace_id, keys in sorted(by_workspace.items()):
+        rows = Session.objects.using(alias).filter(workspace_id=workspace_id, key__in=keys, branch=MAIN_BRANCH)
+        if connections[alias].features.has_select_for_update:
+            rows = rows.order_by("pk").select_for_update(skip_locked=not wait, no_key=True)
+        else:
+            rows.update(version=F("version"))  # SQLite has one writer: a write takes its lock
+        held.update(rows.values_list("workspace_id", "key"))
+    return held
+
+
+def _put(alias: str, model: str, pairs: Sequence[Pair]) -> None:
+    connection = connections[alias]
+    field: Any = Session._meta.pk
+    rows = [
+        (
+            each.message,
+            each.conversation[0],
+            field.get_db_prep_value(each.session_id, connection),
+            each.seq,
+            model,
+            len(vector),
+            stored(connection.vendor, vector),
+        )
+        for each, vector in pairs
+    ]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(statements.keep(connection.vendor), rows)
+
+
+def _lost(alias: str, rows: Collection[UUID]) -> QuerySet[Embedding]:
+    """The embeddings of session rows that are of no message, of one at another place, or of a redacted one."""
+    same = Message.objects.using(alias).filter(
+        pk=OuterRef("message_id"), session_id=OuterRef("session_id"), seq=OuterRef("seq")
+    )
+    said = same.exclude(state=State.REDACTED.value)
+    return _embeddings(alias).filter(~Exists(said), session_id__in=rows).order_by()
+
+
+def _remove(alias: str, rows: QuerySet[Embedding]) -> int:
+    def write(*, nested: bool) -> int:  # noqa: ARG001  # the contract of run_write
+        return int(rows._raw_delete(alias))
+
+    return run_write(alias, write, whole=True)

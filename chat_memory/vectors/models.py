@@ -1,0 +1,64 @@
+"""Owns the table of embeddings: a row for each message and model."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    AnyField = models.Field[Any, Any]
+else:
+    AnyField = models.Field
+
+
+class VectorField(AnyField):
+    """The numbers of an embedding, of single precision: on SQLite their bytes, the least first.
+
+    On PostgreSQL ``real[]``, which the migration makes pgvector's ``vector`` where the database has that; each of the
+    two is cast to the other by PostgreSQL.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        """The type of the column."""
+        return "real[]" if connection.vendor == "postgresql" else "blob"
+
+
+class Embedding(models.Model):
+    """What a message is compared by. Only this app writes it; the one exit empties it.
+
+    Positions and ids are those of the message. Without numbers the message has no words.
+    """
+
+    id = models.BigAutoField(_("id"), primary_key=True)
+    message_id = models.BigIntegerField(_("message"))
+    workspace_id = models.BigIntegerField(_("workspace"))
+    session_id = models.UUIDField(_("session"))
+    seq = models.BigIntegerField(_("position"))
+    dimensions = models.IntegerField(_("dimensions"))
+    model = models.CharField(_("model"), max_length=255)
+    vector = VectorField(_("vector"), null=True)
+
+    class Meta:
+        app_label = "chat_memory_vectors"
+        verbose_name = _("embedding")
+        verbose_name_plural = _("embeddings")
+        constraints = (
+            models.UniqueConstraint(fields=("session_id", "seq", "model"), name="chat_memory_vectors_place"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.session_id}:{self.seq}"
+
+
+def stored(vendor: str, vector: Sequence[float]) -> Any:
+    """The numbers as a statement takes them; None where there are none."""
+    if not vector:
+        return None
+    if vendor != "postgresql":
+        return struct.pack(f"<{len(vector)}f", *vector)
+    return f"{{{','.join([f'{number:.9g}' for number in vector])}}}"  # as text, for a list of numbers takes far longer
