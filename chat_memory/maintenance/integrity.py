@@ -15,7 +15,7 @@ from chat_memory.cache import CachedAdapter
 from chat_memory.cache.client import Unavailable
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import ChatMemoryError, ValidationError
-from chat_memory.maintenance import forgotten
+from chat_memory.maintenance import abandoned, forgotten
 from chat_memory.maintenance.calls import Notice, notices
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.models import Message, Session
@@ -44,7 +44,7 @@ class Violation(msgspec.Struct, frozen=True):
             where it is about several.
         branch: the name of the branch; "" where the session does not exist.
         what: base_seq, last_seq, positions, duplicates, message_count, last_turn, workspace, orphans, attachment,
-            search or cache.
+            draft, search or cache.
         detail: what is wrong, in words.
         repaired: whether it was repaired.
     """
@@ -341,9 +341,11 @@ def _strays(search: SearchStore | None, workspace: str | None, *, repair: bool) 
 def _outside(
     alias: str, chosen: Mapping[str, Any], search: SearchStore | None, workspace: str | None, *, repair: bool
 ) -> Iterator[Violation]:
-    """The violations of what is in no session that exists: messages, files, entries of the search index."""
+    """The violations of what is in no session that exists: messages, files, drafts, index entries."""
     yield from _orphans(alias, chosen)
     yield from _attachments(alias, chosen, repair=repair)
+    for draft in abandoned.troubles(alias, chosen, repair=repair):
+        yield Violation(*draft[:3], "draft", draft.detail, repaired=repair)
     yield from _strays(search, workspace, repair=repair)
 
 

@@ -1,6 +1,7 @@
 """Owns the tables, one module per model with its QuerySet; it must not import from layers above."""
 
 from chat_memory.models.attachment import Attachment, AttachmentReference
+from chat_memory.models.draft import Draft
 from chat_memory.models.feedback import Feedback
 from chat_memory.models.message import Message
 from chat_memory.models.revision import Redaction, Revision
@@ -14,6 +15,7 @@ __all__ = [
     "Attachment",
     "AttachmentReference",
     "DatabaseToken",
+    "Draft",
     "Feedback",
     "Message",
     "Redaction",

@@ -5,6 +5,7 @@ from chat_memory.records.asking import Address, Budget, Span
 from chat_memory.records.attachment import Attachment, Ref, is_sha256, is_web_address, kind_of, named, ref_of
 from chat_memory.records.branch import Branch, Revision, reach
 from chat_memory.records.call import UnansweredCall
+from chat_memory.records.draft import Draft, Lease, NewDraft
 from chat_memory.records.feedback import (
     Feedback,
     Person,
@@ -32,13 +33,16 @@ __all__ = [
     "Claim",
     "Commit",
     "Content",
+    "Draft",
     "Feedback",
     "FeedbackPlace",
     "Found",
     "Header",
     "Hit",
     "Json",
+    "Lease",
     "Message",
+    "NewDraft",
     "Person",
     "Piece",
     "Query",

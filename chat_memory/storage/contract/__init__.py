@@ -14,6 +14,7 @@ from chat_memory.storage.contract.archive import ArchiveStore, Restored
 from chat_memory.storage.contract.attachments import HELD_SECONDS, AttachmentStore, Upload
 from chat_memory.storage.contract.branches import BranchStore
 from chat_memory.storage.contract.cuts import CutStore
+from chat_memory.storage.contract.drafts import Conclude, DraftStore, Settled
 from chat_memory.storage.contract.edits import EditStore
 from chat_memory.storage.contract.feedback import FeedbackStore
 from chat_memory.storage.contract.messages import ALL_MESSAGES, Batch, MessageStore
@@ -33,7 +34,9 @@ __all__ = [
     "AttachmentStore",
     "Batch",
     "BranchStore",
+    "Conclude",
     "CutStore",
+    "DraftStore",
     "EditStore",
     "FeedbackStore",
     "Indexed",
@@ -42,6 +45,7 @@ __all__ = [
     "Restored",
     "SearchStore",
     "SessionStore",
+    "Settled",
     "SummaryStore",
     "Undropped",
     "UndroppedStore",

@@ -54,6 +54,7 @@ def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[C
         conversation = conversation.with_branches(replace(state, ledger=ledger, edits=edits, feedback=feedback))
         places |= {sharing.name: at for sharing in conversation.sharing(name, at)}
     title = _new_title(view.conversation, same, after)
+    conversation = conversation.without_drafts(*same.items())
     return _moved(_without_summaries(conversation, places), places, title, now), places
 
 
@@ -82,6 +83,7 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
     turn = owner.ledger.turns_until(seq) - starts_turn(message)
     less = replace(less, last_seq=seq - 1, last_turn=turn)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
+    conversation = conversation.without_drafts((state.name, seq))
     return _moved(conversation, {state.name: seq}, title, now), message
 
 

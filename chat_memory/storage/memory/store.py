@@ -42,6 +42,10 @@ class MemoryStore:
         self._workspaces: dict[str, _Workspace] = {}
         self.shelf = Shelf()
 
+    def now(self) -> datetime:
+        """The present time."""
+        return self._clock()
+
     def add_workspace(self, slug: str) -> None:
         """Create a workspace, unless it exists."""
         with self._table:

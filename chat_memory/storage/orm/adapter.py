@@ -10,6 +10,7 @@ from chat_memory.storage.orm import sub_apps
 from chat_memory.storage.orm.archive import OrmArchive
 from chat_memory.storage.orm.attachments import OrmAttachments
 from chat_memory.storage.orm.branches import OrmBranches
+from chat_memory.storage.orm.drafts import OrmDrafts
 from chat_memory.storage.orm.edits import OrmEdits
 from chat_memory.storage.orm.emission import source_of
 from chat_memory.storage.orm.feedback import OrmFeedback
@@ -37,6 +38,7 @@ class DjangoAdapter(Adapter):
         self.archive = OrmArchive(using)
         self.feedback = OrmFeedback(using)
         self.attachments = OrmAttachments(using)
+        self.drafts = OrmDrafts(using)
         self.undropped = OrmUndropped(using)
         self.search = sub_apps.search(using)
 

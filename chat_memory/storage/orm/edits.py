@@ -9,11 +9,13 @@ from operator import or_
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.db.models import F, Q
 
 from chat_memory.choices import State
 from chat_memory.models import (
     AttachmentReference,
+    Draft,
     Feedback,
     Message as MessageRow,
     Redaction,
@@ -78,6 +80,17 @@ class OrmEdits(OrmPart, EditStore):
         ]
 
 
+def finished(alias: str, at: Address, place: Place, after: Message) -> Commit:
+    """Put the whole of a message in the place of its first part, within a transaction of ours; its id stays.
+
+    Raises:
+        MessageNotFound: the branch does not show it.
+    """
+    found = _found(alias, at, place, None)
+    after = msgspec.structs.replace(after, seq=found.stored.seq, created_at=found.message.created_at)
+    return _Change(alias, at, found, nested=False).edit(after)
+
+
 class Found(NamedTuple):
     """A stored message that is to be changed: its row and its record, and the locked rows of its conversation."""
 
@@ -136,6 +149,7 @@ class _Change:
         same = [stored, *_copies(alias, self._rows.root, stored)]
         _rewrite(alias, self._at, same, after)
         RevisionRow.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
+        Draft.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
         _empty_comments(alias, same)
         self._forget_attachments(same)
         noted = {"workspace_id": stored.workspace_id, "by": by, "redacted_at": datetime.now(UTC)}

@@ -1,0 +1,659 @@
+"""Streaming over a real database: what is written on the way, what becomes of it, and what others see meanwhile."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from chat_memory import (
+    DraftExists,
+    DraftLost,
+    DraftNotFound,
+    Message,
+    MessageConflict,
+    MessageNotFound,
+    NotSupported,
+    TooLarge,
+    TooManyDrafts,
+    TransactionOpen,
+    ValidationError,
+    conversation,
+)
+from chat_memory.exceptions import NotOwner
+from chat_memory.history.streaming import Streaming
+from chat_memory.maintenance import retention
+from chat_memory.maintenance.integrity import check
+from chat_memory.models import Draft, Session
+from chat_memory.records import NewDraft
+from chat_memory.storage.redis import RedisAdapter
+from tests.conversations import all_contents, chat, say
+from tests.rollback import undone
+from tests.ways_out import WAYS, WAYS_OF_A_WORKSPACE
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class GoneError(Exception):
+    """What a provider raises in these tests."""
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def streamed(clock: Clock, **bounds: Any) -> Streaming:
+    """A stream by a clock that is handed in; the conversation gives it no other."""
+    return Streaming(chat().place, NewDraft("a", "assistant"), clock=clock, **bounds)
+
+
+def lapse(**rows: Any) -> None:
+    """Have drafts be as old as if their writers had died long ago."""
+    Draft.objects.filter(**rows).update(touched=1_000)
+
+
+def states() -> list[tuple[Any, str]]:
+    return [(message.content, message.state) for message in chat().messages()]
+
+
+def broken_off(*chunks: str, **options: Any) -> str:
+    """The id of a message whose writer failed after these chunks."""
+    stream = chat().streaming(**options)
+    with pytest.raises(GoneError), stream:
+        for chunk in chunks:
+            stream.write(chunk)
+        raise GoneError
+    return stream.id
+
+
+def test_a_stream_becomes_a_message_like_any_other() -> None:
+    say("q")
+    with chat().streaming(id="a", name="Bot", metadata={"model": "m-1"}) as stream:
+        for chunk in ("Hel", "lo", ", wörld \U0001f600"):
+            stream.write(chunk)
+        assert (stream.id, stream.message) == ("a", None)
+        stored = stream.finish(usage={"total_tokens": 7}, metadata={"x": 1}, extra={"refusal": None, "z": 1})
+    assert stored == stream.message == chat().messages()[-1]
+    assert (stored.seq, stored.id, stored.role, stored.name, stored.state) == (2, "a", "assistant", "Bot", "complete")
+    assert stored.content == "Hello, wörld \U0001f600"
+    assert stored.metadata == {"model": "m-1", "x": 1, "usage": {"total_tokens": 7}}
+    assert stored.extra == {"refusal": None, "z": 1}
+    assert (Draft.objects.count(), chat().drafts.entries()) == (0, [])
+
+
+def test_a_block_that_ends_is_complete_without_finish() -> None:
+    with chat("new").streaming() as stream:
+        stream.write("hello")
+    assert stream.message is not None
+    assert [(m.content, m.id) for m in chat("new").messages()] == [("hello", stream.id)]
+
+
+def test_tool_calls_at_the_end_need_no_text() -> None:
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    with chat().streaming() as stream:
+        stream.finish(tool_calls=calls)
+    (message,) = chat().messages()
+    assert (message.content, message.tool_calls) == (None, calls)
+
+
+def test_others_read_it_while_it_grows_and_no_version_moves() -> None:
+    version = say("q")
+    with chat().streaming(id="a") as stream:
+        (listed,) = chat().drafts.entries()
+        assert (listed.id, listed.role, listed.state, listed.length) == ("a", "assistant", "streaming", 0)
+        stream.write("Hello")
+        stream.flush()
+        seen = chat().drafts.get("a")
+        assert (seen.text, seen.length, seen.state, seen.seq) == ("Hello", 5, "streaming", None)
+        stream.write(" wörld")
+        stream.flush()
+        assert chat().drafts.get("a", after=seen.length).text == " wörld"
+        assert chat().drafts.get("a", after=10**15).text == ""
+        assert all_contents() == ["q"]
+        session = chat().session()
+        assert session is not None
+        assert session.version == version
+    end = chat().drafts.get("a", after=5)
+    assert (end.text, end.length, end.state, end.seq) == (" wörld", 11, "complete", 2)
+    assert chat().session().version == version + 1  # type: ignore[union-attr]
+    for unknown in ("b", "\x00"):
+        with pytest.raises(DraftNotFound):
+            chat().drafts.get(unknown)
+        with pytest.raises(DraftNotFound):
+            chat().drafts.stop(unknown)
+
+
+def test_a_stop_reaches_the_writer_within_a_flush() -> None:
+    say("q")
+    with chat().streaming(id="a") as stream:
+        stream.write("So far")
+        assert not stream.stopped
+        assert chat().drafts.stop("a") is True
+        assert not stream.stopped
+        stream.flush()
+        assert stream.stopped
+    assert states() == [("q", "complete"), ("So far", "stopped")]
+    assert chat().drafts.stop("a") is False
+    assert chat().drafts.get("a").state == "stopped"
+
+
+def test_a_writer_that_does_not_look_is_complete() -> None:
+    with chat().streaming(id="a") as stream:
+        chat().drafts.stop("a")
+        stream.flush()
+        stream.write("all of it")
+    assert states() == [("all of it", "complete")]
+
+
+def test_a_stopped_writer_still_says_what_it_used() -> None:
+    with chat().streaming(id="a") as stream:
+        chat().drafts.stop("a")
+        stream.flush()
+        assert stream.stopped
+        stream.finish(usage={"n": 1})
+    (message,) = chat().messages()
+    assert (message.state, message.metadata) == ("stopped", {"usage": {"n": 1}})
+
+
+def test_an_error_keeps_what_was_written_and_goes_on() -> None:
+    say("q")
+    broken_off("So ", "far")
+    assert states() == [("q", "complete"), ("So far", "failed")]
+    assert Draft.objects.count() == 0
+    assert [m.content for m in chat().window(turns=1)] == ["q", "So far"]
+
+
+def test_what_broke_off_before_its_first_word_is_no_part_of_a_prompt() -> None:
+    say("q")
+    broken_off()
+    assert states()[-1] == ("", "failed")
+    assert [m.content for m in chat().window(turns=1)] == ["q"]
+
+
+def test_a_generator_whose_reader_goes_is_broken_off() -> None:
+    def answer() -> Iterator[str]:
+        with chat().streaming() as stream:
+            for chunk in "abc":
+                stream.write(chunk)
+                yield chunk
+
+    reader = answer()
+    assert [next(reader), next(reader)] == ["a", "b"]
+    reader.close()
+    assert states() == [("ab", "failed")]
+
+
+async def cancelled_in(block: Any) -> None:
+    """A task that streams is cancelled once its first chunk is written."""
+    reached = asyncio.Event()
+    task = asyncio.create_task(block(reached))
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_task_that_is_cancelled_is_broken_off() -> None:
+    async def stream(reached: asyncio.Event) -> None:
+        async with chat().streaming(id="a") as stream:
+            await stream.awrite("So far")
+            await stream.aflush()
+            reached.set()
+            await asyncio.Event().wait()
+
+    async_to_sync(cancelled_in)(stream)
+    assert states() == [("So far", "failed")]
+    assert Draft.objects.count() == 0
+
+
+def test_a_task_that_is_cancelled_while_it_ends_ends() -> None:
+    """The work in the thread goes on to its end, and only then the cancellation does."""
+
+    async def stream(reached: asyncio.Event) -> None:
+        async with chat().streaming(id="a") as stream:
+            await stream.awrite("all of it")
+            asyncio.get_running_loop().call_soon(reached.set)
+
+    with contextlib.suppress(asyncio.CancelledError):
+        async_to_sync(cancelled_in)(stream)
+    assert states() == [("all of it", "complete")]
+
+
+def test_an_asynchronous_generator_that_is_closed_is_broken_off() -> None:
+    async def answer() -> AsyncIterator[str]:
+        async with chat().streaming() as stream:
+            for chunk in "abc":
+                await stream.awrite(chunk)
+                yield chunk
+
+    async def read() -> None:
+        reader: Any = answer()
+        assert await anext(reader) == "a"
+        await reader.aclose()
+
+    async_to_sync(read)()
+    assert states() == [("a", "failed")]
+
+
+def test_async_twins_do_the_same() -> None:
+    async def stream() -> Any:
+        async with chat().streaming(id="a") as stream:
+            await stream.awrite("Hel")
+            await stream.aflush()
+            seen = [await chat().drafts.aget("a"), *await chat().drafts.aentries()]
+            stopped = await chat().drafts.astop("a")
+            await stream.awrite("lo")
+            return seen, stopped, await stream.afinish(usage={"n": 1})
+
+    (got, listed), stopped, message = async_to_sync(stream)()
+    assert (got.text, listed.text, listed.length, stopped) == ("Hel", "", 3, True)
+    assert (message.content, message.metadata) == ("Hello", {"usage": {"n": 1}})
+
+
+def test_a_chunk_that_is_not_flushed_needs_no_hop_and_no_statement() -> None:
+    async def stream() -> int:
+        async with chat().streaming(id="a", flush_seconds=60) as stream:
+            for _chunk in range(1_000):
+                coroutine: Any = stream.awrite("x")
+                with pytest.raises(StopIteration):
+                    coroutine.send(None)
+        return len(stream.text)
+
+    assert async_to_sync(stream)() == 1_000
+    assert states() == [("x" * 1_000, "complete")]
+
+
+def test_a_flush_is_one_statement() -> None:
+    with chat().streaming() as stream:
+        stream.write("x")
+        with CaptureQueriesContext(connection) as asked:
+            stream.flush()
+    assert len(asked) == 1
+
+
+def test_a_thousand_chunks_are_ten_writes_a_second_at_most() -> None:
+    """Two seconds of a model that is faster than the bounds, by the clock of this test."""
+    clock = Clock()
+    moments: list[float] = []
+    with CaptureQueriesContext(connection) as asked, streamed(clock, seconds=0.125, size=1) as stream:
+        for _chunk in range(1_000):
+            clock.now += 0.002
+            before = len(asked)
+            stream.write("chunk ")
+            moments += [clock.now] * (len(asked) - before)
+    assert 10 <= len(moments) <= 16
+    assert all(later - earlier >= 0.125 for earlier, later in zip(moments, moments[1:], strict=False))
+    assert all_contents() == ["chunk " * 1_000]
+
+
+def test_input_that_cannot_be_streamed_is_refused_before_anything_is_written() -> None:
+    refused: list[dict[str, Any]] = [
+        {"role": "tool"},
+        {"role": "nobody"},
+        {"role": 7},
+        {"id": ""},
+        {"id": "a\x00"},
+        {"name": 7},
+        {"metadata": []},
+        {"resume": "a", "replace": "a"},
+        {"resume": "a", "id": "b"},
+        {"resume": -1},
+        {"flush_seconds": 0.1},
+        {"flush_seconds": True},
+        {"flush_seconds": float("nan")},
+        {"flush_bytes": 0},
+        {"flush_bytes": 1.5},
+    ]
+    for options in refused:
+        with pytest.raises(ValidationError):
+            chat().streaming(**options)
+    with chat().streaming() as stream:
+        for chunk in (b"x", None, "\x00", "\ud800"):
+            with pytest.raises(ValidationError):
+                stream.write(chunk)  # type: ignore[arg-type]
+        stream.write("fine")
+    assert all_contents() == ["fine"]
+    for call in (lambda: stream.write("x"), stream.flush, stream.finish, stream.__enter__):
+        with pytest.raises(ValidationError):
+            call()
+    with pytest.raises(ValidationError):
+        chat().streaming().write("x")
+
+
+def test_a_text_that_grows_too_large_is_kept_as_far_as_it_is_allowed(settings: Any) -> None:
+    settings.CHAT_MEMORY = {"MAX_CONTENT_BYTES": 10}
+    stream = chat().streaming()
+    with pytest.raises(TooLarge), stream:
+        stream.write("ä" * 4)
+        stream.write("ä" * 2)
+    assert states() == [("ä" * 4, "failed")]
+
+
+def test_metadata_that_cannot_be_stored_breaks_off_and_loses_nothing() -> None:
+    stream = chat().streaming(metadata={"x": 1})
+    with pytest.raises(ValidationError), stream:
+        stream.write("So far")
+        stream.finish(metadata={"y": float("nan")})
+    assert states() == [("So far", "failed")]
+
+
+def test_an_id_is_streamed_once() -> None:
+    say("q")
+    with chat().streaming(id="a") as stream:
+        with pytest.raises(DraftExists), chat().streaming(id="a"):
+            pass
+        stream.write("first")
+    with pytest.raises(MessageConflict) as caught, chat().streaming(id="a"):
+        pass
+    assert (caught.value.message_id, caught.value.seq) == ("a", 2)
+    assert all_contents() == ["q", "first"]
+
+
+def test_a_message_that_was_appended_meanwhile_wins() -> None:
+    stream = chat().streaming(id="a")
+    with pytest.raises(MessageConflict), stream:
+        chat().append(Message.assistant("other", id="a"))
+        stream.write("mine")
+    assert (all_contents(), Draft.objects.count()) == (["other"], 0)
+
+
+def test_a_conversation_has_few_drafts(settings: Any) -> None:
+    settings.CHAT_MEMORY = {"MAX_DRAFTS": 2}
+    with chat().streaming(), chat(branch="main").streaming():
+        with pytest.raises(TooManyDrafts) as caught, chat().streaming():
+            pass
+        with chat("other").streaming():
+            pass
+    assert caught.value.limit == 2
+    with chat().streaming():
+        pass
+
+
+def test_a_draft_stays_on_its_branch() -> None:
+    say("q")
+    chat().fork("b", at=1)
+    with chat().streaming(id="a") as stream:
+        chat().switch("b")
+        stream.write("on main")
+        stream.flush()
+        assert chat().drafts.get("a").branch == "main"
+        assert chat(branch="b").drafts.stop("a")
+    assert all_contents(chat(branch="main")) == ["q", "on main"]
+    assert all_contents() == ["q"]
+    with chat().streaming() as stream:
+        stream.write("on b")
+    assert all_contents() == ["q", "on b"]
+
+
+def test_nothing_is_streamed_inside_of_a_transaction() -> None:
+    """Nobody would see it, and a rollback would take what the writer takes for written."""
+    with transaction.atomic(), pytest.raises(TransactionOpen), chat().streaming():
+        pass
+    with chat().streaming() as stream:
+        stream.write("x")
+        with transaction.atomic(), pytest.raises(TransactionOpen):
+            stream.flush()
+    assert all_contents() == ["x"]
+
+
+def test_a_conversation_of_somebody_else_shows_and_takes_no_drafts() -> None:
+    mine, other = chat(user="anna"), chat(user="ben")
+    with mine.streaming(id="a") as stream:
+        stream.write("secret")
+        stream.flush()
+        for call in (other.drafts.entries, lambda: other.drafts.get("a"), lambda: other.drafts.stop("a")):
+            with pytest.raises(NotOwner):
+                call()
+        with pytest.raises(NotOwner), other.streaming():
+            pass
+    assert chat("k", "other").drafts.entries() == []
+
+
+# ---- who goes on, and who replaces ----
+
+
+def test_a_partial_text_is_gone_on_from() -> None:
+    say("q")
+    key = broken_off("So ", "far", metadata={"model": "m-1"})
+    version = chat().session().version  # type: ignore[union-attr]
+    with chat().streaming(resume=key, metadata={"tries": 2}) as stream:
+        assert (stream.text, stream.id) == ("So far", key)
+        stream.write(", so good")
+        stream.flush()
+        assert chat().drafts.get(key, after=6).text == ", so good"
+        assert states()[-1] == ("So far", "failed")
+    assert states() == [("q", "complete"), ("So far, so good", "complete")]
+    message = chat().messages()[-1]
+    assert (message.id, message.seq, message.metadata) == (key, 2, {"model": "m-1", "tries": 2})
+    assert [each.content for each in chat().revisions(2)] == ["So far"]
+    assert chat().session().version == version + 1  # type: ignore[union-attr]
+
+
+def test_a_partial_text_is_replaced() -> None:
+    say("q")
+    key = broken_off("Wrong")
+    with chat().streaming(replace=2) as stream:
+        assert stream.text == ""
+        stream.write("Right")
+    assert (states()[-1], stream.id) == (("Right", "complete"), key)
+    assert chat().count() == 2
+
+
+@pytest.mark.parametrize("how", ["resume", "replace"])
+def test_who_goes_on_and_fails_too_loses_nothing(how: str) -> None:
+    key = broken_off("So far")
+    broken_off(**{how: key})
+    assert states() == [("So far", "failed")]
+    broken_off(", so", **{how: key})
+    assert states() == [("So far, so" if how == "resume" else ", so", "failed")]
+
+
+@pytest.mark.parametrize("how", ["resume", "replace"])
+def test_only_the_newest_partial_message_is_gone_on_from(how: str) -> None:
+    key = broken_off("So far")
+    chat().append(Message.user("and?", id="q"))
+    for place, error in (
+        (key, ValidationError),
+        ("q", ValidationError),
+        ("unknown", MessageNotFound),
+        (9, MessageNotFound),
+    ):
+        with pytest.raises(error), chat().streaming(**{how: place}):
+            pass
+    assert Draft.objects.count() == 0
+    assert states() == [("So far", "failed"), ("and?", "complete")]
+
+
+@pytest.mark.parametrize("how", ["redact", "pop"])
+def test_what_is_taken_away_is_not_gone_on_from(how: str) -> None:
+    """The draft has the words of the message that it goes on from."""
+    key = broken_off("SECRET")
+    stream = chat().streaming(resume=key)
+    with pytest.raises(DraftLost), stream:
+        chat().redact(1) if how == "redact" else chat().pop()
+        assert Draft.objects.count() == 0
+        stream.write(" and more")
+        stream.flush()
+    assert not any("SECRET" in str(content) for content in all_contents())
+
+
+def test_a_redaction_of_what_was_streamed_reaches_those_who_follow() -> None:
+    with chat().streaming(id="a") as stream:
+        stream.write("SECRET")
+    chat().redact("a")
+    seen = chat().drafts.get("a")
+    assert (seen.state, seen.text) == ("redacted", "")
+
+
+def test_going_on_from_a_message_that_two_branches_share_is_seen_on_both() -> None:
+    say("q")
+    key = broken_off("So far")
+    chat().fork("b")
+    with chat(branch="b").streaming(resume=key) as stream:
+        stream.write(", so good")
+    assert all_contents(chat(branch="b")) == all_contents(chat(branch="main")) == ["q", "So far, so good"]
+
+
+# ---- who is not heard of any more ----
+
+
+def test_a_reader_finds_an_abandoned_draft_and_stores_it() -> None:
+    say("q")
+    lost = chat().streaming(id="a")
+    lost.__enter__()
+    lost.write("So far")
+    lost.flush()
+    lost.write(", and what nobody flushed")
+    assert chat().drafts.get("a").state == "streaming"
+    lapse()
+    seen = chat().drafts.get("a", after=3)
+    assert (seen.state, seen.text, seen.seq) == ("abandoned", "far", 2)
+    assert states() == [("q", "complete"), ("So far", "abandoned")]
+    for call in (lost.flush, lost.finish):
+        with pytest.raises(DraftLost) as caught:
+            call()
+    assert caught.value.message_id == "a"
+    with chat().streaming(resume="a") as stream:
+        stream.write(", so good")
+    assert states()[-1] == ("So far, so good", "complete")
+
+
+def test_a_writer_that_is_settled_by_others_keeps_its_own_error() -> None:
+    stream = chat().streaming()
+    with pytest.raises(GoneError), stream:
+        lapse()
+        assert chat().drafts.entries() == []
+        raise GoneError
+    assert states() == [("", "abandoned")]
+
+
+def test_a_flush_says_that_the_writer_is_alive() -> None:
+    with chat().streaming(id="a") as stream:
+        lapse()
+        stream.flush()
+        assert [draft.id for draft in chat().drafts.entries()] == ["a"]
+
+
+def test_the_next_stream_settles_what_is_abandoned_first() -> None:
+    chat().streaming(id="a").__enter__()
+    lapse()
+    with chat().streaming(id="b") as stream:
+        stream.write("next")
+    assert states() == [("", "abandoned"), ("next", "complete")]
+
+
+def test_cleanup_and_check_know_of_abandoned_drafts() -> None:
+    for key in ("one", "two"):
+        stream = chat(key).streaming(id="a")
+        stream.__enter__()
+        stream.write("So far")
+        stream.flush()
+    chat("alive").streaming().__enter__()
+    assert (check().violations, retention.clean_up(30).drafts) == (0, 0)
+    lapse(session__key__in=("one", "two"))
+    (fault, other) = check().faults
+    assert (fault.what, fault.key, fault.branch, fault.repaired) == ("draft", "one", "main", False)
+    assert other.key == "two"
+    assert retention.clean_up(30, workspace="acme").drafts == 2
+    assert [m.state for m in chat("one").messages()] == ["abandoned"]
+    assert (check().violations, Draft.objects.count()) == (0, 1)
+    lapse()
+    assert [fault.repaired for fault in check(repair=True).faults] == [True]
+    assert check().violations == 0
+
+
+def test_a_draft_does_not_keep_a_conversation_that_is_due() -> None:
+    stream = chat().streaming()
+    stream.__enter__()
+    lapse()
+    Session.objects.update(active_at="2020-01-01T00:00Z", listed_at="2020-01-01T00:00Z")
+    report = retention.clean_up(30)
+    assert (report.sessions, report.drafts, Draft.objects.count()) == (1, 0, 0)
+
+
+def test_an_abandoned_draft_whose_message_is_stored_goes() -> None:
+    chat().streaming(id="a").__enter__()
+    chat().append(Message.assistant("other", id="a"))
+    lapse()
+    assert chat().drafts.entries() == []
+    assert (states(), Draft.objects.count()) == ([("other", "complete")], 0)
+
+
+def test_kill_9_of_the_writer_loses_what_it_had_not_flushed_and_nothing_else() -> None:
+    name = str(connection.settings_dict["NAME"])
+    say("q")
+    connection.close()
+    command = [sys.executable, "-m", "tests.integration.killed_stream", name]
+    ended = subprocess.run(command, cwd=ROOT, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert chat().drafts.get("a").text == "flushed"
+    lapse()
+    call_command("chat_memory_cleanup", days=30, verbosity=0)
+    assert states() == [("q", "complete"), ("flushed", "abandoned")]
+    call_command("chat_memory_check", verbosity=0)
+
+
+# ---- what they go with ----
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_out_takes_the_drafts(way: str) -> None:
+    chat().append(Message.user("q"))
+    stream = chat().streaming()
+    stream.__enter__()
+    stream.write("SECRET")
+    stream.flush()
+    WAYS[way](Session.objects.get())
+    assert Draft.objects.count() == 0
+    with pytest.raises(DraftLost):
+        stream.finish()
+
+
+@pytest.mark.parametrize("way", WAYS_OF_A_WORKSPACE)
+def test_the_end_of_a_workspace_takes_the_drafts(way: str) -> None:
+    chat().streaming().__enter__()
+    WAYS_OF_A_WORKSPACE[way](Session.objects.get())
+    assert Draft.objects.count() == 0
+
+
+def test_a_stop_that_is_rolled_back_reaches_nobody() -> None:
+    with chat().streaming(id="a") as stream:
+        with undone():
+            chat().drafts.stop("a")
+        stream.flush()
+        assert not stream.stopped
+
+
+def test_a_back_end_without_drafts_says_so(redis_client: Any) -> None:
+    bare = conversation("k", adapter=RedisAdapter(redis_client))
+    for call in (bare.drafts.entries, bare.streaming().__enter__):
+        with pytest.raises(NotSupported, match="keeps no drafts"):
+            call()
+
+
+def test_a_stop_from_another_thread_reaches_a_task() -> None:
+    async def stream() -> str:
+        async with chat().streaming(id="a") as stream:
+            await sync_to_async(chat().drafts.stop)("a")
+            while not stream.stopped:
+                await stream.awrite("x")
+                await stream.aflush()
+        return stream.message.state if stream.message else ""
+
+    assert async_to_sync(stream)() == "stopped"
