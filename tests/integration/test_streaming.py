@@ -2,26 +2,21 @@
 
 import asyncio
 import contextlib
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.core.management import call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from chat_memory import (
     DraftExists,
-    DraftLost,
     DraftNotFound,
     Message,
     MessageConflict,
-    MessageNotFound,
     NotSupported,
     TooLarge,
     TooManyDrafts,
@@ -31,25 +26,17 @@ from chat_memory import (
 )
 from chat_memory.exceptions import NotOwner
 from chat_memory.history.streaming import Streaming
-from chat_memory.maintenance import retention
-from chat_memory.maintenance.integrity import check
-from chat_memory.models import Draft, Session
+from chat_memory.models import Draft
 from chat_memory.records import NewDraft
 from chat_memory.storage.redis import RedisAdapter
 from tests.conversations import all_contents, chat, say
+from tests.integration.streams import broken_off, played, states
 from tests.rollback import undone
-from tests.ways_out import WAYS, WAYS_OF_A_WORKSPACE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-class GoneError(Exception):
-    """What a provider raises in these tests."""
-
-
-class Clock:
+class StillClock:
     """A clock that goes on when it is told to."""
 
     now = 0.0
@@ -58,28 +45,9 @@ class Clock:
         return self.now
 
 
-def streamed(clock: Clock, **bounds: Any) -> Streaming:
+def streamed(clock: StillClock, **bounds: Any) -> Streaming:
     """A stream by a clock that is handed in; the conversation gives it no other."""
     return Streaming(chat().place, NewDraft("a", "assistant"), clock=clock, **bounds)
-
-
-def lapse(**rows: Any) -> None:
-    """Have drafts be as old as if their writers had died long ago."""
-    Draft.objects.filter(**rows).update(touched=1_000)
-
-
-def states() -> list[tuple[Any, str]]:
-    return [(message.content, message.state) for message in chat().messages()]
-
-
-def broken_off(*chunks: str, **options: Any) -> str:
-    """The id of a message whose writer failed after these chunks."""
-    stream = chat().streaming(**options)
-    with pytest.raises(GoneError), stream:
-        for chunk in chunks:
-            stream.write(chunk)
-        raise GoneError
-    return stream.id
 
 
 def test_a_stream_becomes_a_message_like_any_other() -> None:
@@ -289,7 +257,7 @@ def test_a_flush_is_one_statement() -> None:
 
 def test_a_thousand_chunks_are_ten_writes_a_second_at_most() -> None:
     """Two seconds of a model that is faster than the bounds, by the clock of this test."""
-    clock = Clock()
+    clock = StillClock()
     moments: list[float] = []
     with CaptureQueriesContext(connection) as asked, streamed(clock, seconds=0.125, size=1) as stream:
         for _chunk in range(1_000):
@@ -298,7 +266,7 @@ def test_a_thousand_chunks_are_ten_writes_a_second_at_most() -> None:
             stream.write("chunk ")
             moments += [clock.now] * (len(asked) - before)
     assert 10 <= len(moments) <= 16
-    assert all(later - earlier >= 0.125 for earlier, later in zip(moments, moments[1:], strict=False))
+    assert all(later - earlier >= 0.125 for earlier, later in pairwise(moments))
     assert all_contents() == ["chunk " * 1_000]
 
 
@@ -339,17 +307,15 @@ def test_input_that_cannot_be_streamed_is_refused_before_anything_is_written() -
 def test_a_text_that_grows_too_large_is_kept_as_far_as_it_is_allowed(settings: Any) -> None:
     settings.CHAT_MEMORY = {"MAX_CONTENT_BYTES": 10}
     stream = chat().streaming()
-    with pytest.raises(TooLarge), stream:
-        stream.write("ä" * 4)
-        stream.write("ä" * 2)
+    with pytest.raises(TooLarge):
+        played(stream, partial(stream.write, "ä" * 4), partial(stream.write, "ä" * 2))
     assert states() == [("ä" * 4, "failed")]
 
 
 def test_metadata_that_cannot_be_stored_breaks_off_and_loses_nothing() -> None:
     stream = chat().streaming(metadata={"x": 1})
-    with pytest.raises(ValidationError), stream:
-        stream.write("So far")
-        stream.finish(metadata={"y": float("nan")})
+    with pytest.raises(ValidationError):
+        played(stream, partial(stream.write, "So far"), partial(stream.finish, metadata={"y": float("nan")}))
     assert states() == [("So far", "failed")]
 
 
@@ -367,9 +333,9 @@ def test_an_id_is_streamed_once() -> None:
 
 def test_a_message_that_was_appended_meanwhile_wins() -> None:
     stream = chat().streaming(id="a")
-    with pytest.raises(MessageConflict), stream:
-        chat().append(Message.assistant("other", id="a"))
-        stream.write("mine")
+    other = Message.assistant("other", id="a")
+    with pytest.raises(MessageConflict):
+        played(stream, partial(chat().append, other), partial(stream.write, "mine"))
     assert (all_contents(), Draft.objects.count()) == (["other"], 0)
 
 
@@ -423,213 +389,6 @@ def test_a_conversation_of_somebody_else_shows_and_takes_no_drafts() -> None:
         with pytest.raises(NotOwner), other.streaming():
             pass
     assert chat("k", "other").drafts.entries() == []
-
-
-# ---- who goes on, and who replaces ----
-
-
-def test_a_partial_text_is_gone_on_from() -> None:
-    say("q")
-    key = broken_off("So ", "far", metadata={"model": "m-1"})
-    version = chat().session().version  # type: ignore[union-attr]
-    with chat().streaming(resume=key, metadata={"tries": 2}) as stream:
-        assert (stream.text, stream.id) == ("So far", key)
-        stream.write(", so good")
-        stream.flush()
-        assert chat().drafts.get(key, after=6).text == ", so good"
-        assert states()[-1] == ("So far", "failed")
-    assert states() == [("q", "complete"), ("So far, so good", "complete")]
-    message = chat().messages()[-1]
-    assert (message.id, message.seq, message.metadata) == (key, 2, {"model": "m-1", "tries": 2})
-    assert [each.content for each in chat().revisions(2)] == ["So far"]
-    assert chat().session().version == version + 1  # type: ignore[union-attr]
-
-
-def test_a_partial_text_is_replaced() -> None:
-    say("q")
-    key = broken_off("Wrong")
-    with chat().streaming(replace=2) as stream:
-        assert stream.text == ""
-        stream.write("Right")
-    assert (states()[-1], stream.id) == (("Right", "complete"), key)
-    assert chat().count() == 2
-
-
-@pytest.mark.parametrize("how", ["resume", "replace"])
-def test_who_goes_on_and_fails_too_loses_nothing(how: str) -> None:
-    key = broken_off("So far")
-    broken_off(**{how: key})
-    assert states() == [("So far", "failed")]
-    broken_off(", so", **{how: key})
-    assert states() == [("So far, so" if how == "resume" else ", so", "failed")]
-
-
-@pytest.mark.parametrize("how", ["resume", "replace"])
-def test_only_the_newest_partial_message_is_gone_on_from(how: str) -> None:
-    key = broken_off("So far")
-    chat().append(Message.user("and?", id="q"))
-    for place, error in (
-        (key, ValidationError),
-        ("q", ValidationError),
-        ("unknown", MessageNotFound),
-        (9, MessageNotFound),
-    ):
-        with pytest.raises(error), chat().streaming(**{how: place}):
-            pass
-    assert Draft.objects.count() == 0
-    assert states() == [("So far", "failed"), ("and?", "complete")]
-
-
-@pytest.mark.parametrize("how", ["redact", "pop"])
-def test_what_is_taken_away_is_not_gone_on_from(how: str) -> None:
-    """The draft has the words of the message that it goes on from."""
-    key = broken_off("SECRET")
-    stream = chat().streaming(resume=key)
-    with pytest.raises(DraftLost), stream:
-        chat().redact(1) if how == "redact" else chat().pop()
-        assert Draft.objects.count() == 0
-        stream.write(" and more")
-        stream.flush()
-    assert not any("SECRET" in str(content) for content in all_contents())
-
-
-def test_a_redaction_of_what_was_streamed_reaches_those_who_follow() -> None:
-    with chat().streaming(id="a") as stream:
-        stream.write("SECRET")
-    chat().redact("a")
-    seen = chat().drafts.get("a")
-    assert (seen.state, seen.text) == ("redacted", "")
-
-
-def test_going_on_from_a_message_that_two_branches_share_is_seen_on_both() -> None:
-    say("q")
-    key = broken_off("So far")
-    chat().fork("b")
-    with chat(branch="b").streaming(resume=key) as stream:
-        stream.write(", so good")
-    assert all_contents(chat(branch="b")) == all_contents(chat(branch="main")) == ["q", "So far, so good"]
-
-
-# ---- who is not heard of any more ----
-
-
-def test_a_reader_finds_an_abandoned_draft_and_stores_it() -> None:
-    say("q")
-    lost = chat().streaming(id="a")
-    lost.__enter__()
-    lost.write("So far")
-    lost.flush()
-    lost.write(", and what nobody flushed")
-    assert chat().drafts.get("a").state == "streaming"
-    lapse()
-    seen = chat().drafts.get("a", after=3)
-    assert (seen.state, seen.text, seen.seq) == ("abandoned", "far", 2)
-    assert states() == [("q", "complete"), ("So far", "abandoned")]
-    for call in (lost.flush, lost.finish):
-        with pytest.raises(DraftLost) as caught:
-            call()
-    assert caught.value.message_id == "a"
-    with chat().streaming(resume="a") as stream:
-        stream.write(", so good")
-    assert states()[-1] == ("So far, so good", "complete")
-
-
-def test_a_writer_that_is_settled_by_others_keeps_its_own_error() -> None:
-    stream = chat().streaming()
-    with pytest.raises(GoneError), stream:
-        lapse()
-        assert chat().drafts.entries() == []
-        raise GoneError
-    assert states() == [("", "abandoned")]
-
-
-def test_a_flush_says_that_the_writer_is_alive() -> None:
-    with chat().streaming(id="a") as stream:
-        lapse()
-        stream.flush()
-        assert [draft.id for draft in chat().drafts.entries()] == ["a"]
-
-
-def test_the_next_stream_settles_what_is_abandoned_first() -> None:
-    chat().streaming(id="a").__enter__()
-    lapse()
-    with chat().streaming(id="b") as stream:
-        stream.write("next")
-    assert states() == [("", "abandoned"), ("next", "complete")]
-
-
-def test_cleanup_and_check_know_of_abandoned_drafts() -> None:
-    for key in ("one", "two"):
-        stream = chat(key).streaming(id="a")
-        stream.__enter__()
-        stream.write("So far")
-        stream.flush()
-    chat("alive").streaming().__enter__()
-    assert (check().violations, retention.clean_up(30).drafts) == (0, 0)
-    lapse(session__key__in=("one", "two"))
-    (fault, other) = check().faults
-    assert (fault.what, fault.key, fault.branch, fault.repaired) == ("draft", "one", "main", False)
-    assert other.key == "two"
-    assert retention.clean_up(30, workspace="acme").drafts == 2
-    assert [m.state for m in chat("one").messages()] == ["abandoned"]
-    assert (check().violations, Draft.objects.count()) == (0, 1)
-    lapse()
-    assert [fault.repaired for fault in check(repair=True).faults] == [True]
-    assert check().violations == 0
-
-
-def test_a_draft_does_not_keep_a_conversation_that_is_due() -> None:
-    stream = chat().streaming()
-    stream.__enter__()
-    lapse()
-    Session.objects.update(active_at="2020-01-01T00:00Z", listed_at="2020-01-01T00:00Z")
-    report = retention.clean_up(30)
-    assert (report.sessions, report.drafts, Draft.objects.count()) == (1, 0, 0)
-
-
-def test_an_abandoned_draft_whose_message_is_stored_goes() -> None:
-    chat().streaming(id="a").__enter__()
-    chat().append(Message.assistant("other", id="a"))
-    lapse()
-    assert chat().drafts.entries() == []
-    assert (states(), Draft.objects.count()) == ([("other", "complete")], 0)
-
-
-def test_kill_9_of_the_writer_loses_what_it_had_not_flushed_and_nothing_else() -> None:
-    name = str(connection.settings_dict["NAME"])
-    say("q")
-    connection.close()
-    command = [sys.executable, "-m", "tests.integration.killed_stream", name]
-    ended = subprocess.run(command, cwd=ROOT, check=False)
-    assert ended.returncode == -signal.SIGKILL
-    assert chat().drafts.get("a").text == "flushed"
-    lapse()
-    call_command("chat_memory_cleanup", days=30, verbosity=0)
-    assert states() == [("q", "complete"), ("flushed", "abandoned")]
-    call_command("chat_memory_check", verbosity=0)
-
-
-# ---- what they go with ----
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_out_takes_the_drafts(way: str) -> None:
-    chat().append(Message.user("q"))
-    stream = chat().streaming()
-    stream.__enter__()
-    stream.write("SECRET")
-    stream.flush()
-    WAYS[way](Session.objects.get())
-    assert Draft.objects.count() == 0
-    with pytest.raises(DraftLost):
-        stream.finish()
-
-
-@pytest.mark.parametrize("way", WAYS_OF_A_WORKSPACE)
-def test_the_end_of_a_workspace_takes_the_drafts(way: str) -> None:
-    chat().streaming().__enter__()
-    WAYS_OF_A_WORKSPACE[way](Session.objects.get())
-    assert Draft.objects.count() == 0
 
 
 def test_a_stop_that_is_rolled_back_reaches_nobody() -> None:
