@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,15 +12,9 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from chat_memory import (
-    DraftExists,
     DraftNotFound,
-    Message,
-    MessageConflict,
     NotSupported,
-    TooLarge,
-    TooManyDrafts,
     TransactionOpen,
-    ValidationError,
     conversation,
 )
 from chat_memory.exceptions import NotOwner
@@ -30,7 +23,7 @@ from chat_memory.models import Draft
 from chat_memory.records import NewDraft
 from chat_memory.storage.redis import RedisAdapter
 from tests.conversations import all_contents, chat, say
-from tests.integration.streams import broken_off, played, states
+from tests.integration.streams import broken_off, states
 from tests.rollback import undone
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -268,87 +261,6 @@ def test_a_thousand_chunks_are_ten_writes_a_second_at_most() -> None:
     assert 10 <= len(moments) <= 16
     assert all(later - earlier >= 0.125 for earlier, later in pairwise(moments))
     assert all_contents() == ["chunk " * 1_000]
-
-
-def test_input_that_cannot_be_streamed_is_refused_before_anything_is_written() -> None:
-    refused: list[dict[str, Any]] = [
-        {"role": "tool"},
-        {"role": "nobody"},
-        {"role": 7},
-        {"id": ""},
-        {"id": "a\x00"},
-        {"name": 7},
-        {"metadata": []},
-        {"resume": "a", "replace": "a"},
-        {"resume": "a", "id": "b"},
-        {"resume": -1},
-        {"flush_seconds": 0.1},
-        {"flush_seconds": True},
-        {"flush_seconds": float("nan")},
-        {"flush_bytes": 0},
-        {"flush_bytes": 1.5},
-    ]
-    for options in refused:
-        with pytest.raises(ValidationError):
-            chat().streaming(**options)
-    with chat().streaming() as stream:
-        for chunk in (b"x", None, "\x00", "\ud800"):
-            with pytest.raises(ValidationError):
-                stream.write(chunk)  # type: ignore[arg-type]
-        stream.write("fine")
-    assert all_contents() == ["fine"]
-    for call in (lambda: stream.write("x"), stream.flush, stream.finish, stream.__enter__):
-        with pytest.raises(ValidationError):
-            call()
-    with pytest.raises(ValidationError):
-        chat().streaming().write("x")
-
-
-def test_a_text_that_grows_too_large_is_kept_as_far_as_it_is_allowed(settings: Any) -> None:
-    settings.CHAT_MEMORY = {"MAX_CONTENT_BYTES": 10}
-    stream = chat().streaming()
-    with pytest.raises(TooLarge):
-        played(stream, partial(stream.write, "ä" * 4), partial(stream.write, "ä" * 2))
-    assert states() == [("ä" * 4, "failed")]
-
-
-def test_metadata_that_cannot_be_stored_breaks_off_and_loses_nothing() -> None:
-    stream = chat().streaming(metadata={"x": 1})
-    with pytest.raises(ValidationError):
-        played(stream, partial(stream.write, "So far"), partial(stream.finish, metadata={"y": float("nan")}))
-    assert states() == [("So far", "failed")]
-
-
-def test_an_id_is_streamed_once() -> None:
-    say("q")
-    with chat().streaming(id="a") as stream:
-        with pytest.raises(DraftExists), chat().streaming(id="a"):
-            pass
-        stream.write("first")
-    with pytest.raises(MessageConflict) as caught, chat().streaming(id="a"):
-        pass
-    assert (caught.value.message_id, caught.value.seq) == ("a", 2)
-    assert all_contents() == ["q", "first"]
-
-
-def test_a_message_that_was_appended_meanwhile_wins() -> None:
-    stream = chat().streaming(id="a")
-    other = Message.assistant("other", id="a")
-    with pytest.raises(MessageConflict):
-        played(stream, partial(chat().append, other), partial(stream.write, "mine"))
-    assert (all_contents(), Draft.objects.count()) == (["other"], 0)
-
-
-def test_a_conversation_has_few_drafts(settings: Any) -> None:
-    settings.CHAT_MEMORY = {"MAX_DRAFTS": 2}
-    with chat().streaming(), chat(branch="main").streaming():
-        with pytest.raises(TooManyDrafts) as caught, chat().streaming():
-            pass
-        with chat("other").streaming():
-            pass
-    assert caught.value.limit == 2
-    with chat().streaming():
-        pass
 
 
 def test_a_draft_stays_on_its_branch() -> None:
