@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from chat_memory import (
     DraftLost,
@@ -16,8 +16,10 @@ from chat_memory import (
 from chat_memory.maintenance import retention
 from chat_memory.maintenance.integrity import check
 from chat_memory.models import Draft, Session
+from tests.acceptance.admin_world import page, signed_in, user
 from tests.conversations import chat, say
-from tests.integration.streams import GoneError, fail, lapse, played, states
+from tests.integration.streams import GoneError, broken_off, fail, lapse, played, states
+from tests.rollback import undone
 from tests.ways_out import WAYS, WAYS_OF_A_WORKSPACE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,6 +88,30 @@ def test_cleanup_and_check_know_of_abandoned_drafts() -> None:
     lapse()
     assert [fault.repaired for fault in check(repair=True).faults] == [True]
     assert check().violations == 0
+
+
+def test_a_reader_inside_of_a_transaction_stores_it_too() -> None:
+    """It goes with the transaction, as every write does."""
+    chat().streaming(id="a").__enter__()
+    lapse()
+    with undone():
+        assert chat().drafts.get("a").state == "abandoned"
+    assert (states(), Draft.objects.count()) == ([], 1)
+    with transaction.atomic():
+        assert chat().drafts.get("a").state == "abandoned"
+    assert (states(), Draft.objects.count()) == ([("", "abandoned")], 0)
+
+
+def test_the_transcript_of_the_admin_shows_what_a_message_is() -> None:
+    broken_off("So far")
+    chat().streaming().__enter__()
+    lapse()
+    chat().drafts.entries()
+    shown = signed_in(user("root", is_superuser=True, is_staff=True)).get(
+        page("session_transcript", Session.objects.get())
+    )
+    for state in ("failed", "abandoned"):
+        assert f'<span class="cm-state">{state}</span>' in shown.content.decode()
 
 
 def test_a_draft_does_not_keep_a_conversation_that_is_due() -> None:

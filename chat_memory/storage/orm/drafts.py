@@ -83,7 +83,7 @@ class OrmDrafts(OrmPart, DraftStore):
         """See ``DraftStore.settle``."""
         alias = self._alias
 
-        def end() -> Settled:
+        def end(*, nested: bool) -> Settled:
             rows = lock(alias, at)
             own = None if rows is None else _of(alias, rows.root).filter(pk=draft.number)
             row = None if own is None else own.select_related("session").select_for_update(of=("self",)).first()
@@ -93,9 +93,11 @@ class OrmDrafts(OrmPart, DraftStore):
             if lapsed and not record.lapsed:
                 return Settled(ended=False)
             own.delete()
-            return Settled(ended=True, commit=_concluded(alias, _on(at, row.session), row, record, conclude))
+            return Settled(
+                ended=True, commit=_concluded(alias, _on(at, row.session), row, record, conclude, nested=nested)
+            )
 
-        return run_durably(alias, end, what=_WHAT, at=at)
+        return run_write(alias, end, whole=True, at=at)
 
     def stop(self, at: Address, message_id: str) -> bool:
         """See ``DraftStore.stop``."""
@@ -192,7 +194,9 @@ def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None) -
     return Lease(draft, rows.root.workspace_id, row.session_id, stored)
 
 
-def _concluded(alias: str, at: Address, row: DraftRow, draft: Draft, conclude: Conclude) -> Commit | None:
+def _concluded(
+    alias: str, at: Address, row: DraftRow, draft: Draft, conclude: Conclude, *, nested: bool
+) -> Commit | None:
     """Store what becomes of a draft, whose row is gone.
 
     Raises:
@@ -206,8 +210,8 @@ def _concluded(alias: str, at: Address, row: DraftRow, draft: Draft, conclude: C
     if message is None:
         return None
     if stored is None:
-        return append_locked(alias, at, [message], None, None, nested=False)
-    return finished(alias, at, row.seq, message)
+        return append_locked(alias, at, [message], None, None, nested=nested)
+    return finished(alias, at, row.seq, message, nested=nested)
 
 
 def _on(at: Address, row: Session) -> Address:

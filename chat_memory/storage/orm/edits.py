@@ -80,15 +80,15 @@ class OrmEdits(OrmPart, EditStore):
         ]
 
 
-def finished(alias: str, at: Address, place: Place, after: Message) -> Commit:
-    """Put the whole of a message in the place of its first part, within a transaction of ours; its id stays.
+def finished(alias: str, at: Address, place: Place, after: Message, *, nested: bool) -> Commit:
+    """Put the whole of a message in the place of its first part, within an open transaction; its id stays.
 
     Raises:
         MessageNotFound: the branch does not show it.
     """
     found = _found(alias, at, place, None)
     after = msgspec.structs.replace(after, seq=found.stored.seq, created_at=found.message.created_at)
-    return _Change(alias, at, found, nested=False).edit(after)
+    return _Change(alias, at, found, nested=nested).edit(after)
 
 
 class Found(NamedTuple):
