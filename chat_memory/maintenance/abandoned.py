@@ -53,8 +53,8 @@ def troubles(alias: str, chosen: Mapping[str, Any], *, repair: bool) -> Iterator
         found = list(_lapsed(alias, chosen).order_by("pk").values_list(*names, "age"))
     if repair and found:
         settle(alias, chosen)
-    for *place, age in found:
-        yield Trouble(*place, f"has had no writer for {age // 1000} seconds, and is no message yet")
+    for workspace, key, branch, age in found:
+        yield Trouble(workspace, key, branch, f"has had no writer for {age // 1000} seconds, and is no message yet")
 
 
 def _lapsed(alias: str, chosen: Mapping[str, Any]) -> QuerySet[Draft]:

@@ -1,6 +1,7 @@
 """Partial messages that are gone on from or replaced, and what must not be."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,8 @@ def test_only_the_newest_partial_message_is_gone_on_from(how: str) -> None:
         ("unknown", MessageNotFound),
         (9, MessageNotFound),
     ):
-        with pytest.raises(error), chat().streaming(**{how: place}):
+        options: dict[str, Any] = {how: place}
+        with pytest.raises(error), chat().streaming(**options):
             pass
     assert Draft.objects.count() == 0
     assert states() == [("So far", "failed"), ("and?", "complete")]

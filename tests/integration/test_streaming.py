@@ -154,7 +154,7 @@ def test_a_generator_whose_reader_goes_is_broken_off() -> None:
                 stream.write(chunk)
                 yield chunk
 
-    reader = answer()
+    reader: Any = answer()
     assert [next(reader), next(reader)] == ["a", "b"]
     reader.close()
     assert states() == [("ab", "failed")]

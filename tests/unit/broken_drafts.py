@@ -80,7 +80,7 @@ class LosesTheRefused(BrokenPart):
         whole = self.right.find(at, draft.id)
         self.right.settle(at, draft, lambda _draft, _stored: None, **options)
         message = conclude(whole or draft, None)
-        return Settled(ended=True, commit=message and self.adapter.messages.append(at, [message]))
+        return Settled(ended=True, commit=self.adapter.messages.append(at, [message]) if message else None)
 
 
 class RemembersDrafts(BrokenPart):
