@@ -14,6 +14,9 @@ if TYPE_CHECKING:
         Busy,
         ChatMemoryError,
         Conflict,
+        DraftExists,
+        DraftLost,
+        DraftNotFound,
         MessageConflict,
         MessageNotFound,
         MessageRedacted,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         StorageUnavailable,
         TooLarge,
         TooManyBranches,
+        TooManyDrafts,
         TransactionOpen,
         ValidationError,
         VersionConflict,
@@ -32,12 +36,12 @@ if TYPE_CHECKING:
     )
     from chat_memory.history.conversation import Conversation, aappend_many, append_many, conversation
     from chat_memory.history.protocol import ChatHistory
-    from chat_memory.records import Branch, Message, Receipt, Revision, Summary, UnansweredCall
+    from chat_memory.records import Branch, Draft, Message, Receipt, Revision, Summary, UnansweredCall
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "chat_memory.records": ("Branch", "Message", "Receipt", "Revision", "Summary", "UnansweredCall"),
+    "chat_memory.records": ("Branch", "Draft", "Message", "Receipt", "Revision", "Summary", "UnansweredCall"),
     "chat_memory.history.conversation": ("Conversation", "aappend_many", "append_many", "conversation"),
     "chat_memory.history.protocol": ("ChatHistory",),
     "chat_memory.exceptions": (
@@ -48,6 +52,9 @@ _HOMES = {
         "Busy",
         "ChatMemoryError",
         "Conflict",
+        "DraftExists",
+        "DraftLost",
+        "DraftNotFound",
         "MessageConflict",
         "MessageNotFound",
         "MessageRedacted",
@@ -58,6 +65,7 @@ _HOMES = {
         "StorageUnavailable",
         "TooLarge",
         "TooManyBranches",
+        "TooManyDrafts",
         "TransactionOpen",
         "ValidationError",
         "VersionConflict",
@@ -78,6 +86,10 @@ __all__ = [
     "ChatMemoryError",
     "Conflict",
     "Conversation",
+    "Draft",
+    "DraftExists",
+    "DraftLost",
+    "DraftNotFound",
     "Message",
     "MessageConflict",
     "MessageNotFound",
@@ -92,6 +104,7 @@ __all__ = [
     "Summary",
     "TooLarge",
     "TooManyBranches",
+    "TooManyDrafts",
     "TransactionOpen",
     "UnansweredCall",
     "ValidationError",

@@ -21,6 +21,7 @@ class ChatMemoryConfig(AppConfig):
         from chat_memory.history.conversation import of_session
         from chat_memory.models import (
             AttachmentReference,
+            Draft,
             Feedback,
             MessageChange,
             Redaction,
@@ -44,6 +45,7 @@ class ChatMemoryConfig(AppConfig):
         removal.dependent(Revision, by="message")
         removal.dependent(Redaction, by="message")
         removal.dependent(Feedback, by="message")
+        removal.dependent(Draft, by="message")
         removal.dependent(
             AttachmentReference, by="message", before=referring.referred_to, after_commit=referring.remove_unused
         )

@@ -22,11 +22,17 @@ class Role(TextChoices):
 
 
 class State(TextChoices):
-    """Whether a message is complete, still being written, broken off, or without what it said."""
+    """Whether a message is complete, still being written, a part of what was to be said, or without what it said.
+
+    stopped: a user had it stopped; failed: whoever wrote it broke off, since the provider failed or the client went;
+    abandoned: whoever wrote it was not heard of any more.
+    """
 
     COMPLETE = "complete", _("complete")
     STREAMING = "streaming", _("streaming")
+    STOPPED = "stopped", _("stopped")
     FAILED = "failed", _("failed")
+    ABANDONED = "abandoned", _("abandoned")
     REDACTED = "redacted", _("redacted")
 
 
@@ -59,3 +65,5 @@ ROLES = frozenset(Role.values)
 DEVELOPER = "developer"
 """OpenAI's newer name of the role system, which a mapping may use; the message then says so in ``extra``."""
 STATES = frozenset(State.values)
+PARTIAL = frozenset({State.STOPPED.value, State.FAILED.value, State.ABANDONED.value})
+"""The states of messages that have only the first part of what was to be said."""

@@ -70,6 +70,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The maximum number of content parts, and of tool calls, of one message."""
     max_branches: Count = 1_000
     """The maximum number of branches of one session, ``main`` included."""
+    max_drafts: Count = 10
+    """The maximum number of messages of one session that are being streamed at the same time, on all its branches."""
+    draft_flush_seconds: Annotated[float, msgspec.Meta(ge=0.125, le=60)] = 0.5
+    """Seconds after which a message that is being streamed is written as far as it goes."""
+    draft_flush_bytes: Count = 4096
+    """Bytes of text at which it is written sooner, but at most eight times a second."""
+    draft_lapse_seconds: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 120.0
+    """Seconds without a write after which a message that is being streamed counts as abandoned."""
     max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024, le=2**31 - 1)] = 2 * 1024 * 1024
     """The bytes of JSON at which a page or a context of the API ends; one message or session always comes."""
     retention_days: int | None = None

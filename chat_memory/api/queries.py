@@ -110,6 +110,17 @@ class MessageQuery(PageQuery, frozen=True):
     id: str | None = None
 
 
+class DraftQuery(BranchQuery, frozen=True):
+    """What of a draft is asked for.
+
+    Attributes:
+        branch: where to look for the message it became; the current branch where none is named.
+        after: only the text after so many characters, the ``length`` of an earlier answer.
+    """
+
+    after: Number = 0
+
+
 class FeedbackQuery(CursorQuery, frozen=True):
     """The branch of a list of feedback; the current branch where none is named."""
 
@@ -154,6 +165,7 @@ QUERIES: tuple[Any, ...] = (
     MessageQuery,
     ContextQuery,
     BranchQuery,
+    DraftQuery,
     FeedbackQuery,
     VotesQuery,
     AttachmentQuery,

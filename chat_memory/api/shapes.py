@@ -182,6 +182,44 @@ class AskedAgainOut(msgspec.Struct, frozen=True):
     former_branch: str | None
 
 
+class DraftOut(msgspec.Struct, frozen=True):
+    """A message that is being streamed.
+
+    Attributes:
+        id: the id of the message that becomes of it.
+        role: who writes.
+        name: the name of the author; null where there is none.
+        state: ``streaming`` while it grows.
+        length: how many characters were written.
+        branch: the branch that the message will be on.
+        stop_asked: whether somebody asked for a stop.
+        begun_at: when it was begun.
+        touched_at: when it was last written.
+    """
+
+    id: str
+    role: str
+    name: str | None
+    state: str
+    length: int
+    branch: str
+    stop_asked: bool
+    begun_at: datetime | None
+    touched_at: datetime | None
+
+
+class DraftTextOut(DraftOut, frozen=True):
+    """A draft with its text, also after its end.
+
+    Attributes:
+        text: what was written, from the character on that the query names.
+        seq: the position of the message that it became; null while it grows.
+    """
+
+    text: str
+    seq: int | None
+
+
 class FeedbackOut(msgspec.Struct, frozen=True):
     """What one person thinks of a message: a ``vote`` of 1 (good) or -1 (bad), and a ``comment``, often ""."""
 
@@ -300,6 +338,8 @@ SHAPES: tuple[Any, ...] = (
     MessagePage[list[MessageOut]],
     ContextPage[list[MessageOut]],
     Page[list[BranchOut]],
+    Page[list[DraftOut]],
+    DraftTextOut,
     FeedbackPage,
     Page[list[FeedbackOut]],
     FeedbackSumsOut,

@@ -12,6 +12,7 @@ from chat_memory.api.resources.attachments import AttachmentViewSet
 from chat_memory.api.resources.branches import BranchViewSet, SiblingsViewSet
 from chat_memory.api.resources.changes import ChangesViewSet, SessionChangesViewSet
 from chat_memory.api.resources.context import ContextViewSet
+from chat_memory.api.resources.drafts import DraftViewSet
 from chat_memory.api.resources.feedback import FeedbackSumsViewSet, FeedbackViewSet, MessageFeedbackViewSet
 from chat_memory.api.resources.messages import MessageViewSet
 from chat_memory.api.resources.search import SearchViewSet
@@ -62,6 +63,9 @@ urlpatterns = [
     ),
     path(f"{SESSION}attachments/", _view(AttachmentViewSet, post="create"), name="attachments"),
     path(f"{SESSION}attachments/<str:sha256>/", _view(AttachmentViewSet, get="retrieve"), name="attachment"),
+    path(f"{SESSION}drafts/", _view(DraftViewSet, get="list"), name="drafts"),
+    path(f"{SESSION}drafts/<str:draft_id>/", _view(DraftViewSet, get="retrieve"), name="draft"),
+    path(f"{SESSION}drafts/<str:draft_id>/stop/", _view(DraftViewSet, post="stop"), name="draft-stop"),
     path(f"{SESSION}feedback/", _view(FeedbackViewSet, get="list"), name="feedback"),
     path("workspaces/<str:slug>/feedback/", _view(FeedbackSumsViewSet, get="list"), name="feedback-sums"),
     path(f"{SESSION}context/", _view(ContextViewSet, get="list"), name="context"),

@@ -13,10 +13,12 @@ from chat_memory.exceptions import ValidationError, VersionConflict
 from chat_memory.history import relevance
 from chat_memory.history.attachments import ConversationAttachments
 from chat_memory.history.branches import Branches
+from chat_memory.history.drafts import ConversationDrafts
 from chat_memory.history.embedding import Embed
 from chat_memory.history.feedback import ConversationFeedback
 from chat_memory.history.naming import SessionRow, address, address_of
 from chat_memory.history.stamping import stamped
+from chat_memory.history.streaming import Streaming, streaming
 from chat_memory.history.summaries import Summaries
 from chat_memory.history.twins import function_twin, twin
 from chat_memory.history.windows import Windows
@@ -53,6 +55,45 @@ class Conversation(Windows, Summaries, Branches):
     def feedback(self) -> ConversationFeedback:
         """What people think of the messages: votes of 1 and -1, with comments; see ``ConversationFeedback``."""
         return ConversationFeedback(self.place)
+
+    @property
+    def drafts(self) -> ConversationDrafts:
+        """What is being streamed: to follow it, and to have it stop; see ``ConversationDrafts``."""
+        return ConversationDrafts(self.place)
+
+    def streaming(
+        self,
+        role: str = "assistant",
+        *,
+        id: str | None = None,  # noqa: A002  # as a message calls it
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        resume: int | str | None = None,
+        replace: int | str | None = None,
+        flush_seconds: float | None = None,
+        flush_bytes: int | None = None,
+    ) -> Streaming:
+        """A message that is written chunk by chunk, for ``with`` and ``async with``; see ``Streaming``. No I/O yet.
+
+        Others read it meanwhile by ``drafts``. It moves no version, and is no message, before its end.
+
+        Args:
+            role: who writes: assistant, user or system.
+            id: the id of the message; None: a new one.
+            name: as that of a message.
+            metadata: as that of a message.
+            resume: the position or the id of the newest message, which is stopped, failed or abandoned: it is gone on
+                from, and keeps position and id; its text so far becomes a revision.
+            replace: the same, but it is written anew.
+            flush_seconds: 0.125 to 60; None: DRAFT_FLUSH_SECONDS.
+            flush_bytes: None: DRAFT_FLUSH_BYTES.
+
+        Raises:
+            ValidationError: something is not usable; the text says what.
+        """
+        given: dict[str, Any] = {"message_id": id, "name": name, "metadata": metadata}
+        bounds: dict[str, Any] = {"seconds": flush_seconds, "size": flush_bytes}
+        return streaming(self.place, role, **given, resume=resume, replace=replace, **bounds)
 
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Store the messages, adjacent and in this order, exactly once.

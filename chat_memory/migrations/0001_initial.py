@@ -410,6 +410,67 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Draft",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                (
+                    "seq",
+                    models.BigIntegerField(
+                        default=0, help_text="Of the message it is to replace; 0: none.", verbose_name="position"
+                    ),
+                ),
+                ("begun", models.BigIntegerField(verbose_name="begun")),
+                ("touched", models.BigIntegerField(verbose_name="last written")),
+                ("length", models.IntegerField(default=0, verbose_name="characters")),
+                ("stop_asked", models.BooleanField(default=False, verbose_name="stop asked")),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="drafts",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("system", "system"),
+                            ("user", "user"),
+                            ("assistant", "assistant"),
+                            ("tool", "tool"),
+                            ("function", "function"),
+                        ],
+                        max_length=10,
+                        verbose_name="role",
+                    ),
+                ),
+                ("client_id", models.CharField(max_length=512, verbose_name="message id")),
+                ("name", models.CharField(blank=True, max_length=255, null=True, verbose_name="name")),
+                ("metadata", models.TextField(blank=True, null=True, verbose_name="metadata")),
+                ("text", models.TextField(blank=True, default="", verbose_name="text")),
+            ],
+            options={
+                "verbose_name": "draft",
+                "verbose_name_plural": "drafts",
+                "constraints": [
+                    models.UniqueConstraint(fields=("session", "client_id"), name="chat_memory_draft_once")
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Feedback",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
@@ -534,7 +595,9 @@ class Migration(migrations.Migration):
                         choices=[
                             ("complete", "complete"),
                             ("streaming", "streaming"),
+                            ("stopped", "stopped"),
                             ("failed", "failed"),
+                            ("abandoned", "abandoned"),
                             ("redacted", "redacted"),
                         ],
                         default="complete",

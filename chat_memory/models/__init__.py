@@ -2,6 +2,7 @@
 
 from chat_memory.models.attachment import Attachment, AttachmentReference
 from chat_memory.models.changes import MessageChange, Tombstone
+from chat_memory.models.draft import Draft
 from chat_memory.models.feedback import Feedback
 from chat_memory.models.message import Message
 from chat_memory.models.revision import Redaction, Revision
@@ -15,6 +16,7 @@ __all__ = [
     "Attachment",
     "AttachmentReference",
     "DatabaseToken",
+    "Draft",
     "Feedback",
     "Message",
     "MessageChange",

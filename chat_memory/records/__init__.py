@@ -6,6 +6,7 @@ from chat_memory.records.attachment import Attachment, Ref, is_sha256, is_web_ad
 from chat_memory.records.branch import Branch, Revision, Sibling, reach
 from chat_memory.records.call import UnansweredCall
 from chat_memory.records.changes import Changes, SessionChanges
+from chat_memory.records.draft import Draft, Lease, NewDraft
 from chat_memory.records.feedback import (
     Feedback,
     Person,
@@ -35,13 +36,16 @@ __all__ = [
     "Claim",
     "Commit",
     "Content",
+    "Draft",
     "Feedback",
     "FeedbackPlace",
     "Found",
     "Header",
     "Hit",
     "Json",
+    "Lease",
     "Message",
+    "NewDraft",
     "Person",
     "Piece",
     "Query",

@@ -35,7 +35,8 @@ class Message(msgspec.Struct, frozen=True):
         created_at: an aware time in UTC; the time of the append where the caller gives none.
         tokens: the number of tokens for budgets; computed by TOKEN_COUNTER where the caller gives none.
         content_absent: True if the source had no key ``content``, so that an export can leave it out again.
-        state: complete, streaming (still being written), failed (writing was broken off) or redacted (what it said was
+        state: complete; stopped, failed or abandoned (it has the first part of what was to be said: a user had it
+            stopped, it broke off, its writer is gone); streaming (still being written); or redacted (what it said was
             removed).
         extra: what else a provider's message holds, by its keys and unchanged: ``reasoning_content``, ``refusal``,
             ``audio``, ``annotations``, ``function_call`` and so on; None: nothing. A system message that came in

@@ -23,6 +23,7 @@ class ForwardingAdapter(Adapter):
         self.archive = inner.archive
         self.feedback = inner.feedback
         self.attachments = inner.attachments
+        self.drafts = inner.drafts
         self.undropped = inner.undropped
         self.search = inner.search
         self.vectors = inner.vectors

@@ -18,6 +18,7 @@ from chat_memory.testing.conformance.kit import at_once
 from tests.unit import (
     broken_attachments as attachments,
     broken_changes as changes,
+    broken_drafts as drafts,
     broken_feedback as feedback,
     broken_lists as lists,
     broken_owners as owners,
@@ -105,6 +106,9 @@ class MutantKit(AdapterConformance):
 
     def let_claims_lapse(self) -> None:
         self.passed += timedelta(seconds=CLAIM_LAPSES)
+
+    def let_drafts_lapse(self) -> None:
+        self.passed += timedelta(days=1)
 
 
 def holds(kit: Kit, clause: str, *args: object) -> bool:
@@ -248,6 +252,17 @@ MUTANTS: list[tuple[type[broken.BrokenPart], str, tuple[object, ...]]] = [
     (feedback.IgnoresPages, "test_pages_are_in_the_order_of_the_messages", ()),
     (feedback.SumsOfEverything, "test_sums_are_of_one_workspace_and_of_a_time", ()),
     (feedback.RemembersComments, "test_a_redaction_takes_the_words_and_keeps_the_votes", ()),
+    (drafts.Repeats, "test_a_reader_gets_what_came_since", ()),
+    (drafts.MovesVersionsByPieces, "test_a_draft_moves_no_version_until_its_end", ()),
+    (drafts.HearsNoStop, "test_a_stop_reaches_the_writer", ()),
+    (drafts.ForgivesTheLost, "test_a_writer_that_lost_its_draft_is_told", ()),
+    (drafts.SettlesTheLiving, "test_only_what_nobody_writes_to_lapses", ()),
+    (drafts.AppendsInstead, "test_a_draft_comes_in_the_place_of_the_newest_partial_message", ()),
+    (drafts.AppendsInstead, "test_nothing_else_is_replaced", ()),
+    (drafts.FollowsTheCurrentBranch, "test_a_draft_stays_on_its_branch_and_goes_with_it", ()),
+    (drafts.LosesTheRefused, "test_what_is_refused_at_the_end_leaves_the_draft", ()),
+    (drafts.RemembersDrafts, "test_a_redaction_takes_the_draft_that_goes_on_from_the_message", ()),
+    (drafts.RemembersDrafts, "test_a_pop_takes_the_draft_that_goes_on_from_the_message", ()),
     (broken.SendsTwice, "test_the_append_that_makes_a_session_is_sent", ()),
     (broken.SendsTwice, "test_a_later_append_is_sent", ()),
     (broken.SendsTwice, "test_a_clear_is_sent", ()),

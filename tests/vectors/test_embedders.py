@@ -20,14 +20,14 @@ from tests.vectors.looking import embeddings, saying
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def fail(_texts: list[str]) -> Any:
+def unreachable(_texts: list[str]) -> Any:
     raise ConnectionError("the text of a host's error may quote what was said")
 
 
 def misfits() -> dict[str, Callable[[list[str]], Any]]:
     """What an embedder may do wrong, each with the rest of its vectors right."""
     return {
-        "failed": fail,
+        "failed": unreachable,
         "gave 0 vectors": lambda _texts: [],
         "vectors for": lambda texts: [*EMBED(texts), [0.1] * 256],
         "numbers beside": lambda texts: [[1.0] * (2 + ("soup" in text)) for text in texts],
@@ -72,7 +72,7 @@ def test_an_embedder_that_changes_its_mind_writes_nothing() -> None:
 
 def test_what_earlier_batches_gave_is_kept() -> None:
     say(*(f"bread {number}" for number in range(250)))
-    failing = Counting("m", lambda texts: fail(texts) if "bread 249" in texts else EMBED(texts))
+    failing = Counting("m", lambda texts: unreachable(texts) if "bread 249" in texts else EMBED(texts))
     with pytest.raises(EmbedderFailed):
         conversation("k", "acme").relevant("bread", 1, failing)
     assert embeddings("m") == 200

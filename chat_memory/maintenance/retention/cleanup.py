@@ -15,7 +15,7 @@ from chat_memory import wiring
 from chat_memory.cache import CachedAdapter
 from chat_memory.conf import settings
 from chat_memory.exceptions import Busy, ValidationError
-from chat_memory.maintenance import forgotten
+from chat_memory.maintenance import abandoned, forgotten
 from chat_memory.maintenance.retention.policy import Policy, policy
 from chat_memory.maintenance.tenants import database
 from chat_memory.models import Session
@@ -45,6 +45,7 @@ class Report(msgspec.Struct, frozen=True):
         busy: conversations that another transaction held, left to the next run.
         attachments: files of attachments removed that no message refers to, or that something stopped half-way; those
             whose last message goes are removed with it, and do not count here.
+        drafts: messages that were being streamed and that nobody wrote to any more, stored as far as they had come.
     """
 
     sessions: int = 0
@@ -55,6 +56,7 @@ class Report(msgspec.Struct, frozen=True):
     left_until: datetime | None = None
     busy: int = 0
     attachments: int = 0
+    drafts: int = 0
 
 
 class _Batch(NamedTuple):
@@ -84,6 +86,8 @@ def clean_up(
 ) -> Report:
     """Remove for good what is due: idle and expired conversations, and messages cleared CLEARED_DAYS ago.
 
+    Of what stays, abandoned drafts become messages.
+
     A batch is one transaction; rows that another transaction holds are left to the next run, so two cleanups share the
     work and a conversation that is written to is kept. Before that it drops the cache entries that an earlier removal
     had to leave, since Redis could not be reached.
@@ -108,7 +112,8 @@ def clean_up(
         adapter.drop_what_is_left()
     report = _remove_due(alias, due, batch_size, deadline, on_batch)
     if report.finished:
-        report = msgspec.structs.replace(report, attachments=forgotten.remove(alias, due.tenant))
+        done = {"attachments": forgotten.remove(alias, due.tenant), "drafts": abandoned.settle(alias, due.tenant)}
+        report = msgspec.structs.replace(report, **done)
         _forget_notes(alias, due)
     if adapter.undropped is None:
         return report

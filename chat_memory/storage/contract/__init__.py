@@ -15,6 +15,7 @@ from chat_memory.storage.contract.attachments import HELD_SECONDS, AttachmentSto
 from chat_memory.storage.contract.branches import BranchStore
 from chat_memory.storage.contract.changes import ChangeStore
 from chat_memory.storage.contract.cuts import CutStore
+from chat_memory.storage.contract.drafts import Conclude, DraftStore, Settled
 from chat_memory.storage.contract.edits import EditStore
 from chat_memory.storage.contract.feedback import FeedbackStore
 from chat_memory.storage.contract.messages import ALL_MESSAGES, Batch, MessageStore
@@ -36,7 +37,9 @@ __all__ = [
     "Batch",
     "BranchStore",
     "ChangeStore",
+    "Conclude",
     "CutStore",
+    "DraftStore",
     "EditStore",
     "FeedbackStore",
     "Indexed",
@@ -45,6 +48,7 @@ __all__ = [
     "Restored",
     "SearchStore",
     "SessionStore",
+    "Settled",
     "SummaryStore",
     "Undropped",
     "UndroppedStore",

@@ -11,6 +11,7 @@ from chat_memory.storage.contract.attachments import AttachmentStore
 from chat_memory.storage.contract.branches import BranchStore
 from chat_memory.storage.contract.changes import ChangeStore
 from chat_memory.storage.contract.cuts import CutStore
+from chat_memory.storage.contract.drafts import DraftStore
 from chat_memory.storage.contract.edits import EditStore
 from chat_memory.storage.contract.feedback import FeedbackStore
 from chat_memory.storage.contract.messages import MessageStore
@@ -40,6 +41,7 @@ class Adapter(ABC):
     archive: ArchiveStore | None = None
     feedback: FeedbackStore | None = None
     attachments: AttachmentStore | None = None
+    drafts: DraftStore | None = None
     undropped: UndroppedStore | None = None
     search: SearchStore | None = None
     vectors: VectorStore | None = None

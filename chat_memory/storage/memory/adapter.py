@@ -9,6 +9,7 @@ from chat_memory.storage.contract import Adapter
 from chat_memory.storage.memory.archive import MemoryArchive
 from chat_memory.storage.memory.attachments import MemoryAttachments
 from chat_memory.storage.memory.branches import MemoryBranches
+from chat_memory.storage.memory.drafts import MemoryDrafts
 from chat_memory.storage.memory.edits import MemoryEdits
 from chat_memory.storage.memory.feedback import MemoryFeedback
 from chat_memory.storage.memory.messages import MemoryMessages
@@ -40,6 +41,7 @@ class MemoryAdapter(Adapter):
     changes: MemoryChanges
     feedback: MemoryFeedback
     attachments: MemoryAttachments
+    drafts: MemoryDrafts
 
     def __init__(self, clock: Callable[[], datetime] = _now) -> None:
         self._store = store = MemoryStore(self, clock)
@@ -52,6 +54,7 @@ class MemoryAdapter(Adapter):
         self.changes = MemoryChanges(store)
         self.feedback = MemoryFeedback(store)
         self.attachments = MemoryAttachments(store)
+        self.drafts = MemoryDrafts(store)
 
     def add_workspace(self, slug: str) -> None:
         """Create a workspace; needed only where CREATE_WORKSPACES is False."""

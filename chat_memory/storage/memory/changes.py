@@ -200,7 +200,8 @@ def delete_branch(view: BranchView, now: datetime) -> ConversationState:
         raise BranchInUse(state.name, others)
     after = switch(conversation, MAIN_BRANCH, now) if conversation.current == state.name else conversation
     remaining = {name: other for name, other in after.branches.items() if name != state.name}
-    return msgspec.structs.replace(after, branches=remaining)
+    drafts = tuple(each for each in after.drafts if each.draft.branch != state.name)
+    return msgspec.structs.replace(after, branches=remaining, drafts=drafts)
 
 
 def _new_owner(view: BranchView, at: Address) -> dict[str, Any]:

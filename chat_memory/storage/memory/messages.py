@@ -29,12 +29,12 @@ class MemoryMessages(MessageStore):
     ) -> Commit:
         """See ``MessageStore.append``."""
         with self._store.transaction() as transaction:
-            return _append(transaction, at, messages, title, if_version)
+            return append_in(transaction, at, messages, title, if_version)
 
     def append_many(self, batches: Sequence[Batch]) -> list[Commit]:
         """See ``MessageStore.append_many``."""
         with self._store.transaction() as transaction:
-            return [_append(transaction, at, messages, title, None) for at, messages, title in batches]
+            return [append_in(transaction, at, messages, title, None) for at, messages, title in batches]
 
     def read(self, at: Address, span: Span = ALL_MESSAGES) -> Slice:
         """See ``MessageStore.read``."""
@@ -81,9 +81,10 @@ class MemoryMessages(MessageStore):
             return change_between(view, after)
 
 
-def _append(
+def append_in(
     transaction: Transaction, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None
 ) -> Commit:
+    """Append to a conversation within a transaction; the contract is ``MessageStore.append``."""
     existing = transaction.find(at)
     if existing is None and if_version and at.means_whole:
         raise VersionConflict(if_version, 0)

@@ -57,6 +57,7 @@ def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[C
         places |= {sharing.name: at for sharing in conversation.sharing(name, at)}
     conversation = conversation.noting(*((conversation.branches[name].id, at) for name, at in same.items()))
     title = _new_title(view.conversation, same, after)
+    conversation = conversation.without_drafts(*same.items())
     return _moved(_without_summaries(conversation, places), places, title, now), places
 
 
@@ -86,6 +87,7 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
     less = replace(less, last_seq=seq - 1, last_turn=turn)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
     conversation = conversation.noting((state.id, seq), taken=digest(message.id, message.created_at))
+    conversation = conversation.without_drafts((state.name, seq))
     return _moved(conversation, {state.name: seq}, title, now), message
 
 

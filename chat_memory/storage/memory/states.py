@@ -12,7 +12,7 @@ import msgspec
 
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.fields import MOMENTS
-from chat_memory.records import Branch, Claim, Feedback, SessionRecord, Summary, as_utc
+from chat_memory.records import Branch, Claim, Draft, Feedback, SessionRecord, Summary, as_utc
 from chat_memory.storage.mapping import Row
 from chat_memory.storage.memory.ledger import Ledger
 from chat_memory.storage.syncing import Noted
@@ -32,6 +32,13 @@ class HeldClaim(NamedTuple):
 
     claim: Claim
     since: datetime
+
+
+class HeldDraft(NamedTuple):
+    """A draft with its whole text; ``place``: the branch and the position of the message that it comes in place of."""
+
+    draft: Draft
+    place: tuple[str, int] | None
 
 
 class BranchState(msgspec.Struct, frozen=True):
@@ -91,6 +98,7 @@ class ConversationState(msgspec.Struct, frozen=True):
     branches: dict[str, BranchState]
     current: str = MAIN_BRANCH
     last_number: int = 0
+    drafts: tuple[HeldDraft, ...] = ()
     notes: tuple[Noted, ...] = ()
 
     def noting(self, *places: tuple[UUID, int], taken: str = "") -> ConversationState:
@@ -109,6 +117,11 @@ class ConversationState(msgspec.Struct, frozen=True):
         """The conversation with new states of some branches; its record and ``updated_at`` stay."""
         branches = {**self.branches, **{state.name: state for state in states}}
         return msgspec.structs.replace(self, branches=branches)
+
+    def without_drafts(self, *places: tuple[str, int]) -> ConversationState:
+        """The conversation without the drafts that were to come in the place of these messages."""
+        kept = tuple(each for each in self.drafts if each.place is None or each.place not in places)
+        return self if len(kept) == len(self.drafts) else msgspec.structs.replace(self, drafts=kept)
 
     def with_new(self, branch: BranchState) -> ConversationState:
         """The conversation with a new branch, which gets the next number; ``updated_at`` stays."""

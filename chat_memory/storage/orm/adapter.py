@@ -11,6 +11,7 @@ from chat_memory.storage.orm.archive import OrmArchive
 from chat_memory.storage.orm.attachments import OrmAttachments
 from chat_memory.storage.orm.branches import OrmBranches
 from chat_memory.storage.orm.changes import OrmChanges
+from chat_memory.storage.orm.drafts import OrmDrafts
 from chat_memory.storage.orm.edits import OrmEdits
 from chat_memory.storage.orm.emission import source_of
 from chat_memory.storage.orm.feedback import OrmFeedback
@@ -39,6 +40,7 @@ class DjangoAdapter(Adapter):
         self.archive = OrmArchive(using)
         self.feedback = OrmFeedback(using)
         self.attachments = OrmAttachments(using)
+        self.drafts = OrmDrafts(using)
         self.undropped = OrmUndropped(using)
         self.search = sub_apps.search(using)
         self.vectors = sub_apps.vectors(using)

@@ -9,11 +9,13 @@ from operator import or_
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.db.models import F, Q
 
 from chat_memory.choices import State
 from chat_memory.models import (
     AttachmentReference,
+    Draft,
     Feedback,
     Message as MessageRow,
     Redaction,
@@ -79,6 +81,17 @@ class OrmEdits(OrmPart, EditStore):
         ]
 
 
+def finished(alias: str, at: Address, place: Place, after: Message, *, nested: bool) -> Commit:
+    """Put the whole of a message in the place of its first part, within an open transaction; its id stays.
+
+    Raises:
+        MessageNotFound: the branch does not show it.
+    """
+    found = _found(alias, at, place, None)
+    after = msgspec.structs.replace(after, seq=found.stored.seq, created_at=found.message.created_at)
+    return _Change(alias, at, found, nested=nested).edit(after)
+
+
 class Found(NamedTuple):
     """A stored message that is to be changed: its row and its record, and the locked rows of its conversation."""
 
@@ -139,6 +152,7 @@ class _Change:
         same = [stored, *_copies(alias, self._rows.root, stored)]
         _rewrite(alias, self._at, same, after)
         RevisionRow.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
+        Draft.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
         _empty_comments(alias, same)
         removal.remove_made_of(alias, _of(same), stored.workspace_id)
         self._forget_attachments(same)

@@ -7,9 +7,9 @@ A test module needs three lines; an adapter that uses Django's database also nee
         def make_adapter(self) -> Adapter:
             return MyAdapter()
 
-For an adapter that stores summaries, also implement ``let_claims_lapse``. For one that does not support
-``append_many``, set ``changes_several = False``; for one that does not store which keys clients chose, set
-``yields_keys = False``. Clauses of a part that the adapter lacks are skipped.
+For an adapter that stores summaries, also implement ``let_claims_lapse``; for one that keeps drafts,
+``let_drafts_lapse``. For one that does not support ``append_many``, set ``changes_several = False``; for one that does
+not store which keys clients chose, set ``yields_keys = False``. Clauses of a part that the adapter lacks are skipped.
 """
 
 from chat_memory.testing.conformance.activity import ActivityClauses
@@ -22,6 +22,7 @@ from chat_memory.testing.conformance.branch_events import BranchEventClauses
 from chat_memory.testing.conformance.branch_writers import BranchWriterClauses
 from chat_memory.testing.conformance.branches import BranchClauses
 from chat_memory.testing.conformance.derived import DerivedClauses
+from chat_memory.testing.conformance.drafts import DraftClauses
 from chat_memory.testing.conformance.edits import EditClauses
 from chat_memory.testing.conformance.events import EventClauses
 from chat_memory.testing.conformance.feedback import FeedbackClauses
@@ -54,6 +55,7 @@ class AdapterConformance(
     BranchEventClauses,
     BranchWriterClauses,
     DerivedClauses,
+    DraftClauses,
     EditClauses,
     EventClauses,
     FeedbackClauses,

@@ -25,6 +25,7 @@ from chat_memory.storage.contract import (
     ArchiveStore,
     AttachmentStore,
     BranchStore,
+    DraftStore,
     EditStore,
     FeedbackStore,
     MessageStore,
@@ -73,6 +74,13 @@ class Kit:
         """
         raise NotImplementedError
 
+    def let_drafts_lapse(self) -> None:
+        """Make every draft in this clause's workspace older than DRAFT_LAPSE_SECONDS, at once.
+
+        A subclass must implement this if its adapter keeps drafts.
+        """
+        raise NotImplementedError
+
     @property
     def adapter(self) -> Adapter:
         """The adapter of this clause."""
@@ -117,6 +125,11 @@ class Kit:
     def feedback(self) -> FeedbackStore:
         """The adapter's part for feedback; raises NotSupported if it has none."""
         return self.adapter.part(FeedbackStore)
+
+    @property
+    def drafts(self) -> DraftStore:
+        """The adapter's part for drafts; raises NotSupported if it has none."""
+        return self.adapter.part(DraftStore)
 
     @property
     def workspace(self) -> str:

@@ -1,4 +1,4 @@
-"""Owns every error that the package raises on purpose."""
+"""Owns the errors that the package raises on purpose, but for those of messages that are being streamed."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class MessageNotFound(NotFound):
     """
 
     def __init__(self, key: str, *, seq: int | None = None, message_id: object = None) -> None:
-        where = f"at position {seq}" if seq is not None else f"with id {_quoted(message_id)}"
+        where = f"at position {seq}" if seq is not None else f"with id {quoted(message_id)}"
         super().__init__(f"conversation {key!r} has no visible message {where}")
         self.key = key
         self.seq = seq
@@ -149,7 +149,7 @@ class AttachmentNotFound(NotFound):
 
     def __init__(self, key: str, sha256: str) -> None:
         super().__init__(
-            f"conversation {key!r} has no attachment {_quoted(sha256)}: add its bytes with chat.attachments.add() first"
+            f"conversation {key!r} has no attachment {quoted(sha256)}: add its bytes with chat.attachments.add() first"
         )
         self.key = key
         self.sha256 = sha256
@@ -374,6 +374,6 @@ class StorageUnavailable(ChatMemoryError):
     """
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
     """A value for an error's text: shortened, and without calling ``repr`` of an untrusted object."""
     return ascii(value[:40]) if isinstance(value, str) else f"of type {type(value).__name__}"

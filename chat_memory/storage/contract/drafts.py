@@ -1,0 +1,86 @@
+"""Owns the contract's part for drafts: messages that are being streamed."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+from chat_memory.records import Address, Commit, Draft, Lease, Message, NewDraft
+from chat_memory.storage.contract.part import Part
+
+Conclude = Callable[[Draft, Message | None], Message | None]
+"""What becomes of a draft, with the message that it replaces, if any; None: nothing of it is stored."""
+
+
+class Settled(NamedTuple):
+    """Whether a draft is gone by this call, and what was stored of it; None: nothing."""
+
+    ended: bool
+    commit: Commit | None = None
+
+
+class DraftStore(Part):
+    """Messages that are being streamed, as far as they were written; others may read them meanwhile.
+
+    A draft is no message: it moves no version, and no read of messages shows it. Its end stores a message by an
+    ordinary append, or puts it in the place of a partial one, as an edit does. It goes with its branch; one that comes
+    in the place of a message also goes where that one is redacted or removed.
+    """
+
+    attribute = "drafts"
+    lack = "keeps no drafts"
+
+    @abstractmethod
+    def open(self, at: Address, new: NewDraft) -> Lease:
+        """Begin a draft on a branch; an unknown session is created, as by an append.
+
+        Raises:
+            MessageConflict: a message of this id is stored.
+            DraftExists: there is a draft of this id in the conversation.
+            TooManyDrafts: the conversation has as many as MAX_DRAFTS allows.
+            MessageNotFound: the message in whose place it comes is not visible.
+            ValidationError: that message is not the newest, is no partial one, or has no text to go on from.
+            TransactionOpen: the caller holds a transaction open.
+            BranchNotFound: the session has no such branch.
+        """
+
+    @abstractmethod
+    def write(self, at: Address, lease: Lease, piece: str, length: int) -> bool:
+        """Add a piece, which may be empty, after the ``length`` characters that were written; whether a stop is asked.
+
+        Raises:
+            DraftLost: the draft was settled or removed, or has another length.
+            TransactionOpen: the caller holds a transaction open.
+        """
+
+    @abstractmethod
+    def settle(self, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool = False) -> Settled:
+        """End a draft: remove it, and store what ``conclude`` makes of it, in one transaction.
+
+        Args:
+            at: the conversation.
+            draft: the draft.
+            conclude: called once under the lock with the draft as it is stored, its whole text included. The message
+                that it gives is complete as for an append.
+            lapsed: whether the draft is settled only if nobody has written to it for DRAFT_LAPSE_SECONDS.
+
+        Returns:
+            What was stored, if ``conclude`` gave something; and False where the draft stays, since it has not lapsed.
+
+        Raises:
+            DraftLost: the draft was settled or removed.
+            MessageConflict: a message of this id was stored meanwhile; the draft stays.
+        """
+
+    @abstractmethod
+    def stop(self, at: Address, message_id: str) -> bool:
+        """Have whoever writes the draft of this id know that a stop is asked; False where there is none."""
+
+    @abstractmethod
+    def all(self, at: Address) -> list[Draft]:
+        """The drafts of the conversation, on whichever branch, in the order they were begun, without their texts."""
+
+    @abstractmethod
+    def find(self, at: Address, message_id: str, after: int = 0) -> Draft | None:
+        """The draft of this id, on whichever branch, with its text from a character on; None where there is none."""

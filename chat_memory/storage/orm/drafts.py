@@ -1,0 +1,239 @@
+"""Owns the part that keeps drafts in Django's models: a flush is one statement, begin and end are under the lock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from django.db import connections
+from django.db.models import BigIntegerField, F, QuerySet, Value
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Substr
+
+from chat_memory.choices import State
+from chat_memory.conf import settings
+from chat_memory.exceptions import DraftExists, DraftLost, MessageConflict, MessageNotFound, TooManyDrafts
+from chat_memory.models import Draft as DraftRow, Message as MessageRow, Session
+from chat_memory.records import Address, Commit, Draft, Lease, Message, NewDraft
+from chat_memory.rules.drafts import check_partial
+from chat_memory.storage.changed import Kind
+from chat_memory.storage.contract import Conclude, DraftStore, Settled
+from chat_memory.storage.orm.appending import append_locked, known_messages
+from chat_memory.storage.orm.creating import create
+from chat_memory.storage.orm.cursor import fetch
+from chat_memory.storage.orm.derived import record_of
+from chat_memory.storage.orm.edits import finished
+from chat_memory.storage.orm.emission import changed_row
+from chat_memory.storage.orm.lineage import lineage
+from chat_memory.storage.orm.part import OrmPart
+from chat_memory.storage.orm.rows import Rows, family, find, lock
+from chat_memory.storage.orm.statements import drafts as statements
+from chat_memory.storage.orm.transactions import owns_transaction, run_durably, run_write, trying_again
+
+_WHAT = "a draft is written"
+
+
+class OrmDrafts(OrmPart, DraftStore):
+    """Drafts in Django's models."""
+
+    def open(self, at: Address, new: NewDraft) -> Lease:
+        """See ``DraftStore.open``."""
+        alias = self._alias
+
+        def begin() -> Lease:
+            rows = lock(alias, at) or _made(alias, at)
+            replaced, taken = _replaced(alias, at, rows, new), None
+            if replaced is None:
+                known = known_messages(rows.row, [Message(new.role, id=new.id)])
+                taken = known.get(new.id)
+            message_id = new.id if replaced is None else replaced.client_id
+            open_ids = list(_of(alias, rows.root).values_list("client_id", flat=True))
+            if taken is not None:
+                raise MessageConflict(message_id, seq=taken.seq)
+            if message_id in open_ids:
+                raise DraftExists(at.key, message_id)
+            if len(open_ids) >= settings.max_drafts:
+                raise TooManyDrafts(at.key, settings.max_drafts)
+            return _begun(alias, rows, new, replaced)
+
+        return run_durably(alias, begin, what=_WHAT, at=at)
+
+    def write(self, at: Address, lease: Lease, piece: str, length: int) -> bool:
+        """See ``DraftStore.write``: one statement, which waits for nobody but whoever settles this draft."""
+        alias = self._alias
+        connection = connections[alias]
+        params = {
+            "piece": piece,
+            "size": len(piece),
+            "length": length,
+            "number": lease.draft.number,
+            "workspace_id": lease.workspace_id,
+        }
+
+        def write() -> list[tuple[Any, ...]]:
+            return fetch(connection, statements.write(connection.vendor), params)
+
+        found = trying_again(alias, write) if owns_transaction(alias) else run_durably(alias, write, what=_WHAT, at=at)
+        if not found:
+            raise DraftLost(at.key, lease.draft.id)
+        return bool(found[0][0])
+
+    def settle(self, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool = False) -> Settled:
+        """See ``DraftStore.settle``."""
+        alias = self._alias
+
+        def end(*, nested: bool) -> Settled:
+            rows = lock(alias, at)
+            own = None if rows is None else _of(alias, rows.root).filter(pk=draft.number)
+            row = None if own is None else own.select_related("session").select_for_update(of=("self",)).first()
+            if own is None or row is None:
+                raise DraftLost(at.key, draft.id)
+            record = _record(row, row.text)
+            if lapsed and not record.lapsed:
+                return Settled(ended=False)
+            own.delete()
+            return Settled(
+                ended=True, commit=_concluded(alias, _on(at, row.session), row, record, conclude, nested=nested)
+            )
+
+        return run_write(alias, end, whole=True, at=at)
+
+    def stop(self, at: Address, message_id: str) -> bool:
+        """See ``DraftStore.stop``."""
+        alias = self._alias
+
+        def write(**_nested: bool) -> bool:
+            rows = find(alias, at)
+            return rows is not None and bool(
+                _of(alias, rows.root).filter(client_id=message_id).order_by().update(stop_asked=True)
+            )
+
+        return run_write(alias, write)
+
+    def all(self, at: Address) -> list[Draft]:
+        """See ``DraftStore.all``."""
+        rows = find(self._alias, at)
+        found = _of(self._alias, rows.root).defer("text").select_related("session") if rows else ()
+        return [_record(row, "") for row in found]
+
+    def find(self, at: Address, message_id: str, after: int = 0) -> Draft | None:
+        """See ``DraftStore.find``; only the text that is asked for leaves the database."""
+        rows = find(self._alias, at)
+        if rows is None:
+            return None
+        found = _of(self._alias, rows.root).defer("text").select_related("session").filter(client_id=message_id)
+        row = found.annotate(rest=Substr("text", Value(after + 1))).first()
+        return None if row is None else _record(row, row.rest)
+
+
+def _now(alias: str) -> RawSQL:
+    text = statements.now(connections[alias].vendor)
+    return RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # of no value at all
+
+
+def _of(alias: str, root: Session) -> QuerySet[DraftRow]:
+    """The drafts of a conversation, each with its ``age`` in milliseconds."""
+    rows = DraftRow.objects.using(alias).filter(workspace_id=root.workspace_id, session__in=family(root).values("pk"))
+    return rows.annotate(age=_now(alias) - F("touched")).order_by("pk")
+
+
+def _made(alias: str, at: Address) -> Rows:
+    """The conversation of a draft that comes before its first message."""
+    rows, made = create(alias, at, {"version": 1}, nested=False)
+    if made:
+        changed_row(alias, Kind.OPENED, at, rows.row, rows.header, made=True, nested=False)
+    return rows
+
+
+def _replaced(alias: str, at: Address, rows: Rows, new: NewDraft) -> MessageRow | None:
+    """The message in whose place a draft comes; None where it is a new one.
+
+    Raises:
+        MessageNotFound: the branch does not show it.
+        ValidationError: it may not be replaced.
+    """
+    if new.place is None:
+        return None
+    stored = lineage(rows.row).message(new.place)
+    if stored is None:
+        named = {"message_id": new.place} if isinstance(new.place, str) else {"seq": new.place}
+        raise MessageNotFound(at.key, **named)
+    check_partial(record_of(alias, stored), rows.row.last_seq, goes_on=new.goes_on)
+    return stored
+
+
+def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None) -> Lease:
+    """The row of a draft, on the branch or on the row that has the message in whose place it comes."""
+    stored = None if replaced is None else record_of(alias, replaced)
+    text = str(stored.content or "") if stored is not None and new.goes_on else ""
+    given: dict[str, Any] = {"role": new.role, "client_id": new.id, "name": new.name}
+    if replaced is not None:
+        given = {"role": replaced.role, "client_id": replaced.client_id, "name": replaced.name, "seq": replaced.seq}
+    row = DraftRow.objects.using(alias).create(
+        workspace_id=rows.root.workspace_id,
+        session_id=rows.row.pk if replaced is None else replaced.session_id,
+        begun=_now(alias),
+        touched=_now(alias),
+        length=len(text),
+        metadata=None if new.metadata is None else msgspec.json.encode(new.metadata).decode(),
+        text=text,
+        **given,
+    )
+    draft = Draft(
+        id=row.client_id,
+        role=row.role,
+        state=State.STREAMING.value,
+        text=text,
+        length=len(text),
+        branch=rows.row.branch,
+        name=row.name,
+        metadata=new.metadata,
+        number=row.pk,
+    )
+    return Lease(draft, rows.root.workspace_id, row.session_id, stored)
+
+
+def _concluded(
+    alias: str, at: Address, row: DraftRow, draft: Draft, conclude: Conclude, *, nested: bool
+) -> Commit | None:
+    """Store what becomes of a draft, whose row is gone.
+
+    Raises:
+        DraftLost: the message in whose place it comes is not shown any more.
+    """
+    rows = lock(alias, at) if row.seq else None
+    stored = rows and lineage(rows.row).message(row.seq)
+    if row.seq and stored is None:
+        raise DraftLost(at.key, draft.id)
+    message = conclude(draft, None if stored is None else record_of(alias, stored))
+    if message is None:
+        return None
+    if stored is None:
+        return append_locked(alias, at, [message], None, None, nested=nested)
+    return finished(alias, at, row.seq, message, nested=nested)
+
+
+def _on(at: Address, row: Session) -> Address:
+    """The address of the row that a draft hangs on, reached as the caller reaches the conversation."""
+    free = at.any_owner or at.pinned
+    return msgspec.structs.replace(at, branch=row.branch, session_id=None, pinned=False, any_owner=free)
+
+
+def _record(row: Any, text: str) -> Draft:
+    """The record of a row with its ``age``."""
+    return Draft(
+        id=row.client_id,
+        role=row.role,
+        state=State.STREAMING.value,
+        text=text,
+        length=row.length,
+        branch=row.session.branch,
+        name=row.name,
+        stop_asked=row.stop_asked,
+        begun_at=datetime.fromtimestamp(row.begun / 1000, UTC),
+        touched_at=datetime.fromtimestamp(row.touched / 1000, UTC),
+        metadata=None if row.metadata is None else msgspec.json.decode(row.metadata),
+        number=row.pk,
+        lapsed=row.age > settings.draft_lapse_seconds * 1000,
+    )

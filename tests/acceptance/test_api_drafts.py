@@ -1,0 +1,130 @@
+"""Drafts over HTTP: a client that comes back follows an answer that grows, and has it stop."""
+
+from typing import Any
+
+import pytest
+
+from chat_memory import Message, conversation
+from chat_memory.history.streaming import Streaming
+from chat_memory.models import Draft, Session
+from tests.acceptance.api_support import Caller, caller, stored
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.acceptance.api_urls")]
+
+
+def streaming_to(session: Session, text: str = "Hello wörld", **options: Any) -> Streaming:
+    """A stream to a session that goes on."""
+    stream = conversation(session.key, session.workspace.slug).streaming(id="a", **options)
+    stream.__enter__()
+    stream.write(text)
+    stream.flush()
+    return stream
+
+
+def drafts_of(me: Caller, session: Session, rest: str = "") -> str:
+    return f"{me.session(session)}drafts/{rest}"
+
+
+def test_a_client_follows_a_draft_to_its_end() -> None:
+    me, session = caller(), stored(messages=1)
+    stream = streaming_to(session, name="Bot", metadata={"secret": 1})
+    (listed,) = me.get(drafts_of(me, session)).json()["results"]
+    assert (listed["id"], listed["state"], listed["length"], listed["stop_asked"]) == ("a", "streaming", 11, False)
+    assert not {"text", "metadata", "number"} & listed.keys()
+    seen = me.get(drafts_of(me, session, "a/")).json()
+    assert (seen["text"], seen["name"], seen["role"], seen["branch"], seen["seq"]) == (
+        "Hello wörld",
+        "Bot",
+        "assistant",
+        "main",
+        None,
+    )
+    stream.write("!")
+    stream.finish()
+    after = me.get(drafts_of(me, session, f"a/?after={seen['length']}")).json()
+    assert (after["text"], after["length"], after["state"], after["seq"]) == ("!", 12, "complete", 2)
+    assert me.get(drafts_of(me, session)).json() == {"results": [], "next": None, "previous": None}
+    (message,) = me.get(f"{me.messages(session)}?after_seq=1").json()["results"]
+    assert (message["state"], message["content"]) == ("complete", "Hello wörld!")
+
+
+def test_a_draft_moves_no_entity_tag() -> None:
+    me, session = caller(), stored(messages=1)
+    tag = me.get(me.session(session))["ETag"]
+    stream = streaming_to(session)
+    assert me.get(me.session(session), **{"If-None-Match": tag}).status_code == 304
+    stream.finish()
+    assert me.get(me.session(session), **{"If-None-Match": tag}).status_code == 200
+
+
+def test_a_stop_by_the_api_reaches_the_writer() -> None:
+    me, session = caller("writer"), stored(messages=1)
+    with conversation(session.key, session.workspace.slug).streaming(id="a") as stream:
+        answer = me.post(drafts_of(me, session, "a/stop/"), {})
+        assert (answer.status_code, answer.json()["stop_asked"], answer.json()["state"]) == (200, True, "streaming")
+        assert "text" not in answer.json()
+        stream.flush()
+        assert stream.stopped
+    again = me.post(drafts_of(me, session, "a/stop/"), {})
+    assert (again.status_code, again.json()["state"]) == (200, "stopped")
+    (message,) = me.get(f"{me.messages(session)}?after_seq=1").json()["results"]
+    assert message["state"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("role", "own", "reads", "stops"),
+    [
+        ("member", True, 200, 200),
+        ("member", False, 404, 404),
+        ("reader", False, 200, 403),
+        ("writer", False, 200, 200),
+        ("admin", False, 200, 200),
+        (None, True, 404, 404),
+    ],
+)
+def test_who_follows_and_who_stops(role: str | None, own: bool, reads: int, stops: int) -> None:
+    me = caller(role)
+    session = stored(user=me.user if own else caller("member").user, messages=1)
+    streaming_to(session)
+    for rest in ("", "a/"):
+        assert me.get(drafts_of(me, session, rest)).status_code == reads
+    assert me.post(drafts_of(me, session, "a/stop/"), {}).status_code == stops
+    assert Draft.objects.get().stop_asked is (stops == 200)
+
+
+def test_what_is_not_there_answers_404_and_what_cannot_be_read_400() -> None:
+    me, session, other = caller("admin"), stored(messages=1), stored("other", messages=1)
+    streaming_to(session)
+    for rest in ("b/", "A/", "a%00/"):
+        assert me.get(drafts_of(me, session, rest)).status_code == 404
+        assert me.post(drafts_of(me, session, f"{rest}stop/"), {}).status_code == 404
+    assert me.get(drafts_of(me, other, "a/")).status_code == 404
+    for query in ("after=-1", "after=x", "size=1"):
+        assert me.get(drafts_of(me, session, f"a/?{query}")).status_code == 400
+    assert me.get(drafts_of(me, session, "?page_size=1")).status_code == 400
+    assert me.get(drafts_of(me, session, f"a/?after={10**17}")).json()["text"] == ""
+    assert me.client.put(drafts_of(me, session, "a/")).status_code == 405
+
+
+def test_a_reader_finds_what_was_abandoned() -> None:
+    me, session = caller("reader"), stored(messages=1)
+    streaming_to(session)
+    Draft.objects.update(touched=1_000)
+    seen = me.get(drafts_of(me, session, "a/")).json()
+    assert (seen["state"], seen["text"], seen["seq"]) == ("abandoned", "Hello wörld", 2)
+    (message,) = me.get(f"{me.messages(session)}?after_seq=1").json()["results"]
+    assert message["state"] == "abandoned"
+
+
+def test_the_message_of_a_draft_is_looked_for_on_the_branch_that_is_named() -> None:
+    me, session = caller("admin"), stored(messages=1)
+    chat = conversation(session.key, "acme")
+    chat.fork("b", at=1).append(Message.assistant("on b", id="x"))
+    assert me.get(drafts_of(me, session, "x/")).status_code == 404
+    assert me.get(drafts_of(me, session, "x/?branch=b")).json()["text"] == "on b"
+
+
+def test_no_client_sets_a_state() -> None:
+    me, session = caller("admin"), stored()
+    sent = me.post(me.messages(session), {"role": "assistant", "content": "x", "state": "abandoned"})
+    assert (sent.status_code, sent.json()["state"]) == (201, "complete")
