@@ -473,6 +473,16 @@ class Migration(migrations.Migration):
                 ("turn", models.IntegerField(default=0, verbose_name="turn")),
                 ("tokens", models.IntegerField(blank=True, null=True, verbose_name="tokens")),
                 (
+                    "crossed",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        editable=False,
+                        help_text="Whether a later question was stored before it.",
+                        verbose_name="crossed",
+                    ),
+                ),
+                (
                     "session",
                     models.ForeignKey(
                         db_index=False,

@@ -79,7 +79,7 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
     else:
         parent = view.owner(seq - 1).name
         less = replace(state, fork_seq=seq - 1, parent=parent, ledger=type(state.ledger)(seq - 1))
-    turn = owner.ledger.turns_until(seq) - starts_turn(message)
+    turn = state.last_turn - starts_turn(message)
     less = replace(less, last_seq=seq - 1, last_turn=turn)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
     return _moved(conversation, {state.name: seq}, title, now), message
@@ -101,7 +101,7 @@ def _without_words(given: Feedback) -> Feedback:
 
 
 def _message(owner: BranchState, seq: int) -> Message:
-    (message,) = to_messages([(seq, *owner.row(seq))])
+    (message,) = to_messages([owner.columns(seq)])
     return message
 
 
@@ -142,7 +142,7 @@ def _new_title(conversation: ConversationState, places: Mapping[str, int], after
     record = conversation.record
     for name, seq in places.items():
         state = conversation.branches[name]
-        turn, before = state.ledger.turns_until(seq), _message(state, seq)
+        turn, before = state.ledger.turn(seq), _message(state, seq)
         title = titles.remade(record.title, made=record.title_made, turn=turn, before=before, after=after)
         if title is not None:
             return {"title": title}

@@ -65,9 +65,13 @@ class BranchState(msgspec.Struct, frozen=True):
         edited = self.edits.get(seq)
         return edited.row if edited else self.ledger.row(seq)
 
+    def columns(self, seq: int) -> tuple[Any, ...]:
+        """The columns of one of the branch's own messages, with its edits, as ``mapping.to_messages`` reads them."""
+        return (seq, *self.row(seq), self.ledger.turn(seq))
+
     def own_rows(self) -> list[tuple[Any, ...]]:
-        """All rows that the branch does not share with its parent, hidden ones included, each after its position."""
-        return [(seq, *self.row(seq)) for seq in range(self.ledger.offset + 1, self.last_seq + 1)]
+        """The columns of all rows that the branch does not share with its parent, hidden ones included."""
+        return [self.columns(seq) for seq in range(self.ledger.offset + 1, self.last_seq + 1)]
 
     def with_feedback(self, new: Feedback) -> BranchState:
         """The state with feedback on one of the branch's own messages, in place of that of its number."""

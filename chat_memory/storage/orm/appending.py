@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from chat_memory.storage.mapping import (
     COLUMNS,
     READ_COLUMNS,
     new_messages,
+    numbered,
     to_columns,
     to_json,
     to_messages,
@@ -53,7 +55,8 @@ Statement = tuple[str, dict[str, Any]]
 def append(alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None) -> Commit:
     """Store the messages of one call; the contract is ``MessageStore.append``."""
     refers = bool(hashes(message.content for message in messages))
-    if not refers and owns_transaction(alias) and connections[alias].vendor == "postgresql":
+    numbered_elsewhere = messages[0].turn is not None  # as what a merge of branches brings
+    if not refers and not numbered_elsewhere and owns_transaction(alias) and connections[alias].vendor == "postgresql":
         stored = _at_once(alias, at, _Call(alias, at, messages, title, if_version))
         if stored is not None:
             _tell(alias, at, *stored, nested=False)
@@ -83,14 +86,34 @@ def append_locked(
     return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages))
 
 
-def store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message], title: str | None) -> Commit:
-    """Store messages known to be new, under the lock; the row object shows the state after it."""
+def store(
+    alias: str,
+    at: Address,
+    rows: Rows,
+    fresh: Sequence[Message],
+    title: str | None,
+    begun: dict[int, int] | None = None,
+    under: int | None = None,
+) -> Commit:
+    """Store messages known to be new, under the lock; the row object shows the state after it.
+
+    Args:
+        alias: the database.
+        at: the conversation.
+        rows: its locked rows.
+        fresh: the messages.
+        title: as for ``MessageStore.append``.
+        begun: for ``mapping.numbered``, where messages come with the numbers of turns they had elsewhere.
+        under: the turn of all of them, none of which begins one; None: each begins one or is in the newest.
+    """
     root, row = rows
-    before, starts = row.version, turns(fresh)
-    placed = _placed(fresh, row.last_seq + len(fresh))
+    before = row.version
+    in_turns = [under] * len(fresh) if under is not None else numbered(fresh, row.last_turn, {} if begun is None else begun)
+    placed = _placed(fresh, row.last_seq + len(fresh), in_turns)
+    newest = list(accumulate(in_turns, max, initial=row.last_turn))[1:]
     columns = [
-        (row.workspace_id, row.pk, message.seq or 0, row.last_turn + turn, *to_row(message))
-        for message, turn in zip(placed, starts, strict=True)
+        (row.workspace_id, row.pk, message.seq or 0, turn, turn < last, *to_row(message))
+        for message, turn, last in zip(placed, in_turns, newest, strict=True)
     ]
     if connections[alias].vendor == "postgresql" and len(columns) <= statements.FEW:  # a COPY takes two journeys
         MessageRow.objects.using(alias).bulk_create(
@@ -107,7 +130,7 @@ def store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message], title: 
         row,
         last_seq=row.last_seq + len(fresh),
         message_count=row.message_count + len(fresh),
-        last_turn=row.last_turn + starts[-1],
+        last_turn=newest[-1],
         **activity(row, active),
         **(owned if row is root else {}),
     )
@@ -223,9 +246,10 @@ class _Call:
         values = self._values
         if len(messages) == 1:
             row = to_row(messages[0])
-            values |= row._asdict() | {"turns": int(starts_turn(messages[0]))}
+            self._starts = [int(starts_turn(messages[0]))]
+            values |= row._asdict() | {"turns": self._starts[0]}
             return row.is_plain
-        starts = turns(messages)
+        starts = self._starts = turns(messages)
         values["turns"] = starts[-1]
         if len(messages) > statements.FEW:
             *columns, is_plain = to_columns(messages)
@@ -274,21 +298,22 @@ class _Call:
 
     def stored(self, row: tuple[Any, ...]) -> Stored:
         """The commit that a statement's row tells of."""
-        session_id, workspace_id, version, base_seq, last_seq, prev_vtoken, _last_turn, branch = row
+        session_id, workspace_id, version, base_seq, last_seq, prev_vtoken, last_turn, branch = row
         hints.note(self._alias, self._at, branched=branch != MAIN_BRANCH)
         hints.note_stored(self._alias, self._at)
         header = Header(session_id, workspace_id, version, self._token, base_seq, last_seq)
         change = Change(header, version - 1, prev_vtoken, len(self._messages))
-        return Commit(_placed(self._messages, last_seq), header, change), branch
+        in_turns = [last_turn - self._values["turns"] + start for start in self._starts]
+        return Commit(_placed(self._messages, last_seq, in_turns), header, change), branch
 
 
-def _placed(messages: Sequence[Message], last_seq: int) -> tuple[Message, ...]:
+def _placed(messages: Sequence[Message], last_seq: int, in_turns: Sequence[int]) -> tuple[Message, ...]:
     first = last_seq - len(messages) + 1
-    return tuple(placed(message, first + index) for index, message in enumerate(messages))
+    return tuple(placed(message, first + index, in_turns[index]) for index, message in enumerate(messages))
 
 
-def placed(message: Message, seq: int) -> Message:
-    """The message at a position; cheaper than ``replace``, since every append needs one for each message."""
+def placed(message: Message, seq: int, turn: int) -> Message:
+    """The message at a position, in a turn; cheaper than ``replace``, since every append needs one for each message."""
     return Message(
         message.role,
         message.content,
@@ -303,6 +328,7 @@ def placed(message: Message, seq: int) -> Message:
         message.content_absent,
         message.state,
         message.extra,
+        turn,
     )
 
 

@@ -116,7 +116,7 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
     forget_summaries(alias, row.workspace_id, {row.pk: seq})
     if title is not None:
         set_title(alias, at, root, title, alone=row is not root, nested=nested)
-    turn = stored.turn - starts_turn(message)
+    turn = row.last_turn - starts_turn(message)
     after = move(row, last_seq=seq - 1, message_count=row.message_count - 1, last_turn=turn, **fields)
     touch(rows)
     changed_row(alias, Kind.POPPED, at, row, after, first_seq=seq, last_seq=seq, nested=nested)

@@ -46,13 +46,13 @@ WITH taken AS (
     SELECT 1 FROM {SESSION} s WHERE s.parent_id = x.session_id AND s.workspace_id = x.workspace_id
       AND s.fork_seq >= %(seq)b
   ) AND NOT (x.role = 'user' AND (x.content IS NULL OR (%(titled)b AND x.turn = 1)))
-  RETURNING {message_columns("x")}, x.turn
+  RETURNING {message_columns("x")}
 ), {hung_on}covered AS (
   DELETE FROM {SUMMARY} x USING taken t WHERE {_OF_ROW} AND x.first_seq <= %(seq)b AND x.last_seq >= %(seq)b
 ), moved AS (
   UPDATE {SESSION} AS s SET prev_vtoken = s.vtoken, vtoken = %(vtoken)b, version = s.version + 1,
     last_seq = s.last_seq - 1, message_count = s.message_count - 1,
-    last_turn = t.turn - CASE WHEN t.role = 'user' THEN 1 ELSE 0 END, updated_at = %(now)b
+    last_turn = s.last_turn - CASE WHEN t.role = 'user' THEN 1 ELSE 0 END, updated_at = %(now)b
   FROM taken t WHERE {BY_ID}
 )
 SELECT {message_columns("t")}{noted} FROM taken t"""
