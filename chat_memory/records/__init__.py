@@ -20,6 +20,7 @@ from chat_memory.records.search import Alternative, Found, Hit, Piece, Query, Te
 from chat_memory.records.session import SessionRecord
 from chat_memory.records.summary import Claim, Summary
 from chat_memory.records.transcript import Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
+from chat_memory.records.turn import HeldTurn, OpenTurn
 
 __all__ = [
     "MESSAGE_KEYS",
@@ -36,9 +37,11 @@ __all__ = [
     "FeedbackPlace",
     "Found",
     "Header",
+    "HeldTurn",
     "Hit",
     "Json",
     "Message",
+    "OpenTurn",
     "Person",
     "Piece",
     "Query",

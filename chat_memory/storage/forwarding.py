@@ -22,6 +22,7 @@ class ForwardingAdapter(Adapter):
         self.archive = inner.archive
         self.feedback = inner.feedback
         self.attachments = inner.attachments
+        self.turns = inner.turns
         self.undropped = inner.undropped
         self.search = inner.search
 

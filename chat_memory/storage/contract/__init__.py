@@ -21,6 +21,7 @@ from chat_memory.storage.contract.part import Part
 from chat_memory.storage.contract.search import Indexed, SearchStore, Within
 from chat_memory.storage.contract.sessions import NO_FIELDS, SessionStore
 from chat_memory.storage.contract.summaries import CLAIM_LAPSES, SummaryStore
+from chat_memory.storage.contract.turns import TurnStore
 from chat_memory.storage.contract.undropped import Undropped, UndroppedStore
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "SearchStore",
     "SessionStore",
     "SummaryStore",
+    "TurnStore",
     "Undropped",
     "UndroppedStore",
     "Upload",

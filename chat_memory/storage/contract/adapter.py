@@ -17,6 +17,7 @@ from chat_memory.storage.contract.part import Part
 from chat_memory.storage.contract.search import SearchStore
 from chat_memory.storage.contract.sessions import SessionStore
 from chat_memory.storage.contract.summaries import SummaryStore
+from chat_memory.storage.contract.turns import TurnStore
 from chat_memory.storage.contract.undropped import UndroppedStore
 
 Wanted = TypeVar("Wanted", bound=Part)
@@ -37,6 +38,7 @@ class Adapter(ABC):
     archive: ArchiveStore | None = None
     feedback: FeedbackStore | None = None
     attachments: AttachmentStore | None = None
+    turns: TurnStore | None = None
     undropped: UndroppedStore | None = None
     search: SearchStore | None = None
 

@@ -15,6 +15,7 @@ from chat_memory.storage.memory.messages import MemoryMessages
 from chat_memory.storage.memory.sessions import MemorySessions
 from chat_memory.storage.memory.store import MemoryStore
 from chat_memory.storage.memory.summaries import MemorySummaries
+from chat_memory.storage.memory.turns import MemoryTurns
 
 
 def _now() -> datetime:
@@ -38,6 +39,7 @@ class MemoryAdapter(Adapter):
     archive: MemoryArchive
     feedback: MemoryFeedback
     attachments: MemoryAttachments
+    turns: MemoryTurns
 
     def __init__(self, clock: Callable[[], datetime] = _now) -> None:
         self._store = store = MemoryStore(self, clock)
@@ -49,6 +51,7 @@ class MemoryAdapter(Adapter):
         self.archive = MemoryArchive(store)
         self.feedback = MemoryFeedback(store)
         self.attachments = MemoryAttachments(store)
+        self.turns = MemoryTurns(store)
 
     def add_workspace(self, slug: str) -> None:
         """Create a workspace; needed only where CREATE_WORKSPACES is False."""

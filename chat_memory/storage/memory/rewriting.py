@@ -75,7 +75,8 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
         title = _new_title(view.conversation, {state.name: seq}, None)
         edits = {place: edited for place, edited in state.edits.items() if place != seq}
         feedback = {place: given for place, given in state.feedback.items() if place != seq}
-        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits, feedback=feedback)
+        rights = {turn: right for turn, right in state.rights.items() if right.seq != seq}
+        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits, feedback=feedback, rights=rights)
     else:
         parent = view.owner(seq - 1).name
         less = replace(state, fork_seq=seq - 1, parent=parent, ledger=type(state.ledger)(seq - 1))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, TurnState
 from chat_memory.fields import MOMENTS
 from chat_memory.records import Branch, Claim, Feedback, SessionRecord, Summary, as_utc
 from chat_memory.storage.mapping import Row
@@ -31,6 +31,15 @@ class HeldClaim(NamedTuple):
 
     claim: Claim
     since: datetime
+
+
+class Right(NamedTuple):
+    """The right to answer the question at a position, and until when, by the store's clock."""
+
+    seq: int
+    holder: str
+    until: datetime
+    state: TurnState
 
 
 class BranchState(msgspec.Struct, frozen=True):
@@ -54,6 +63,7 @@ class BranchState(msgspec.Struct, frozen=True):
     held: HeldClaim | None = None
     feedback: dict[int, tuple[Feedback, ...]] = {}
     feedback_number: int = 0
+    rights: dict[int, Right] = {}
 
     @property
     def message_count(self) -> int:

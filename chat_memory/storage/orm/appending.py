@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.db import IntegrityError, connections
@@ -59,7 +59,7 @@ def append(alias: str, at: Address, messages: Sequence[Message], title: str | No
     if not refers and not numbered_elsewhere and owns_transaction(alias) and connections[alias].vendor == "postgresql":
         stored = _at_once(alias, at, _Call(alias, at, messages, title, if_version))
         if stored is not None:
-            _tell(alias, at, *stored, nested=False)
+            tell(alias, at, *stored, nested=False)
             return stored[0]
     # What refers to attachments may be refused after the session was made: that goes then, too.
     return run_write(alias, partial(append_locked, alias, at, messages, title, if_version), whole=refers, at=at)
@@ -81,7 +81,7 @@ def append_locked(
     check_version(rows.row, if_version)
     check_stored(alias, rows.root, fresh)
     commit = store(alias, at, rows, fresh, title)
-    _tell(alias, at, commit, rows.row.branch, nested=nested)
+    tell(alias, at, commit, rows.row.branch, nested=nested)
     placed = known | {message.id: message for message in commit.messages}
     return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages))
 
@@ -108,7 +108,9 @@ def store(
     """
     root, row = rows
     before = row.version
-    in_turns = [under] * len(fresh) if under is not None else numbered(fresh, row.last_turn, {} if begun is None else begun)
+    in_turns = (
+        [under] * len(fresh) if under is not None else numbered(fresh, row.last_turn, {} if begun is None else begun)
+    )
     placed = _placed(fresh, row.last_seq + len(fresh), in_turns)
     newest = list(accumulate(in_turns, max, initial=row.last_turn))[1:]
     columns = [
@@ -204,11 +206,45 @@ def _at_once(alias: str, at: Address, call: _Call) -> Stored | None:
     return None
 
 
+def of_turn(alias: str, at: Address, messages: Sequence[Message], title: str | None, turn: OfTurn) -> Stored | None:
+    """Store messages of a turn by one statement, which also says who holds it.
+
+    None: nothing was stored, and why takes more statements to know.
+    """
+    stored = _at_once(alias, at, _Call(alias, at, messages, title, None, turn))
+    if stored is not None:
+        tell(alias, at, *stored, nested=False)
+    return stored
+
+
+class OfTurn(NamedTuple):
+    """What an append on PostgreSQL does with a turn.
+
+    Attributes:
+        form: ``Shape.turn``.
+        values: the parameters of that form.
+        number: the turn of all messages; None: as each begins one.
+    """
+
+    form: str = ""
+    values: Mapping[str, Any] = {}
+    number: int | None = None
+
+
+_NO_TURN = OfTurn()
+
+
 class _Call:
     """One append on PostgreSQL: its values, and the statements that may store them."""
 
     def __init__(
-        self, alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None
+        self,
+        alias: str,
+        at: Address,
+        messages: Sequence[Message],
+        title: str | None,
+        if_version: int | None,
+        turn: OfTurn = _NO_TURN,
     ) -> None:
         self._alias, self._at, self._messages = alias, at, messages
         self._connection = connections[alias]
@@ -232,6 +268,8 @@ class _Call:
             "session_id": at.session_id,
             "workspace_id": at.workspace_id,
         } | beside.values(at.workspace)
+        self._values |= turn.values
+        self._turn = turn
         plain = self._add_messages(messages)
         rows = len(messages) if len(messages) <= statements.FEW else 0
         self._form = (rows, plain, bool(at.user_key), title is not None, owner_of(at))
@@ -239,7 +277,7 @@ class _Call:
     @property
     def _shape(self) -> statements.Shape:
         """Of the present try: what it may wait is part of the text."""
-        return statements.Shape(*self._form, wait=milliseconds(), beside=beside.registered())
+        return statements.Shape(*self._form, wait=milliseconds(), beside=beside.registered(), turn=self._turn.form)
 
     def _add_messages(self, messages: Sequence[Message]) -> bool:
         """The columns of the messages among the values, as their number asks for; whether they are plain."""
@@ -303,7 +341,8 @@ class _Call:
         hints.note_stored(self._alias, self._at)
         header = Header(session_id, workspace_id, version, self._token, base_seq, last_seq)
         change = Change(header, version - 1, prev_vtoken, len(self._messages))
-        in_turns = [last_turn - self._values["turns"] + start for start in self._starts]
+        before, number = last_turn - self._values["turns"], self._turn.number
+        in_turns = [before + start if number is None else number for start in self._starts]
         return Commit(_placed(self._messages, last_seq, in_turns), header, change), branch
 
 
@@ -332,7 +371,8 @@ def placed(message: Message, seq: int, turn: int) -> Message:
     )
 
 
-def _tell(alias: str, at: Address, commit: Commit, branch: str, *, nested: bool) -> None:
+def tell(alias: str, at: Address, commit: Commit, branch: str, *, nested: bool) -> None:
+    """Emit the event of an append, unless all of it was a replay."""
     header, change = commit.header, commit.change
     if change is None:
         return

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from functools import cache
 
-from chat_memory.models import Feedback, Redaction, Revision
+from chat_memory.models import Feedback, Redaction, Revision, Turn
 from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, SESSION, SUMMARY, meant_root, message_columns
 from chat_memory.storage.orm.statements.waiting import bound
 
 _LOCKED = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq", "title_made", "head_id")
 _OF_ROW = "x.session_id = %(session_id)b AND x.workspace_id = %(workspace_id)b"
-_HUNG_ON = (Revision._meta.db_table, Redaction._meta.db_table, Feedback._meta.db_table)
+_HUNG_ON = (Revision._meta.db_table, Redaction._meta.db_table, Feedback._meta.db_table, Turn._meta.db_table)
 
 
 @cache
