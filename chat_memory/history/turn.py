@@ -65,9 +65,11 @@ class Turn:
     async def __aenter__(self) -> Self:
         # Each step is a hop of its own, so that no thread is taken from others while this caller waits.
         steps = self._entering()
-        while (pause := await sync_to_async(next)(steps, None)) is not None:
+        while True:
+            pause = await sync_to_async(_next)(steps)
+            if pause is None:
+                return self
             await asyncio.sleep(pause)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -271,7 +273,7 @@ class Turn:
             self._store.release(held)
 
     def _named(self, message: Message, place: int) -> Message:
-        if not isinstance(message, Message) or message.id is not None:
+        if getattr(message, "id", "") is not None:
             return message  # what is no message is refused where it is stamped
         held = self._found
         space = held.at.session_id or uuid.NAMESPACE_OID
@@ -284,6 +286,11 @@ class Turn:
             return adapter.messages.window(held.at, wanted)
 
         return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
+
+
+def _next(steps: Iterator[float]) -> float | None:
+    """The next step; None where it was the last. A coroutine cannot be told so by StopIteration."""
+    return next(steps, None)
 
 
 class _View(Windows):

@@ -46,15 +46,15 @@ class MemoryTurns(TurnStore):
             ident = question if isinstance(question, str) else question.id or ""
             view = transaction.find(at)
             found = view and known and _showing(view, at, ident)
-            if not found and isinstance(question, str):
-                raise TurnNotFound(at.key, ident)
             if found:
                 view, stored = found
                 if isinstance(question, Message):
                     check_replay(stored, question)
+            elif isinstance(question, str):
+                raise TurnNotFound(at.key, ident)
             else:
                 view, stored = _asked(transaction, at, question, title, alone=alone)
-            return _taken(transaction, at, view, stored, holder, lease, alone=alone)
+            return _taken(transaction, at, view, stored, holder=holder, lease=lease, alone=alone)
 
     def append(self, held: HeldTurn, messages: Sequence[Message], *, lease: float, state: TurnState) -> Commit:
         """See ``TurnStore.append``."""
@@ -75,7 +75,7 @@ class MemoryTurns(TurnStore):
             if fresh:
                 span = {"first_seq": view.state.last_seq + 1, "last_seq": after.state.last_seq}
                 transaction.add_event(Kind.APPENDED, held.at, after, **span, commit=commit)
-            _note(transaction, after, held.number, view.state.rights[held.number], lease, state)
+            _note(transaction, after, held.number, view.state.rights[held.number], lease=lease, state=state)
             return commit
 
     def renew(self, held: HeldTurn, *, lease: float) -> None:
@@ -83,7 +83,7 @@ class MemoryTurns(TurnStore):
         with self._store.transaction() as transaction:
             view = _held(transaction, held)
             right = view.state.rights[held.number]
-            _note(transaction, view, held.number, right, lease, right.state)
+            _note(transaction, view, held.number, right, lease=lease, state=right.state)
 
     def release(self, held: HeldTurn) -> None:
         """See ``TurnStore.release``."""
@@ -91,7 +91,7 @@ class MemoryTurns(TurnStore):
             view = transaction.find(held.at)
             right = view.state.rights.get(held.number) if view and view.state.id == held.at.session_id else None
             if view and right and right.holder == held.holder and right.state == _OPEN:
-                _note(transaction, view, held.number, right, 0, TurnState.FREE)
+                _note(transaction, view, held.number, right, lease=0, state=TurnState.FREE)
 
     def open(self, at: Address) -> list[OpenTurn]:
         """See ``TurnStore.open``."""
@@ -155,9 +155,9 @@ def _taken(
     at: Address,
     view: BranchView,
     question: Message,
+    *,
     holder: str,
     lease: float,
-    *,
     alone: bool,
 ) -> HeldTurn:
     number, state = question.turn or 0, view.state
@@ -170,7 +170,7 @@ def _taken(
     if left > 0 or is_answered(answers):
         return HeldTurn(own, number, question, answers, "", max(left, 0.0), state.version)
     _check_alone(view, at, number, transaction.now, alone=alone)
-    _note(transaction, view, number, Right(question.seq or 0, holder, transaction.now, _OPEN), lease, _OPEN)
+    _note(transaction, view, number, Right(question.seq or 0, holder, transaction.now, _OPEN), lease=lease, state=_OPEN)
     return HeldTurn(own, number, question, answers, holder, 0.0, state.version)
 
 
@@ -197,7 +197,7 @@ def _held(transaction: Transaction, held: HeldTurn) -> BranchView:
 
 
 def _note(
-    transaction: Transaction, view: BranchView, number: int, right: Right, lease: float, state: TurnState
+    transaction: Transaction, view: BranchView, number: int, right: Right, *, lease: float, state: TurnState
 ) -> None:
     until = transaction.now + timedelta(seconds=lease)
     _keep(transaction, view, {**view.state.rights, number: right._replace(until=until, state=state)})

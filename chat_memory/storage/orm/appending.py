@@ -92,6 +92,7 @@ def store(
     rows: Rows,
     fresh: Sequence[Message],
     title: str | None,
+    *,
     begun: dict[int, int] | None = None,
     under: int | None = None,
 ) -> Commit:
@@ -211,7 +212,7 @@ def of_turn(alias: str, at: Address, messages: Sequence[Message], title: str | N
 
     None: nothing was stored, and why takes more statements to know.
     """
-    stored = _at_once(alias, at, _Call(alias, at, messages, title, None, turn))
+    stored = _at_once(alias, at, _Call(alias, at, messages, title, None, turn=turn))
     if stored is not None:
         tell(alias, at, *stored, nested=False)
     return stored
@@ -244,6 +245,7 @@ class _Call:
         messages: Sequence[Message],
         title: str | None,
         if_version: int | None,
+        *,
         turn: OfTurn = _NO_TURN,
     ) -> None:
         self._alias, self._at, self._messages = alias, at, messages

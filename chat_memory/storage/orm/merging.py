@@ -102,7 +102,7 @@ class Merge:
             # An address without an owner: an existing conversation keeps its owner, and a new one has it already.
             at = structs.replace(self._at, user_id=None, user_key="")
             begun = _begun(messages, known)
-            placed = store(self._alias, at, rows, fresh, None, begun).messages
+            placed = store(self._alias, at, rows, fresh, None, begun=begun).messages
             self._note(rows.row, first_seq=placed[0].seq, last_seq=placed[-1].seq)
             known |= {message.id: message for message in placed}
             self._added += len(fresh)

@@ -36,6 +36,7 @@ from chat_memory.testing.conformance.sessions import SessionClauses
 from chat_memory.testing.conformance.summaries import SummaryClauses
 from chat_memory.testing.conformance.switching import SwitchClauses
 from chat_memory.testing.conformance.titles import TitleClauses
+from chat_memory.testing.conformance.turns import TurnClauses
 from chat_memory.testing.conformance.windows import WindowClauses
 from chat_memory.testing.conformance.writers import WriterClauses
 
@@ -65,6 +66,7 @@ class AdapterConformance(
     SummaryClauses,
     SwitchClauses,
     TitleClauses,
+    TurnClauses,
     WindowClauses,
     WriterClauses,
     YieldingClauses,

@@ -30,6 +30,7 @@ from chat_memory.storage.contract import (
     MessageStore,
     SessionStore,
     SummaryStore,
+    TurnStore,
 )
 from chat_memory.storage.contract.edits import Place, Restate
 
@@ -117,6 +118,11 @@ class Kit:
     def feedback(self) -> FeedbackStore:
         """The adapter's part for feedback; raises NotSupported if it has none."""
         return self.adapter.part(FeedbackStore)
+
+    @property
+    def turns(self) -> TurnStore:
+        """The adapter's part for turns; raises NotSupported if it has none."""
+        return self.adapter.part(TurnStore)
 
     @property
     def workspace(self) -> str:

@@ -16,6 +16,7 @@ from chat_memory.storage.contract import (
     Part,
     SessionStore,
     SummaryStore,
+    TurnStore,
     UndroppedStore,
 )
 from chat_memory.testing.conformance.kit import Kit
@@ -29,6 +30,7 @@ PARTS: tuple[type[Part], ...] = (
     ArchiveStore,
     FeedbackStore,
     AttachmentStore,
+    TurnStore,
     UndroppedStore,
 )
 

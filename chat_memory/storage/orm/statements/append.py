@@ -49,9 +49,9 @@ class Shape(NamedTuple):
         owner: how the owner of the conversation is compared, as ``tables.owner_of`` says.
         wait: how long it waits for a lock, in milliseconds; 0: as long as the host's ``lock_timeout`` says.
         beside: what sub-apps write beside messages.
-        turn: NEW or FOUND: the message is a question, which the caller of the statement has the right to answer from now
-            on; with FOUND, only if no branch of the conversation has a message of its id. HELD: the messages are of a
-            turn that the caller holds, and only if it does.
+        turn: NEW or FOUND: the message is a question, which the caller of the statement has the right to answer from
+            now on; with FOUND, only if no branch of the conversation has a message of its id. HELD: the messages are of
+            a turn that the caller holds, and only if it does.
     """
 
     rows: int

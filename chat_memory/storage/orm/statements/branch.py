@@ -122,12 +122,13 @@ def window(
     ends, line = up_to(until=until), in_line(until=until)
     of_system = _part("(SELECT base_seq FROM session)", "l.high", f"{SYSTEM}{ends}", postgresql=postgresql)
     spent = f"(SELECT COALESCE(SUM(m.tokens), 0) FROM lineage l {of_system})" if system else "0"
+    walked = f"recent m WHERE role <> 'system' {line}"
     passed = {
         "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
-        "messages": f"SELECT turn, seq FROM recent m WHERE role <> 'system' {line} ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
+        "messages": f"SELECT turn, seq FROM {walked} ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
         "tokens": f"""
     SELECT turn, seq FROM (
-      SELECT turn, seq, SUM(COALESCE(tokens, 0)) OVER (ORDER BY seq DESC) AS spent FROM recent m WHERE role <> 'system' {line}
+      SELECT turn, seq, SUM(COALESCE(tokens, 0)) OVER (ORDER BY seq DESC) AS spent FROM {walked}
     ) AS counted WHERE spent > %(size)b - {spent} ORDER BY seq DESC LIMIT 1""",
     }[budget]
     too_near = (
