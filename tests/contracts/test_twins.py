@@ -14,6 +14,7 @@ from chat_memory.history.attachments import ConversationAttachments
 from chat_memory.history.conversation import Conversation
 from chat_memory.history.feedback import ConversationFeedback
 from chat_memory.history.protocol import ChatHistory
+from chat_memory.history.turn import Turn
 from chat_memory.storage import contract
 from chat_memory.storage.contract import Adapter, Part
 from chat_memory.storage.memory import MemoryAdapter
@@ -24,7 +25,8 @@ from chat_memory.turns import RedisChatMemory
 pytestmark = pytest.mark.once
 
 WITHOUT_TWIN: dict[Any, set[str]] = {
-    Conversation: set(),
+    Conversation: {"turn"},  # it makes an object, without input or output
+    Turn: set(),
     ChatHistory: set(),
     conversation: {"conversation", "of_session", "on_settings"},  # they make a handle, without input or output
     RedisChatMemory: {"conversation"},
