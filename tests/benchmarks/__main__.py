@@ -36,6 +36,7 @@ GROUPS = (
     "waiting",
     "search",
     "dialects",
+    "turns",
 )
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 MARK = "<!-- figures -->"
@@ -68,6 +69,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     cached, changing, listing, outage, stored = map(_module, ("cached", "changing", "listing", "outage", "stored"))
     threads, transfer, views, waiting = map(_module, ("threads", "transfer", "views", "waiting"))
     cases, dialects, searching, writers = map(_module, ("cases", "dialects", "searching", "writers"))
+    turns = _module("turns")
 
     places = {
         "writers": writers,
@@ -77,6 +79,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
         "cache": cached,
         "search": searching,
         "dialects": dialects,
+        "turns": turns,
         "listing": listing,
         "outage": outage,
         "views": views,
