@@ -10,6 +10,11 @@ from typing import Any, Self
 class ChatMemoryError(Exception):
     """Base of every error this package raises on purpose."""
 
+    def __reduce__(self) -> Any:
+        # For pickle: an error with attributes is made again of these, which its constructor takes in their order.
+        given = [value for name, value in vars(self).items() if not name.startswith("_")]
+        return (type(self), tuple(given)) if given else super().__reduce__()
+
 
 class ValidationError(ChatMemoryError, ValueError):
     """The input is invalid; nothing was written.
@@ -73,9 +78,6 @@ class SessionNotFound(NotFound):
         self.key = key
         self.workspace = workspace
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.workspace)
-
 
 class NotOwner(ChatMemoryError):
     """The session belongs to somebody else than the user of the handle; nothing was written, and nothing is shown.
@@ -98,9 +100,6 @@ class NotOwner(ChatMemoryError):
         self.workspace = workspace
         self.user_key = user_key
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.workspace, self.user_key)
-
 
 class BranchNotFound(NotFound):
     """The session has no branch of this name.
@@ -114,9 +113,6 @@ class BranchNotFound(NotFound):
         super().__init__(f"conversation {key!r} has no branch {branch!r}")
         self.key = key
         self.branch = branch
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.branch)
 
 
 class MessageNotFound(NotFound):
@@ -154,9 +150,6 @@ class AttachmentNotFound(NotFound):
         self.key = key
         self.sha256 = sha256
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.sha256)
-
 
 class TurnNotFound(NotFound):
     """The conversation shows no question with this id, so that there is no turn to answer it in.
@@ -170,9 +163,6 @@ class TurnNotFound(NotFound):
         super().__init__(f"conversation {key!r} has no visible question with id {_quoted(message_id)}")
         self.key = key
         self.message_id = message_id
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.message_id)
 
 
 class Conflict(ChatMemoryError):
@@ -220,9 +210,6 @@ class MessageRedacted(Conflict):
         self.key = key
         self.seq = seq
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.seq)
-
 
 class BranchExists(Conflict):
     """The conversation already has a branch of this name.
@@ -237,9 +224,6 @@ class BranchExists(Conflict):
         self.key = key
         self.branch = branch
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.branch)
-
 
 class TooManyBranches(Conflict):
     """The conversation has as many branches as MAX_BRANCHES allows; delete some, or raise the setting.
@@ -253,9 +237,6 @@ class TooManyBranches(Conflict):
         super().__init__(f"conversation {key!r} has {limit} branches already, as many as MAX_BRANCHES allows")
         self.key = key
         self.limit = limit
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.limit)
 
 
 class BranchInUse(Conflict):
@@ -288,9 +269,6 @@ class VersionConflict(Conflict):
         self.expected = expected
         self.actual = actual
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.expected, self.actual)
-
 
 class TurnTaken(Conflict):
     """Somebody else has the right to answer: the same question, or one beside which this caller wants to answer none.
@@ -309,9 +287,6 @@ class TurnTaken(Conflict):
         self.turn = turn
         self.seconds = seconds
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.turn, self.seconds)
-
 
 class TurnLost(Conflict):
     """The caller has not the right to answer any more, or never had it; nothing was written.
@@ -329,9 +304,6 @@ class TurnLost(Conflict):
         self.key = key
         self.turn = turn
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.turn)
-
 
 class WindowTooSmall(ChatMemoryError, ValueError):
     """The tokens are too few for the newest question beside the system messages that open the conversation.
@@ -346,12 +318,9 @@ class WindowTooSmall(ChatMemoryError, ValueError):
         self.needed = needed
         self.budget = budget
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.needed, self.budget)
-
 
 class TransactionOpen(ChatMemoryError):
-    """summarize() or attachments.add() was called inside a transaction: it waits for others, and is not rolled back."""
+    """summarize(), attachments.add() or a turn was begun inside a transaction: it is for others to see at once."""
 
 
 class NotSupported(ChatMemoryError):
@@ -385,9 +354,6 @@ class Busy(ChatMemoryError):
         self.what = what
         self.seconds = seconds
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.what, self.seconds)
-
 
 class SearchTooLong(ChatMemoryError):
     """A search took longer than SEARCH_SECONDS and was ended; with further conditions or other words it may not.
@@ -401,9 +367,6 @@ class SearchTooLong(ChatMemoryError):
             f"the search took longer than {seconds:g} seconds and was ended: narrow it, or use other words"
         )
         self.seconds = seconds
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.seconds,)
 
 
 class StorageUnavailable(ChatMemoryError):
