@@ -23,6 +23,7 @@ def main(database: str) -> None:
     """Fork processes until nothing is left to answer."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     settings.DATABASES["default"]["NAME"] = database
+    settings.CHAT_MEMORY = {"CACHE": "off"}  # a Redis that is slow to answer would be told of on stderr
     django.setup()
     killed = 0
     for number in range(ROUNDS):

@@ -339,4 +339,4 @@ def test_sixteen_processes_on_four_questions_under_kill_9_answer_each_once() -> 
     assert answers == dict.fromkeys(range(1, 5), 1)
     window = [message.to_openai() for message in chat("killed").window(**BUDGET)]
     check_openai(window)
-    assert [message["content"] for message in window if message["role"] == "user"] == sorted(told["questions"])
+    assert sorted(message["content"] for message in window if message["role"] == "user") == told["questions"]
