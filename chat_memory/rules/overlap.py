@@ -12,8 +12,8 @@ TAKEN = ("wait", "refuse", "look")
 """What a caller may choose where somebody else answers the same question."""
 BUSY = ("beside", "reject", "enqueue", "interrupt", "rollback")
 """What a caller may choose where another question is being answered."""
-FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 1.0
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
 _WRITTEN = (State.COMPLETE.value, State.REDACTED.value)
 
 
@@ -31,7 +31,7 @@ def is_answered(messages: Sequence[Message]) -> bool:
 
 def pauses() -> Iterator[float]:
     """How long to wait before each further look at a turn that is taken, in seconds."""
-    pause = FIRST_PAUSE
+    pause = _FIRST_PAUSE
     while True:
         yield pause
-        pause = min(pause * 2, LONGEST_PAUSE)
+        pause = min(pause * 2, _LONGEST_PAUSE)

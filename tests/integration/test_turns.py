@@ -13,7 +13,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from chat_memory import Message, conversation
+from chat_memory import Message
 from chat_memory.exceptions import (
     MessageConflict,
     NotSupported,
@@ -26,6 +26,7 @@ from chat_memory.exceptions import (
 from chat_memory.models import Turn
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.testing.providers import check_openai
+from tests.conversations import chat, contents
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,21 +34,13 @@ ROOT = Path(__file__).resolve().parents[2]
 BUDGET = {"tokens": 10_000}
 
 
-def chat(key: str = "k", **given: Any) -> Any:
-    return conversation(key, workspace="acme", **given)
-
-
-def ask(text: str) -> Message:
+def question(text: str) -> Message:
     return Message.user(text, id=text)
 
 
-def call(name: str = "c1") -> Message:
+def tool_use(name: str = "c1") -> Message:
     function = {"name": "clock", "arguments": "{}"}
     return Message.assistant(None, tool_calls=[{"id": name, "type": "function", "function": function}])
-
-
-def texts(messages: list[Message]) -> list[Any]:
-    return [message.content for message in messages]
 
 
 def lapse() -> None:
@@ -56,9 +49,9 @@ def lapse() -> None:
 
 
 def test_a_turn_stores_question_and_answer() -> None:
-    with chat().turn(ask("q")) as turn:
+    with chat().turn(question("q")) as turn:
         assert (turn.number, turn.branch, turn.held, turn.answered) == (1, "main", True, False)
-        assert texts(turn.prompt(**BUDGET)) == ["q"]
+        assert contents(turn.prompt(**BUDGET)) == ["q"]
         receipt = turn.append(Message.assistant("a"))
         assert (receipt.first_seq, receipt.replayed, turn.answered) == (2, False, True)
     assert [(message.content, message.turn) for message in chat().messages()] == [("q", 1), ("a", 1)]
@@ -66,51 +59,51 @@ def test_a_turn_stores_question_and_answer() -> None:
 
 
 async def test_the_async_twin_does_the_same() -> None:
-    async with chat("async").turn(ask("q")) as turn:
-        assert texts(await turn.aprompt(**BUDGET)) == ["q"]
+    async with chat("async").turn(question("q")) as turn:
+        assert contents(await turn.aprompt(**BUDGET)) == ["q"]
         await turn.arenew()
         await turn.aappend(Message.assistant("a"))
     async with chat("async").turn("q") as turn:
-        assert (turn.answered, turn.held, texts(turn.messages)) == (True, False, ["a"])
+        assert (turn.answered, turn.held, contents(turn.messages)) == (True, False, ["a"])
 
 
 def test_n53_a_regenerate_between_question_and_answer_moves_nothing() -> None:
     """F1 of the newcomer's list: the answer lands under its own question, on the branch the question is on."""
     chat().append(Message.user("q1"), Message.assistant("a1"))
-    with chat().turn(ask("q2")) as turn:
+    with chat().turn(question("q2")) as turn:
         chat().regenerate(2)
-        assert texts(turn.prompt(**BUDGET)) == ["q1", "a1", "q2"]
+        assert contents(turn.prompt(**BUDGET)) == ["q1", "a1", "q2"]
         turn.append(Message.assistant("a2"))
-    assert texts(chat(branch="main").messages()) == ["q1", "a1", "q2", "a2"]
-    assert texts(chat().messages()) == ["q1"]
+    assert contents(chat(branch="main").messages()) == ["q1", "a1", "q2", "a2"]
+    assert contents(chat().messages()) == ["q1"]
 
 
 def test_a_prompt_ends_with_its_own_question() -> None:
     """F2: two questions at once."""
-    with chat().turn(ask("qB")) as b, chat().turn(ask("qA")) as a:
+    with chat().turn(question("qB")) as b, chat().turn(question("qA")) as a:
         b.append(Message.assistant("aB"))
-        assert texts(a.prompt(**BUDGET)) == ["qB", "aB", "qA"]
-        assert texts(b.prompt(**BUDGET)) == ["qB", "aB"]
-        assert texts(b.prompt(turns=1)) == ["qB", "aB"]
+        assert contents(a.prompt(**BUDGET)) == ["qB", "aB", "qA"]
+        assert contents(b.prompt(**BUDGET)) == ["qB", "aB"]
+        assert contents(b.prompt(turns=1)) == ["qB", "aB"]
         a.append(Message.assistant("aA"))
-    assert texts(chat().window(turns=9)) == ["qB", "aB", "qA", "aA"]
+    assert contents(chat().window(turns=9)) == ["qB", "aB", "qA", "aA"]
 
 
 def test_a_double_submit_asks_the_model_once() -> None:
     """F6: who comes second gets the stored answer, whatever the model would say now."""
     for said in ("first", "second"):
-        with chat().turn(ask("q")) as turn:
+        with chat().turn(question("q")) as turn:
             if not turn.answered:
                 turn.append(Message.assistant(said))
-            assert texts(turn.messages) == ["first"]
+            assert contents(turn.messages) == ["first"]
     with pytest.raises(MessageConflict), chat().turn(Message.user("another text", id="q")):
         pass
 
 
 def test_who_resumes_goes_on_from_calls_and_results() -> None:
-    with chat().turn(ask("q")) as turn:
-        turn.append(call("c1"), Message.tool("12:40", tool_call_id="c1"))
-        turn.append(call("c2"))
+    with chat().turn(question("q")) as turn:
+        turn.append(tool_use("c1"), Message.tool("12:40", tool_call_id="c1"))
+        turn.append(tool_use("c2"))
     with chat().turn("q") as turn:
         assert [each.id for each in turn.unanswered_calls] == ["c2"]
         assert turn.prompt(**BUDGET)[-1].content == "12:40"
@@ -121,16 +114,16 @@ def test_who_resumes_goes_on_from_calls_and_results() -> None:
 
 
 def test_a_lost_reply_to_an_append_is_a_replay() -> None:
-    with chat().turn(ask("q")) as turn:
-        stored = turn.append(call("c1")).messages[0]
+    with chat().turn(question("q")) as turn:
+        stored = turn.append(tool_use("c1")).messages[0]
         turn._messages.clear()  # as if the answer had been lost
-        again = turn.append(call("c2"))
+        again = turn.append(tool_use("c2"))
         assert (again.replayed, again.messages[0]) == (True, stored)
     assert chat().count() == 2
 
 
 def test_what_is_taken_is_refused_looked_at_or_waited_for() -> None:
-    with chat().turn(ask("q")) as holder:
+    with chat().turn(question("q")) as holder:
         with pytest.raises(TurnTaken) as caught, chat().turn("q", taken="refuse"):
             pass
         assert (caught.value.turn, 0 < caught.value.seconds <= 60) == (1, True)
@@ -142,12 +135,12 @@ def test_what_is_taken_is_refused_looked_at_or_waited_for() -> None:
                 looking.append(Message.assistant("a"))
         holder.append(Message.assistant("a"))
         with chat().turn("q") as waited:
-            assert texts(waited.messages) == ["a"]
+            assert contents(waited.messages) == ["a"]
 
 
 def test_a_lease_that_lapsed_lets_the_next_go_on_and_the_late_one_know() -> None:
-    with chat().turn(ask("q")) as first:
-        first.append(call("c1"))
+    with chat().turn(question("q")) as first:
+        first.append(tool_use("c1"))
         lapse()
         with chat().turn("q", wait=0) as second:
             assert [each.id for each in second.unanswered_calls] == ["c1"]
@@ -158,55 +151,55 @@ def test_a_lease_that_lapsed_lets_the_next_go_on_and_the_late_one_know() -> None
 
 
 def test_reject_stores_nothing_beside_another_question() -> None:
-    with chat().turn(ask("q1")) as first:
-        with pytest.raises(TurnTaken), chat().turn(ask("q2"), busy="reject"):
+    with chat().turn(question("q1")) as first:
+        with pytest.raises(TurnTaken), chat().turn(question("q2"), busy="reject"):
             pass
-        assert texts(chat().messages()) == ["q1"]
+        assert contents(chat().messages()) == ["q1"]
         first.append(Message.assistant("a1"))
-        with chat().turn(ask("q2"), busy="reject") as second:
+        with chat().turn(question("q2"), busy="reject") as second:
             assert second.held
 
 
 def test_enqueue_stores_at_once_and_waits() -> None:
-    with chat().turn(ask("q1")) as first:
-        with pytest.raises(TurnTaken), chat().turn(ask("q2"), busy="enqueue", wait=0):
+    with chat().turn(question("q1")) as first:
+        with pytest.raises(TurnTaken), chat().turn(question("q2"), busy="enqueue", wait=0):
             pass
-        assert texts(chat().messages()) == ["q1", "q2"]
+        assert contents(chat().messages()) == ["q1", "q2"]
         first.append(Message.assistant("a1"))
         with chat().turn("q2", busy="enqueue", wait=0) as second:
-            assert texts(second.prompt(**BUDGET)) == ["q1", "a1", "q2"]
+            assert contents(second.prompt(**BUDGET)) == ["q1", "a1", "q2"]
 
 
 def test_interrupt_ends_those_before_it_and_keeps_what_they_stored() -> None:
-    with chat().turn(ask("q1")) as first:
-        first.append(call("c1"))
-        with chat().turn(ask("q2"), busy="interrupt") as second:
+    with chat().turn(question("q1")) as first:
+        first.append(tool_use("c1"))
+        with chat().turn(question("q2"), busy="interrupt") as second:
             with pytest.raises(TurnLost):
                 first.append(Message.tool("r", tool_call_id="c1"))
-            assert texts(second.prompt(**BUDGET)) == ["q1", "q2"]
+            assert contents(second.prompt(**BUDGET)) == ["q1", "q2"]
             second.append(Message.assistant("a2"))
     assert chat().count() == 4
 
 
 def test_rollback_goes_on_before_the_question_that_is_being_answered() -> None:
     chat().append(Message.user("q0"), Message.assistant("a0"))
-    with chat().turn(ask("q1")) as first:
-        first.append(call("c1"))
+    with chat().turn(question("q1")) as first:
+        first.append(tool_use("c1"))
         for _retry in range(2):
-            with chat().turn(ask("q2"), busy="rollback") as second:
-                assert texts(second.prompt(**BUDGET)) == ["q0", "a0", "q2"]
+            with chat().turn(question("q2"), busy="rollback") as second:
+                assert contents(second.prompt(**BUDGET)) == ["q0", "a0", "q2"]
         with pytest.raises(TurnLost):
             first.append(Message.tool("r", tool_call_id="c1"))
-    assert texts(chat().messages()) == ["q0", "a0", "q2"]
-    assert texts(chat(branch="main").messages()) == ["q0", "a0", "q1", None]
+    assert contents(chat().messages()) == ["q0", "a0", "q2"]
+    assert contents(chat(branch="main").messages()) == ["q0", "a0", "q1", None]
 
 
 def test_a_summary_stands_for_what_precedes_the_question_alone() -> None:
     chat().append(Message.user("q1"), Message.assistant("a1"))
-    with chat().turn(ask("q2")) as turn:
+    with chat().turn(question("q2")) as turn:
         chat().append(Message.user("q3"), Message.assistant("a3"), Message.user("q4"))
         chat().summarize(lambda _messages: "of all", keep=1)
-        assert texts(turn.prompt(**BUDGET)) == ["q1", "a1", "q2"]
+        assert contents(turn.prompt(**BUDGET)) == ["q1", "a1", "q2"]
 
 
 def test_what_is_no_question_is_refused() -> None:
@@ -215,27 +208,27 @@ def test_what_is_no_question_is_refused() -> None:
             chat().turn(wrong)
     for field, value in (("taken", "grab"), ("busy", "panic"), ("wait", -1), ("lease", 0), ("lease", True)):
         with pytest.raises(ValidationError, match=field):
-            chat().turn(ask("q"), **{field: value})
+            chat().turn(question("q"), **{field: value})
     for unknown in ("unknown", "\x00"):
         with pytest.raises(TurnNotFound), chat().turn(unknown):
             pass
-    with chat().turn(ask("q")) as turn, pytest.raises(ValidationError, match=r"messages\[1\]"):
+    with chat().turn(question("q")) as turn, pytest.raises(ValidationError, match=r"messages\[1\]"):
         turn.append(Message.assistant("a"), Message.user("a question"))
-    assert texts(chat().messages()) == ["q"]
+    assert contents(chat().messages()) == ["q"]
     with pytest.raises(TurnLost):
         chat().turn("q").append(Message.assistant("not entered"))
 
 
 def test_a_question_that_is_gone_has_no_prompt() -> None:
-    with chat().turn(ask("q")) as turn:
+    with chat().turn(question("q")) as turn:
         chat().clear()
         with pytest.raises(TurnNotFound):
             turn.prompt(**BUDGET)
 
 
 def test_no_turn_is_taken_inside_a_transaction() -> None:
-    for question in (ask("q"), "q"):
-        with transaction.atomic(), pytest.raises(TransactionOpen), chat().turn(question):
+    for asked in (question("q"), "q"):
+        with transaction.atomic(), pytest.raises(TransactionOpen), chat().turn(asked):
             pass
     assert chat().count() == 0
 
@@ -243,7 +236,7 @@ def test_no_turn_is_taken_inside_a_transaction() -> None:
 def test_a_back_end_without_turns_says_so() -> None:
     adapter = MemoryAdapter()
     adapter.turns = None  # type: ignore[assignment]
-    with pytest.raises(NotSupported, match="right to answer"), chat(adapter=adapter).turn(ask("q")):
+    with pytest.raises(NotSupported, match="right to answer"), chat(adapter=adapter).turn(question("q")):
         pass
 
 
@@ -255,7 +248,7 @@ def test_a_turn_costs_at_most_four_statements(branch: bool) -> None:
         if branch:
             chat().regenerate(2).append(Message.assistant("another"))
         for number in range(3):
-            with CaptureQueriesContext(connection) as captured, chat().turn(ask(f"more {number}")) as turn:
+            with CaptureQueriesContext(connection) as captured, chat().turn(question(f"more {number}")) as turn:
                 turn.prompt(**BUDGET)
                 turn.append(Message.assistant("a"))
             assert len(captured) <= 4, [query["sql"] for query in captured]
@@ -275,7 +268,7 @@ class Crossing:
 
     def ask(self, _which: int) -> None:
         self.asked += 1
-        self.turns.append(self.chat.turn(ask(f"q{self.asked}")).__enter__())
+        self.turns.append(self.chat.turn(question(f"q{self.asked}")).__enter__())
 
     def fork(self, which: int) -> None:
         if self.chat.count():
@@ -292,7 +285,7 @@ class Crossing:
     def use(self, which: int) -> None:
         for turn in self.turns[which : which + 1]:
             name = f"{turn.question.id}-{len(turn.messages)}"
-            turn.append(call(name))
+            turn.append(tool_use(name))
             turn.append(Message.tool("r", tool_call_id=name))
 
     def say(self, which: int) -> None:

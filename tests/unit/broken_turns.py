@@ -20,7 +20,7 @@ class GivesToAll(BrokenPart):
         return replace(self.right.take(at, question, holder=holder, **more), holder=holder, seconds=0.0)
 
 
-class NeverLapses(BrokenPart):
+class LeasesForEver(BrokenPart):
     part = "turns"
 
     def take(self, at: Address, question: Any, *, lease: float, **more: Any) -> HeldTurn:
@@ -71,7 +71,7 @@ class AnswersBeside(BrokenPart):
         return self.right.take(at, question, **more)
 
 
-class KeepsForEver(BrokenPart):
+class NeverGivesUp(BrokenPart):
     """What was given up stays taken."""
 
     part = "turns"
@@ -80,7 +80,7 @@ class KeepsForEver(BrokenPart):
         """Do nothing."""
 
 
-class MovesVersions(BrokenPart):
+class RenewsByAVersion(BrokenPart):
     part = "turns"
 
     def renew(self, held: HeldTurn, *, lease: float) -> None:

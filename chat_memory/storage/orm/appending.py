@@ -109,10 +109,28 @@ def store(
     """
     root, row = rows
     before = row.version
-    in_turns = (
-        [under] * len(fresh) if under is not None else numbered(fresh, row.last_turn, {} if begun is None else begun)
-    )
+    in_turns = [under] * len(fresh) if under is not None else numbered(fresh, row.last_turn, begun or {})
     placed = _placed(fresh, row.last_seq + len(fresh), in_turns)
+    last_turn = _insert(alias, row, placed, in_turns)
+    refer(alias, row.workspace_id, root.pk, {(row.pk, message.seq or 0): message.content for message in placed})
+    beside.write(alias, at.workspace, (row.workspace_id, row.pk), (row.last_seq + 1, row.last_seq + len(fresh)))
+    owned = _owned(at, root, row, title)
+    active = placed[-1].created_at or datetime.now(UTC)
+    token = row.vtoken
+    header = move(
+        row,
+        last_seq=row.last_seq + len(fresh),
+        message_count=row.message_count + len(fresh),
+        last_turn=last_turn,
+        **activity(row, active),
+        **(owned if row is root else {}),
+    )
+    touch(rows, **activity(root, active), **owned)
+    return Commit(placed, header, Change(header, before, token, len(fresh)))
+
+
+def _insert(alias: str, row: Session, placed: Sequence[Message], in_turns: Sequence[int]) -> int:
+    """Insert messages at positions of a locked row; the number of its newest turn from then on."""
     newest = list(accumulate(in_turns, max, initial=row.last_turn))[1:]
     columns = [
         (row.workspace_id, row.pk, message.seq or 0, turn, turn < last, *to_row(message))
@@ -124,21 +142,7 @@ def store(
         )
     else:
         insert_messages(alias, columns)
-    refer(alias, row.workspace_id, root.pk, {(row.pk, message.seq or 0): message.content for message in placed})
-    beside.write(alias, at.workspace, (row.workspace_id, row.pk), (row.last_seq + 1, row.last_seq + len(fresh)))
-    owned = _owned(at, root, row, title)
-    active = placed[-1].created_at or datetime.now(UTC)
-    token = row.vtoken
-    header = move(
-        row,
-        last_seq=row.last_seq + len(fresh),
-        message_count=row.message_count + len(fresh),
-        last_turn=newest[-1],
-        **activity(row, active),
-        **(owned if row is root else {}),
-    )
-    touch(rows, **activity(root, active), **owned)
-    return Commit(placed, header, Change(header, before, token, len(fresh)))
+    return newest[-1]
 
 
 def known_messages(row: Session, messages: Sequence[Message], most: int | None = None) -> dict[str | None, Message]:

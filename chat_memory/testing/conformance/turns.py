@@ -13,7 +13,7 @@ from chat_memory.choices import TurnState
 from chat_memory.exceptions import MessageConflict, TurnLost, TurnNotFound, TurnTaken
 from chat_memory.records import Budget, Commit, HeldTurn, Message
 from chat_memory.storage.changed import Kind
-from chat_memory.testing.conformance.kit import Kit, answer, at_once, user, where
+from chat_memory.testing.conformance.kit import SENT_AT, Kit, answer, at_once, user, where
 
 answering = where("turns")
 on_branches = where("turns", "branches")
@@ -108,7 +108,7 @@ class TurnClauses(Kit):
         assert not self.take("plain").holder
 
     @answering
-    def test_a_question_that_was_stored_otherwise_can_be_answered(self) -> None:
+    def test_a_question_that_was_storedotherwise_can_be_answered(self) -> None:
         self.append("q")
         held = self.take("q")
         assert held.holder
@@ -158,15 +158,16 @@ class TurnClauses(Kit):
     def test_a_repeated_append_is_a_replay_whatever_it_says(self) -> None:
         held = self.take(user("q"))
         stored = self.tell(held, answer("a")).messages
+        other = Message("assistant", "something else", id="a", created_at=SENT_AT, tokens=5)
         with self.listening() as events:
-            again = self.tell(held, answer("a", content="something else"))
+            again = self.tell(held, other)
         assert (again.messages, again.change) == (stored, None)
-        more = self.tell(held, answer("a", content="other"), answer("b"))
+        more = self.tell(held, other, answer("b"))
         assert [message.content for message in more.messages] == ["a", "b"]
         assert (self.ids(), events) == (["q", "a", "b"], [])
 
     @answering
-    def test_a_question_with_other_content_is_refused(self) -> None:
+    def test_a_question_withother_content_is_refused(self) -> None:
         self.take(user("q"))
         with pytest.raises(MessageConflict):
             self.take(user("q", "something else"))

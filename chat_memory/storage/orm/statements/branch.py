@@ -122,15 +122,7 @@ def window(
     ends, line = up_to(until=until), in_line(until=until)
     of_system = _part("(SELECT base_seq FROM session)", "l.high", f"{SYSTEM}{ends}", postgresql=postgresql)
     spent = f"(SELECT COALESCE(SUM(m.tokens), 0) FROM lineage l {of_system})" if system else "0"
-    walked = f"recent m WHERE role <> 'system' {line}"
-    passed = {
-        "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
-        "messages": f"SELECT turn, seq FROM {walked} ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
-        "tokens": f"""
-    SELECT turn, seq FROM (
-      SELECT turn, seq, SUM(COALESCE(tokens, 0)) OVER (ORDER BY seq DESC) AS spent FROM {walked}
-    ) AS counted WHERE spent > %(size)b - {spent} ORDER BY seq DESC LIMIT 1""",
-    }[budget]
+    passed = _passed(budget, f"recent m WHERE role <> 'system' {line}", spent)
     too_near = (
         f"(SELECT CASE WHEN seq IS NULL AND {since} > (SELECT base_seq FROM session) THEN 1 ELSE 0 END FROM edge)"
     )
@@ -152,6 +144,18 @@ edge AS (SELECT MAX(seq) AS seq FROM recent m WHERE turn <= (SELECT turn FROM st
 low AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge){bound}
 {header_row(*flags)}
 {of_window(parts, capped=capped)}"""
+
+
+def _passed(budget: str, walked: str, spent: str) -> str:
+    """A query for the newest message that a budget does not take, of which system messages have spent some."""
+    return {
+        "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
+        "messages": f"SELECT turn, seq FROM {walked} ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
+        "tokens": f"""
+    SELECT turn, seq FROM (
+      SELECT turn, seq, SUM(COALESCE(tokens, 0)) OVER (ORDER BY seq DESC) AS spent FROM {walked}
+    ) AS counted WHERE spent > %(size)b - {spent} ORDER BY seq DESC LIMIT 1""",
+    }[budget]
 
 
 @cache
