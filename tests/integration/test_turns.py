@@ -31,7 +31,7 @@ from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[2]
-BUDGET = {"tokens": 10_000}
+BUDGET: Any = {"tokens": 10_000}
 
 
 def question(text: str) -> Message:
@@ -55,7 +55,9 @@ def test_a_turn_stores_question_and_answer() -> None:
         receipt = turn.append(Message.assistant("a"))
         assert (receipt.first_seq, receipt.replayed, turn.answered) == (2, False, True)
     assert [(message.content, message.turn) for message in chat().messages()] == [("q", 1), ("a", 1)]
-    assert chat().session().title == "q"
+    record = chat().session()
+    assert record is not None
+    assert record.title == "q"
 
 
 async def test_the_async_twin_does_the_same() -> None:
@@ -202,13 +204,19 @@ def test_a_summary_stands_for_what_precedes_the_question_alone() -> None:
         assert contents(turn.prompt(**BUDGET)) == ["q1", "a1", "q2"]
 
 
+def _named(field: str, value: Any) -> Any:
+    return {field: value}
+
+
 def test_what_is_no_question_is_refused() -> None:
+    wrong: Any
+    value: Any
     for wrong in (Message.assistant("a"), 7, Message.user([{"type": "tool_result", "tool_use_id": "t"}])):
         with pytest.raises(ValidationError, match="question"):
             chat().turn(wrong)
     for field, value in (("taken", "grab"), ("busy", "panic"), ("wait", -1), ("lease", 0), ("lease", True)):
         with pytest.raises(ValidationError, match=field):
-            chat().turn(question("q"), **{field: value})
+            chat().turn(question("q"), **_named(field, value))
     for unknown in ("unknown", "\x00"):
         with pytest.raises(TurnNotFound), chat().turn(unknown):
             pass
@@ -308,7 +316,7 @@ def test_whatever_crosses_prompts_fit_and_answers_stand_with_their_questions(ste
             check(turn, which)
     for branch in crossing.chat.branches():
         window = chat(adapter=crossing.adapter, branch=branch.name).window(turns=99, system=False)
-        numbers = [message.turn for message in window]
+        numbers = [message.turn or 0 for message in window]
         assert numbers == sorted(numbers)
 
 
