@@ -28,6 +28,7 @@ class ChatMemoryConfig(AppConfig):
             Revision,
             Session,
             Summary,
+            Turn,
         )
         from chat_memory.storage.changed import changed, emitted
         from chat_memory.storage.orm import naming, owners, referring, removal, renaming
@@ -46,6 +47,7 @@ class ChatMemoryConfig(AppConfig):
         removal.dependent(Redaction, by="message")
         removal.dependent(Feedback, by="message")
         removal.dependent(Draft, by="message")
+        removal.dependent(Turn, by="message")
         removal.dependent(
             AttachmentReference, by="message", before=referring.referred_to, after_commit=referring.remove_unused
         )

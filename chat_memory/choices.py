@@ -48,6 +48,16 @@ class Pending(TextChoices):
     EDITED = "edited", _("with its edited message")
 
 
+class TurnState(TextChoices):
+    """Whether somebody answers a turn's question: of an answered, free or ended one nobody need wait for the lease."""
+
+    OPEN = "open", _("being answered")
+    ANSWERED = "answered", _("answered")
+    FREE = "free", _("given up")
+    INTERRUPTED = "interrupted", _("interrupted")
+    WITHDRAWN = "withdrawn", _("withdrawn")
+
+
 class MemberRole(TextChoices):
     """What a member of a workspace may do through the API and in the admin.
 

@@ -295,8 +295,8 @@ SessionPatch = _shape(
 )
 MessageIn = _shape(
     "MessageIn",
-    "A message to append. What the server sets (seq, created_at, tokens, state) is ignored; further members are kept "
-    "as they are and given back.",
+    "A message to append. What the server sets (seq, turn, created_at, tokens, state) is ignored; further members are "
+    "kept as they are and given back.",
     [(name, get_type_hints(Message)[name]) for name in (*GIVEN, "content_absent")],
 )
 

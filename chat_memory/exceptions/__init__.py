@@ -27,6 +27,7 @@ from chat_memory.exceptions.base import (
     WorkspaceNotFound,
 )
 from chat_memory.exceptions.drafts import DraftExists, DraftLost, DraftNotFound, TooManyDrafts
+from chat_memory.exceptions.turns import TurnLost, TurnNotFound, TurnTaken
 
 __all__ = [
     "AttachmentNotFound",
@@ -53,6 +54,9 @@ __all__ = [
     "TooManyBranches",
     "TooManyDrafts",
     "TransactionOpen",
+    "TurnLost",
+    "TurnNotFound",
+    "TurnTaken",
     "ValidationError",
     "VersionConflict",
     "WindowTooSmall",

@@ -10,6 +10,11 @@ from typing import Any, Self
 class ChatMemoryError(Exception):
     """Base of every error this package raises on purpose."""
 
+    def __reduce__(self) -> Any:
+        # For pickle: an error with attributes is made again of these, which its constructor takes in their order.
+        given = [value for name, value in vars(self).items() if not name.startswith("_")]
+        return (type(self), tuple(given)) if given else super().__reduce__()
+
 
 class ValidationError(ChatMemoryError, ValueError):
     """The input is invalid; nothing was written.
@@ -73,9 +78,6 @@ class SessionNotFound(NotFound):
         self.key = key
         self.workspace = workspace
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.workspace)
-
 
 class NotOwner(ChatMemoryError):
     """The session belongs to somebody else than the user of the handle; nothing was written, and nothing is shown.
@@ -98,9 +100,6 @@ class NotOwner(ChatMemoryError):
         self.workspace = workspace
         self.user_key = user_key
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.workspace, self.user_key)
-
 
 class BranchNotFound(NotFound):
     """The session has no branch of this name.
@@ -114,9 +113,6 @@ class BranchNotFound(NotFound):
         super().__init__(f"conversation {key!r} has no branch {branch!r}")
         self.key = key
         self.branch = branch
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.branch)
 
 
 class MessageNotFound(NotFound):
@@ -153,9 +149,6 @@ class AttachmentNotFound(NotFound):
         )
         self.key = key
         self.sha256 = sha256
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.sha256)
 
 
 class Conflict(ChatMemoryError):
@@ -203,9 +196,6 @@ class MessageRedacted(Conflict):
         self.key = key
         self.seq = seq
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.seq)
-
 
 class BranchExists(Conflict):
     """The conversation already has a branch of this name.
@@ -220,9 +210,6 @@ class BranchExists(Conflict):
         self.key = key
         self.branch = branch
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.branch)
-
 
 class TooManyBranches(Conflict):
     """The conversation has as many branches as MAX_BRANCHES allows; delete some, or raise the setting.
@@ -236,9 +223,6 @@ class TooManyBranches(Conflict):
         super().__init__(f"conversation {key!r} has {limit} branches already, as many as MAX_BRANCHES allows")
         self.key = key
         self.limit = limit
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.limit)
 
 
 class BranchInUse(Conflict):
@@ -271,9 +255,6 @@ class VersionConflict(Conflict):
         self.expected = expected
         self.actual = actual
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.expected, self.actual)
-
 
 class WindowTooSmall(ChatMemoryError, ValueError):
     """The tokens are too few for the newest question beside the system messages that open the conversation.
@@ -288,12 +269,9 @@ class WindowTooSmall(ChatMemoryError, ValueError):
         self.needed = needed
         self.budget = budget
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.needed, self.budget)
-
 
 class TransactionOpen(ChatMemoryError):
-    """summarize() or attachments.add() was called inside a transaction: it waits for others, and is not rolled back."""
+    """summarize(), attachments.add(), a turn or a stream was begun in a transaction: others are to see it at once."""
 
 
 class NotSupported(ChatMemoryError):
@@ -327,9 +305,6 @@ class Busy(ChatMemoryError):
         self.what = what
         self.seconds = seconds
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.what, self.seconds)
-
 
 class SearchTooLong(ChatMemoryError):
     """A search took longer than SEARCH_SECONDS and was ended; with further conditions or other words it may not.
@@ -343,9 +318,6 @@ class SearchTooLong(ChatMemoryError):
             f"the search took longer than {seconds:g} seconds and was ended: narrow it, or use other words"
         )
         self.seconds = seconds
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.seconds,)
 
 
 class EmbedderFailed(ChatMemoryError):
@@ -362,9 +334,6 @@ class EmbedderFailed(ChatMemoryError):
         super().__init__(f"the embedder {model!r} {reason}")
         self.model = model
         self.reason = reason
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.model, self.reason)
 
 
 class StorageUnavailable(ChatMemoryError):

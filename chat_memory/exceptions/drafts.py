@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from chat_memory.exceptions.base import Conflict, NotFound, quoted
 
 
@@ -20,9 +18,6 @@ class DraftNotFound(NotFound):
         self.key = key
         self.message_id = message_id
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.message_id)
-
 
 class DraftExists(Conflict):
     """Somebody is streaming a message of this id already; nothing was written.
@@ -36,9 +31,6 @@ class DraftExists(Conflict):
         super().__init__(f"conversation {key!r} has an open draft with id {quoted(message_id)} already")
         self.key = key
         self.message_id = message_id
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.message_id)
 
 
 class DraftLost(Conflict):
@@ -57,9 +49,6 @@ class DraftLost(Conflict):
         self.key = key
         self.message_id = message_id
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.message_id)
-
 
 class TooManyDrafts(Conflict):
     """As many messages of the conversation are being streamed as MAX_DRAFTS allows; let one end, or raise the setting.
@@ -73,6 +62,3 @@ class TooManyDrafts(Conflict):
         super().__init__(f"conversation {key!r} has {limit} open drafts already, as many as MAX_DRAFTS allows")
         self.key = key
         self.limit = limit
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.limit)

@@ -20,6 +20,8 @@ from chat_memory.history.naming import SessionRow, address, address_of
 from chat_memory.history.stamping import stamped
 from chat_memory.history.streaming import Streaming, streaming
 from chat_memory.history.summaries import Summaries
+from chat_memory.history.turn import Turn
+from chat_memory.history.turn_terms import Busy, Taken, check_question, terms
 from chat_memory.history.twins import function_twin, twin
 from chat_memory.history.windows import Windows
 from chat_memory.records import Address, Hit, Message, Receipt, Relevant, SessionRecord
@@ -94,6 +96,36 @@ class Conversation(Windows, Summaries, Branches):
         given: dict[str, Any] = {"message_id": id, "name": name, "metadata": metadata}
         bounds: dict[str, Any] = {"seconds": flush_seconds, "size": flush_bytes}
         return streaming(self.place, role, **given, resume=resume, replace=replace, **bounds)
+
+    def turn(
+        self,
+        question: Message | str,
+        *,
+        taken: Taken = "wait",
+        busy: Busy = "beside",
+        wait: float = 60.0,
+        lease: float = 60.0,
+    ) -> Turn:
+        """The turn of a question, a context manager that stores or finds it and holds the right to answer it.
+
+        One answers at a time. Who holds the right and ends without giving it up, as by kill -9, has it until the lease
+        lapses; who comes next goes on from what the turn has got. An answered question is not answered again.
+
+        Args:
+            question: a user's message, or the id of a stored one. Give it an id that a retry has too.
+            taken: where somebody else answers it: ``wait`` until they have, or have left; ``refuse`` at once, by
+                TurnTaken; or ``look`` at what there is, without the right to answer.
+            busy: where another question of the branch is being answered: answer this one ``beside`` it; ``reject``, by
+                TurnTaken and without storing it; ``enqueue``, to store it and wait for those before it; ``interrupt``,
+                so that who answers those before it may append no more; or ``rollback``, which goes on, on a new branch
+                that is the current one, as if these had not been asked.
+            wait: how many seconds to wait at most; then TurnTaken.
+            lease: how many seconds the right lasts after each call that renews it.
+
+        Raises:
+            ValidationError: the question is none, or a choice is not usable.
+        """
+        return Turn(self.place, check_question(question), terms(taken, busy, wait, lease))
 
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Store the messages, adjacent and in this order, exactly once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, takewhile
 
 from chat_memory.choices import Role
 from chat_memory.records import Message, Summary
@@ -24,7 +24,7 @@ def uncovered(window: Sequence[Message], last_seq: int) -> list[Message]:
     """
     dialogue = [message for message in window if not _is_system(message)]
     separations = _separations([link for link in _links(dialogue) if UNKNOWN not in link], len(dialogue))
-    covered = sum(_seq(message) <= last_seq for message in dialogue)
+    covered = sum(1 for _ in takewhile(lambda message: _seq(message) <= last_seq, dialogue))
     borders = [*(n for n, message in enumerate(dialogue) if starts_turn(message)), len(dialogue)]
     cut = max((border for border in borders if border <= covered and not separations[border]), default=0)
     kept = {_seq(message) for message in dialogue[cut:]}

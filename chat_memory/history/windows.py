@@ -85,7 +85,7 @@ class Windows(Handle):
         """
         wanted = budget(turns, messages, tokens, system=system, min_version=min_version, greeting=greeting)
         check_flag(pending, "pending")
-        return self._context(wanted, self._window, pending=pending) if wanted else []
+        return self._shown_within(wanted, self._window, pending=pending) if wanted else []
 
     acontext = twin(context)
 
@@ -125,15 +125,17 @@ class Windows(Handle):
             place.remember(answer.header)
             return answer
 
-        found = self._context(wanted, window, pending=False) if wanted else []
+        found = self._shown_within(wanted, window, pending=False) if wanted else []
         fitting = found if is_within(found, size, most) else _newest_within(found, size, most)
         return fitting, cut or len(fitting) < len(found)
 
     acontext_within = twin(context_within)
 
-    def _context(self, wanted: Budget, window: Callable[[Budget], Slice], *, pending: bool) -> list[Message]:
-        """What ``context`` shows, from windows that a function gives."""
-        summary = self._newest_summary()
+    def _shown_within(
+        self, wanted: Budget, window: Callable[[Budget], Slice], *, pending: bool, before: int | None = None
+    ) -> list[Message]:
+        """What ``context`` shows, from windows that a function gives; ``before``: by summaries of what precedes it."""
+        summary = self._newest_summary(before)
         found, summary = _beside(window, wanted, summary) if summary else (window(wanted), None)
         if summary is None or not _is_shown(summary, found):
             return shown(found.messages, wanted, pending=pending)
@@ -156,10 +158,10 @@ class Windows(Handle):
         place.remember(answer.header)
         return answer
 
-    def _newest_summary(self) -> Summary | None:
+    def _newest_summary(self, before: int | None) -> Summary | None:
         adapter = self.place.adapter
         summaries = adapter.summaries.all(self.place.address) if adapter.summaries else []
-        return summaries[-1] if summaries else None
+        return next((each for each in reversed(summaries) if before is None or each.last_seq < before), None)
 
 
 def _beside(window: Callable[[Budget], Slice], wanted: Budget, summary: Summary) -> tuple[Slice, Summary | None]:

@@ -566,6 +566,16 @@ class Migration(migrations.Migration):
                 ("turn", models.IntegerField(default=0, verbose_name="turn")),
                 ("tokens", models.IntegerField(blank=True, null=True, verbose_name="tokens")),
                 (
+                    "crossed",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        editable=False,
+                        help_text="Whether a later question was stored before it.",
+                        verbose_name="crossed",
+                    ),
+                ),
+                (
                     "session",
                     models.ForeignKey(
                         db_index=False,
@@ -823,6 +833,56 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["workspace", "gone_at", "id"], name="chat_memory_gone"),
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Turn",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                ("seq", models.BigIntegerField(verbose_name="position of the question")),
+                ("lease_until", models.BigIntegerField(verbose_name="lease until")),
+                ("turn", models.IntegerField(verbose_name="turn")),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="turns",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("open", "being answered"),
+                            ("answered", "answered"),
+                            ("free", "given up"),
+                            ("interrupted", "interrupted"),
+                            ("withdrawn", "withdrawn"),
+                        ],
+                        max_length=11,
+                        verbose_name="state",
+                    ),
+                ),
+                ("holder", models.CharField(max_length=36, verbose_name="holder")),
+            ],
+            options={
+                "verbose_name": "turn",
+                "verbose_name_plural": "turns",
+                "constraints": [models.UniqueConstraint(fields=("session", "turn"), name="chat_memory_turn_once")],
             },
         ),
         migrations.CreateModel(

@@ -9,6 +9,7 @@ from chat_memory.models.revision import Redaction, Revision
 from chat_memory.models.session import Session
 from chat_memory.models.summary import Summary
 from chat_memory.models.token import DatabaseToken
+from chat_memory.models.turn import Turn
 from chat_memory.models.undropped import UndroppedEntry
 from chat_memory.models.workspace import Workspace, WorkspaceMember
 
@@ -25,6 +26,7 @@ __all__ = [
     "Session",
     "Summary",
     "Tombstone",
+    "Turn",
     "UndroppedEntry",
     "Workspace",
     "WorkspaceMember",

@@ -23,6 +23,7 @@ from chat_memory.records.search import Alternative, Found, Hit, Piece, Query, Te
 from chat_memory.records.session import SessionRecord
 from chat_memory.records.summary import Claim, Summary
 from chat_memory.records.transcript import Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
+from chat_memory.records.turn import HeldTurn, OpenTurn
 
 __all__ = [
     "MESSAGE_KEYS",
@@ -41,11 +42,13 @@ __all__ = [
     "FeedbackPlace",
     "Found",
     "Header",
+    "HeldTurn",
     "Hit",
     "Json",
     "Lease",
     "Message",
     "NewDraft",
+    "OpenTurn",
     "Person",
     "Piece",
     "Query",

@@ -41,6 +41,8 @@ class Message(msgspec.Struct, frozen=True):
         extra: what else a provider's message holds, by its keys and unchanged: ``reasoning_content``, ``refusal``,
             ``audio``, ``annotations``, ``function_call`` and so on; None: nothing. A system message that came in
             OpenAI's newer role has ``{"role": "developer"}`` here.
+        turn: the number of the turn it belongs to, from 1; 0 before the first question; assigned on append. None where
+            the back end has no such numbers.
     """
 
     role: str
@@ -56,6 +58,7 @@ class Message(msgspec.Struct, frozen=True):
     content_absent: bool = False
     state: str = State.COMPLETE.value
     extra: dict[str, Any] | None = None
+    turn: int | None = None
 
     @classmethod
     def system(cls, content: Content, **fields: Any) -> Message:
@@ -85,6 +88,7 @@ class Message(msgspec.Struct, frozen=True):
         fields = (
             ("id", self.id),
             ("seq", self.seq),
+            ("turn", self.turn),
             ("created_at", self.created_at and self.created_at.isoformat()),
             *self._openai_fields(),
             ("metadata", self.metadata),

@@ -24,6 +24,7 @@ class ForwardingAdapter(Adapter):
         self.feedback = inner.feedback
         self.attachments = inner.attachments
         self.drafts = inner.drafts
+        self.turns = inner.turns
         self.undropped = inner.undropped
         self.search = inner.search
         self.vectors = inner.vectors

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 ASKED = {"role": "user", "content": "x"}
-SERVER_KEYS = {"id", "seq", "created_at", "tokens", "metadata", "state"}
+SERVER_KEYS = {"id", "seq", "turn", "created_at", "tokens", "metadata", "state"}
 
 
 def through_python(message: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ GROUPS = (
     "search",
     "relevance",
     "dialects",
+    "turns",
 )
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 MARK = "<!-- figures -->"
@@ -70,6 +71,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     threads, transfer, views, waiting = map(_module, ("threads", "transfer", "views", "waiting"))
     cases, dialects, searching, writers = map(_module, ("cases", "dialects", "searching", "writers"))
     relevance = _module("relevance")
+    turns = _module("turns")
 
     places = {
         "writers": writers,
@@ -80,6 +82,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
         "search": searching,
         "relevance": relevance,
         "dialects": dialects,
+        "turns": turns,
         "listing": listing,
         "outage": outage,
         "views": views,

@@ -16,6 +16,7 @@ from chat_memory.history.drafts import ConversationDrafts
 from chat_memory.history.feedback import ConversationFeedback
 from chat_memory.history.protocol import ChatHistory
 from chat_memory.history.streaming import Streaming
+from chat_memory.history.turn import Turn
 from chat_memory.storage import contract
 from chat_memory.storage.contract import Adapter, Part
 from chat_memory.storage.memory import MemoryAdapter
@@ -26,7 +27,8 @@ from chat_memory.turns import RedisChatMemory
 pytestmark = pytest.mark.once
 
 WITHOUT_TWIN: dict[Any, set[str]] = {
-    Conversation: {"streaming"},  # it makes an object, without input or output
+    Conversation: {"streaming", "turn"},  # they make an object, without input or output
+    Turn: set(),
     ChatHistory: set(),
     conversation: {"conversation", "of_session", "on_settings"},  # they make a handle, without input or output
     RedisChatMemory: {"conversation"},

@@ -23,6 +23,7 @@ from chat_memory.storage.contract.part import Part
 from chat_memory.storage.contract.search import Indexed, SearchStore, Within
 from chat_memory.storage.contract.sessions import NO_FIELDS, SessionStore
 from chat_memory.storage.contract.summaries import CLAIM_LAPSES, SummaryStore
+from chat_memory.storage.contract.turns import TurnStore
 from chat_memory.storage.contract.undropped import Undropped, UndroppedStore
 from chat_memory.storage.contract.vectors import Unembedded, Vector, VectorStore
 
@@ -50,6 +51,7 @@ __all__ = [
     "SessionStore",
     "Settled",
     "SummaryStore",
+    "TurnStore",
     "Undropped",
     "UndroppedStore",
     "Unembedded",

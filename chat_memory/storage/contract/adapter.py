@@ -19,6 +19,7 @@ from chat_memory.storage.contract.part import Part
 from chat_memory.storage.contract.search import SearchStore
 from chat_memory.storage.contract.sessions import SessionStore
 from chat_memory.storage.contract.summaries import SummaryStore
+from chat_memory.storage.contract.turns import TurnStore
 from chat_memory.storage.contract.undropped import UndroppedStore
 from chat_memory.storage.contract.vectors import VectorStore
 
@@ -42,6 +43,7 @@ class Adapter(ABC):
     feedback: FeedbackStore | None = None
     attachments: AttachmentStore | None = None
     drafts: DraftStore | None = None
+    turns: TurnStore | None = None
     undropped: UndroppedStore | None = None
     search: SearchStore | None = None
     vectors: VectorStore | None = None

@@ -17,6 +17,7 @@ from chat_memory.storage.memory.sessions import MemorySessions
 from chat_memory.storage.memory.store import MemoryStore
 from chat_memory.storage.memory.summaries import MemorySummaries
 from chat_memory.storage.memory.syncing import MemoryChanges
+from chat_memory.storage.memory.turns import MemoryTurns
 
 
 def _now() -> datetime:
@@ -42,6 +43,7 @@ class MemoryAdapter(Adapter):
     feedback: MemoryFeedback
     attachments: MemoryAttachments
     drafts: MemoryDrafts
+    turns: MemoryTurns
 
     def __init__(self, clock: Callable[[], datetime] = _now) -> None:
         self._store = store = MemoryStore(self, clock)
@@ -55,6 +57,7 @@ class MemoryAdapter(Adapter):
         self.feedback = MemoryFeedback(store)
         self.attachments = MemoryAttachments(store)
         self.drafts = MemoryDrafts(store)
+        self.turns = MemoryTurns(store)
 
     def add_workspace(self, slug: str) -> None:
         """Create a workspace; needed only where CREATE_WORKSPACES is False."""

@@ -172,7 +172,10 @@ class _Restoring:
             ValidationError: ``after`` is given, and the messages are not stored at the positions that follow it.
         """
         view = self._view(name)
-        conversation, placed = changes.append(view, self._at, messages, now=self._now)
+        known = view.stored(messages)
+        pairs = ((message.turn, known[message.id].turn) for message in messages if message.id in known)
+        here = {there: turn for there, turn in pairs if there is not None and turn is not None}
+        conversation, placed = changes.append(view, self._at, messages, now=self._now, begun=here)
         for expected, message in enumerate(placed, (after or 0) + 1):
             if after is not None and message.seq != expected:
                 raise ValidationError(

@@ -20,7 +20,7 @@ from chat_memory.exceptions import (
 )
 from chat_memory.fields import COUNTERS, empty_session
 from chat_memory.records import Address, Message, SessionRecord, uuid7
-from chat_memory.storage.mapping import new_messages
+from chat_memory.storage.mapping import new_messages, numbered
 from chat_memory.storage.memory.ledger import Ledger
 from chat_memory.storage.memory.states import BranchState, ConversationState, new_token
 from chat_memory.storage.memory.view import BranchView
@@ -88,8 +88,20 @@ def append(
     now: datetime,
     title: str | None = None,
     if_version: int | None = None,
+    under: int | None = None,
+    begun: dict[int, int] | None = None,
 ) -> tuple[ConversationState | None, tuple[Message, ...]]:
     """The conversation with the new messages, or None where all are replays; and all messages as they are stored.
+
+    Args:
+        view: the branch.
+        at: its address.
+        messages: in their order.
+        now: the time.
+        title: as for ``MessageStore.append``.
+        if_version: as for ``MessageStore.append``.
+        under: the turn of all of them, none of which begins one; None: each begins one or is in the newest.
+        begun: for ``mapping.numbered``, where messages come with the numbers of turns they had elsewhere.
 
     Raises:
         MessageConflict: an id is stored with different content.
@@ -101,8 +113,10 @@ def append(
     if not fresh:
         return None, tuple(stored[message.id] for message in messages)
     check_version(view, if_version)
-    new = [msgspec.structs.replace(message, seq=seq) for seq, message in enumerate(fresh, state.last_seq + 1)]
-    state.ledger.put(new, state.last_turn)
+    in_turns = [under] * len(fresh) if under is not None else numbered(fresh, state.last_turn, begun or {})
+    placed = enumerate(zip(fresh, in_turns, strict=True), state.last_seq + 1)
+    new = [msgspec.structs.replace(message, seq=seq, turn=turn) for seq, (message, turn) in placed]
+    state.ledger.put(new, in_turns, state.last_turn)
     last_seq = state.last_seq + len(new)
     after = state.next_version(now, last_seq=last_seq, last_turn=state.ledger.turns_until(last_seq))
     stored |= {message.id: message for message in new}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from chat_memory.choices import Pending
 from chat_memory.exceptions import VersionConflict
 from chat_memory.records import Address, Budget, Change, Commit, Header, Message, Slice, Span
 from chat_memory.storage import windowing
@@ -12,10 +12,7 @@ from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import ALL_MESSAGES, Batch, MessageStore
 from chat_memory.storage.memory import changes, rewriting
 from chat_memory.storage.memory.store import MemoryStore, Transaction, change_between
-from chat_memory.storage.memory.switching import switched
-
-_AT_ONCE = (Pending.ANSWERED.value, Pending.EDITED.value)
-"""The branches that become current with their first message."""
+from chat_memory.storage.memory.switching import told
 
 
 class MemoryMessages(MessageStore):
@@ -82,9 +79,18 @@ class MemoryMessages(MessageStore):
 
 
 def append_in(
-    transaction: Transaction, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None
+    transaction: Transaction,
+    at: Address,
+    messages: Sequence[Message],
+    title: str | None,
+    if_version: int | None,
+    *,
+    under: int | None = None,
 ) -> Commit:
-    """Append to a conversation within a transaction; the contract is ``MessageStore.append``."""
+    """Append to a conversation within a transaction, to its newest turn or to the turn ``under``.
+
+    The contract is ``MessageStore.append``.
+    """
     existing = transaction.find(at)
     if existing is None and if_version and at.means_whole:
         raise VersionConflict(if_version, 0)
@@ -92,18 +98,9 @@ def append_in(
     known = before.stored(messages)
     fresh = [each for each in messages if each.id not in known]
     transaction.shelf.check_reached(before, fresh, transaction.now)
-    conversation, stored = changes.append(before, at, messages, title=title, if_version=if_version, now=transaction.now)
+    terms: dict[str, Any] = {"title": title, "if_version": if_version, "under": under}
+    conversation, stored = changes.append(before, at, messages, now=transaction.now, **terms)
     if conversation is None:
         return Commit(stored, before.header, None, before.state.name)
-    transaction.keep(conversation)
     transaction.shelf.let_go(at.workspace, at.key, messages)
-    after = before.in_state(conversation)
-    commit = Commit(stored, after.header, change_between(before, after), after.state.name)
-    added = {"first_seq": before.state.last_seq + 1, "last_seq": after.state.last_seq}
-    transaction.add_event(Kind.APPENDED, at, after, **added, commit=commit, made=existing is None)
-    if before.state.pending in _AT_ONCE:
-        taken_over = after.in_state(switched(transaction, at, conversation, after.state.name))
-        transaction.keep(taken_over.conversation)
-        change = change_between(before, taken_over)
-        return Commit(stored, taken_over.header, change, after.state.name, before.conversation.current)
-    return commit
+    return told(transaction, at, before, before.in_state(conversation), stored)

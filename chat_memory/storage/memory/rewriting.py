@@ -79,11 +79,12 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
         title = _new_title(view.conversation, {state.name: seq}, None)
         edits = {place: edited for place, edited in state.edits.items() if place != seq}
         feedback = {place: given for place, given in state.feedback.items() if place != seq}
-        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits, feedback=feedback)
+        rights = {turn: right for turn, right in state.rights.items() if right.seq != seq}
+        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits, feedback=feedback, rights=rights)
     else:
         parent = view.owner(seq - 1).name
         less = replace(state, fork_seq=seq - 1, parent=parent, ledger=type(state.ledger)(seq - 1))
-    turn = owner.ledger.turns_until(seq) - starts_turn(message)
+    turn = state.last_turn - starts_turn(message)
     less = replace(less, last_seq=seq - 1, last_turn=turn)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
     conversation = conversation.noting((state.id, seq), taken=digest(message.id, message.created_at))
@@ -107,7 +108,7 @@ def _without_words(given: Feedback) -> Feedback:
 
 
 def _message(owner: BranchState, seq: int) -> Message:
-    (message,) = to_messages([(seq, *owner.row(seq))])
+    (message,) = to_messages([owner.columns(seq)])
     return message
 
 
@@ -148,7 +149,7 @@ def _new_title(conversation: ConversationState, places: Mapping[str, int], after
     record = conversation.record
     for name, seq in places.items():
         state = conversation.branches[name]
-        turn, before = state.ledger.turns_until(seq), _message(state, seq)
+        turn, before = state.ledger.turn(seq), _message(state, seq)
         title = titles.remade(record.title, made=record.title_made, turn=turn, before=before, after=after)
         if title is not None:
             return {"title": title}

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, TurnState
 from chat_memory.fields import MOMENTS
 from chat_memory.records import Branch, Claim, Draft, Feedback, SessionRecord, Summary, as_utc
 from chat_memory.storage.mapping import Row
@@ -41,6 +41,15 @@ class HeldDraft(NamedTuple):
     place: tuple[str, int] | None
 
 
+class Right(NamedTuple):
+    """The right to answer the question at a position, and until when, by the store's clock."""
+
+    seq: int
+    holder: str
+    until: datetime
+    state: TurnState
+
+
 class BranchState(msgspec.Struct, frozen=True):
     """A branch at one version; the fields are those of its row, ``ledger`` holds its own messages."""
 
@@ -63,6 +72,7 @@ class BranchState(msgspec.Struct, frozen=True):
     feedback: dict[int, tuple[Feedback, ...]] = {}
     feedback_number: int = 0
     pending: str = ""
+    rights: dict[int, Right] = {}
 
     @property
     def message_count(self) -> int:
@@ -74,9 +84,13 @@ class BranchState(msgspec.Struct, frozen=True):
         edited = self.edits.get(seq)
         return edited.row if edited else self.ledger.row(seq)
 
+    def columns(self, seq: int) -> tuple[Any, ...]:
+        """The columns of one of the branch's own messages, with its edits, as ``mapping.to_messages`` reads them."""
+        return (seq, *self.row(seq), self.ledger.turn(seq))
+
     def own_rows(self) -> list[tuple[Any, ...]]:
-        """All rows that the branch does not share with its parent, hidden ones included, each after its position."""
-        return [(seq, *self.row(seq)) for seq in range(self.ledger.offset + 1, self.last_seq + 1)]
+        """The columns of all rows that the branch does not share with its parent, hidden ones included."""
+        return [self.columns(seq) for seq in range(self.ledger.offset + 1, self.last_seq + 1)]
 
     def with_feedback(self, new: Feedback) -> BranchState:
         """The state with feedback on one of the branch's own messages, in place of that of its number."""

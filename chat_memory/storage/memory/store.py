@@ -113,8 +113,9 @@ class MemoryStore:
             for (workspace, key), conversation in changed.items():
                 conversations, journal = self._workspaces[workspace].conversations, self._workspaces[workspace].journal
                 if conversation is not None:
-                    conversations[key] = conversation
-                    journal.note(conversation.record.id, key)
+                    former, conversations[key] = conversations.get(key), conversation
+                    if former is None or former.record is not conversation.record:
+                        journal.note(conversation.record.id, key)
                 elif key in conversations:
                     journal.note_gone(conversations.pop(key).record.id, now)
 

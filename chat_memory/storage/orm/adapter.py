@@ -19,6 +19,7 @@ from chat_memory.storage.orm.messages import OrmMessages
 from chat_memory.storage.orm.naming import name_of
 from chat_memory.storage.orm.sessions import OrmSessions
 from chat_memory.storage.orm.summaries import OrmSummaries
+from chat_memory.storage.orm.turns import OrmTurns
 from chat_memory.storage.orm.undropped import OrmUndropped
 
 
@@ -41,6 +42,7 @@ class DjangoAdapter(Adapter):
         self.feedback = OrmFeedback(using)
         self.attachments = OrmAttachments(using)
         self.drafts = OrmDrafts(using)
+        self.turns = OrmTurns(using)
         self.undropped = OrmUndropped(using)
         self.search = sub_apps.search(using)
         self.vectors = sub_apps.vectors(using)

@@ -88,7 +88,9 @@ def finished(alias: str, at: Address, place: Place, after: Message, *, nested: b
         MessageNotFound: the branch does not show it.
     """
     found = _found(alias, at, place, None)
-    after = msgspec.structs.replace(after, seq=found.stored.seq, created_at=found.message.created_at)
+    after = msgspec.structs.replace(
+        after, seq=found.stored.seq, turn=found.stored.turn, created_at=found.message.created_at
+    )
     return _Change(alias, at, found, nested=nested).edit(after)
 
 

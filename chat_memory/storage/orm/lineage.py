@@ -78,12 +78,20 @@ class Lineage(NamedTuple):
         return next((each for each in stored if self.shows(each.session_id, each.seq)), None)
 
     def turn_at(self, seq: int) -> int:
-        """The number of turns begun up to a position; the message at the position itself may be hidden."""
-        following = self.message_at(seq + 1)
-        if following is None:
+        """The number of turns begun up to a position; the message at the position itself may be hidden.
+
+        It is told by the next message in line: the next position's where no answer crossed a later question.
+        """
+        if seq >= self.row.last_seq:
             return self.row.last_turn
-        content = content_of(following.content, following.parts)
-        return following.turn - (following.role == Role.USER.value and not is_results_alone(content))
+        rows = Message.objects.using(self.row._state.db).filter(workspace_id=self.row.workspace_id, crossed=False)
+        for each in reversed(self.stretches):
+            later = rows.filter(session_id=each.session_id, seq__gt=max(each.low, seq), seq__lte=each.high)
+            following = later.order_by("seq").first()
+            if following is not None:
+                content = content_of(following.content, following.parts)
+                return following.turn - (following.role == Role.USER.value and not is_results_alone(content))
+        return self.row.last_turn
 
 
 def lineage(row: Session) -> Lineage:

@@ -101,7 +101,8 @@ class Merge:
         if fresh:
             # An address without an owner: an existing conversation keeps its owner, and a new one has it already.
             at = structs.replace(self._at, user_id=None, user_key="")
-            placed = store(self._alias, at, rows, fresh, None).messages
+            begun = _begun(messages, known)
+            placed = store(self._alias, at, rows, fresh, None, begun=begun).messages
             self._note(rows.row, first_seq=placed[0].seq, last_seq=placed[-1].seq)
             known |= {message.id: message for message in placed}
             self._added += len(fresh)
@@ -213,6 +214,12 @@ def _fresh_feedback(alias: str, row: Session, given: Sequence[TranscriptFeedback
                 known.add(place)
                 columns = {"workspace_id": row.workspace_id, "session_id": message.session_id, "seq": message.seq}
                 yield new_feedback(columns, record_of(alias, message), each, now)
+
+
+def _begun(messages: Sequence[Message], known: Mapping[str | None, Message]) -> dict[int, int]:
+    """The numbers of turns whose questions are stored, by the numbers that a transcript has for them."""
+    pairs = ((message.turn, known[message.id].turn) for message in messages if message.id in known)
+    return {there: here for there, here in pairs if there is not None and here is not None}
 
 
 def _says_what_was_redacted(row: Session, summary: TranscriptSummary) -> bool:

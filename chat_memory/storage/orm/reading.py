@@ -89,12 +89,13 @@ def _window(alias: str, at: Address, budget: Budget, **bound: int) -> list[Row]:
     # Whether a greeting is right before the turns asked for is told by one turn more.
     size = getattr(budget, kind) + (kind == "turns" and budget.greeting)
     shape = {"budget": kind, "system": budget.system, "greeting": budget.greeting, "capped": bool(bound)}
-    shape["postgresql"] = connections[alias].vendor == "postgresql"
+    shape |= {"postgresql": connections[alias].vendor == "postgresql", "until": budget.until is not None}
     short, along = partial(main.window, **shape), partial(branch.window, **shape)
     per_unit, besides = FIRST_LOOK[kind]
     look = min(int(size * per_unit), _END // WIDER) + besides
+    params = {"size": size, **bound} | ({} if budget.until is None else {"until": budget.until})
     while True:
-        rows = shown(alias, at, short, along, {"size": size, "look": look, **bound})
+        rows = shown(alias, at, short, along, params | {"look": look})
         if _flags(rows)[1:2] != ["1"]:
             return rows
         look *= WIDER

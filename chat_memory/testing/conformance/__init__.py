@@ -38,6 +38,7 @@ from chat_memory.testing.conformance.summaries import SummaryClauses
 from chat_memory.testing.conformance.switching import SwitchClauses
 from chat_memory.testing.conformance.syncing import SyncClauses
 from chat_memory.testing.conformance.titles import TitleClauses
+from chat_memory.testing.conformance.turns import TurnClauses
 from chat_memory.testing.conformance.windows import WindowClauses
 from chat_memory.testing.conformance.writers import WriterClauses
 
@@ -69,6 +70,7 @@ class AdapterConformance(
     SwitchClauses,
     SyncClauses,
     TitleClauses,
+    TurnClauses,
     WindowClauses,
     WriterClauses,
     YieldingClauses,

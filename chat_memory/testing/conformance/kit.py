@@ -31,6 +31,7 @@ from chat_memory.storage.contract import (
     MessageStore,
     SessionStore,
     SummaryStore,
+    TurnStore,
 )
 from chat_memory.storage.contract.edits import Place, Restate
 
@@ -130,6 +131,11 @@ class Kit:
     def drafts(self) -> DraftStore:
         """The adapter's part for drafts; raises NotSupported if it has none."""
         return self.adapter.part(DraftStore)
+
+    @property
+    def turns(self) -> TurnStore:
+        """The adapter's part for turns; raises NotSupported if it has none."""
+        return self.adapter.part(TurnStore)
 
     @property
     def workspace(self) -> str:

@@ -18,6 +18,7 @@ from chat_memory.storage.contract import (
     Part,
     SessionStore,
     SummaryStore,
+    TurnStore,
     UndroppedStore,
 )
 from chat_memory.testing.conformance.kit import Kit
@@ -33,6 +34,7 @@ PARTS: tuple[type[Part], ...] = (
     ArchiveStore,
     FeedbackStore,
     AttachmentStore,
+    TurnStore,
     UndroppedStore,
 )
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from chat_memory.fields import MESSAGE_COLUMNS, PLAIN_COLUMNS
 from chat_memory.storage.orm.beside import Beside, expressions, returning
-from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, ROOT, SESSION, WORKSPACE, meant_root, owned
+from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, ROOT, SESSION, TURN, WORKSPACE, meant_root, owned
+from chat_memory.storage.orm.statements.turns import NOW, OVERWRITE, of_turn
 from chat_memory.storage.orm.statements.waiting import bound
 
 TYPES = dict.fromkeys(MESSAGE_COLUMNS, "text") | {"tokens": "int4", "created_at": "timestamptz"}
@@ -37,6 +38,9 @@ FEW = 4
 """Up to this many messages, each value is a parameter of its own; building arrays takes the driver longer."""
 
 
+NEW, FOUND, HELD = "new", "found", "held"
+
+
 class Shape(NamedTuple):
     """The properties of a call that determine the text of its statement.
 
@@ -48,6 +52,9 @@ class Shape(NamedTuple):
         owner: how the owner of the conversation is compared, as ``tables.owner_of`` says.
         wait: how long it waits for a lock, in milliseconds; 0: as long as the host's ``lock_timeout`` says.
         beside: what sub-apps write beside messages.
+        turn: NEW or FOUND: the message is a question, which the caller of the statement has the right to answer from
+            now on; with FOUND, only if no branch of the conversation has a message of its id. HELD: the messages are of
+            a turn that the caller holds, and only if it does.
     """
 
     rows: int
@@ -57,13 +64,14 @@ class Shape(NamedTuple):
     owner: str
     wait: int
     beside: tuple[Beside, ...] = ()
+    turn: str = ""
 
 
 @cache
 def to_main(shape: Shape, *, by_id: bool, follows: bool) -> str:
     """Append to ``main``; with ``follows``, only if ``main`` is the current branch."""
     return f"""
-WITH {_main("session", shape, by_id=by_id, follows=follows)}, {_stored(shape)}
+WITH {_held(shape)}{_main("session", shape, by_id=by_id, follows=follows)}, {_stored(shape)}
 SELECT {RETURNED}, 'main' FROM session"""
 
 
@@ -74,7 +82,7 @@ def to_branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
     The root's row is updated too: its times, and the owner and title if they are not set.
     """
     return f"""
-WITH {_branch(shape, by_id=by_id, follows=follows)}, session AS (SELECT {RETURNED}, branch FROM appended),
+WITH {_held(shape)}{_branch(shape, by_id=by_id, follows=follows)}, session AS (SELECT {RETURNED}, branch FROM appended),
 {_stored(shape)}
 SELECT {RETURNED}, branch FROM session"""
 
@@ -115,7 +123,7 @@ def _main(name: str, shape: Shape, *, by_id: bool, follows: bool) -> str:
     return f"""{name} AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}{_owned(shape)}
   WHERE {meant_root(by_id=by_id, owner=shape.owner)} {"AND s.head_id IS NULL" if follows else ""} AND {_AT_VERSION}
-    AND {bound(shape.wait)}
+    AND {bound(shape.wait)}{_may_store(shape)}
   RETURNING {_columns("s")}
 )"""
 
@@ -125,13 +133,13 @@ def _branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
     first = f"s.id, s.workspace_id, s.key, s.head_id FROM {SESSION} s WHERE"
     if follows:
         root = f"""SELECT {first} {meant_root(by_id=by_id, owner=shape.owner)} AND s.head_id IS NOT NULL
-  AND {bound(shape.wait)} FOR NO KEY UPDATE"""
+  AND {bound(shape.wait)}{_may_store(shape)} FOR NO KEY UPDATE"""
         which = "s.id = root.head_id AND s.workspace_id = root.workspace_id"
     else:
         named = f"SELECT s.key FROM {SESSION} s WHERE {BY_ID}" if by_id else "SELECT %(key)b"
         workspace = "%(workspace_id)b" if by_id else f"(SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b)"
         root = f"""SELECT {first} s.workspace_id = {workspace} AND s.key = ({named}) AND {ROOT}{owned(shape.owner)}
-  AND {bound(shape.wait)} FOR NO KEY UPDATE"""
+  AND {bound(shape.wait)}{_may_store(shape)} FOR NO KEY UPDATE"""
         which = "s.workspace_id = root.workspace_id AND s.key = root.key AND s.parent_id IS NOT NULL AND " + (
             "s.id = %(session_id)b" if by_id else "s.branch = %(branch)b"
         )
@@ -179,15 +187,50 @@ def _stored(shape: Shape) -> str:
     """CTEs that insert the messages, and what is written beside them; ``session`` has the counters after the call."""
     columns = PLAIN_COLUMNS if shape.plain else MESSAGE_COLUMNS
     source, position, turn = "session", "session.last_seq", "session.last_turn"
+    crossed = ""
     values = ", ".join(f"%({column})b::{TYPES[column]}" for column in columns)
     if shape.rows != 1:
         source = f"session, {_rows(columns, shape.rows)} AS m({', '.join(columns)}, turn, position)"
         position, turn = "session.last_seq - %(size)b + m.position", "session.last_turn - %(turns)b + m.turn"
         values = ", ".join(f"m.{column}" for column in columns)
+    if shape.turn == HELD:
+        turn, crossed = "%(under)b", "%(under)b < session.last_turn, "
     return f"""stored AS (
-  INSERT INTO {MESSAGE} (workspace_id, session_id, seq, turn, {", ".join(columns)})
-  SELECT session.workspace_id, session.id, {position}, {turn}, {values} FROM {source}{returning(shape.beside)}
-){expressions(shape.beside)}"""
+  INSERT INTO {MESSAGE} (workspace_id, session_id, seq, turn, {"crossed, " if crossed else ""}{", ".join(columns)})
+  SELECT session.workspace_id, session.id, {position}, {turn}, {crossed}{values} FROM {source}{returning(shape.beside)}
+){expressions(shape.beside)}{_taken(shape)}"""
+
+
+def _taken(shape: Shape) -> str:
+    """A CTE that notes who has the right to answer the question; a row may be left of a question that was taken off."""
+    if shape.turn not in (NEW, FOUND):
+        return ""
+    return f""", taken AS (
+  INSERT INTO {TURN} (workspace_id, session_id, turn, seq, holder, lease_until, state)
+  SELECT session.workspace_id, session.id, session.last_turn, session.last_seq, %(holder)b,
+    {NOW} + %(lease)b, 'open' FROM session {OVERWRITE}
+)"""
+
+
+def _held(shape: Shape) -> str:
+    """A CTE that renews the right of the caller; its row is locked before the session's, as in every such change."""
+    if shape.turn != HELD:
+        return ""
+    return f"""held AS (
+  UPDATE {TURN} AS t SET lease_until = {NOW} + %(lease)b, state = %(state_of_turn)b
+  WHERE {of_turn("t")} AND t.turn = %(under)b AND t.holder = %(holder)b AND {bound(shape.wait)} RETURNING t.turn
+), """
+
+
+def _may_store(shape: Shape) -> str:
+    """The condition on a conversation's first row that a call about a turn has besides."""
+    if shape.turn == HELD:
+        return " AND EXISTS (SELECT 1 FROM held)"
+    if shape.turn != FOUND:
+        return ""
+    return f""" AND (s.branch_number = 0 OR NOT EXISTS (
+    SELECT 1 FROM {SESSION} f JOIN {MESSAGE} k ON k.session_id = f.id AND k.workspace_id = f.workspace_id
+    WHERE f.workspace_id = s.workspace_id AND f.key = s.key AND k.client_id = %(client_id)b))"""
 
 
 def _rows(columns: Sequence[str], number: int) -> str:

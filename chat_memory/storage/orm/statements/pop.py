@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from functools import cache
 
-from chat_memory.models import Draft, Feedback, MessageChange, Redaction, Revision
+from chat_memory.models import Draft, Feedback, MessageChange, Redaction, Revision, Turn
 from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, SESSION, SUMMARY, meant_root, message_columns
 from chat_memory.storage.orm.statements.waiting import bound
 
 _LOCKED = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq", "title_made", "head_id")
 _OF_ROW = "x.session_id = %(session_id)b AND x.workspace_id = %(workspace_id)b"
-_HUNG_ON = (Revision._meta.db_table, Redaction._meta.db_table, Feedback._meta.db_table, Draft._meta.db_table)
+_HUNG_ON = tuple(table._meta.db_table for table in (Revision, Redaction, Feedback, Draft, Turn))
 
 CHANGE = MessageChange._meta.db_table
 NEXT_NUMBER = f"""(
@@ -56,7 +56,7 @@ WITH taken AS (
     SELECT 1 FROM {SESSION} s WHERE s.parent_id = x.session_id AND s.workspace_id = x.workspace_id
       AND s.fork_seq >= %(seq)b
   ) AND NOT (x.role = 'user' AND (x.content IS NULL OR (%(titled)b AND x.turn = 1)))
-  RETURNING {message_columns("x")}, x.turn
+  RETURNING {message_columns("x")}
 ), {hung_on}covered AS (
   DELETE FROM {SUMMARY} x USING taken t WHERE {_OF_ROW} AND x.first_seq <= %(seq)b AND x.last_seq >= %(seq)b
 ), noted AS (
@@ -66,7 +66,7 @@ WITH taken AS (
 ), moved AS (
   UPDATE {SESSION} AS s SET prev_vtoken = s.vtoken, vtoken = %(vtoken)b, version = s.version + 1,
     last_seq = s.last_seq - 1, message_count = s.message_count - 1,
-    last_turn = t.turn - CASE WHEN t.role = 'user' THEN 1 ELSE 0 END, updated_at = %(now)b,
+    last_turn = s.last_turn - CASE WHEN t.role = 'user' THEN 1 ELSE 0 END, updated_at = %(now)b,
     changed_at = CASE WHEN s.changed_at > %(unchanged)b THEN s.changed_at ELSE %(now)b END
   FROM taken t WHERE {BY_ID}
 )
