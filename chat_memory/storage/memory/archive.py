@@ -177,7 +177,7 @@ class _Restoring:
         pairs = ((message.turn, known[message.id].turn) for message in messages if message.id in known)
         here = {there: turn for there, turn in pairs if there is not None and turn is not None}
         if not (view.state.last_turn or known):
-            earlier = turns_before(messages, view.state.last_seq)
+            earlier = turns_before(messages, view.state.ledger.offset)
             view = view._replace(state=msgspec.structs.replace(view.state, last_turn=earlier))
         conversation, placed = changes.append(view, self._at, messages, now=self._now, begun=here)
         for expected, message in enumerate(placed, (after or 0) + 1):
