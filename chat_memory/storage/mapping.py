@@ -300,7 +300,8 @@ def turns(messages: Sequence[Message]) -> list[int]:
 def numbered(messages: Sequence[Message], newest: int, begun: dict[int, int]) -> list[int]:
     """For each message the number of its turn, where messages come with the numbers they had elsewhere.
 
-    A question begins the next turn. Another message is in that of the question it was with, else in the newest.
+    A question begins the next turn. Another message is in that of the question it was with; without a number in the
+    newest, and with that of a question which is not among these in the turn of that number.
 
     Args:
         messages: in their order.
@@ -315,8 +316,15 @@ def numbered(messages: Sequence[Message], newest: int, begun: dict[int, int]) ->
                 begun[message.turn] = newest
             numbers.append(newest)
         else:
-            numbers.append(newest if message.turn is None else min(begun.get(message.turn, newest), newest))
+            numbers.append(newest if message.turn is None else min(begun.get(message.turn, message.turn), newest))
     return numbers
+
+
+def turns_before(messages: Sequence[Message], most: int) -> int:
+    """How many turns were begun before messages that come with the numbers they had; at most so many."""
+    numbers = [(message.turn or 0) - 1 for message in messages if starts_turn(message)][:1]
+    numbers = numbers or [message.turn or 0 for message in messages]
+    return max(0, min(max(numbers, default=0), most))
 
 
 def check_replay(stored: Message, repeated: Message) -> None:

@@ -23,6 +23,7 @@ from chat_memory.records import (
 from chat_memory.rules.feedback import model_of
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import ArchiveStore, Restored
+from chat_memory.storage.mapping import turns_before
 from chat_memory.storage.memory import changes
 from chat_memory.storage.memory.states import BranchState, ConversationState
 from chat_memory.storage.memory.store import MemoryStore, Transaction
@@ -175,6 +176,9 @@ class _Restoring:
         known = view.stored(messages)
         pairs = ((message.turn, known[message.id].turn) for message in messages if message.id in known)
         here = {there: turn for there, turn in pairs if there is not None and turn is not None}
+        if not (view.state.last_turn or known):
+            earlier = turns_before(messages, view.state.ledger.offset)
+            view = view._replace(state=msgspec.structs.replace(view.state, last_turn=earlier))
         conversation, placed = changes.append(view, self._at, messages, now=self._now, begun=here)
         for expected, message in enumerate(placed, (after or 0) + 1):
             if after is not None and message.seq != expected:

@@ -22,7 +22,7 @@ from chat_memory.records import (
 )
 from chat_memory.rules.attachments import hashes
 from chat_memory.rules.feedback import model_of
-from chat_memory.storage.mapping import numbered, to_row
+from chat_memory.storage.mapping import numbered, to_row, turns_before
 from chat_memory.storage.orm.rows import branch_row, new_token
 
 
@@ -42,7 +42,8 @@ class Layout:
         self.messages: list[tuple[Any, ...]] = []
         self.contents: dict[tuple[UUID, int], object] = {}
         root = new_root(at, workspace_id, transcript, now)
-        self._rows = {MAIN_BRANCH: Row(root, None, 0)}
+        before = turns_before(transcript.messages, transcript.base_seq)
+        self._rows = {MAIN_BRANCH: Row(root, None, before)}
         self._fill(MAIN_BRANCH, transcript.messages)
         for branch in transcript.branches:
             self._fork(branch)
@@ -66,7 +67,7 @@ class Layout:
             raise BranchNotFound(self._key, branch.parent)
         check_origin(self._key, branch, parent.session)
         seq, root = branch.fork_seq, self._rows[MAIN_BRANCH].session
-        turn = parent.turn_at(seq) if seq > parent.session.base_seq else 0
+        turn = parent.turn_at(seq) if seq > parent.session.base_seq else turns_before(branch.messages, seq)
         owner = parent.owner(seq)
         self._rows[branch.name] = Row(new_branch(root, branch, owner.session.pk, turn, self._now), owner, turn)
 

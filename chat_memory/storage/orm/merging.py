@@ -15,7 +15,7 @@ from chat_memory.models import Feedback, Message as MessageRow, Redaction, Sessi
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Restored
-from chat_memory.storage.mapping import new_messages
+from chat_memory.storage.mapping import new_messages, turns_before
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.appending import known_messages, store
 from chat_memory.storage.orm.bulk import batches
@@ -102,6 +102,8 @@ class Merge:
             # An address without an owner: an existing conversation keeps its owner, and a new one has it already.
             at = structs.replace(self._at, user_id=None, user_key="")
             begun = _begun(messages, known)
+            if not (rows.row.last_turn or known):
+                rows.row.last_turn = turns_before(messages, rows.row.base_seq)
             placed = store(self._alias, at, rows, fresh, None, begun=begun).messages
             self._note(rows.row, first_seq=placed[0].seq, last_seq=placed[-1].seq)
             known |= {message.id: message for message in placed}
@@ -130,7 +132,7 @@ class Merge:
             return False
         check_origin(self._at.key, branch, parent.row)
         line, seq = lineage(parent.row), branch.fork_seq
-        turn = line.turn_at(seq) if seq > parent.row.base_seq else 0
+        turn = line.turn_at(seq) if seq > parent.row.base_seq else turns_before(branch.messages, seq)
         made = new_branch(parent.root, branch, line.owner(seq), turn, self._now)
         made.save(using=self._alias, force_insert=True)
         note_number(parent.root)
