@@ -371,7 +371,8 @@ def _tested(copy: Path, tests: Sequence[str]) -> Found:
 
 
 def _environment(copy: Path) -> dict[str, str]:
-    return os.environ | {"CHAT_MEMORY_TEST_DB": "sqlite", "PYTHONPATH": str(copy)}
+    """That of this process; compiled code is kept and goes with the copy, or each mutant would compile everything."""
+    return os.environ | {"CHAT_MEMORY_TEST_DB": "sqlite", "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 if __name__ == "__main__":
