@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.management import call_command
 from django.db import connection, connections
+from django.test.utils import modify_settings, override_settings
 
 from chat_memory import Message, conversation
 from chat_memory.models import Session
@@ -230,3 +233,11 @@ def _timed(call: Callable[[], object], calls: int) -> float:
         call()
         times.append(time.perf_counter() - begin)
     return sorted(times)[calls // 2]
+
+
+@contextmanager
+def installed(app: str) -> Iterator[None]:
+    """A sub-app with its tables, and adapters that are made anew, so that they have its part."""
+    with modify_settings(INSTALLED_APPS={"append": app}), override_settings(CACHES={**settings.CACHES}):
+        call_command("migrate", app.replace(".", "_"), verbosity=0)
+        yield

@@ -4,13 +4,11 @@ import random
 from collections.abc import Iterator
 from functools import partial
 
-from django.core.management import call_command
 from django.db import connections
-from django.test.utils import modify_settings
 
 from chat_memory import Message, conversation
 from chat_memory.vectors import HashingEmbedder, comparing
-from tests.benchmarks.cases import Bench, Result
+from tests.benchmarks.cases import Bench, Result, installed
 
 MESSAGES, DIMENSIONS = 10_000, 384
 GOAL = 1.0
@@ -20,8 +18,7 @@ _random = random.Random(13)
 
 def relevance(bench: Bench) -> Iterator[Result]:
     """The sub-app is installed for this figure alone; where the server has no pgvector there is nothing to compare."""
-    with modify_settings(INSTALLED_APPS={"append": "chat_memory.vectors"}):
-        call_command("migrate", "chat_memory_vectors", verbosity=0)
+    with installed("chat_memory.vectors"):
         if not comparing.by_pgvector(connections["default"]):
             return
         embedder = HashingEmbedder(DIMENSIONS)

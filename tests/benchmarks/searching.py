@@ -5,15 +5,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from django.apps import apps
-from django.core.management import call_command
 from django.db import connection
-from django.test.utils import modify_settings
 
 from chat_memory import Message, conversation
 from chat_memory.models import Message as MessageRow, Workspace
 from chat_memory.sessions import search as find
 from chat_memory.storage.orm import beside
-from tests.benchmarks.cases import Bench, Result
+from tests.benchmarks.cases import Bench, Result, installed
 
 MESSAGES, EACH = 200_000, 100
 WORDS, VOCABULARY = 20, 5_000
@@ -26,8 +24,7 @@ _random = random.Random(11)
 
 def search(bench: Bench) -> Iterator[Result]:
     """The sub-app is installed for these figures alone, and its tables are made for them."""
-    with modify_settings(INSTALLED_APPS={"append": "chat_memory.search"}):
-        call_command("migrate", "chat_memory_search", verbosity=0)
+    with installed("chat_memory.search"):
         written = beside._registered[:]
         try:
             yield from _found(bench)
