@@ -10,7 +10,7 @@ from chat_memory.exceptions import DraftLost, DraftNotFound, MessageConflict
 from chat_memory.history.handle import Place
 from chat_memory.history.stamping import stamped
 from chat_memory.history.twins import twin
-from chat_memory.records import Draft, Message, Span, text_of
+from chat_memory.records import Draft, Message, Span, TurnRight, text_of
 from chat_memory.rules.drafts import LARGEST_TEXT
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.names import plain
@@ -93,17 +93,17 @@ def settle_lapsed(place: Place, draft: Draft) -> bool:
     """Store an abandoned draft as a message with its text so far; whether it is gone, by this call or another."""
     store = place.adapter.part(DraftStore)
     try:
-        return store.settle(place.address, draft, _abandoned, lapsed=True).ended
+        return store.settle(place.address, draft, abandoned, lapsed=True).ended
     except DraftLost:
         return True
     except MessageConflict:  # somebody has stored the message in another way, so that nothing is lost with the draft
         return discard(place, draft)
 
 
-def discard(place: Place, draft: Draft) -> bool:
+def discard(place: Place, draft: Draft, right: TurnRight | None = None) -> bool:
     """Remove a draft of which nothing is to be stored; whether it is gone, by this call or another."""
     with suppress(DraftLost):
-        place.adapter.part(DraftStore).settle(place.address, draft, lambda _draft, _stored: None)
+        place.adapter.part(DraftStore).settle(place.address, draft, lambda _draft, _stored: None, right=right)
     return True
 
 
@@ -142,7 +142,7 @@ def concluded(draft: Draft, stored: Message | None, text: str, state: str, **fie
     return stamped([Message(draft.role, content, **given, **fields)])[0]
 
 
-def _abandoned(draft: Draft, stored: Message | None) -> Message | None:
+def abandoned(draft: Draft, stored: Message | None) -> Message | None:
     """What becomes of a draft that nobody writes to any more: it is as old as what was last written."""
     return concluded(draft, stored, draft.text, State.ABANDONED.value, created_at=draft.touched_at)
 

@@ -17,10 +17,10 @@ from chat_memory.exceptions import DraftLost, MessageConflict, ValidationError
 from chat_memory.history.drafts import concluded, discard, settle_lapsed
 from chat_memory.history.handle import Place
 from chat_memory.history.stamping import stamped
-from chat_memory.records import Draft, Lease, Message, NewDraft
+from chat_memory.records import Commit, Draft, Lease, Message, NewDraft, TurnRight
 from chat_memory.rules.drafts import Pace, check_role, chunk_size, flush_bytes, flush_seconds
 from chat_memory.rules.numbers import message_place
-from chat_memory.storage.contract import DraftStore
+from chat_memory.storage.contract import Conclude, DraftStore
 
 logger = logging.getLogger("chat_memory.history")
 Result = TypeVar("Result")
@@ -52,6 +52,7 @@ class Streaming:
         self.id = new.id
         self.message: Message | None = None
         self._place, self._new, self._clock = place, new, clock
+        self._right: TurnRight | None = None
         self._seconds, self._size = seconds, size
         self._lease: Lease | None = None
         self._ended = self._stop_asked = self._stop_seen = False
@@ -155,7 +156,7 @@ class Streaming:
         for draft in store.all(at):
             if draft.lapsed:
                 settle_lapsed(self._place, draft)
-        self._lease = lease = store.open(at, self._new)
+        self._lease = lease = self._opened(store)
         self.id, text = lease.draft.id, lease.draft.text
         self._pieces, self._written, self._flushed, self._bytes = [text], 1, len(text), len(text.encode())
         settings = live.now()
@@ -213,26 +214,38 @@ class Streaming:
         lease = self._open_lease()
         until = len(self._pieces)
         piece = "".join(self._pieces[self._written : until])
-        self._stop_asked = self._store.write(self._place.address, lease, piece, self._flushed)
+        self._stop_asked = self._told(lease, piece)
         self._written, self._flushed = until, self._flushed + len(piece)
         self._pace.flushed()
 
     def _end(self, state: str, **fields: Any) -> None:
         """Store the message in a state."""
-        place, lease, text = self._place, self._open_lease(), self.text
+        lease, text = self._open_lease(), self.text
 
         def conclude(draft: Draft, stored: Message | None) -> Message | None:
             return concluded(draft, stored, text, state, **fields)
 
         try:
-            commit = self._store.settle(place.address, lease.draft, conclude).commit
+            commit = self._settled(lease, conclude)
         except MessageConflict:
-            discard(place, lease.draft)
+            discard(self._place, lease.draft, self._right)
             self._ended = True
             raise
         self._ended = True
         if commit is not None:
-            self.message = place.receipt(commit).messages[0]
+            self.message = self._place.receipt(commit).messages[0]
+
+    def _opened(self, store: DraftStore) -> Lease:
+        """Begin the draft."""
+        return store.open(self._place.address, self._new)
+
+    def _told(self, lease: Lease, piece: str) -> bool:
+        """Write a piece to the draft; whether a stop is asked."""
+        return self._store.write(self._place.address, lease, piece, self._flushed)
+
+    def _settled(self, lease: Lease, conclude: Conclude) -> Commit | None:
+        """End the draft; what was stored of it."""
+        return self._store.settle(self._place.address, lease.draft, conclude, right=self._right).commit
 
     def _break_off(self) -> None:
         """Keep what was written, whatever it was that broke the stream off; that error goes on in any case."""

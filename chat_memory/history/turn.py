@@ -7,20 +7,33 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from asgiref.sync import sync_to_async
 
-from chat_memory.choices import TurnState
+from chat_memory.choices import PARTIAL, Role, TurnState
 from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken
 from chat_memory.history.handle import Place
 from chat_memory.history.pairs import unanswered
 from chat_memory.history.stamping import stamped
+from chat_memory.history.turn_stream import TurnStreaming, new_draft, settle_left
 from chat_memory.history.turn_terms import Terms, check_answers
 from chat_memory.history.twins import twin
 from chat_memory.history.windows import Windows
-from chat_memory.records import Address, Budget, HeldTurn, Message, Receipt, Slice, UnansweredCall, uuid7
+from chat_memory.records import (
+    Address,
+    Budget,
+    Commit,
+    HeldTurn,
+    Message,
+    Receipt,
+    Slice,
+    TurnRight,
+    UnansweredCall,
+    uuid7,
+)
+from chat_memory.rules import drafts
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.numbers import budget, check_flag
 from chat_memory.rules.overlap import is_answered, pauses
@@ -47,6 +60,7 @@ class Turn:
         self._messages: list[Message] = []
         self._version = 0
         self._renewed_at = 0.0
+        self._is_stale = False
 
     def __repr__(self) -> str:
         at, held = self._place.address, self._held
@@ -175,6 +189,7 @@ class Turn:
         check_answers(messages)
         if not messages:
             return Receipt(None, None, self._version, False, ())
+        self._reload_where_stale()
         ready = stamped([self._named(message, place) for place, message in enumerate(messages, len(self._messages))])
         state = TurnState.ANSWERED if is_answered(ready) else TurnState.OPEN
         commit = self._store.append(held, ready, lease=self._terms.lease, state=state)
@@ -186,6 +201,44 @@ class Turn:
 
     aappend = twin(append)
 
+    def stream(
+        self,
+        *,
+        name: str | None = None,
+        resume: bool = False,
+        metadata: dict[str, Any] | None = None,
+        flush_seconds: float | None = None,
+        flush_bytes: int | None = None,
+    ) -> TurnStreaming:
+        """The next message of the turn, written chunk by chunk, for ``with`` and ``async with``; no I/O yet.
+
+        It gets the id that ``append`` would give it. Where a former attempt ended with a part of it, it comes in the
+        place of that part. Each flush renews the right to answer; where the right is lost, the next flush and the end
+        raise TurnLost, and what was flushed is kept. A message that somebody had stopped is an answer too.
+
+        Args:
+            name: as that of a message.
+            resume: whether it goes on from what a former attempt has left, if anything.
+            metadata: as that of a message.
+            flush_seconds: as for ``Conversation.streaming``.
+            flush_bytes: as for ``Conversation.streaming``.
+
+        Raises:
+            ValidationError: something is not usable; the text says what.
+            TurnLost: this block has not the right to answer.
+        """
+        held = self._found
+        if not held.holder:
+            raise TurnLost(held.at.key, held.number)
+        check_flag(resume, "resume")
+        stamped([Message.assistant("", name=name, metadata=metadata)])
+        bounds = {
+            "seconds": None if flush_seconds is None else drafts.flush_seconds(flush_seconds),
+            "size": None if flush_bytes is None else drafts.flush_bytes(flush_bytes),
+        }
+        place = Place(held.at, self._place.adapter)
+        return TurnStreaming(self, place, self._right, new_draft(name, metadata, resume=resume), **bounds)
+
     def renew(self) -> None:
         """Have the right for a whole lease from now, as while a model or a tool takes long.
 
@@ -196,6 +249,10 @@ class Turn:
         self._renewed_at = time.monotonic()
 
     arenew = twin(renew)
+
+    @property
+    def _right(self) -> TurnRight:
+        return TurnRight(self._found, self._terms.lease)
 
     @property
     def _store(self) -> TurnStore:
@@ -211,7 +268,7 @@ class Turn:
         """Take the turn; each value is a number of seconds to wait before the next step."""
         terms = self._terms
         end, waits = time.monotonic() + terms.wait, pauses()
-        at = self._going_on_before() if terms.busy == "rollback" else self._place.address
+        at = _going_on_before(self._place, self._asked) if terms.busy == "rollback" else self._place.address
         while True:
             began = time.monotonic()
             held = self._take(at)
@@ -222,8 +279,11 @@ class Turn:
             yield max(0.0, min(next(waits), held.seconds, end - began))
         self._held, self._messages = held, list(held.messages)
         self._version, self._renewed_at = held.version, began
-        if held.holder:
-            yield from self._among_others(end)
+        if not held.holder:
+            return
+        self._is_stale = not held.is_new and settle_left(Place(held.at, self._place.adapter), self._right)
+        self._reload_where_stale()
+        yield from _among_others(self, end)
 
     def _take(self, at: Address) -> HeldTurn:
         asked = self._asked
@@ -237,36 +297,6 @@ class Turn:
         self._known = True
         return held
 
-    def _among_others(self, end: float) -> Iterator[float]:
-        """Do with the turns before this one what the caller has chosen."""
-        held, busy = self._found, self._terms.busy
-        if busy in ("interrupt", "rollback"):
-            self._store.interrupt(held.at, before=held.number, state=TurnState.INTERRUPTED)
-        waits = pauses()
-        while busy == "enqueue":
-            others = [turn for turn in self._store.open(held.at) if turn.number < held.number]
-            if not others:
-                return
-            now = time.monotonic()
-            if now >= end:
-                self._leave()
-                raise TurnTaken(held.at.key, others[-1].number, others[-1].seconds)
-            self.renew()
-            yield max(0.0, min(next(waits), end - now))
-
-    def _going_on_before(self) -> Address:
-        """Take back the questions that are being answered, unless the asked one is stored: the address to ask it at."""
-        place, asked, store = self._place, self._asked, self._store
-        at = place.address
-        if isinstance(asked, str) or place.adapter.messages.locate(at, asked.id or "") is not None:
-            return at
-        branches = place.adapter.part(BranchStore)
-        ended = store.interrupt(at, state=TurnState.WITHDRAWN)
-        if not ended:
-            return at
-        branch, _left = branches.fork(at, f"rolled-back-{uuid7()}", ended[0].seq - 1, switch=True)
-        return place.on(branch.name) if at.branch else at
-
     def _leave(self) -> None:
         held = self._held
         if held is not None and held.holder and not self.answered:
@@ -275,9 +305,33 @@ class Turn:
     def _named(self, message: Message, place: int) -> Message:
         if getattr(message, "id", "") is not None:
             return message  # what is no message is refused where it is stamped
-        held = self._found
-        space = held.at.session_id or uuid.NAMESPACE_OID
-        return msgspec.structs.replace(message, id=str(uuid.uuid5(space, f"{held.question.id}/{place}")))
+        return msgspec.structs.replace(message, id=_ident(self._found, place))
+
+    def _next(self) -> tuple[str, Message | None]:
+        """See ``Answering``."""
+        self._reload_where_stale()
+        last = self._messages[-1] if self._messages else None
+        if last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL:
+            return str(last.id), last
+        return _ident(self._found, len(self._messages)), None
+
+    def _got(self, commit: Commit | None) -> None:
+        """See ``Answering``."""
+        if commit is None:
+            self._is_stale = True
+            return
+        (message,) = commit.messages
+        self._version, self._renewed_at = commit.header.version, time.monotonic()
+        kept = self._messages[:-1] if self._messages and self._messages[-1].id == message.id else self._messages
+        self._messages = [*kept, message]
+
+    def _reload_where_stale(self) -> None:
+        """Read the messages of the turn anew, where somebody else has stored what was streamed to it."""
+        if self._is_stale:
+            held = self._found
+            wanted = Budget(turns=1, system=False, until=held.number, min_version=self._version)
+            shown = self._place.adapter.messages.window(held.at, wanted)
+            self._messages, self._is_stale = list(shown.messages[1:]), False
 
     def _shown(self, wanted: Budget, *, pending: bool) -> list[Message]:
         held, adapter = self._found, self._place.adapter
@@ -286,6 +340,43 @@ class Turn:
             return adapter.messages.window(held.at, wanted)
 
         return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
+
+
+def _ident(held: HeldTurn, place: int) -> str:
+    """The id of the message at a place in a turn."""
+    space = held.at.session_id or uuid.NAMESPACE_OID
+    return str(uuid.uuid5(space, f"{held.question.id}/{place}"))
+
+
+def _among_others(turn: Turn, end: float) -> Iterator[float]:
+    """Do with the turns before one that is held what the caller has chosen."""
+    held, busy, store = turn._found, turn._terms.busy, turn._store
+    if busy in ("interrupt", "rollback"):
+        store.interrupt(held.at, before=held.number, state=TurnState.INTERRUPTED)
+    waits = pauses()
+    while busy == "enqueue":
+        others = [each for each in store.open(held.at) if each.number < held.number]
+        if not others:
+            return
+        now = time.monotonic()
+        if now >= end:
+            turn._leave()
+            raise TurnTaken(held.at.key, others[-1].number, others[-1].seconds)
+        turn.renew()
+        yield max(0.0, min(next(waits), end - now))
+
+
+def _going_on_before(place: Place, asked: Message | str) -> Address:
+    """Take back the questions that are being answered, unless the asked one is stored: the address to ask it at."""
+    at = place.address
+    if isinstance(asked, str) or place.adapter.messages.locate(at, asked.id or "") is not None:
+        return at
+    branches = place.adapter.part(BranchStore)
+    ended = place.adapter.part(TurnStore).interrupt(at, state=TurnState.WITHDRAWN)
+    if not ended:
+        return at
+    branch, _left = branches.fork(at, f"rolled-back-{uuid7()}", ended[0].seq - 1, switch=True)
+    return place.on(branch.name) if at.branch else at
 
 
 def _next(steps: Iterator[float]) -> float | None:

@@ -432,6 +432,12 @@ class Migration(migrations.Migration):
                 ("begun", models.BigIntegerField(verbose_name="begun")),
                 ("touched", models.BigIntegerField(verbose_name="last written")),
                 ("length", models.IntegerField(default=0, verbose_name="characters")),
+                (
+                    "turn",
+                    models.IntegerField(
+                        blank=True, help_text="Of a draft that answers in a turn.", null=True, verbose_name="turn"
+                    ),
+                ),
                 ("stop_asked", models.BooleanField(default=False, verbose_name="stop asked")),
                 (
                     "session",

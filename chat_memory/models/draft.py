@@ -25,6 +25,7 @@ class Draft(models.Model):
     begun = models.BigIntegerField(_("begun"))
     touched = models.BigIntegerField(_("last written"))
     length = models.IntegerField(_("characters"), default=0)
+    turn = models.IntegerField(_("turn"), null=True, blank=True, help_text=_("Of a draft that answers in a turn."))
     stop_asked = models.BooleanField(_("stop asked"), default=False)
     session = models.ForeignKey(
         Session, on_delete=models.CASCADE, related_name="drafts", db_index=False, verbose_name=_("session")

@@ -23,7 +23,7 @@ from chat_memory.records.search import Alternative, Found, Hit, Piece, Query, Te
 from chat_memory.records.session import SessionRecord
 from chat_memory.records.summary import Claim, Summary
 from chat_memory.records.transcript import Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
-from chat_memory.records.turn import HeldTurn, OpenTurn
+from chat_memory.records.turn import HeldTurn, OpenTurn, TurnRight
 
 __all__ = [
     "MESSAGE_KEYS",
@@ -67,6 +67,7 @@ __all__ = [
     "TranscriptBranch",
     "TranscriptFeedback",
     "TranscriptSummary",
+    "TurnRight",
     "UnansweredCall",
     "Verdict",
     "Votes",

@@ -30,6 +30,7 @@ class Draft(msgspec.Struct, frozen=True):
         metadata: what the application gave when it was begun.
         number: tells it from every other draft.
         lapsed: whether nobody has written to it for DRAFT_LAPSE_SECONDS.
+        turn: the number of the turn that it answers in; None: it is of no turn that somebody has taken.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Draft(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] | None = None
     number: int = 0
     lapsed: bool = False
+    turn: int | None = None
 
 
 class NewDraft(NamedTuple):

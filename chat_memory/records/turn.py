@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from chat_memory.records.asking import Address
@@ -19,6 +21,7 @@ class HeldTurn(msgspec.Struct, frozen=True):
         holder: the token of this caller, who has the right to answer; "" where the caller has it not.
         seconds: where somebody else has it, how long that lease goes on; otherwise 0.
         version: of the branch, at least; what ``messages`` are of.
+        is_new: whether the question was stored by this very call.
     """
 
     at: Address
@@ -28,6 +31,7 @@ class HeldTurn(msgspec.Struct, frozen=True):
     holder: str
     seconds: float
     version: int
+    is_new: bool = False
 
 
 class OpenTurn(msgspec.Struct, frozen=True):
@@ -42,3 +46,10 @@ class OpenTurn(msgspec.Struct, frozen=True):
     number: int
     seq: int
     seconds: float
+
+
+class TurnRight(NamedTuple):
+    """The right to answer a turn, and for how many seconds each use of it renews it."""
+
+    held: HeldTurn
+    lease: float

@@ -14,11 +14,13 @@ BUSY = ("beside", "reject", "enqueue", "interrupt", "rollback")
 """What a caller may choose where another question is being answered."""
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
-_WRITTEN = (State.COMPLETE.value, State.REDACTED.value)
+_WRITTEN = (State.COMPLETE.value, State.REDACTED.value, State.STOPPED.value)
 
 
 def is_answered(messages: Sequence[Message]) -> bool:
-    """Whether a turn with these messages has its answer: its newest one is an assistant's, whole, and calls no tool.
+    """Whether a turn with these messages has its answer: its newest one is an assistant's that calls no tool.
+
+    One that broke off, or whose writer is gone, is no answer; one that somebody had stopped is.
 
     Args:
         messages: of the turn, in their order, with or without its question.

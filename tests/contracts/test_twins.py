@@ -28,7 +28,7 @@ pytestmark = pytest.mark.once
 
 WITHOUT_TWIN: dict[Any, set[str]] = {
     Conversation: {"streaming", "turn"},  # they make an object, without input or output
-    Turn: set(),
+    Turn: {"stream"},
     ChatHistory: set(),
     conversation: {"conversation", "of_session", "on_settings"},  # they make a handle, without input or output
     RedisChatMemory: {"conversation"},

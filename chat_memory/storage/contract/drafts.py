@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
-from chat_memory.records import Address, Commit, Draft, Lease, Message, NewDraft
+from chat_memory.records import Address, Commit, Draft, Lease, Message, NewDraft, TurnRight
 from chat_memory.storage.contract.part import Part
 
 Conclude = Callable[[Draft, Message | None], Message | None]
@@ -26,14 +26,19 @@ class DraftStore(Part):
     A draft is no message: it moves no version, and no read of messages shows it. Its end stores a message by an
     ordinary append, or puts it in the place of a partial one, as an edit does. It goes with its branch; one that comes
     in the place of a message also goes where that one is redacted or removed.
+
+    With the right to a turn, each call is about a draft of that turn: it renews the right, and raises TurnLost, with
+    nothing written, where the caller has it not. The message is then of that turn, whichever question is the newest.
     """
 
     attribute = "drafts"
     lack = "keeps no drafts"
 
     @abstractmethod
-    def open(self, at: Address, new: NewDraft) -> Lease:
+    def open(self, at: Address, new: NewDraft, right: TurnRight | None = None) -> Lease:
         """Begin a draft on a branch; an unknown session is created, as by an append.
+
+        With the right to a turn, a message in whose place it comes need not be the newest.
 
         Raises:
             MessageConflict: a message of this id is stored.
@@ -43,6 +48,7 @@ class DraftStore(Part):
             ValidationError: that message is not the newest, is no partial one, or has no text to go on from.
             TransactionOpen: the caller holds a transaction open.
             BranchNotFound: the session has no such branch.
+            TurnLost: the caller has not the right.
         """
 
     @abstractmethod
@@ -55,21 +61,28 @@ class DraftStore(Part):
         """
 
     @abstractmethod
-    def settle(self, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool = False) -> Settled:
+    def settle(
+        self, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool = False, right: TurnRight | None = None
+    ) -> Settled:
         """End a draft: remove it, and store what ``conclude`` makes of it, in one transaction.
+
+        The draft of a turn is settled by whoever has the right to the turn; without it only while nobody has.
 
         Args:
             at: the conversation.
             draft: the draft.
             conclude: called once under the lock with the draft as it is stored, its whole text included. The message
                 that it gives is complete as for an append.
-            lapsed: whether the draft is settled only if nobody has written to it for DRAFT_LAPSE_SECONDS.
+            lapsed: whether the draft is settled only if nobody has written to it for DRAFT_LAPSE_SECONDS, and nobody
+                has the right to its turn.
+            right: the right to its turn.
 
         Returns:
             What was stored, if ``conclude`` gave something; and False where the draft stays, since it has not lapsed.
 
         Raises:
             DraftLost: the draft was settled or removed.
+            TurnLost: the caller has not the right that it gives, or gives none and somebody has it; the draft stays.
             MessageConflict: a message of this id was stored meanwhile; the draft stays.
         """
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from chat_memory.choices import State
+from chat_memory.choices import State, TurnState
 from chat_memory.conf import settings
-from chat_memory.exceptions import DraftExists, DraftLost, MessageConflict, TooManyDrafts
-from chat_memory.records import Address, Draft, Lease, Message, NewDraft
+from chat_memory.exceptions import DraftExists, DraftLost, MessageConflict, TooManyDrafts, TurnLost
+from chat_memory.records import Address, Draft, Lease, Message, NewDraft, TurnRight
 from chat_memory.rules.drafts import check_partial
+from chat_memory.rules.overlap import is_answered
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Conclude, DraftStore, Settled
 from chat_memory.storage.contract.edits import not_found
@@ -21,9 +22,12 @@ from chat_memory.storage.memory.edits import rewrite_in
 from chat_memory.storage.memory.messages import append_in
 from chat_memory.storage.memory.states import ConversationState, HeldDraft
 from chat_memory.storage.memory.store import MemoryStore, Transaction
+from chat_memory.storage.memory.turns import is_there_free, renew_in
 from chat_memory.storage.memory.view import BranchView
 
 replace = msgspec.structs.replace
+_TAKEN = -1
+"""In place of the number of a turn: somebody answers it."""
 
 
 class MemoryDrafts(DraftStore):
@@ -33,11 +37,11 @@ class MemoryDrafts(DraftStore):
         self._store = store
         self._numbers = count(1)
 
-    def open(self, at: Address, new: NewDraft) -> Lease:
+    def open(self, at: Address, new: NewDraft, right: TurnRight | None = None) -> Lease:
         """See ``DraftStore.open``."""
         with self._store.transaction() as transaction:
-            view = transaction.find(at) or _made(transaction, at)
-            seq, stored = _replaced(at, view, new)
+            view = renew_in(transaction, right) if right else transaction.find(at) or _made(transaction, at)
+            seq, stored = _replaced(at, view, new, in_turn=right is not None)
             message_id = new.id if stored is None else str(stored.id)
             known = view.stored([Message(new.role, id=new.id)]) if stored is None else {}
             if known:
@@ -61,6 +65,7 @@ class MemoryDrafts(DraftStore):
                 touched_at=transaction.now,
                 metadata=_copy(new.metadata),
                 number=next(self._numbers),
+                turn=right.held.number if right else None,
             )
             place = None if stored is None else (owner.name, seq)
             transaction.keep(replace(view.conversation, drafts=(*held, HeldDraft(draft, place))))
@@ -79,12 +84,17 @@ class MemoryDrafts(DraftStore):
             transaction.keep(replace(conversation, drafts=tuple(others)))
             return draft.stop_asked
 
-    def settle(self, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool = False) -> Settled:
+    def settle(
+        self, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool = False, right: TurnRight | None = None
+    ) -> Settled:
         """See ``DraftStore.settle``."""
         with self._store.transaction() as transaction:
+            if right:
+                renew_in(transaction, right)
             conversation, held = _held(transaction, at, draft)
             record = _seen(held.draft, transaction.now)
-            if lapsed and not record.lapsed:
+            under = record.turn if right else _free_turn(at, conversation, record, transaction.now, lapsed=lapsed)
+            if (lapsed and not record.lapsed) or under == _TAKEN:
                 return Settled(ended=False)
             rest = tuple(each for each in conversation.drafts if each is not held)
             conversation = replace(conversation, drafts=rest)
@@ -97,10 +107,14 @@ class MemoryDrafts(DraftStore):
             message = conclude(record, view.message(seq) if seq else None)
             if message is None:
                 return Settled(ended=True)
-            if not seq:
-                return Settled(ended=True, commit=append_in(transaction, there, [message], None, None))
-            message = replace(message, seq=seq, created_at=view.message(seq).created_at)
-            return Settled(ended=True, commit=rewrite_in(transaction, there, view, message, Kind.EDITED))
+            if seq:
+                message = replace(message, seq=seq, created_at=view.message(seq).created_at)
+                commit = rewrite_in(transaction, there, view, message, Kind.EDITED)
+            else:
+                commit = append_in(transaction, there, [message], None, None, under=under)
+            if right and is_answered(commit.messages):
+                renew_in(transaction, right, TurnState.ANSWERED)
+            return Settled(ended=True, commit=commit)
 
     def stop(self, at: Address, message_id: str) -> bool:
         """See ``DraftStore.stop``."""
@@ -138,7 +152,26 @@ def _made(transaction: Transaction, at: Address) -> BranchView:
     return view
 
 
-def _replaced(at: Address, view: BranchView, new: NewDraft) -> tuple[int, Message | None]:
+def _free_turn(
+    at: Address, conversation: ConversationState, draft: Draft, now: datetime, *, lapsed: bool
+) -> int | None:
+    """The number of the turn to store a draft in, which nobody answers; None: there is no turn.
+
+    Where somebody does, it is _TAKEN of a draft that is settled only if it lapsed.
+
+    Raises:
+        TurnLost: somebody answers it, and it is to be settled in any case.
+    """
+    view = BranchView.of(conversation, draft.branch)
+    free = None if draft.turn is None or view is None else is_there_free(view, draft.turn, now)
+    if free is not False:
+        return None if free is None else draft.turn
+    if not lapsed:
+        raise TurnLost(at.key, draft.turn or 0)
+    return _TAKEN
+
+
+def _replaced(at: Address, view: BranchView, new: NewDraft, *, in_turn: bool) -> tuple[int, Message | None]:
     """The message in whose place a draft comes, with its position; 0 and None where it is a new one.
 
     Raises:
@@ -151,7 +184,7 @@ def _replaced(at: Address, view: BranchView, new: NewDraft) -> tuple[int, Messag
     if seq is None:
         raise not_found(at.key, new.place)
     stored = view.message(seq)
-    check_partial(stored, view.state.last_seq, goes_on=new.goes_on)
+    check_partial(stored, seq if in_turn else view.state.last_seq, goes_on=new.goes_on)
     return seq, stored
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from chat_memory.choices import CURRENT, TurnState
 from chat_memory.exceptions import BranchNotFound, TurnLost, TurnNotFound, TurnTaken
-from chat_memory.records import Address, Budget, Commit, HeldTurn, Message, OpenTurn
+from chat_memory.records import Address, Budget, Commit, HeldTurn, Message, OpenTurn, TurnRight
 from chat_memory.rules.calls import starts_turn
 from chat_memory.rules.overlap import is_answered
 from chat_memory.storage import windowing
@@ -53,7 +53,7 @@ class MemoryTurns(TurnStore):
                 raise TurnNotFound(at.key, ident)
             else:
                 view, stored = _asked(transaction, at, question, title, alone=alone)
-            return _taken(transaction, at, view, stored, holder=holder, lease=lease, alone=alone)
+            return _taken(transaction, at, view, stored, holder=holder, lease=lease, alone=alone, is_new=not found)
 
     def append(self, held: HeldTurn, messages: Sequence[Message], *, lease: float, state: TurnState) -> Commit:
         """See ``TurnStore.append``."""
@@ -71,8 +71,7 @@ class MemoryTurns(TurnStore):
     def renew(self, held: HeldTurn, *, lease: float) -> None:
         """See ``TurnStore.renew``."""
         with self._store.transaction() as transaction:
-            view = held_view(transaction, held)
-            _note(transaction, held, lease=lease, state=view.state.rights[held.number].state)
+            renew_in(transaction, TurnRight(held, lease))
 
     def release(self, held: HeldTurn) -> None:
         """See ``TurnStore.release``."""
@@ -145,6 +144,7 @@ def _taken(
     holder: str,
     lease: float,
     alone: bool,
+    is_new: bool,
 ) -> HeldTurn:
     number, state = question.turn or 0, view.state
     own = msgspec.structs.replace(
@@ -158,7 +158,7 @@ def _taken(
     _check_alone(view, at, number, transaction.now, alone=alone)
     right = Right(question.seq or 0, holder, transaction.now + timedelta(seconds=lease), _OPEN)
     _keep(transaction, view, state.rights | {number: right})
-    return HeldTurn(own, number, question, answers, holder, 0.0, state.version)
+    return HeldTurn(own, number, question, answers, holder, 0.0, state.version, is_new=is_new)
 
 
 def _check_alone(view: BranchView, at: Address, number: int | None, now: datetime, *, alone: bool) -> None:
@@ -181,6 +181,24 @@ def held_view(transaction: Transaction, held: HeldTurn) -> BranchView:
     if view is None or right is None or not held.holder or right.holder != held.holder:
         raise TurnLost(held.at.key, held.number)
     return view
+
+
+def renew_in(transaction: Transaction, right: TurnRight, state: TurnState | None = None) -> BranchView:
+    """Renew the right to a turn, and set its state; the branch that it is on.
+
+    Raises:
+        TurnLost: the caller has not the right.
+    """
+    held = right.held
+    present = held_view(transaction, held).state.rights[held.number].state
+    _note(transaction, held, lease=right.lease, state=state or present)
+    return held_view(transaction, held)
+
+
+def is_there_free(view: BranchView, number: int, now: datetime) -> bool | None:
+    """Whether nobody answers a turn; None: there is no such turn."""
+    right = view.state.rights.get(number)
+    return None if right is None else right.state != _OPEN or right.until <= now
 
 
 def _note(transaction: Transaction, held: HeldTurn, *, lease: float, state: TurnState) -> None:

@@ -11,12 +11,13 @@ from django.db.models import BigIntegerField, F, QuerySet, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Substr
 
-from chat_memory.choices import State
+from chat_memory.choices import State, TurnState
 from chat_memory.conf import settings
-from chat_memory.exceptions import DraftExists, DraftLost, MessageConflict, MessageNotFound, TooManyDrafts
+from chat_memory.exceptions import DraftExists, DraftLost, MessageConflict, MessageNotFound, TooManyDrafts, TurnLost
 from chat_memory.models import Draft as DraftRow, Message as MessageRow, Session
-from chat_memory.records import Address, Commit, Draft, Lease, Message, NewDraft
+from chat_memory.records import Address, Commit, Draft, Lease, Message, NewDraft, TurnRight
 from chat_memory.rules.drafts import check_partial
+from chat_memory.rules.overlap import is_answered
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Conclude, DraftStore, Settled
 from chat_memory.storage.orm.appending import append_locked, known_messages
@@ -30,6 +31,7 @@ from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import Rows, family, find, lock
 from chat_memory.storage.orm.statements import drafts as statements
 from chat_memory.storage.orm.transactions import owns_transaction, run_durably, run_write, trying_again
+from chat_memory.storage.orm.turns import is_there_free, milliseconds, renewed
 
 _WHAT = "a draft is written"
 
@@ -37,13 +39,13 @@ _WHAT = "a draft is written"
 class OrmDrafts(OrmPart, DraftStore):
     """Drafts in Django's models."""
 
-    def open(self, at: Address, new: NewDraft) -> Lease:
+    def open(self, at: Address, new: NewDraft, right: TurnRight | None = None) -> Lease:
         """See ``DraftStore.open``."""
         alias = self._alias
 
         def begin() -> Lease:
-            rows = lock(alias, at) or _made(alias, at)
-            replaced, taken = _replaced(alias, at, rows, new), None
+            rows = _locked_by(alias, right) if right else lock(alias, at) or _made(alias, at)
+            replaced, taken = _replaced(alias, at, rows, new, in_turn=right is not None), None
             if replaced is None:
                 known = known_messages(rows.row, [Message(new.role, id=new.id)])
                 taken = known.get(new.id)
@@ -55,7 +57,7 @@ class OrmDrafts(OrmPart, DraftStore):
                 raise DraftExists(at.key, message_id)
             if len(open_ids) >= settings.max_drafts:
                 raise TooManyDrafts(at.key, settings.max_drafts)
-            return _begun(alias, rows, new, replaced)
+            return _begun(alias, rows, new, replaced, right.held.number if right else None)
 
         return run_durably(alias, begin, what=_WHAT, at=at)
 
@@ -79,12 +81,19 @@ class OrmDrafts(OrmPart, DraftStore):
             raise DraftLost(at.key, lease.draft.id)
         return bool(found[0][0])
 
-    def settle(self, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool = False) -> Settled:
+    def settle(
+        self, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool = False, right: TurnRight | None = None
+    ) -> Settled:
         """See ``DraftStore.settle``."""
         alias = self._alias
 
         def end(*, nested: bool) -> Settled:
-            rows = lock(alias, at)
+            under = _free_turn(alias, at, draft) if right is None else draft.turn
+            if under is not None and under < 0:
+                if lapsed:
+                    return Settled(ended=False)
+                raise TurnLost(at.key, draft.turn or 0)
+            rows = _locked_by(alias, right) if right else lock(alias, at)
             own = None if rows is None else _of(alias, rows.root).filter(pk=draft.number)
             row = None if own is None else own.select_related("session").select_for_update(of=("self",)).first()
             if own is None or row is None:
@@ -93,9 +102,10 @@ class OrmDrafts(OrmPart, DraftStore):
             if lapsed and not record.lapsed:
                 return Settled(ended=False)
             own.delete()
-            return Settled(
-                ended=True, commit=_concluded(alias, _on(at, row.session), row, record, conclude, nested=nested)
-            )
+            commit = _concluded(alias, _on(at, row.session), row, record, conclude, under=under, nested=nested)
+            if right and commit and is_answered(commit.messages):
+                renewed(alias, right.held, _values(right) | {"state_of_turn": TurnState.ANSWERED.value}, state=True)
+            return Settled(ended=True, commit=commit)
 
         return run_write(alias, end, whole=True, at=at)
 
@@ -146,7 +156,38 @@ def _made(alias: str, at: Address) -> Rows:
     return rows
 
 
-def _replaced(alias: str, at: Address, rows: Rows, new: NewDraft) -> MessageRow | None:
+def _locked_by(alias: str, right: TurnRight) -> Rows:
+    """The locked rows of the branch that a turn is on, with the right to it renewed.
+
+    Raises:
+        TurnLost: the caller has not the right.
+    """
+    held = right.held
+    renewed(alias, held, _values(right))
+    rows = lock(alias, held.at)
+    if rows is None or rows.row.pk != held.at.session_id:
+        raise TurnLost(held.at.key, held.number)
+    return rows
+
+
+def _values(right: TurnRight) -> dict[str, Any]:
+    return {"holder": right.held.holder, "lease": milliseconds(right.lease)}
+
+
+def _free_turn(alias: str, at: Address, draft: Draft) -> int | None:
+    """The number of the turn to store a draft in, which nobody answers; -1: somebody does; None: there is no turn."""
+    rows = None if draft.turn is None else find(alias, at)
+    if rows is None or draft.turn is None:
+        return None
+    found = DraftRow.objects.using(alias).filter(pk=draft.number, workspace_id=rows.root.workspace_id)
+    row = found.select_related("session").first()
+    if row is None:
+        return None
+    free = is_there_free(alias, row.session, draft.turn)
+    return None if free is None else draft.turn if free else -1
+
+
+def _replaced(alias: str, at: Address, rows: Rows, new: NewDraft, *, in_turn: bool) -> MessageRow | None:
     """The message in whose place a draft comes; None where it is a new one.
 
     Raises:
@@ -159,11 +200,12 @@ def _replaced(alias: str, at: Address, rows: Rows, new: NewDraft) -> MessageRow 
     if stored is None:
         named = {"message_id": new.place} if isinstance(new.place, str) else {"seq": new.place}
         raise MessageNotFound(at.key, **named)
-    check_partial(record_of(alias, stored), rows.row.last_seq, goes_on=new.goes_on)
+    newest = stored.seq if in_turn else rows.row.last_seq
+    check_partial(record_of(alias, stored), newest, goes_on=new.goes_on)
     return stored
 
 
-def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None) -> Lease:
+def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None, turn: int | None) -> Lease:
     """The row of a draft, on the branch or on the row that has the message in whose place it comes."""
     stored = None if replaced is None else record_of(alias, replaced)
     text = str(stored.content or "") if stored is not None and new.goes_on else ""
@@ -176,6 +218,7 @@ def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None) -
         begun=_now(alias),
         touched=_now(alias),
         length=len(text),
+        turn=turn,
         metadata=None if new.metadata is None else msgspec.json.encode(new.metadata).decode(),
         text=text,
         **given,
@@ -190,14 +233,15 @@ def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None) -
         name=row.name,
         metadata=new.metadata,
         number=row.pk,
+        turn=turn,
     )
     return Lease(draft, rows.root.workspace_id, row.session_id, stored)
 
 
 def _concluded(
-    alias: str, at: Address, row: DraftRow, draft: Draft, conclude: Conclude, *, nested: bool
+    alias: str, at: Address, row: DraftRow, draft: Draft, conclude: Conclude, *, under: int | None, nested: bool
 ) -> Commit | None:
-    """Store what becomes of a draft, whose row is gone.
+    """Store what becomes of a draft, whose row is gone, in the turn ``under`` or else in the newest.
 
     Raises:
         DraftLost: the message in whose place it comes is not shown any more.
@@ -210,7 +254,7 @@ def _concluded(
     if message is None:
         return None
     if stored is None:
-        return append_locked(alias, at, [message], None, None, nested=nested)
+        return append_locked(alias, at, [message], None, None, under=under, nested=nested)
     return finished(alias, at, row.seq, message, nested=nested)
 
 
@@ -236,4 +280,5 @@ def _record(row: Any, text: str) -> Draft:
         metadata=None if row.metadata is None else msgspec.json.decode(row.metadata),
         number=row.pk,
         lapsed=row.age > settings.draft_lapse_seconds * 1000,
+        turn=row.turn,
     )

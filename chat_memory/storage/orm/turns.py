@@ -116,7 +116,7 @@ class OrmTurns(OrmPart, TurnStore):
     def renew(self, held: HeldTurn, *, lease: float) -> None:
         """See ``TurnStore.renew``."""
         values = {"lease": milliseconds(lease), "holder": held.holder}
-        _write(self._alias, held.at, partial(_renewed, self._alias, held, values))
+        _write(self._alias, held.at, partial(renewed, self._alias, held, values))
 
     def release(self, held: HeldTurn) -> None:
         """See ``TurnStore.release``."""
@@ -168,7 +168,7 @@ def _asked_at_once(alias: str, at: Address, question: Message, taking: Taking) -
     own = msgspec.structs.replace(
         at, branch=branch, session_id=header.session_id, workspace_id=header.workspace_id, pinned=True
     )
-    return HeldTurn(own, stored.turn or 0, stored, (), taking.holder, 0.0, header.version)
+    return HeldTurn(own, stored.turn or 0, stored, (), taking.holder, 0.0, header.version, is_new=True)
 
 
 def _asked(alias: str, at: Address, question: Message, taking: Taking, *, nested: bool) -> HeldTurn | None:
@@ -184,7 +184,8 @@ def _asked(alias: str, at: Address, question: Message, taking: Taking, *, nested
     (stored,) = commit.messages
     values = {"turn": stored.turn, "seq": stored.seq, "holder": taking.holder, "lease": taking.lease}
     _of_row(alias, rows.row, statements.put(postgresql=_is_postgresql(alias)), values)
-    return HeldTurn(_own(at, rows.row), stored.turn or 0, stored, (), taking.holder, 0.0, commit.header.version)
+    own, version = _own(at, rows.row), commit.header.version
+    return HeldTurn(own, stored.turn or 0, stored, (), taking.holder, 0.0, version, is_new=True)
 
 
 def _taken(alias: str, at: Address, taking: Taking) -> HeldTurn | None:
@@ -250,7 +251,7 @@ def _is_hidden(alias: str, at: Address, ident: str) -> bool:
 def _appended(
     alias: str, held: HeldTurn, messages: Sequence[Message], values: dict[str, Any], *, nested: bool
 ) -> Commit:
-    _renewed(alias, held, values, state=True)
+    renewed(alias, held, values, state=True)
     rows = lock(alias, held.at)
     if rows is None or rows.row.pk != held.at.session_id:
         raise TurnLost(held.at.key, held.number)
@@ -264,7 +265,7 @@ def _appended(
     return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages))
 
 
-def _renewed(alias: str, held: HeldTurn, values: dict[str, Any], *, state: bool = False) -> None:
+def renewed(alias: str, held: HeldTurn, values: dict[str, Any], *, state: bool = False) -> None:
     """Renew a turn that the caller holds.
 
     Raises:
@@ -273,6 +274,17 @@ def _renewed(alias: str, held: HeldTurn, values: dict[str, Any], *, state: bool 
     sql = statements.renewed(postgresql=_is_postgresql(alias), state=state)
     if not held.holder or not _on_turn(alias, held, sql, values):
         raise TurnLost(held.at.key, held.number)
+
+
+def is_there_free(alias: str, row: Session, number: int) -> bool | None:
+    """Whether nobody answers a turn, which then looks different to whoever has seen it; None: there is no such turn.
+
+    So whoever stores something in it, and does not hold it, is noticed by those who are about to take it.
+    """
+    postgresql, values = _is_postgresql(alias), {"turn": number}
+    if _of_row(alias, row, statements.touched(postgresql=postgresql), values):
+        return True
+    return False if _of_row(alias, row, statements.seen(postgresql=postgresql), values) else None
 
 
 def _check_alone(alias: str, at: Address, row: Session, number: int | None, taking: Taking) -> None:

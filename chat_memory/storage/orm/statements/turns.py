@@ -73,6 +73,15 @@ WHERE {of_turn("t")} AND t.turn = %(turn)b AND t.holder = %(holder)b RETURNING t
 
 
 @cache
+def touched(*, postgresql: bool) -> str:
+    """Have a turn that nobody answers look different to whoever has seen it; no row comes where somebody does."""
+    clock = now(postgresql=postgresql)
+    return f"""
+UPDATE {TURN} AS t SET lease_until = t.lease_until - 1
+WHERE {of_turn("t")} AND t.turn = %(turn)b AND NOT ({_OPEN.format(now=clock)}) RETURNING turn"""
+
+
+@cache
 def released() -> str:
     """Give a turn up that the caller holds and has not answered."""
     return f"""
