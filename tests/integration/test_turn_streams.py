@@ -117,29 +117,39 @@ def test_a_flush_renews_the_right() -> None:
 @pytest.mark.parametrize("how", ["flush", "finish", "end"])
 def test_who_takes_a_lapsed_turn_finds_what_was_flushed(how: str) -> None:
     """And whoever had it is told at the next flush, and at the end."""
-    with pytest.raises(TurnLost), chat().turn(ASKED) as turn, turn.stream() as stream:
-        stream.write("flushed")
-        stream.flush()
-        stream.write(" and not flushed")
-        turn_that_lapsed()
-        with chat().turn("q") as other:
-            assert [(each.content, each.state) for each in other.messages] == [("flushed", "abandoned")]
-            with other.stream(resume=True) as going_on:
-                going_on.write(", gone on from")
-            if how != "end":
-                getattr(stream, how)()
+
+    def streamed() -> None:
+        with chat().turn(ASKED) as turn, turn.stream() as stream:
+            stream.write("flushed")
+            stream.flush()
+            stream.write(" and not flushed")
+            turn_that_lapsed()
+            with chat().turn("q") as other:
+                assert [(each.content, each.state) for each in other.messages] == [("flushed", "abandoned")]
+                with other.stream(resume=True) as going_on:
+                    going_on.write(", gone on from")
+                if how != "end":
+                    getattr(stream, how)()
+
+    with pytest.raises(TurnLost):
+        streamed()
     assert states() == [("q", "complete"), ("flushed, gone on from", "complete")]
     assert not Draft.objects.exists()
 
 
 def test_who_is_interrupted_keeps_what_was_flushed() -> None:
-    with pytest.raises(TurnLost), chat().turn(ASKED) as turn, turn.stream() as stream:
-        stream.write("flushed")
-        stream.flush()
-        stream.write(" and not flushed")
-        with chat().turn(Message.user("q2", id="q2"), busy="interrupt") as other:
-            other.append(Message.assistant("a2"))
-        stream.flush()
+
+    def streamed() -> None:
+        with chat().turn(ASKED) as turn, turn.stream() as stream:
+            stream.write("flushed")
+            stream.flush()
+            stream.write(" and not flushed")
+            with chat().turn(Message.user("q2", id="q2"), busy="interrupt") as other:
+                other.append(Message.assistant("a2"))
+            stream.flush()
+
+    with pytest.raises(TurnLost):
+        streamed()
     assert turns_of() == [("q", 1), ("q2", 2), ("a2", 2), ("flushed", 1)]
     assert states()[-1] == ("flushed", "failed")
     with chat().turn("q") as turn, turn.stream() as stream:
@@ -171,16 +181,21 @@ def test_a_stop_before_anything_new_is_one_too() -> None:
 
 def test_a_draft_of_a_turn_that_is_held_is_not_abandoned() -> None:
     """The lease says whether its writer is alive; where that lapsed too, anybody stores it, in its turn."""
-    with pytest.raises(DraftLost), chat().turn(ASKED) as turn, turn.stream() as stream:
-        stream.write("So far")
-        stream.flush()
-        chat().append(Message.user("q2"))
-        lapse()
-        assert [draft.turn for draft in chat().drafts.entries()] == [1]
-        turn_that_lapsed()
-        assert chat().drafts.entries() == []
-        assert turns_of() == [("q", 1), ("q2", 2), ("So far", 1)]
-        stream.flush()
+
+    def streamed() -> None:
+        with chat().turn(ASKED) as turn, turn.stream() as stream:
+            stream.write("So far")
+            stream.flush()
+            chat().append(Message.user("q2"))
+            lapse()
+            assert [draft.turn for draft in chat().drafts.entries()] == [1]
+            turn_that_lapsed()
+            assert chat().drafts.entries() == []
+            assert turns_of() == [("q", 1), ("q2", 2), ("So far", 1)]
+            stream.flush()
+
+    with pytest.raises(DraftLost):
+        streamed()
     assert states()[-1] == ("So far", "abandoned")
 
 
@@ -212,7 +227,7 @@ def test_bad_terms_begin_nothing() -> None:
     with chat().turn(ASKED) as turn:
         for bad in ({"resume": "yes"}, {"name": "\0"}, {"flush_seconds": 0}, {"flush_bytes": 0}, {"metadata": 7}):
             with pytest.raises(ValidationError):
-                turn.stream(**bad)  # type: ignore[arg-type]
+                turn.stream(**bad)
     assert not Draft.objects.exists()
 
 
@@ -264,7 +279,7 @@ def answered() -> None:
 
 
 def test_an_answer_on_a_pending_branch_makes_it_current() -> None:
-    """The prompt is of the branch that the question is on, and the former answer is shown until the new one is stored."""
+    """The prompt is of the branch that the question is on, and the former answer is shown until the new one is."""
     with chat().turn(ASKED) as turn:
         turn.append(Message.assistant("a"))
     chat().append(Message.user("q2"), Message.assistant("a2"))
