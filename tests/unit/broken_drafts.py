@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from chat_memory.exceptions import DraftLost
-from chat_memory.records import Address, Draft, Lease, NewDraft
+from chat_memory.records import Address, Draft, Lease, Message, NewDraft
 from chat_memory.storage.contract import Conclude, Settled
 from tests.unit.broken_parts import BrokenPart
 
@@ -99,3 +99,28 @@ class RemembersDrafts(BrokenPart):
 
     def all(self, _at: Address) -> list[Draft]:
         return self.texts
+
+
+class ForgetsTheTurn(BrokenPart):
+    """The right to a turn is not asked for, and a draft is of the newest turn."""
+
+    part = "drafts"
+
+    def open(self, at: Address, new: NewDraft, _right: Any = None) -> Lease:
+        return self.right.open(at, new)
+
+    def settle(self, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool = False, **_right: Any) -> Settled:
+        return self.right.settle(at, draft, conclude, lapsed=lapsed)
+
+
+class AnswersNoTurn(BrokenPart):
+    """What becomes of a draft is in its turn, which is then as good as answered, or open, whatever that is."""
+
+    part = "drafts"
+
+    def settle(self, at: Address, draft: Draft, conclude: Conclude, **terms: Any) -> Settled:
+        def broken(draft: Draft, stored: Message | None) -> Message | None:
+            message = conclude(draft, stored)
+            return message and replace(message, state="complete")
+
+        return self.right.settle(at, draft, broken, **terms)

@@ -22,7 +22,6 @@ from chat_memory.testing.conformance.branch_events import BranchEventClauses
 from chat_memory.testing.conformance.branch_writers import BranchWriterClauses
 from chat_memory.testing.conformance.branches import BranchClauses
 from chat_memory.testing.conformance.derived import DerivedClauses
-from chat_memory.testing.conformance.drafts import DraftClauses
 from chat_memory.testing.conformance.edits import EditClauses
 from chat_memory.testing.conformance.events import EventClauses
 from chat_memory.testing.conformance.feedback import FeedbackClauses
@@ -38,7 +37,7 @@ from chat_memory.testing.conformance.summaries import SummaryClauses
 from chat_memory.testing.conformance.switching import SwitchClauses
 from chat_memory.testing.conformance.syncing import SyncClauses
 from chat_memory.testing.conformance.titles import TitleClauses
-from chat_memory.testing.conformance.turns import TurnClauses
+from chat_memory.testing.conformance.turn_drafts import TurnDraftClauses
 from chat_memory.testing.conformance.windows import WindowClauses
 from chat_memory.testing.conformance.writers import WriterClauses
 
@@ -56,7 +55,6 @@ class AdapterConformance(
     BranchEventClauses,
     BranchWriterClauses,
     DerivedClauses,
-    DraftClauses,
     EditClauses,
     EventClauses,
     FeedbackClauses,
@@ -70,7 +68,7 @@ class AdapterConformance(
     SwitchClauses,
     SyncClauses,
     TitleClauses,
-    TurnClauses,
+    TurnDraftClauses,
     WindowClauses,
     WriterClauses,
     YieldingClauses,

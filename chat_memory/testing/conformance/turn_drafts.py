@@ -1,0 +1,82 @@
+"""Owns the clauses of drafts that are written with the right to a turn."""
+# ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
+
+from __future__ import annotations
+
+import pytest
+
+from chat_memory.choices import State
+from chat_memory.exceptions import TurnLost
+from chat_memory.records import HeldTurn, Lease, Message, NewDraft, TurnRight
+from chat_memory.testing.conformance.drafts import DraftClauses, nothing
+from chat_memory.testing.conformance.kit import answer, user, users, where
+from chat_memory.testing.conformance.turns import TurnClauses
+
+in_turns = where("turns", "drafts")
+
+
+class TurnDraftClauses(DraftClauses, TurnClauses):
+    """See ``DraftStore``, of the right to a turn."""
+
+    def streamed(self, held: HeldTurn, message_id: str, place: str | None = None) -> Lease:
+        """A draft in a turn, with something written to it."""
+        new = NewDraft(message_id, "assistant", place=place)
+        lease = self.drafts.open(held.at, new, TurnRight(held, 60))
+        self.drafts.write(held.at, lease, "so far", 0)
+        return lease
+
+    @in_turns
+    def test_a_draft_of_a_turn_becomes_a_message_of_it(self) -> None:
+        held = self.take(user("q1"), lease=0)
+        lease = self.streamed(held, "a1")
+        assert [draft.turn for draft in self.drafts.all(self.at())] == [1]
+        assert self.take("q1").holder == ""  # the open has renewed the right
+        self.append("q2")
+        self.drafts.settle(held.at, lease.draft, self.saying_all(), right=TurnRight(held, 60))
+        assert self.shown(turns=2) == [("q1", 1), ("a1", 1), ("q2", 2)]
+        again = self.take("q1")
+        assert (again.holder, again.seconds, [message.id for message in again.messages]) == ("", 0.0, ["a1"])
+
+    @in_turns
+    def test_a_turn_whose_draft_broke_off_is_not_answered(self) -> None:
+        held = self.take(user("q"))
+        lease, right = self.streamed(held, "a"), TurnRight(held, 0)
+        self.drafts.settle(held.at, lease.draft, self.saying_all(State.FAILED.value), right=right)
+        again = self.take("q")
+        assert (bool(again.holder), [message.state for message in again.messages]) == (True, ["failed"])
+
+    @in_turns
+    def test_who_lost_the_right_to_a_turn_neither_begins_nor_ends_a_draft_of_it(self) -> None:
+        held = self.take(user("q"), lease=0)
+        lease = self.streamed(held, "a")
+        self.turns.renew(held, lease=0)
+        other = self.take("q")
+        with pytest.raises(TurnLost):
+            self.streamed(held, "b")
+        for right in (TurnRight(held, 60), None):
+            with pytest.raises(TurnLost):
+                self.drafts.settle(held.at, lease.draft, self.saying_all(), right=right)
+        assert self.drafts.settle(held.at, lease.draft, nothing, right=TurnRight(other, 60)).ended
+        assert (self.ids(), self.drafts.all(self.at())) == (["q"], [])
+
+    @in_turns
+    def test_the_draft_of_a_turn_that_nobody_answers_is_stored_in_it(self) -> None:
+        held = self.take(user("q1"))
+        lease = self.streamed(held, "a1")
+        self.append("q2")
+        self.let_drafts_lapse()
+        assert not self.drafts.settle(self.at(), lease.draft, self.saying_all(), lapsed=True).ended
+        self.turns.release(held)
+        assert self.drafts.settle(self.at(), lease.draft, self.saying_all(), lapsed=True).ended
+        assert self.shown(turns=2) == [("q1", 1), ("a1", 1), ("q2", 2)]
+
+    @in_turns
+    def test_in_a_turn_a_partial_message_need_not_be_the_newest(self) -> None:
+        held = self.take(user("q1"))
+        self.tell(held, answer("part", state=State.FAILED.value))
+        self.messages.append(self.at(), users("q2"))
+        lease = self.streamed(held, "part", place="part")
+        whole = Message("assistant", "whole", id="part", tokens=5)
+        self.drafts.settle(held.at, lease.draft, lambda _draft, _stored: whole, right=TurnRight(held, 60))
+        assert self.contents() == ["q1", "whole", "q2"]
+        assert self.shown(turns=2) == [("q1", 1), ("part", 1), ("q2", 2)]
