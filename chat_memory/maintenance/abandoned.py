@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from django.db import connections
-from django.db.models import BigIntegerField, F, QuerySet
+from django.db.models import BigIntegerField, Exists, F, OuterRef, QuerySet
 from django.db.models.expressions import RawSQL
 
+from chat_memory.choices import TurnState
 from chat_memory.conf import settings
 from chat_memory.exceptions import Busy, NotFound, ValidationError
 from chat_memory.history.conversation import of_session
 from chat_memory.history.drafts import settle_lapsed
-from chat_memory.models import Draft, Session
+from chat_memory.models import Draft, Session, Turn
 from chat_memory.storage.contract import DraftStore
 from chat_memory.storage.orm.statements import drafts as statements
 from chat_memory.storage.tenancy import across_workspaces
@@ -61,7 +62,10 @@ def _lapsed(alias: str, chosen: Mapping[str, Any]) -> QuerySet[Draft]:
     text = statements.now(connections[alias].vendor)
     now = RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # of no value at all
     rows = Draft.objects.using(alias).filter(session__deleted_at=None, **chosen).annotate(age=now - F("touched"))
-    return rows.filter(age__gt=settings.draft_lapse_seconds * 1000)
+    # Of a turn that somebody has the right to, the lease says whether the writer is alive.
+    own = {name: OuterRef(name) for name in ("workspace_id", "session_id", "turn")}
+    held = Turn.objects.using(alias).filter(**own, state=TurnState.OPEN, lease_until__gt=now)
+    return rows.filter(~Exists(held), age__gt=settings.draft_lapse_seconds * 1000)
 
 
 def _settled(session: Session) -> int:

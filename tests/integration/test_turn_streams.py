@@ -7,6 +7,8 @@ import pytest
 
 from chat_memory import Message
 from chat_memory.exceptions import DraftLost, TurnLost, ValidationError
+from chat_memory.maintenance import retention
+from chat_memory.maintenance.integrity import check
 from chat_memory.models import Draft, Turn as TurnRow
 from chat_memory.storage.memory import MemoryAdapter
 from tests.conversations import chat, contents
@@ -189,6 +191,7 @@ def test_a_draft_of_a_turn_that_is_held_is_not_abandoned() -> None:
             chat().append(Message.user("q2"))
             lapse()
             assert [draft.turn for draft in chat().drafts.entries()] == [1]
+            assert (retention.clean_up(30).drafts, check().violations) == (0, 0)
             turn_that_lapsed()
             assert chat().drafts.entries() == []
             assert turns_of() == [("q", 1), ("q2", 2), ("So far", 1)]
