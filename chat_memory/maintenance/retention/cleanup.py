@@ -13,8 +13,9 @@ from django.db.models import QuerySet
 
 from chat_memory import wiring
 from chat_memory.cache import CachedAdapter
-from chat_memory.exceptions import Busy, ValidationError
+from chat_memory.exceptions import Busy
 from chat_memory.maintenance import forgotten
+from chat_memory.maintenance.bounds import deadline
 from chat_memory.maintenance.retention.policy import Policy, policy
 from chat_memory.maintenance.tenants import database
 from chat_memory.models import Session
@@ -101,11 +102,11 @@ def clean_up(
     """
     alias = database(using)
     due = policy(alias, days, workspace)
-    deadline = _deadline(batch_size, max_seconds)
+    end = deadline(batch_size, MAX_BATCH_SIZE, max_seconds)
     adapter = wiring.adapter(alias)
     if isinstance(adapter, CachedAdapter):
         adapter.drop_what_is_left()
-    report = _remove_due(alias, due, batch_size, deadline, on_batch)
+    report = _remove_due(alias, due, batch_size, end, on_batch)
     if report.finished:
         report = msgspec.structs.replace(report, attachments=forgotten.remove(alias, due.tenant))
     if adapter.undropped is None:
@@ -114,7 +115,7 @@ def clean_up(
     return msgspec.structs.replace(report, entries_left=left.entries, left_until=left.until)
 
 
-def _remove_due(alias: str, due: Policy, batch_size: int, deadline: float, on_batch: Callable[[int], None]) -> Report:
+def _remove_due(alias: str, due: Policy, batch_size: int, end: float, on_batch: Callable[[int], None]) -> Report:
     """Remove what the policy says, until the deadline."""
     sessions = messages = cleared = 0
     batch: _Batch | None = None
@@ -124,30 +125,17 @@ def _remove_due(alias: str, due: Policy, batch_size: int, deadline: float, on_ba
         messages += batch.messages
         if batch.removed:
             on_batch(sessions)
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= end:
             return Report(sessions, messages, finished=False)
     batch = None
     while batch is None or batch.is_full:
         batch = _take(alias, _behind(batch, due.cleared(alias)), batch_size, _remove_cleared)
         cleared += batch.messages
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= end:
             return Report(sessions, messages, cleared, finished=not batch.is_full)
     with across_workspaces():
         busy = due.conversations(alias).count() + due.cleared(alias).count()
     return Report(sessions, messages, cleared, busy=busy)
-
-
-def _deadline(batch_size: int, max_seconds: float | None) -> float:
-    """The moment after which no batch begins.
-
-    Raises:
-        ValidationError: one of the two is out of range.
-    """
-    if not 1 <= batch_size <= MAX_BATCH_SIZE:
-        raise ValidationError(f"must be from 1 to {MAX_BATCH_SIZE}, not {batch_size}", field="batch_size")
-    if max_seconds is not None and not max_seconds > 0:
-        raise ValidationError(f"must be more than 0, not {max_seconds}", field="max_seconds")
-    return float("inf") if max_seconds is None else time.monotonic() + max_seconds
 
 
 def _behind(batch: _Batch | None, rows: QuerySet[Session]) -> QuerySet[Session]:
