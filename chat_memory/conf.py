@@ -140,9 +140,10 @@ class _Live:
 def _given() -> Mapping[str, Any] | None:
     """The host's dictionary; None where there is none.
 
-    Django's proxy takes as long for a setting that is missing as for five others, and an append asks eight times.
+    Django's proxy takes as long for a setting that is missing as for five others, and an append asks eight times. What
+    it stands for is read past its ``__getattribute__``, which is written in Python.
     """
-    host: Any = django_settings._wrapped  # type: ignore[misc]  # the proxy has it
+    host: Any = object.__getattribute__(django_settings, "_wrapped")
     if type(host) is HostSettings:
         return vars(host).get("CHAT_MEMORY")
     return getattr(django_settings, "CHAT_MEMORY", None)

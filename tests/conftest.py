@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
 from django_redis import get_redis_connection
-from hypothesis import settings as hypothesis_settings
+from hypothesis import HealthCheck, settings as hypothesis_settings
 from redis import Redis
 
 from chat_memory import metrics
@@ -25,8 +25,10 @@ collect_ignore = ["browser", *(name for name in ("search", "vectors") if not app
 """The browser's tests need one and a library of its own, so they are run by their name alone: ``tox run -e browser``.
 Those of a sub-app run under settings of their own, in which it is installed."""
 
-# No deadlines: the machines of a test run are shared, and a slow example is not a wrong one.
-hypothesis_settings.register_profile("suite", deadline=None, max_examples=25, print_blob=True)
+# The machines of a test run are shared, and an example that is slow, or slow to draw, is not a wrong one.
+hypothesis_settings.register_profile(
+    "suite", deadline=None, max_examples=25, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 hypothesis_settings.register_profile("deep", hypothesis_settings.get_profile("suite"), max_examples=2000)
 hypothesis_settings.load_profile("suite")
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from chat_memory import wiring
-from chat_memory.exceptions import ValidationError
 from chat_memory.history.embedding import BATCH_SIZE, usable
+from chat_memory.maintenance.bounds import deadline
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.storage.contract import VectorStore
 
@@ -74,11 +74,7 @@ def embed(
     store, host = wiring.adapter(alias).part(VectorStore), usable(embedder)
     if workspace is not None:
         workspace_id(alias, workspace)
-    if not 1 <= batch_size <= MAX_BATCH_SIZE:
-        raise ValidationError(f"must be from 1 to {MAX_BATCH_SIZE}, not {batch_size}", field="batch_size")
-    if max_seconds is not None and not max_seconds > 0:
-        raise ValidationError(f"must be more than 0, not {max_seconds}", field="max_seconds")
-    deadline = float("inf") if max_seconds is None else time.monotonic() + max_seconds
+    end = deadline(batch_size, MAX_BATCH_SIZE, max_seconds)
     looked = texts = busy = 0
     after = None
     while batch := store.unembedded_anywhere(host.name, workspace, after=after, size=batch_size):
@@ -87,6 +83,6 @@ def embed(
         texts += sum(bool(each.text) for each in batch)
         after = batch[-1].place
         on_batch(looked)
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= end:
             return Report(looked - busy, texts, busy, finished=False)
     return Report(looked - busy, texts, busy)

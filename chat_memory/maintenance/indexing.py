@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from chat_memory import wiring
-from chat_memory.exceptions import ValidationError
+from chat_memory.maintenance.bounds import deadline
 from chat_memory.maintenance.tenants import database, workspace_id
 from chat_memory.storage.contract import Indexed, SearchStore
 
@@ -68,11 +68,7 @@ def fill_index(
     store = wiring.adapter(alias).part(SearchStore)
     if workspace is not None:
         workspace_id(alias, workspace)
-    if not 1 <= batch_size <= MAX_BATCH_SIZE:
-        raise ValidationError(f"must be from 1 to {MAX_BATCH_SIZE}, not {batch_size}", field="batch_size")
-    if max_seconds is not None and not max_seconds > 0:
-        raise ValidationError(f"must be more than 0, not {max_seconds}", field="max_seconds")
-    deadline = float("inf") if max_seconds is None else time.monotonic() + max_seconds
+    end = deadline(batch_size, MAX_BATCH_SIZE, max_seconds)
     messages = busy = 0
     step = Indexed()
     while True:
@@ -82,5 +78,5 @@ def fill_index(
         if step.last is None:
             return Report(messages, busy)
         on_batch(messages + busy)
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= end:
             return Report(messages, busy, finished=False)

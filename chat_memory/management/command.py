@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import Error
 
 from chat_memory.complaints import words_for
@@ -63,6 +63,57 @@ class MaintenanceCommand(BaseCommand):
     def progress(self, unit: str, total: int | None = None) -> Progress:
         """A progress bar on stderr; a mere count where the total is not known."""
         return Progress(self.stderr, unit, total)
+
+
+class FillingCommand(MaintenanceCommand):
+    """A command that makes, in batches, what messages lack.
+
+    Attributes:
+        batch_size: how much a batch takes where nobody says.
+        batch_is: what a batch is, for the help.
+    """
+
+    batch_size: int
+    batch_is: str
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The options of the command line."""
+        parser.add_argument("--workspace", metavar="SLUG", help="in this workspace only")
+        parser.add_argument(
+            "--batch-size", type=int, metavar="N", default=self.batch_size, help=f"{self.batch_is} (%(default)s)"
+        )
+        parser.add_argument("--max-seconds", type=float, metavar="N", help="begin no batch after this time")
+        parser.add_argument(
+            "--format", dest="report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout"
+        )
+
+    def run(self, **options: Any) -> None:
+        """Make what is missing."""
+        with self.progress("messages", self.missing(options["workspace"])) as progress:
+            report = self.fill(
+                options["workspace"],
+                batch_size=options["batch_size"],
+                max_seconds=options["max_seconds"],
+                on_batch=progress.reach,
+            )
+        done = self.done(report)
+        if not report.finished:
+            done += "; the time was up, the next run goes on"
+        if report.busy:
+            done += f"; {counted(report.busy, 'message')} of conversations that others hold left to the next run"
+        self.tell(report, done, options, self.stdout)
+
+    def missing(self, workspace: str | None) -> int:
+        """How many messages lack it."""
+        raise NotImplementedError
+
+    def fill(self, workspace: str | None, **bounds: Any) -> Any:
+        """Make it, and report with ``finished`` and ``busy``."""
+        raise NotImplementedError
+
+    def done(self, report: Any) -> str:
+        """What was made, in words."""
+        raise NotImplementedError
 
 
 def _refusal(text: str) -> CommandError:

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
 
-from chat_memory.choices import MAIN_BRANCH
 from chat_memory.models import Message, Session, Workspace
 from chat_memory.search.models import Entry
 from chat_memory.search.purging import purge
 from chat_memory.search.statements import insert
 from chat_memory.search.wording import OTHERS, language_of, own_languages, parameters
 from chat_memory.storage.contract import Indexed
+from chat_memory.storage.orm.rows import hold
 from chat_memory.storage.orm.transactions import run_write
 from chat_memory.storage.tenancy import across_workspaces
 
@@ -48,7 +48,7 @@ def index(alias: str, workspace: str | None, after: Place | None, size: int) -> 
 
     def write(*, nested: bool) -> Indexed:  # noqa: ARG001  # the contract of run_write
         rows = [_Lacking(*row) for row in _next(alias, workspace, after, size)]
-        held = _held(alias, {(row.workspace_id, row.key) for row in rows})
+        held = hold(alias, {(row.workspace_id, row.key) for row in rows}, wait=False)
         taken = [row for row in rows if (row.workspace_id, row.key) in held]
         for slug in sorted({row.slug for row in taken}):
             _put(alias, slug, [row.id for row in taken if row.slug == slug])
@@ -116,22 +116,6 @@ def _next(alias: str, workspace: str | None, after: Place | None, size: int) -> 
         rows = rows.filter(behind, session_id__gte=after[0])  # the latter is what the index is entered by
     columns = ("pk", "session_id", "seq", "workspace_id", "session__key", "workspace__slug")
     return list(rows.order_by("session_id", "seq").values_list(*columns)[:size])
-
-
-def _held(alias: str, names: set[tuple[int, str]]) -> set[tuple[int, str]]:
-    """The conversations of these names that no other transaction holds, held until the end of this one."""
-    by_workspace: dict[int, list[str]] = {}
-    for workspace_id, key in names:
-        by_workspace.setdefault(workspace_id, []).append(key)
-    held: set[tuple[int, str]] = set()
-    for workspace_id, keys in sorted(by_workspace.items()):
-        rows = Session.objects.using(alias).filter(workspace_id=workspace_id, key__in=keys, branch=MAIN_BRANCH)
-        if connections[alias].features.has_select_for_update:
-            rows = rows.order_by("pk").select_for_update(skip_locked=True, no_key=True)
-        else:
-            rows.update(version=F("version"))  # SQLite has one writer: a write takes its lock
-        held.update(rows.values_list("workspace_id", "key"))
-    return held
 
 
 def _put(alias: str, slug: str, ids: Sequence[int]) -> None:

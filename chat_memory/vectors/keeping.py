@@ -11,10 +11,11 @@ import msgspec
 from django.db import connections
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
-from chat_memory.choices import MAIN_BRANCH, State
+from chat_memory.choices import State
 from chat_memory.models import Message, Session, Workspace
 from chat_memory.storage.contract import Unembedded, Vector
 from chat_memory.storage.orm.cursor import as_uuid, fetch
+from chat_memory.storage.orm.rows import hold
 from chat_memory.storage.orm.transactions import run_write
 from chat_memory.storage.tenancy import across_workspaces
 from chat_memory.vectors import statements
@@ -52,7 +53,7 @@ def keep(alias: str, model: str, pairs: Sequence[Pair], *, wait: bool) -> int:
     """
 
     def write(*, nested: bool) -> int:  # noqa: ARG001  # the contract of run_write
-        held = _held(alias, {each.conversation for each, _vector in pairs}, wait=wait)
+        held = hold(alias, {each.conversation for each, _vector in pairs}, wait=wait)
         conversations = {each.message: each.conversation for each, _vector in pairs if each.conversation in held}
         present = _said(alias, conversations)
         _put(alias, model, [pair for pair in pairs if present.get(pair[0].message) == pair[0]])
@@ -118,22 +119,6 @@ def _said(alias: str, conversations: dict[int, Conversation]) -> dict[int, Unemb
         for row in fetch(connection, statements.texts(connection.vendor), params):
             found[row[0]] = unembedded_of(row, conversations[row[0]])
     return found
-
-
-def _held(alias: str, names: set[Conversation], *, wait: bool) -> set[Conversation]:
-    """The conversations of these names, held until the end of the transaction; without ``wait`` those that are free."""
-    by_workspace: defaultdict[int, list[str]] = defaultdict(list)
-    for workspace_id, key in names:
-        by_workspace[workspace_id].append(key)
-    held: set[Conversation] = set()
-    for workspace_id, keys in sorted(by_workspace.items()):
-        rows = Session.objects.using(alias).filter(workspace_id=workspace_id, key__in=keys, branch=MAIN_BRANCH)
-        if connections[alias].features.has_select_for_update:
-            rows = rows.order_by("pk").select_for_update(skip_locked=not wait, no_key=True)
-        else:
-            rows.update(version=F("version"))  # SQLite has one writer: a write takes its lock
-        held.update(rows.values_list("workspace_id", "key"))
-    return held
 
 
 def _put(alias: str, model: str, pairs: Sequence[Pair]) -> None:

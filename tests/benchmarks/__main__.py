@@ -65,7 +65,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     """The lines of the table, each printed as soon as it is known."""
     django.setup()
     from django.db import connection  # noqa: PLC0415  # Django is ready only now
-    from django.test.utils import override_settings, setup_databases, teardown_databases  # noqa: PLC0415
+    from django.test.utils import setup_databases, teardown_databases  # noqa: PLC0415
 
     cached, changing, listing, outage, stored = map(_module, ("cached", "changing", "listing", "outage", "stored"))
     threads, transfer, views, waiting = map(_module, ("threads", "transfer", "views", "waiting"))
@@ -107,7 +107,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
         ):
             yield _say(line)
         for group in groups:
-            with override_settings(CHAT_MEMORY={"CACHE": "off"}):
+            with cases.configured(CACHE="off"):
                 for result in measures[group](bench):
                     yield _say(result.row)
     finally:

@@ -6,14 +6,13 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from django.test import override_settings
 from redis import Redis
 
 from chat_memory import Message, conversation
 from chat_memory.storage.contract import Adapter
 from chat_memory.storage.mapping import to_json
 from chat_memory.storage.orm import DjangoAdapter
-from tests.benchmarks.cases import WORKSPACE, Bench, Result
+from tests.benchmarks.cases import WORKSPACE, Bench, Result, configured
 from tests.benchmarks.limit import Limit, text
 
 GOAL_WRITE, GOAL_READ, GOAL_BYTES = 1.5, 1.3, 0.9
@@ -55,7 +54,7 @@ def cache(bench: Bench) -> Iterator[Result]:
     plain = DjangoAdapter()
     compare = partial(bench.compare, calls=100)
     for mode, best in (("strict", limit.row_and_tail), ("bounded", limit.tail)):
-        with override_settings(CHAT_MEMORY={"CACHE": mode, "CACHE_MAX_AGE": LONG}):
+        with configured(CACHE=mode, CACHE_MAX_AGE=LONG):
             conversation(key, workspace=WORKSPACE).tail(20)
             yield compare(f"{mode}: append one, written through", GOAL_WRITE, partial(_append, key), limit.append)
             yield compare(f"{mode}: warm last 20", GOAL_READ, partial(_tail, key), best)

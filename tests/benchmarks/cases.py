@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -241,3 +242,14 @@ def installed(app: str) -> Iterator[None]:
     with modify_settings(INSTALLED_APPS={"append": app}), override_settings(CACHES={**settings.CACHES}):
         call_command("migrate", app.replace(".", "_"), verbosity=0)
         yield
+
+
+@contextmanager
+def configured(**given: Any) -> Iterator[None]:
+    """CHAT_MEMORY as a host's settings module has it: an override, as tests use them, makes every look at it slower."""
+    before = getattr(settings, "CHAT_MEMORY", {})
+    settings.CHAT_MEMORY = given
+    try:
+        yield
+    finally:
+        settings.CHAT_MEMORY = before

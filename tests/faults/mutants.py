@@ -290,10 +290,11 @@ MUTANTS = (
 
 
 class Found(NamedTuple):
-    """How a run over a copy ended, and which test said so."""
+    """How a run over a copy ended, which test said so, and all that was printed."""
 
     code: int | None
     first: str
+    printed: str = ""
 
 
 @contextmanager
@@ -346,7 +347,7 @@ def main(names: list[str]) -> int:
     with copy_of_checkout() as copy:
         sound = tested(copy)
         if sound.code != 0:
-            raise SystemExit(f"nothing is broken yet, and the tests are red: {sound.first}")
+            raise SystemExit(f"{sound.printed}\nnothing is broken yet, and the tests are red: {sound.first}")
         survivors = [mutant.name for mutant in chosen if survives(mutant, copy)]
     sys.stdout.write(f"{len(chosen) - len(survivors)} of {len(chosen)} broken guards were caught\n")
     return min(1, len(survivors))
@@ -361,7 +362,8 @@ def _tested(copy: Path, tests: Sequence[str]) -> Found:
     except subprocess.TimeoutExpired:
         return Found(None, f"still running after {WITHIN:.0f} s")
     failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return Found(ended.returncode, (failed or ended.stdout.splitlines()[-1:] or [ended.stderr[-300:]])[0])
+    first = (failed or ended.stdout.splitlines()[-1:] or [ended.stderr[-300:]])[0]
+    return Found(ended.returncode, first, ended.stdout)
 
 
 def _environment(copy: Path) -> dict[str, str]:

@@ -14,8 +14,9 @@ from django.db.models import QuerySet
 from chat_memory import wiring
 from chat_memory.cache import CachedAdapter
 from chat_memory.conf import settings
-from chat_memory.exceptions import Busy, ValidationError
+from chat_memory.exceptions import Busy
 from chat_memory.maintenance import abandoned, forgotten
+from chat_memory.maintenance.bounds import deadline
 from chat_memory.maintenance.retention.policy import Policy, policy
 from chat_memory.maintenance.tenants import database
 from chat_memory.models import Session
@@ -106,11 +107,11 @@ def clean_up(
     """
     alias = database(using)
     due = policy(alias, days, workspace)
-    deadline = _deadline(batch_size, max_seconds)
+    end = deadline(batch_size, MAX_BATCH_SIZE, max_seconds)
     adapter = wiring.adapter(alias)
     if isinstance(adapter, CachedAdapter):
         adapter.drop_what_is_left()
-    report = _remove_due(alias, due, batch_size, deadline, on_batch)
+    report = _remove_due(alias, due, batch_size, end, on_batch)
     if report.finished:
         done = {"attachments": forgotten.remove(alias, due.tenant), "drafts": abandoned.settle(alias, due.tenant)}
         report = msgspec.structs.replace(report, **done)
@@ -128,7 +129,7 @@ def _forget_notes(alias: str, due: Policy) -> None:
         run_write(alias, lambda **_nested: removal.remove_notes(alias, before, due.tenant))
 
 
-def _remove_due(alias: str, due: Policy, batch_size: int, deadline: float, on_batch: Callable[[int], None]) -> Report:
+def _remove_due(alias: str, due: Policy, batch_size: int, end: float, on_batch: Callable[[int], None]) -> Report:
     """Remove what the policy says, until the deadline."""
     sessions = messages = cleared = 0
     batch: _Batch | None = None
@@ -138,30 +139,17 @@ def _remove_due(alias: str, due: Policy, batch_size: int, deadline: float, on_ba
         messages += batch.messages
         if batch.removed:
             on_batch(sessions)
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= end:
             return Report(sessions, messages, finished=False)
     batch = None
     while batch is None or batch.is_full:
         batch = _take(alias, _behind(batch, due.cleared(alias)), batch_size, _remove_cleared)
         cleared += batch.messages
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= end:
             return Report(sessions, messages, cleared, finished=not batch.is_full)
     with across_workspaces():
         busy = due.conversations(alias).count() + due.cleared(alias).count()
     return Report(sessions, messages, cleared, busy=busy)
-
-
-def _deadline(batch_size: int, max_seconds: float | None) -> float:
-    """The moment after which no batch begins.
-
-    Raises:
-        ValidationError: one of the two is out of range.
-    """
-    if not 1 <= batch_size <= MAX_BATCH_SIZE:
-        raise ValidationError(f"must be from 1 to {MAX_BATCH_SIZE}, not {batch_size}", field="batch_size")
-    if max_seconds is not None and not max_seconds > 0:
-        raise ValidationError(f"must be more than 0, not {max_seconds}", field="max_seconds")
-    return float("inf") if max_seconds is None else time.monotonic() + max_seconds
 
 
 def _behind(batch: _Batch | None, rows: QuerySet[Session]) -> QuerySet[Session]:

@@ -66,6 +66,28 @@ def lock(alias: str, at: Address) -> Rows | None:
     return Rows(root, row) if root and row else None
 
 
+def hold(alias: str, names: set[tuple[int, str]], *, wait: bool) -> set[tuple[int, str]]:
+    """Hold conversations, each the id of a workspace and a key, until the transaction ends; which of them are held.
+
+    Args:
+        alias: the database.
+        names: the conversations.
+        wait: whether to wait for those that others hold; otherwise only the free ones are held.
+    """
+    by_workspace: dict[int, list[str]] = {}
+    for workspace_id, key in names:
+        by_workspace.setdefault(workspace_id, []).append(key)
+    found: set[tuple[int, str]] = set()
+    for workspace_id, keys in sorted(by_workspace.items()):
+        rows = Session.objects.using(alias).filter(workspace_id=workspace_id, key__in=keys, branch=MAIN_BRANCH)
+        if connections[alias].features.has_select_for_update:
+            rows = rows.order_by("pk").select_for_update(skip_locked=not wait, no_key=True)
+        else:
+            rows.update(version=F("version"))  # SQLite has one writer: a write takes its lock
+        found.update(rows.values_list("workspace_id", "key"))
+    return found
+
+
 def roots(alias: str, at: Address) -> QuerySet[Session]:
     """The root of an address' conversation, at most one."""
     rows = Session.objects.using(alias).filter(
