@@ -70,9 +70,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     cached, changing, listing, outage, stored = map(_module, ("cached", "changing", "listing", "outage", "stored"))
     threads, transfer, views, waiting = map(_module, ("threads", "transfer", "views", "waiting"))
     cases, dialects, searching, writers = map(_module, ("cases", "dialects", "searching", "writers"))
-    relevance = _module("relevance")
-    turns = _module("turns")
-
+    relevance, turns = map(_module, ("relevance", "turns"))
     places = {
         "writers": writers,
         "threads": threads,

@@ -20,12 +20,13 @@ from chat_memory.rules.drafts import check_partial
 from chat_memory.rules.overlap import is_answered
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Conclude, DraftStore, Settled
-from chat_memory.storage.orm.appending import append_locked, known_messages
+from chat_memory.storage.orm.appending import append_locked
 from chat_memory.storage.orm.creating import create
 from chat_memory.storage.orm.cursor import fetch
 from chat_memory.storage.orm.derived import record_of
 from chat_memory.storage.orm.edits import finished
 from chat_memory.storage.orm.emission import changed_row
+from chat_memory.storage.orm.known import known_messages
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import Rows, family, find, lock

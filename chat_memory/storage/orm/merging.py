@@ -17,11 +17,12 @@ from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Restored
 from chat_memory.storage.mapping import new_messages, turns_before
 from chat_memory.storage.orm import hints
-from chat_memory.storage.orm.appending import known_messages, store
+from chat_memory.storage.orm.appending import store
 from chat_memory.storage.orm.bulk import batches
 from chat_memory.storage.orm.creating import create, give_way
 from chat_memory.storage.orm.derived import record_of
 from chat_memory.storage.orm.emission import emit_after_commit, row_event
+from chat_memory.storage.orm.known import known_messages
 from chat_memory.storage.orm.layout import began, check_origin, new_branch, new_feedback, new_summary
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.rows import Rows, family, header_of, lock, make_current, note_number

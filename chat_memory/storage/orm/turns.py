@@ -22,6 +22,7 @@ from chat_memory.storage.orm import appending, reading
 from chat_memory.storage.orm.creating import create
 from chat_memory.storage.orm.cursor import fetch, uuid_value
 from chat_memory.storage.orm.derived import record_of
+from chat_memory.storage.orm.known import known_messages
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.referring import check_stored
@@ -255,7 +256,7 @@ def _appended(
     rows = lock(alias, held.at)
     if rows is None or rows.row.pk != held.at.session_id:
         raise TurnLost(held.at.key, held.number)
-    known = appending.known_messages(rows.row, messages)
+    known = known_messages(rows.row, messages)
     fresh = [message for message in messages if message.id not in known]
     if not fresh:
         return Commit(tuple(known[message.id] for message in messages), rows.header, None, rows.row.branch)
