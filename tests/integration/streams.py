@@ -1,4 +1,4 @@
-"""What tests of streams do all the time: break one off, let one be abandoned, see what became of it."""
+"""What tests of streams and turns do all the time: break one off, let one be abandoned, see what became of it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chat_memory.history.streaming import Streaming
-from chat_memory.models import Draft
+from chat_memory.models import Draft, Turn
 from tests.conversations import chat
 
 
@@ -18,6 +18,11 @@ class GoneError(Exception):
 def lapse(**rows: Any) -> None:
     """Have drafts be as old as if their writers had died long ago."""
     Draft.objects.filter(**rows).update(touched=1_000)
+
+
+def end_leases() -> None:
+    """Every right to answer ends now, as of holders that died."""
+    Turn.objects.update(lease_until=0)
 
 
 def states() -> list[tuple[Any, str]]:

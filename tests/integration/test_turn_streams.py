@@ -12,16 +12,11 @@ from chat_memory.maintenance.integrity import check
 from chat_memory.models import Draft, Turn as TurnRow
 from chat_memory.storage.memory import MemoryAdapter
 from tests.conversations import chat, contents
-from tests.integration.streams import GoneError, fail, lapse, played, states
+from tests.integration.streams import GoneError, end_leases, fail, lapse, played, states
 from tests.readers import Reader
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ASKED = Message.user("q", id="q")
-
-
-def turn_that_lapsed() -> None:
-    """Every lease ends now, as of holders that died."""
-    TurnRow.objects.update(lease_until=0)
 
 
 def attempt(*chunks: str, **options: Any) -> str | None:
@@ -110,7 +105,7 @@ def test_calls_come_before_the_answer() -> None:
 
 def test_a_flush_renews_the_right() -> None:
     with chat().turn(ASKED) as turn, turn.stream() as stream:
-        turn_that_lapsed()
+        end_leases()
         stream.write("alive")
         stream.flush()
         assert TurnRow.objects.filter(lease_until__gt=0, state="open").count() == 1
@@ -125,7 +120,7 @@ def test_who_takes_a_lapsed_turn_finds_what_was_flushed(how: str) -> None:
             stream.write("flushed")
             stream.flush()
             stream.write(" and not flushed")
-            turn_that_lapsed()
+            end_leases()
             with chat().turn("q") as other:
                 assert [(each.content, each.state) for each in other.messages] == [("flushed", "abandoned")]
                 with other.stream(resume=True) as going_on:
@@ -192,7 +187,7 @@ def test_a_draft_of_a_turn_that_is_held_is_not_abandoned() -> None:
             lapse()
             assert [draft.turn for draft in chat().drafts.entries()] == [1]
             assert (retention.clean_up(30).drafts, check().violations) == (0, 0)
-            turn_that_lapsed()
+            end_leases()
             assert chat().drafts.entries() == []
             assert turns_of() == [("q", 1), ("q2", 2), ("So far", 1)]
             stream.flush()
@@ -208,7 +203,7 @@ def test_who_lost_a_draft_may_begin_anew_in_the_same_block() -> None:
             stream.write("So far")
             stream.flush()
             lapse()
-            turn_that_lapsed()
+            end_leases()
             assert chat().drafts.entries() == []
             stream.flush()
         with turn.stream(resume=True) as stream:
@@ -218,7 +213,7 @@ def test_who_lost_a_draft_may_begin_anew_in_the_same_block() -> None:
 
 def test_a_stream_that_begins_after_the_right_was_lost_begins_nothing() -> None:
     with chat().turn(ASKED) as turn:
-        turn_that_lapsed()
+        end_leases()
         with chat().turn("q") as other:
             with pytest.raises(TurnLost), turn.stream():
                 pass
@@ -266,7 +261,7 @@ def test_who_syncs_sees_each_state_of_a_streamed_answer() -> None:
         lambda: attempt(" it", resume=True),
         lambda: attempt("Anew"),
         lambda: chat().append(Message.user("q2")),
-        answered,
+        answer_anew,
     ):
         copy.sync()
         step()
@@ -275,7 +270,7 @@ def test_who_syncs_sees_each_state_of_a_streamed_answer() -> None:
     assert contents(copy.sync()) == ["q", "whole", "q2"]
 
 
-def answered() -> None:
+def answer_anew() -> None:
     """Answer the question, in the place of what is there."""
     with chat().turn("q") as turn, turn.stream() as stream:
         stream.write("whole")

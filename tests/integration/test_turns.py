@@ -23,10 +23,10 @@ from chat_memory.exceptions import (
     TurnTaken,
     ValidationError,
 )
-from chat_memory.models import Turn
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.testing.providers import check_openai
 from tests.conversations import chat, contents
+from tests.integration.streams import end_leases
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,11 +41,6 @@ def question(text: str) -> Message:
 def tool_use(name: str = "c1") -> Message:
     function = {"name": "clock", "arguments": "{}"}
     return Message.assistant(None, tool_calls=[{"id": name, "type": "function", "function": function}])
-
-
-def lapse() -> None:
-    """Every lease ends now."""
-    Turn.objects.update(lease_until=0)
 
 
 def test_a_turn_stores_question_and_answer() -> None:
@@ -143,7 +138,7 @@ def test_what_is_taken_is_refused_looked_at_or_waited_for() -> None:
 def test_a_lease_that_lapsed_lets_the_next_go_on_and_the_late_one_know() -> None:
     with chat().turn(question("q")) as first:
         first.append(tool_use("c1"))
-        lapse()
+        end_leases()
         with chat().turn("q", wait=0) as second:
             assert [each.id for each in second.unanswered_calls] == ["c1"]
             with pytest.raises(TurnLost):

@@ -47,7 +47,7 @@ class LetsTheLostAppend(BrokenPart):
         return self.adapter.messages.append(held.at, messages)
 
 
-class FollowsTheCurrentBranch(BrokenPart):
+class AnswersOnTheCurrentBranch(BrokenPart):
     """A question is sought on the current branch alone."""
 
     part = "turns"

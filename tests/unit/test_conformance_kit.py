@@ -282,7 +282,7 @@ MUTANTS: list[tuple[type[broken.BrokenPart], str, tuple[object, ...]]] = [
     (turns.LetsTheLostAppend, "test_a_question_that_is_taken_off_takes_its_turn_along", ()),
     (turns.LetsTheLostAppend, "test_a_removed_conversation_takes_its_turns_along", ()),
     (turns.LetsTheLostAppend, "test_an_append_renews_the_lease", ()),
-    (turns.FollowsTheCurrentBranch, "test_a_question_is_found_on_its_branch_whichever_is_current", ()),
+    (turns.AnswersOnTheCurrentBranch, "test_a_question_is_found_on_its_branch_whichever_is_current", ()),
     (turns.NeverInterrupts, "test_who_is_interrupted_appends_no_more_and_what_was_stored_stays", ()),
     (turns.AnswersBeside, "test_alone_refuses_beside_another_question_and_stores_nothing", ()),
     (turns.NeverGivesUp, "test_a_turn_that_is_given_up_can_be_taken", ()),

@@ -13,6 +13,8 @@ from chat_memory.testing.conformance.kit import answer, user, users, where
 from chat_memory.testing.conformance.turns import TurnClauses
 
 in_turns = where("turns", "drafts")
+LONG = 24 * 3600
+"""Seconds, longer than it takes a draft to lapse."""
 
 
 class TurnDraftClauses(DraftClauses, TurnClauses):
@@ -21,7 +23,7 @@ class TurnDraftClauses(DraftClauses, TurnClauses):
     def streamed(self, held: HeldTurn, message_id: str, place: str | None = None) -> Lease:
         """A draft in a turn, with something written to it."""
         new = NewDraft(message_id, "assistant", place=place)
-        lease = self.drafts.open(held.at, new, TurnRight(held, 60))
+        lease = self.drafts.open(held.at, new, TurnRight(held, LONG))
         self.drafts.write(held.at, lease, "so far", 0)
         return lease
 
