@@ -13,7 +13,7 @@ from chat_memory.testing.conformance.kit import answer, user, users, where
 from chat_memory.testing.conformance.turns import TurnClauses
 
 in_turns = where("turns", "drafts")
-LONG = 24 * 3600
+LONG = 48 * 3600
 """Seconds, longer than it takes a draft to lapse."""
 
 
