@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 from chat_memory.choices import State
 from chat_memory.conf import live
-from chat_memory.exceptions import DraftLost, MessageConflict, ValidationError
+from chat_memory.exceptions import DraftLost, MessageConflict, TurnLost, ValidationError
 from chat_memory.history.drafts import concluded, discard, settle_lapsed
 from chat_memory.history.handle import Place
 from chat_memory.history.stamping import stamped
@@ -252,8 +252,8 @@ class Streaming:
         try:
             self._end(State.FAILED.value)
         except Exception as error:  # noqa: BLE001  # the error that broke it off must not be replaced by another
-            # A draft that somebody else has settled is stored, or was to go.
-            level = logging.INFO if isinstance(error, DraftLost) else logging.WARNING
+            # A draft that somebody else has settled is stored, or was to go; of a lost turn, what was flushed is.
+            level = logging.INFO if isinstance(error, DraftLost | TurnLost) else logging.WARNING
             logger.log(level, "a stream that was broken off could not be stored (%s)", type(error).__name__)
 
 
