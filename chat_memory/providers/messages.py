@@ -17,7 +17,7 @@ from chat_memory.records import Message as CoreMessage, as_utc, uuid7
 from chat_memory.rules.times import check_time
 
 _ATTACHMENTS = "attachments"
-_KNOWN = frozenset({"id", "seq", "created_at", "role", "content", "tool_calls", "tool_call_id", "tokens"})
+_KNOWN = frozenset({"id", "seq", "turn", "created_at", "role", "content", "tool_calls", "tool_call_id", "tokens"})
 """The keys of the core's ``to_dict`` that have a field here, or are made anew."""
 
 

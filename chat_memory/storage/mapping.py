@@ -13,7 +13,7 @@ import msgspec
 from chat_memory.choices import State
 from chat_memory.exceptions import MessageConflict
 from chat_memory.fields import IDENTITY
-from chat_memory.records import Content, Message, Span
+from chat_memory.records import Content, Message, Span, TranscriptBranch
 from chat_memory.rules.calls import starts_turn
 
 _encode = msgspec.json.encode
@@ -325,6 +325,16 @@ def turns_before(messages: Sequence[Message], most: int) -> int:
     numbers = [(message.turn or 0) - 1 for message in messages if starts_turn(message)][:1]
     numbers = numbers or [message.turn or 0 for message in messages]
     return max(0, min(max(numbers, default=0), most))
+
+
+def turns_of_fork(branch: TranscriptBranch, shared: int | None) -> int:
+    """How many turns were begun before the own messages of a branch that comes in a transcript.
+
+    ``shared`` is how many its parent had begun at the fork; None: that is not known, since the parent hides them.
+    """
+    begun = turns_before(branch.messages, branch.fork_seq) if shared is None else shared
+    hidden = max(0, branch.base_seq - branch.fork_seq)
+    return max(begun, turns_before(branch.messages, begun + hidden))
 
 
 def check_replay(stored: Message, repeated: Message) -> None:

@@ -265,8 +265,8 @@ MUTANTS = (
     Mutant(
         "edit moves no version",
         EDITS,
-        'sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=new_token(), updated_at=now)',
-        "sharing.update(updated_at=now)",
+        'sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=token, ',
+        "sharing.update(",
     ),
     Mutant(
         "edit moves the version of one branch",

@@ -23,7 +23,7 @@ from chat_memory.records import (
 from chat_memory.rules.feedback import model_of
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import ArchiveStore, Restored
-from chat_memory.storage.mapping import turns_before
+from chat_memory.storage.mapping import turns_before, turns_of_fork
 from chat_memory.storage.memory import changes
 from chat_memory.storage.memory.states import BranchState, ConversationState
 from chat_memory.storage.memory.store import MemoryStore, Transaction
@@ -161,7 +161,7 @@ class _Restoring:
             owner.name,
             fork_seq=branch.fork_seq,
             base_seq=branch.base_seq,
-            last_turn=owner.ledger.turns_until(branch.fork_seq),
+            last_turn=turns_of_fork(branch, owner.ledger.turns_until(branch.fork_seq) or None),
             created_at=branch.created_at,
             now=self._now,
         )

@@ -22,7 +22,7 @@ from chat_memory.records import (
 )
 from chat_memory.rules.attachments import hashes
 from chat_memory.rules.feedback import model_of
-from chat_memory.storage.mapping import numbered, to_row, turns_before
+from chat_memory.storage.mapping import numbered, to_row, turns_before, turns_of_fork
 from chat_memory.storage.orm.rows import branch_row, new_token
 
 
@@ -67,7 +67,7 @@ class Layout:
             raise BranchNotFound(self._key, branch.parent)
         check_origin(self._key, branch, parent.session)
         seq, root = branch.fork_seq, self._rows[MAIN_BRANCH].session
-        turn = parent.turn_at(seq) if seq > parent.session.base_seq else turns_before(branch.messages, seq)
+        turn = turns_of_fork(branch, parent.turn_at(seq) if seq > parent.session.base_seq else None)
         owner = parent.owner(seq)
         self._rows[branch.name] = Row(new_branch(root, branch, owner.session.pk, turn, self._now), owner, turn)
 

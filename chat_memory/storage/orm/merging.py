@@ -15,7 +15,7 @@ from chat_memory.models import Feedback, Message as MessageRow, Redaction, Sessi
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Restored
-from chat_memory.storage.mapping import new_messages, turns_before
+from chat_memory.storage.mapping import new_messages, turns_before, turns_of_fork
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.appending import store
 from chat_memory.storage.orm.bulk import batches
@@ -133,7 +133,7 @@ class Merge:
             return False
         check_origin(self._at.key, branch, parent.row)
         line, seq = lineage(parent.row), branch.fork_seq
-        turn = line.turn_at(seq) if seq > parent.row.base_seq else turns_before(branch.messages, seq)
+        turn = turns_of_fork(branch, line.turn_at(seq) if seq > parent.row.base_seq else None)
         made = new_branch(parent.root, branch, line.owner(seq), turn, self._now)
         made.save(using=self._alias, force_insert=True)
         note_number(parent.root)

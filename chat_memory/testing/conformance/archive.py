@@ -126,6 +126,14 @@ class ArchiveClauses(Kit):
         again = self._restore(aged(*users("a", "b", "c")), branches=_branches())
         assert (again.made, again.messages, again.error) == (False, 0, None)
 
+    @where("archive", "branches", "turns")
+    def test_turns_that_a_branch_hides_are_counted(self) -> None:
+        own = msgspec.structs.replace(user("x"), turn=4)
+        for main in ([], users("a", "b")):  # at first with the conversation, then added to it
+            draft = TranscriptBranch(f"draft {len(main)}", "main", fork_seq=2, base_seq=5, messages=[own])
+            self._restore(aged(*(main or users("a", "b"))), branches=[draft])
+            assert [message.turn for message in self.messages.read(self.at(branch=draft.name)).messages] == [4]
+
     @where("archive", "summaries")
     def test_a_conversation_is_restored_with_its_summaries(self) -> None:
         kept = TranscriptSummary("main", 1, 2, "text", model="m", created_at=YEARS_AGO, tokens=7)
