@@ -129,10 +129,10 @@ class ArchiveClauses(Kit):
     @where("archive", "branches", "turns")
     def test_turns_that_a_branch_hides_are_counted(self) -> None:
         own = msgspec.structs.replace(user("x"), turn=4)
-        for main in ([], users("a", "b")):  # at first with the conversation, then added to it
-            draft = TranscriptBranch(f"draft {len(main)}", "main", fork_seq=2, base_seq=5, messages=[own])
-            self._restore(aged(*(main or users("a", "b"))), branches=[draft])
-            assert [message.turn for message in self.messages.read(self.at(branch=draft.name)).messages] == [4]
+        for name in ("first", "added"):  # with the conversation, and to one that is there
+            draft = TranscriptBranch(name, "main", fork_seq=2, base_seq=5, messages=[own])
+            self._restore(aged(*users("a", "b")), branches=[draft])
+            assert [message.turn for message in self.messages.read(self.at(branch=name)).messages] == [4]
 
     @where("archive", "summaries")
     def test_a_conversation_is_restored_with_its_summaries(self) -> None:
