@@ -30,7 +30,7 @@ CURSORS = ("cursor", "_cursor", "create_cursor", "make_cursor", "_prepare_cursor
 """What a back end overrides that has something to do before a statement, or wants to see it."""
 STATEMENTS = 1_000
 """At most so many statements are kept in PostgreSQL's form; those of searches are made of what is searched for."""
-_PLACEHOLDER = re.compile(r"%\((\w+)\)b")
+_PLACEHOLDER = re.compile(r"%\((\w+)\)[bs]")  # what is written beside messages may reach Django's cursor too
 
 
 def fetch(
