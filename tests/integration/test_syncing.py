@@ -25,7 +25,7 @@ from chat_memory import (
 )
 from chat_memory.records import SessionRecord
 from chat_memory.storage.memory import MemoryAdapter
-from chat_memory.storage.orm import DjangoAdapter
+from chat_memory.storage.orm import DjangoAdapter, hints
 from chat_memory.storage.syncing import Listed
 from chat_memory.storage.tenancy import across_workspaces
 from tests.conversations import chat, contents, say, say_with_ids
@@ -270,6 +270,7 @@ def test_a_size_out_of_range_is_refused(chats, size: Any) -> None:
 
 def test_new_messages_of_main_are_told_by_one_statement() -> None:
     say("a", to=chat())
+    hints.note("default", chat().place.address, branched=True)  # as of a conversation of this name that is gone
     cursor = chat().changes().cursor
     say("b", to=chat())
     with override_settings(CHAT_MEMORY={"CACHE": "off"}), CaptureQueriesContext(connection) as captured:

@@ -112,6 +112,7 @@ def _compared(alias: str, at: Address, held: Held | None, size: int, most: int |
     if rows is None:
         void = 1 if held is None or held.root else None
         return Changes([], [], void, str(Held()), False, at.branch or MAIN_BRANCH, 0)
+    hints.note(alias, at, branched=rows.row is not rows.root)
     line = lineage(rows.row)
     former = _former(rows, line, held)
     plan = _plan(rows, line, former, held, size)
