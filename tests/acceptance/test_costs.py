@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 from django.apps import apps
@@ -80,6 +81,11 @@ def messages_to_store(of: str, _world: World) -> Any:
 def bytes_to_store(of: str, _world: World) -> Any:
     """As many as fit into a body, as a text of JSON."""
     return "x" * (2_500_000 if of == "many" else 1)
+
+
+def deepest(of: str, world: World) -> Any:
+    """The branch that is made of all the others."""
+    return {"branch": unquote(world.ids[f"{of}_deep_name"])}
 
 
 def every_session(of: str, world: World) -> str:
@@ -255,6 +261,27 @@ API_ROWS = [
         body={"content": "in other words"},
         status=201,
     ),
+    *(
+        Row(
+            f"answer to make again: {kind}",
+            *of_session(kind, "messages/1/regenerate/"),
+            method="POST",
+            body={},
+            status=201,
+            more=more,
+        )
+        # What follows is read in bounded steps.
+        for kind, more in (("flood", 25), ("turn", 20), ("allowed", 1))
+    ),
+    Row(
+        "answer to make again: too many",
+        *of_session("wide", "messages/1/regenerate/"),
+        method="POST",
+        body={},
+        status=201,
+        refused=409,
+    ),
+    Row("switch", *of_session("deep", "switch/"), method="POST", body=deepest),
     Row("changes: flood", *of_session("flood", "changes/?page_size=500")),
     Row("changes: deep", *of_branch("changes/?page_size=500&branch=")),
     Row("changes of sessions", "/api/workspaces/{of}/changes/?page_size=500"),
@@ -271,6 +298,9 @@ API_ROWS = [
     Row("draft", *of_session("drafted", "drafts/d0/")),
     Row("draft that has ended", *of_session("flood", "drafts/m1/")),
     Row("draft to stop", *of_session("drafted", "drafts/d0/stop/"), method="POST", body={}),
+    Row("draft by its id", *of_session("drafted", "draft/?id=d0")),
+    Row("draft by its id, ended", *of_session("flood", "draft/?id=m1")),
+    Row("draft by its id to stop", *of_session("drafted", "draft/stop/?id=d0"), method="POST", body={}),
     Row("feedback of a session", *of_session("rated", "feedback/?page_size=500")),
     Row("feedback on a message", *of_session("rated", "messages/1/feedback/?page_size=500")),
     Row("feedback to give", *of_session("rated", "messages/1/feedback/"), method="PUT", body={"vote": 1}),
