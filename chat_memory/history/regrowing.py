@@ -18,7 +18,7 @@ from chat_memory.rules.json_values import shown
 from chat_memory.storage.contract import BranchStore
 from chat_memory.storage.contract.edits import not_found
 
-AT_ONCE, BYTES_AT_ONCE = 500, 4 * 1024 * 1024
+PAGE, PAGE_BYTES = 500, 4 * 1024 * 1024
 """So many messages, and bytes of them, are in memory while it is looked for where to cut."""
 _UNTIL = {"begun": Pending.ANSWERED.value, "complete": Pending.COMPLETE.value}
 
@@ -64,7 +64,7 @@ def _traits(chat: Reads, after: int) -> list[Trait]:
     header = chat.place.adapter.messages.peek(chat.place.address)
     found: list[Trait] = []
     while header is not None and after < header.last_seq:
-        span = Span(after=after, first=AT_ONCE, most=BYTES_AT_ONCE, min_version=header.version)
+        span = Span(after=after, first=PAGE, most=PAGE_BYTES, min_version=header.version)
         page = chat._answer(span).messages
         if not page:
             break

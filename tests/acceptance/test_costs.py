@@ -155,7 +155,19 @@ ADMIN_ROWS = [
             f"{ADMIN}/session/{{many_{kind}}}/transcript/",
             f"{ADMIN}/session/{{few_{kind}}}/transcript/",
         )
-        for kind in ("flood", "parts", "marks", "bomb", "turn", "former", "wide", "wide_branch", "deep", "deep_branch")
+        for kind in (
+            "flood",
+            "parts",
+            "marks",
+            "bomb",
+            "turn",
+            "former",
+            "wide",
+            "wide_branch",
+            "deep",
+            "deep_branch",
+            "drafted",
+        )
     ),
     Row(
         "transcript: main",

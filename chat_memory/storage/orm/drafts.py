@@ -147,10 +147,15 @@ def _now(alias: str) -> RawSQL:
     return RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # of no value at all
 
 
+def with_age(rows: QuerySet[DraftRow], alias: str) -> QuerySet[DraftRow]:
+    """Drafts, each with its ``age`` in milliseconds by the clock of the database."""
+    return rows.annotate(age=_now(alias) - F("touched"))
+
+
 def _of(alias: str, root: Session) -> QuerySet[DraftRow]:
     """The drafts of a conversation, each with its ``age`` in milliseconds."""
     rows = DraftRow.objects.using(alias).filter(workspace_id=root.workspace_id, session__in=family(root).values("pk"))
-    return rows.annotate(age=_now(alias) - F("touched")).order_by("pk")
+    return with_age(rows, alias).order_by("pk")
 
 
 def _made(alias: str, at: Address) -> Rows:
