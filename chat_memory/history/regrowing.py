@@ -18,7 +18,7 @@ from chat_memory.rules.json_values import shown
 from chat_memory.storage.contract import BranchStore
 from chat_memory.storage.contract.edits import not_found
 
-PAGE, PAGE_BYTES = 500, 4 * 1024 * 1024
+PAGE, PAGE_BYTES = 5_000, 8 * 1024 * 1024
 """So many messages, and bytes of them, are in memory while it is looked for where to cut."""
 _UNTIL = {"begun": Pending.ANSWERED.value, "complete": Pending.COMPLETE.value}
 
