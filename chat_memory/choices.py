@@ -48,6 +48,10 @@ class Pending(TextChoices):
     EDITED = "edited", _("with its edited message")
 
 
+AT_ONCE = frozenset({Pending.ANSWERED.value, Pending.EDITED.value})
+"""What makes a branch the current one with its first message."""
+
+
 class TurnState(TextChoices):
     """Whether somebody answers a turn's question: of an answered, free or ended one nobody need wait for the lease."""
 

@@ -121,6 +121,18 @@ class DraftQuery(BranchQuery, frozen=True):
     after: Number = 0
 
 
+class DraftByIdQuery(DraftQuery, frozen=True, kw_only=True):
+    """The same of a draft by the id of its message, whatever characters it has."""
+
+    id: str
+
+
+class DraftStopQuery(BranchQuery, frozen=True, kw_only=True):
+    """The id of the message whose draft is to stop, and where to look for it where it has ended."""
+
+    id: str
+
+
 class FeedbackQuery(CursorQuery, frozen=True):
     """The branch of a list of feedback; the current branch where none is named."""
 
@@ -166,6 +178,8 @@ QUERIES: tuple[Any, ...] = (
     ContextQuery,
     BranchQuery,
     DraftQuery,
+    DraftByIdQuery,
+    DraftStopQuery,
     FeedbackQuery,
     VotesQuery,
     AttachmentQuery,

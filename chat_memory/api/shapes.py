@@ -171,6 +171,27 @@ class SessionChangesOut(msgspec.Struct, frozen=True):
     more: bool
 
 
+class RegeneratedOut(msgspec.Struct, frozen=True):
+    """Where another answer is to be made.
+
+    Attributes:
+        branch: the branch for the other answer.
+        former_branch: the branch that has the former one.
+        last_seq: the last position that ``branch`` shows: the answer comes behind it.
+    """
+
+    branch: str
+    former_branch: str
+    last_seq: int
+
+
+class SwitchedOut(msgspec.Struct, frozen=True):
+    """The branch that is the current one now, and the one that was; null where nothing changed."""
+
+    branch: str
+    former_branch: str | None
+
+
 class AskedAgainOut(msgspec.Struct, frozen=True):
     """A question that was asked again on a new branch, which is the current one now, in place of ``former_branch``."""
 
@@ -189,6 +210,7 @@ class DraftOut(msgspec.Struct, frozen=True):
         state: ``streaming`` while it grows.
         length: how many characters were written.
         branch: the branch that the message will be on.
+        turn: the turn that it answers in; null where nobody has taken one for it.
         stop_asked: whether somebody asked for a stop.
         begun_at: when it was begun.
         touched_at: when it was last written.
@@ -200,6 +222,7 @@ class DraftOut(msgspec.Struct, frozen=True):
     state: str
     length: int
     branch: str
+    turn: int | None
     stop_asked: bool
     begun_at: datetime | None
     touched_at: datetime | None
@@ -320,6 +343,18 @@ class AskAgainIn(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] | None = None
 
 
+class RegenerateIn(msgspec.Struct, frozen=True):
+    """When the other answer takes the place of the former one: ``begun`` or ``complete``; null: as the server says."""
+
+    until: str | None = None
+
+
+class SwitchIn(msgspec.Struct, frozen=True):
+    """The branch that is to be the current one."""
+
+    branch: str
+
+
 SHAPES: tuple[Any, ...] = (
     RootOut,
     Page[list[WorkspaceOut]],
@@ -343,6 +378,10 @@ SHAPES: tuple[Any, ...] = (
     SiblingsOut,
     ChangesOut,
     SessionChangesOut,
+    RegeneratedOut,
+    RegenerateIn,
+    SwitchedOut,
+    SwitchIn,
     AskedAgainOut,
     AskAgainIn,
     *QUERIES,

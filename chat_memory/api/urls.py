@@ -9,7 +9,7 @@ from django.http import HttpResponseBase
 from django.urls import path, re_path
 
 from chat_memory.api.resources.attachments import AttachmentViewSet
-from chat_memory.api.resources.branches import BranchViewSet, SiblingsViewSet
+from chat_memory.api.resources.branches import BranchViewSet, RegenerationViewSet, SiblingsViewSet
 from chat_memory.api.resources.changes import ChangesViewSet, SessionChangesViewSet
 from chat_memory.api.resources.context import ContextViewSet
 from chat_memory.api.resources.drafts import DraftViewSet
@@ -56,6 +56,7 @@ urlpatterns = [
         _view(SiblingsViewSet, get="list", post="create"),
         name="siblings",
     ),
+    path(f"{SESSION}messages/<str:seq>/regenerate/", _view(RegenerationViewSet, post="create"), name="regenerate"),
     path(
         f"{SESSION}messages/<str:seq>/feedback/",
         _view(MessageFeedbackViewSet, get="list", put="update", delete="destroy"),
@@ -66,11 +67,14 @@ urlpatterns = [
     path(f"{SESSION}drafts/", _view(DraftViewSet, get="list"), name="drafts"),
     path(f"{SESSION}drafts/<str:draft_id>/", _view(DraftViewSet, get="retrieve"), name="draft"),
     path(f"{SESSION}drafts/<str:draft_id>/stop/", _view(DraftViewSet, post="stop"), name="draft-stop"),
+    path(f"{SESSION}draft/", _view(DraftViewSet, get="retrieve_by_id"), name="draft-by-id"),
+    path(f"{SESSION}draft/stop/", _view(DraftViewSet, post="stop_by_id"), name="draft-by-id-stop"),
     path(f"{SESSION}feedback/", _view(FeedbackViewSet, get="list"), name="feedback"),
     path("workspaces/<str:slug>/feedback/", _view(FeedbackSumsViewSet, get="list"), name="feedback-sums"),
     path(f"{SESSION}context/", _view(ContextViewSet, get="list"), name="context"),
     path(f"{SESSION}branches/", _view(BranchViewSet, get="list"), name="branches"),
     path(f"{SESSION}fork/", _view(BranchViewSet, post="create"), name="fork"),
+    path(f"{SESSION}switch/", _view(BranchViewSet, post="switch"), name="switch"),
     # Only below "workspaces/": the host may have its own addresses under the API's prefix.
     re_path(
         r"^workspaces/(?P<rest>[\s\S]+)\Z", _view(UnknownViewSet, **dict.fromkeys(METHODS, "refuse")), name="unknown"

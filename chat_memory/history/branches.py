@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH, State
 from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
-from chat_memory.history import regrowing, selection
+from chat_memory.history import regrowing
 from chat_memory.history.naming import user_key
 from chat_memory.history.reading import Reads
 from chat_memory.history.stamping import restated, without_words
@@ -135,7 +135,8 @@ class Branches(Reads):
         """
         check_flag(switch, "switch")
         pending = "" if switch else regrowing.pending(until)
-        return self._on_current()._regenerated(whole_number(at, "at"), pending)
+        chat = self._on_current()
+        return chat._on(regrowing.regenerated(chat, whole_number(at, "at"), pending).branch.name)
 
     aregenerate = twin(regenerate)
 
@@ -167,15 +168,6 @@ class Branches(Reads):
         return regrowing.edited_and_branched(self._on_current(), seq, content, message_id=message_id, metadata=metadata)
 
     aedit_and_branch = twin(edit_and_branch)
-
-    def _regenerated(self, at: int, pending: str) -> Self:
-        messages = self._stored(Span(after=max(0, at - 1)))
-        if selection.orphaned(messages):
-            messages = self._stored(Span())
-        kept = selection.last_kept(messages, at)
-        if kept is None:
-            raise MessageNotFound(self.key, seq=at)
-        return self._forked(f"regenerated-{uuid7()}", kept, switch=not pending, pending=pending)[0]
 
     def truncate_after(self, message_id: str, *, inclusive: bool = False) -> int:
         """Go on after a message as if nothing had followed it; what did stays on the old branch.
@@ -307,12 +299,12 @@ class Branches(Reads):
         record = self.place.adapter.sessions.get(address)
         return self._on(record.branch if record else MAIN_BRANCH)
 
-    def _forked(self, name: str, seq: int | None, *, switch: bool = False, pending: str = "") -> tuple[Self, int]:
+    def _forked(self, name: str, seq: int | None, *, switch: bool = False) -> tuple[Self, int]:
         """The conversation on a new branch, and the last position of the branch that was left, at that moment."""
         branches = self.place.adapter.part(BranchStore)
         if name == MAIN_BRANCH:
             raise BranchExists(self.key, MAIN_BRANCH)
-        branch, left = branches.fork(self.place.address, name, seq, switch=switch, pending=pending)
+        branch, left = branches.fork(self.place.address, name, seq, switch=switch)
         return self._on(branch.name), left.last_seq
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from chat_memory.choices import State
+from chat_memory.choices import CURRENT, MAIN_BRANCH, State
 from chat_memory.exceptions import DraftLost, DraftNotFound, MessageConflict
 from chat_memory.history.handle import Place
 from chat_memory.history.stamping import stamped
@@ -80,7 +80,12 @@ class ConversationDrafts:
         return self.place.adapter.part(DraftStore)
 
     def _branch(self, draft: Draft | None) -> str:
-        return draft.branch if draft is not None else self.place.address.branch
+        """The branch that an ended message is looked for on."""
+        named = self.place.address.branch if draft is None else draft.branch
+        if named != CURRENT:
+            return named
+        record = self.place.adapter.sessions.get(self.place.address)
+        return record.branch if record else MAIN_BRANCH
 
     def _message(self, message_id: str) -> Message | None:
         place = self.place
@@ -162,4 +167,5 @@ def _ended(message: Message, branch: str, after: int) -> Draft:
         touched_at=message.created_at,
         seq=message.seq,
         metadata=message.metadata,
+        turn=message.turn,
     )

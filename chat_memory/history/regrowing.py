@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
 from chat_memory.choices import Pending, Role
 from chat_memory.conf import settings
-from chat_memory.exceptions import ValidationError
+from chat_memory.exceptions import MessageNotFound, ValidationError
+from chat_memory.history import selection
 from chat_memory.history.reading import Reads
+from chat_memory.history.selection import Trait
 from chat_memory.history.stamping import stamped
-from chat_memory.records import Content, Message, Receipt, uuid7
+from chat_memory.records import Branch, Content, Message, Receipt, Span, uuid7
 from chat_memory.rules.json_values import shown
 from chat_memory.storage.contract import BranchStore
 from chat_memory.storage.contract.edits import not_found
 
+PAGE, PAGE_BYTES = 5_000, 8 * 1024 * 1024
+"""So many messages, and bytes of them, are in memory while it is looked for where to cut."""
 _UNTIL = {"begun": Pending.ANSWERED.value, "complete": Pending.COMPLETE.value}
 
 
@@ -29,6 +33,44 @@ def pending(until: object) -> str:
     if not isinstance(given, str) or given not in _UNTIL:
         raise ValidationError(f"must be begun or complete, not {shown(until)}", field="until")
     return _UNTIL[given]
+
+
+class Regenerated(NamedTuple):
+    """The branch for another answer, and whether this call made it; otherwise it was waiting for that answer."""
+
+    branch: Branch
+    is_new: bool
+
+
+def regenerated(chat: Reads, at: int, until: str) -> Regenerated:
+    """See ``Branches.regenerate``; ``chat`` is bound to one branch, and ``until`` is of ``pending``, or "": now.
+
+    Raises:
+        MessageNotFound: the branch shows no message at ``at``.
+    """
+    messages = _traits(chat, max(0, at - 1))
+    if selection.orphaned(messages):
+        messages = _traits(chat, 0)
+    kept = selection.last_kept(messages, at)
+    if kept is None:
+        raise MessageNotFound(chat.key, seq=at)
+    branches, name = chat.place.adapter.part(BranchStore), f"regenerated-{uuid7()}"
+    made, _left = branches.fork(chat.place.address, name, kept, switch=not until, pending=until)
+    return Regenerated(made, made.name == name)
+
+
+def _traits(chat: Reads, after: int) -> list[Trait]:
+    """The traits of the messages after a position, whose texts are in memory for a page at a time."""
+    header = chat.place.adapter.messages.peek(chat.place.address)
+    found: list[Trait] = []
+    while header is not None and after < header.last_seq:
+        span = Span(after=after, first=PAGE, most=PAGE_BYTES, min_version=header.version)
+        page = chat._answer(span).messages
+        if not page:
+            break
+        found += map(Trait.of, page)
+        after = page[-1].seq or header.last_seq
+    return found
 
 
 def edited_and_branched(

@@ -30,7 +30,8 @@ class Draft(msgspec.Struct, frozen=True):
         metadata: what the application gave when it was begun.
         number: tells it from every other draft.
         lapsed: whether nobody has written to it for DRAFT_LAPSE_SECONDS.
-        turn: the number of the turn that it answers in; None: it is of no turn that somebody has taken.
+        turn: the number of the turn that it answers in; None: it is of no turn that somebody has taken. Of a message,
+            its turn.
     """
 
     id: str

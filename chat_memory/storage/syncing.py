@@ -19,7 +19,9 @@ from uuid import UUID
 import msgspec
 
 from chat_memory.exceptions import ValidationError
+from chat_memory.records import SessionRecord
 from chat_memory.storage.listing import microseconds
+from chat_memory.storage.mapping import fitting
 
 LONGEST_CURSOR = 600
 MOST_CHANGES = 10_000
@@ -174,6 +176,12 @@ class Plan(NamedTuple):
             return self
         kept = self.changed[: max(1, size)]
         return self._replace(changed=kept, number=kept[-1].number, token=kept[-1].token, is_cut=True)
+
+
+def room_for(records: Sequence[SessionRecord], most: int) -> int:
+    """How many conversations, the first ones, a list of at most ``most`` bytes of JSON has room for; at least one."""
+    texts = [msgspec.json.encode(msgspec.structs.replace(record, user_id=None)) for record in records]
+    return len(fitting(texts, most, from_end=False)) if texts else 0
 
 
 def digest(message_id: object, created_at: datetime | None) -> str:

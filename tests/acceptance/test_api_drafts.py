@@ -1,6 +1,7 @@
 """Drafts over HTTP: a client that comes back follows an answer that grows, and has it stop."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_a_client_follows_a_draft_to_its_end() -> None:
     after = me.get(drafts_of(me, session, f"a/?after={seen['length']}")).json()
     assert (after["text"], after["length"], after["state"], after["seq"]) == ("!", 12, "complete", 2)
     assert me.get(drafts_of(me, session)).json() == {"results": [], "next": None, "previous": None}
+    assert (after["branch"], after["turn"]) == ("main", 1)
     (message,) = me.get(f"{me.messages(session)}?after_seq=1").json()["results"]
     assert (message["state"], message["content"]) == ("complete", "Hello wörld!")
 
@@ -71,6 +73,47 @@ def test_a_stop_by_the_api_reaches_the_writer() -> None:
     assert message["state"] == "stopped"
 
 
+def test_a_draft_names_the_turn_that_it_answers_in() -> None:
+    me, session = caller(), stored(messages=1)
+    chat = conversation(session.key, "acme")
+    with chat.turn(Message.user("q", id="q")) as turn, turn.stream() as stream:
+        stream.write("Hel")
+        chat.append(Message.user("asked meanwhile"))
+        (listed,) = me.get(drafts_of(me, session)).json()["results"]
+        seen = me.get(f"{me.session(session)}draft/", {"id": listed["id"]}).json()
+    assert (listed["turn"], seen["turn"]) == (2, 2)
+    after = me.get(f"{me.session(session)}draft/", {"id": listed["id"]}).json()
+    assert (after["state"], after["turn"], after["seq"], after["text"]) == ("complete", 2, 4, "Hel")
+
+
+@pytest.mark.parametrize("ident", ["a/b", "/", "..", ".", "a/stop", "stop", "a b?c#d&e=f%2F", "é;ß", "x" * 512])
+def test_an_id_of_any_characters_finds_its_draft_and_stops_it(ident: str) -> None:
+    me, session = caller("writer"), stored(messages=1)
+    address = f"{me.session(session)}draft/"
+    with conversation(session.key, "acme").streaming(id=ident) as stream:
+        stream.write("Hello")
+        stream.flush()
+        seen = me.get(address, {"id": ident, "after": 4}).json()
+        assert (seen["id"], seen["text"], seen["branch"]) == (ident, "o", "main")
+        asked = me.post(f"{address}stop/?{urlencode({'id': ident})}", {})
+        assert (asked.status_code, asked.json()["stop_asked"]) == (200, True)
+        stream.flush()
+        assert stream.stopped
+    ended = me.get(address, {"id": ident}).json()
+    assert (ended["state"], ended["branch"], ended["seq"]) == ("stopped", "main", 2)
+
+
+def test_an_id_that_is_not_there_is_not_found_and_one_is_needed() -> None:
+    me, session = caller("admin"), stored(messages=1)
+    streaming_to(session)
+    address = f"{me.session(session)}draft/"
+    assert [me.get(address, {"id": ident}).status_code for ident in ("b", "", "a\x00")] == [404, 404, 404]
+    assert me.post(f"{address}stop/?id=b", {}).status_code == 404
+    for query in ("", "?id=a&id=b", "?id=a&after=-1", "?ident=a"):
+        assert me.get(f"{address}{query}").status_code == 400
+    assert me.post(f"{address}stop/?id=a&after=1", {}).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("role", "own", "reads", "stops"),
     [
@@ -86,10 +129,13 @@ def test_who_follows_and_who_stops(role: str | None, own: bool, reads: int, stop
     me = caller(role)
     session = stored(user=me.user if own else caller("member").user, messages=1)
     streaming_to(session)
-    for rest in ("", "a/"):
-        assert me.get(drafts_of(me, session, rest)).status_code == reads
-    assert me.post(drafts_of(me, session, "a/stop/"), {}).status_code == stops
-    assert Draft.objects.get().stop_asked is (stops == 200)
+    by_id = f"{me.session(session)}draft/"
+    for address in (drafts_of(me, session), drafts_of(me, session, "a/"), f"{by_id}?id=a"):
+        assert me.get(address).status_code == reads
+    for address in (drafts_of(me, session, "a/stop/"), f"{by_id}stop/?id=a"):
+        Draft.objects.update(stop_asked=False)
+        assert me.post(address, {}).status_code == stops
+        assert Draft.objects.get().stop_asked is (stops == 200)
 
 
 def test_what_is_not_there_answers_404_and_what_cannot_be_read_400() -> None:

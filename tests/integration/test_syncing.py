@@ -301,6 +301,18 @@ def test_a_list_of_one_user_has_only_theirs(django_user_model) -> None:
     assert sessions.changes("acme", found.cursor, user="bob").begins_anew
 
 
+def test_a_session_whose_user_is_deleted_is_told(django_user_model) -> None:
+    user = django_user_model.objects.create_user("ada")
+    chat(user=user).open()
+    reader = ListReader("acme")
+    (record,) = reader.sync().values()
+    told = reader.told
+    user.delete()
+    (after,) = reader.sync().values()
+    assert (record.user_id is None, after.user_id, after.user_key) == (False, None, str(record.user_id))
+    assert (reader.told, reader.begun) == (told + 1, 1)
+
+
 @pytest.mark.postgresql
 def test_a_change_that_is_committed_later_than_a_younger_one_is_told() -> None:
     """The older transaction has an earlier time, and no reader could see it yet."""

@@ -48,7 +48,8 @@ class SessionChangesViewSet(ChatMemoryViewSet):
         workspace, member = lookup.find_workspace(request, slug)
         listed = None if query.cursor is None else Listed.parse(query.cursor)
         wanted = Filter(user_id=member.sees_user_id)
-        changes = wiring.adapter().part(ChangeStore).sessions(workspace.slug, wanted, listed, size=query.size)
+        most, store = settings.max_answer_bytes, wiring.adapter().part(ChangeStore)
+        changes = store.sessions(workspace.slug, wanted, listed, size=query.size, most=most)
         sessions = [show(record, SessionOut) for record in changes.changed]
         return json_response(
             SessionChangesOut(sessions, changes.gone, changes.begins_anew, changes.cursor, changes.more)

@@ -28,7 +28,9 @@ class ChangeStore(Part):
         """
 
     @abstractmethod
-    def sessions(self, workspace: str, wanted: Filter, listed: Listed | None, *, size: int) -> SessionChanges:
+    def sessions(
+        self, workspace: str, wanted: Filter, listed: Listed | None, *, size: int, most: int | None = None
+    ) -> SessionChanges:
         """What a reader of the conversations of a workspace has to be told.
 
         Args:
@@ -36,4 +38,5 @@ class ChangeStore(Part):
             wanted: the user whose conversations the reader holds; the ids of what is gone are those of all users.
             listed: what the reader holds; None: nothing.
             size: how many conversations and ids at most.
+            most: how many bytes of conversations at most, but at least one conversation.
         """

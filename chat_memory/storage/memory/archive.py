@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH, State
+from chat_memory.choices import AT_ONCE, MAIN_BRANCH, State
 from chat_memory.exceptions import BranchNotFound, ChatMemoryError, MessageNotFound, ValidationError, WorkspaceNotFound
 from chat_memory.records import (
     Address,
@@ -164,6 +164,7 @@ class _Restoring:
             last_turn=turns_of_fork(branch, owner.ledger.turns_until(branch.fork_seq) or None),
             created_at=branch.created_at,
             now=self._now,
+            pending=branch.pending,
         )
 
     def _append(self, name: str, messages: Sequence[Message], after: int | None) -> None:
@@ -186,6 +187,9 @@ class _Restoring:
                     f"message {message.id!r} of branch {name!r} is stored at position {message.seq}, not {expected}"
                 )
         if conversation is not None:
+            state = conversation.branches[name]
+            if state.pending in AT_ONCE:  # it has its first message, and a restore makes no stored branch current
+                conversation = conversation.with_branches(msgspec.structs.replace(state, pending=""))
             self.conversation = conversation
             self.added += conversation.branches[name].last_seq - view.state.last_seq
             self._active_times.append(conversation.record.active_at)

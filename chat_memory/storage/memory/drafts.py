@@ -51,7 +51,6 @@ class MemoryDrafts(DraftStore):
                 raise DraftExists(at.key, message_id)
             if len(held) >= settings.max_drafts:
                 raise TooManyDrafts(at.key, settings.max_drafts)
-            owner = view.state if stored is None else view.owner(seq)
             text = str(stored.content or "") if stored is not None and new.goes_on else ""
             draft = Draft(
                 id=message_id,
@@ -59,7 +58,7 @@ class MemoryDrafts(DraftStore):
                 state=State.STREAMING.value,
                 text=text,
                 length=len(text),
-                branch=owner.name,
+                branch=view.state.name,
                 name=new.name if stored is None else stored.name,
                 begun_at=transaction.now,
                 touched_at=transaction.now,
@@ -67,9 +66,9 @@ class MemoryDrafts(DraftStore):
                 number=next(self._numbers),
                 turn=right.held.number if right else None,
             )
-            place = None if stored is None else (owner.name, seq)
+            place = None if stored is None else (view.state.name, seq)
             transaction.keep(replace(view.conversation, drafts=(*held, HeldDraft(draft, place))))
-            return Lease(draft, view.conversation.workspace_id, owner.id, stored)
+            return Lease(draft, view.conversation.workspace_id, view.state.id, stored)
 
     def write(self, at: Address, lease: Lease, piece: str, length: int) -> bool:
         """See ``DraftStore.write``."""
@@ -89,32 +88,10 @@ class MemoryDrafts(DraftStore):
     ) -> Settled:
         """See ``DraftStore.settle``."""
         with self._store.transaction() as transaction:
-            if right:
-                renew_in(transaction, right)
-            conversation, held = _held(transaction, at, draft)
-            record = _seen(held.draft, transaction.now)
-            under = record.turn if right else _free_turn(at, conversation, record, transaction.now, lapsed=lapsed)
-            if (lapsed and not record.lapsed) or under == _TAKEN:
-                return Settled(ended=False)
-            rest = tuple(each for each in conversation.drafts if each is not held)
-            conversation = replace(conversation, drafts=rest)
-            transaction.keep(conversation)
-            there = replace(at, branch=record.branch, session_id=None, pinned=False, any_owner=True)
-            view = BranchView.of(conversation, record.branch)
-            seq = held.place[1] if held.place else 0
-            if view is None or (seq and not view.shows(seq)):
-                raise DraftLost(at.key, draft.id)
-            message = conclude(record, view.message(seq) if seq else None)
-            if message is None:
-                return Settled(ended=True)
-            if seq:
-                message = replace(message, seq=seq, created_at=view.message(seq).created_at)
-                commit = rewrite_in(transaction, there, view, message, Kind.EDITED)
-            else:
-                commit = append_in(transaction, there, [message], None, None, under=under)
-            if right and is_answered(commit.messages):
-                renew_in(transaction, right, TurnState.ANSWERED)
-            return Settled(ended=True, commit=commit)
+            settled = _settled(transaction, at, draft, conclude, lapsed=lapsed, right=right)
+        if settled is None:  # the draft is gone with what it was to come in the place of
+            raise DraftLost(at.key, draft.id)
+        return settled
 
     def stop(self, at: Address, message_id: str) -> bool:
         """See ``DraftStore.stop``."""
@@ -150,6 +127,38 @@ def _made(transaction: Transaction, at: Address) -> BranchView:
     transaction.keep(view.conversation)
     transaction.add_event(Kind.OPENED, at, view, made=True)
     return view
+
+
+def _settled(
+    transaction: Transaction, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool, right: TurnRight | None
+) -> Settled | None:
+    """See ``MemoryDrafts.settle``; None: nothing is stored, since what it comes in the place of is not shown."""
+    if right:
+        renew_in(transaction, right)
+    conversation, held = _held(transaction, at, draft)
+    record = _seen(held.draft, transaction.now)
+    under = record.turn if right else _free_turn(at, conversation, record, transaction.now, lapsed=lapsed)
+    if (lapsed and not record.lapsed) or under == _TAKEN:
+        return Settled(ended=False)
+    rest = tuple(each for each in conversation.drafts if each is not held)
+    conversation = replace(conversation, drafts=rest)
+    transaction.keep(conversation)
+    there = replace(at, branch=record.branch, session_id=None, pinned=False, any_owner=True)
+    view = BranchView.of(conversation, record.branch)
+    seq = held.place[1] if held.place else 0
+    if view is None or (seq and not view.shows(seq)):
+        return None
+    message = conclude(record, view.message(seq) if seq else None)
+    if message is None:
+        return Settled(ended=True)
+    if seq:
+        message = replace(message, seq=seq, created_at=view.message(seq).created_at)
+        commit = rewrite_in(transaction, there, view, message, Kind.EDITED)
+    else:
+        commit = append_in(transaction, there, [message], None, None, under=under)
+    if right and is_answered(commit.messages):
+        renew_in(transaction, right, TurnState.ANSWERED)
+    return Settled(ended=True, commit=commit)
 
 
 def _free_turn(

@@ -57,7 +57,7 @@ def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[C
         places |= {sharing.name: at for sharing in conversation.sharing(name, at)}
     conversation = conversation.noting(*((conversation.branches[name].id, at) for name, at in same.items()))
     title = _new_title(view.conversation, same, after)
-    conversation = conversation.without_drafts(*same.items())
+    conversation = conversation.without_drafts(*places.items())
     return _moved(_without_summaries(conversation, places), places, title, now), places
 
 
@@ -79,13 +79,13 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
         title = _new_title(view.conversation, {state.name: seq}, None)
         edits = {place: edited for place, edited in state.edits.items() if place != seq}
         feedback = {place: given for place, given in state.feedback.items() if place != seq}
-        rights = {turn: right for turn, right in state.rights.items() if right.seq != seq}
-        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits, feedback=feedback, rights=rights)
+        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits, feedback=feedback)
     else:
         parent = view.owner(seq - 1).name
         less = replace(state, fork_seq=seq - 1, parent=parent, ledger=type(state.ledger)(seq - 1))
     turn = state.last_turn - starts_turn(message)
-    less = replace(less, last_seq=seq - 1, last_turn=turn)
+    rights = {number: right for number, right in state.rights.items() if right.seq != seq}
+    less = replace(less, last_seq=seq - 1, last_turn=turn, rights=rights)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
     conversation = conversation.noting((state.id, seq), taken=digest(message.id, message.created_at))
     conversation = conversation.without_drafts((state.name, seq))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chat_memory.choices import Pending
+from chat_memory.choices import AT_ONCE
 from chat_memory.records import Address, Commit, Message
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.memory import changes
@@ -10,7 +10,6 @@ from chat_memory.storage.memory.states import ConversationState
 from chat_memory.storage.memory.store import Transaction, change_between
 from chat_memory.storage.memory.view import BranchView
 
-_AT_ONCE = (Pending.ANSWERED.value, Pending.EDITED.value)
 """The branches that become current with their first message."""
 
 
@@ -30,7 +29,7 @@ def told(
     commit = Commit(stored, after.header, change_between(before, after), after.state.name)
     added = {"first_seq": before.state.last_seq + 1, "last_seq": after.state.last_seq}
     transaction.add_event(Kind.APPENDED, at, after, **added, commit=commit, made=not before.state.version)
-    if before.state.pending not in _AT_ONCE:
+    if before.state.pending not in AT_ONCE:
         return commit
     current = after.in_state(switched(transaction, at, after.conversation, after.state.name))
     transaction.keep(current.conversation)

@@ -6,13 +6,14 @@ from msgspec import structs
 
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.conf import settings
-from chat_memory.records import Address, Changes, SessionChanges, Span
+from chat_memory.records import Address, Changes, SessionChanges, SessionRecord, Span
 from chat_memory.storage import syncing
 from chat_memory.storage.contract import ChangeStore
 from chat_memory.storage.listing import Filter, microseconds
+from chat_memory.storage.memory.journal import Entry
 from chat_memory.storage.memory.store import MemoryStore
 from chat_memory.storage.memory.view import BranchView
-from chat_memory.storage.syncing import NOTHING, Held, Listed, Part, Plan, digest
+from chat_memory.storage.syncing import NOTHING, Held, Listed, Part, Plan, digest, room_for
 
 _DAY = 24 * 3600 * 1_000_000
 
@@ -47,7 +48,9 @@ class MemoryChanges(ChangeStore):
         more = plan.is_cut or end < state.last_seq
         return Changes(messages, changed, plan.void_from, str(reader), more, state.name, state.version)
 
-    def sessions(self, workspace: str, wanted: Filter, listed: Listed | None, *, size: int) -> SessionChanges:
+    def sessions(
+        self, workspace: str, wanted: Filter, listed: Listed | None, *, size: int, most: int | None = None
+    ) -> SessionChanges:
         """See ``ChangeStore.sessions``; the numbers of changes take the place of times."""
         journal, now = self._store.journal(workspace), microseconds(self._store.now())
         owner = wanted.user_id, wanted.user_key, wanted.outside
@@ -60,16 +63,25 @@ class MemoryChanges(ChangeStore):
             low = listed.since
             listed = structs.replace(listed, since=journal.number, bound=now, low=low, after=low, number=0)
         rows = journal.after(listed.after)[:size]
+        told = {each.number: found for each in rows if (found := self._told(workspace, each, wanted))}
+        is_full = len(rows) == size
+        if most is not None and (kept := room_for([*told.values()], most)) < len(told):
+            last, is_full = [*told][kept], True
+            rows = [each for each in rows if each.number < last]
+        changed = [told[each.number] for each in rows if each.number in told]
         # What was gone before is not told to who begins anew.
         gone = [each.id for each in rows if each.is_gone and listed.number is not None]
-        found = (self._store.get((workspace, each.key)) for each in rows if not each.is_gone)
-        views = (view for each in found if each and (view := BranchView.of(each)))
-        changed = [view.record for view in views if wanted.takes(view.shared_record)]
-        if len(rows) == size:
+        if is_full:
             listed = structs.replace(listed, after=rows[-1].number)
             return SessionChanges(changed, gone, begins_anew, str(listed), more=True)
         done = structs.replace(listed, low=None, after=0, number=None)
         return SessionChanges(changed, gone, begins_anew, str(done), more=False)
+
+    def _told(self, workspace: str, noted: Entry, wanted: Filter) -> SessionRecord | None:
+        """The conversation of a place in the journal, if it is there and is wanted."""
+        found = None if noted.is_gone else self._store.get((workspace, noted.key))
+        view = found and BranchView.of(found)
+        return view.record if view and wanted.takes(view.shared_record) else None
 
 
 def _plan(view: BranchView, held: Held | None, size: int) -> Plan:

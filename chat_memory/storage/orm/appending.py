@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.db import IntegrityError, connections
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH, Pending
+from chat_memory.choices import AT_ONCE, CURRENT, MAIN_BRANCH
 from chat_memory.conf import settings
 from chat_memory.exceptions import VersionConflict
 from chat_memory.models import Message as MessageRow, Session
@@ -53,7 +53,6 @@ from chat_memory.storage.orm.waiting import milliseconds
 
 Stored = tuple[Commit, str]
 """What was stored, and the name of the branch it is on."""
-_AT_ONCE = (Pending.ANSWERED.value, Pending.EDITED.value)
 """The branches that become current with their first message."""
 Statement = tuple[str, dict[str, Any]]
 
@@ -114,7 +113,7 @@ def store_and_tell(
     """Store messages known to be new, and tell of them; a branch that waits for its first message is current then."""
     commit = store(alias, at, rows, fresh, title, under=under)
     tell(alias, at, commit, rows.row.branch, nested=nested)
-    if rows.row.pending in _AT_ONCE:
+    if rows.row.pending in AT_ONCE:
         return _taken_over(alias, at, rows, commit, nested=nested)
     return commit
 

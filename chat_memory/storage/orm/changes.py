@@ -39,9 +39,11 @@ class OrmChanges(OrmPart, ChangeStore):
         """See ``ChangeStore.messages``: one statement where messages were added to ``main`` and nothing else was."""
         return _at_once(self._alias, at, held, size, most) or _compared(self._alias, at, held, size, most)
 
-    def sessions(self, workspace: str, wanted: Filter, listed: Listed | None, *, size: int) -> SessionChanges:
+    def sessions(
+        self, workspace: str, wanted: Filter, listed: Listed | None, *, size: int, most: int | None = None
+    ) -> SessionChanges:
         """See ``ChangeStore.sessions``."""
-        return listed_changes.find(self._alias, workspace, wanted, listed, size)
+        return listed_changes.find(self._alias, workspace, wanted, listed, size=size, most=most)
 
 
 class _Main(NamedTuple):

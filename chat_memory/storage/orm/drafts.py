@@ -15,7 +15,7 @@ from chat_memory.choices import State, TurnState
 from chat_memory.conf import settings
 from chat_memory.exceptions import DraftExists, DraftLost, MessageConflict, MessageNotFound, TooManyDrafts, TurnLost
 from chat_memory.models import Draft as DraftRow, Message as MessageRow, Session
-from chat_memory.records import Address, Commit, Draft, Lease, Message, NewDraft, TurnRight
+from chat_memory.records import Address, Draft, Lease, Message, NewDraft, TurnRight
 from chat_memory.rules.drafts import check_partial
 from chat_memory.rules.overlap import is_answered
 from chat_memory.storage.changed import Kind
@@ -88,7 +88,7 @@ class OrmDrafts(OrmPart, DraftStore):
         """See ``DraftStore.settle``."""
         alias = self._alias
 
-        def end(*, nested: bool) -> Settled:
+        def end(*, nested: bool) -> Settled | None:
             under = _free_turn(alias, at, draft) if right is None else draft.turn
             if under is not None and under < 0:
                 if lapsed:
@@ -103,12 +103,16 @@ class OrmDrafts(OrmPart, DraftStore):
             if lapsed and not record.lapsed:
                 return Settled(ended=False)
             own.delete()
-            commit = _concluded(alias, _on(at, row.session), row, record, conclude, under=under, nested=nested)
+            settled = _concluded(alias, _on(at, row.session), row.seq, record, conclude, under=under, nested=nested)
+            commit = settled and settled.commit
             if right and commit and is_answered(commit.messages):
                 renewed(alias, right.held, _values(right) | {"state_of_turn": TurnState.ANSWERED.value}, state=True)
-            return Settled(ended=True, commit=commit)
+            return settled
 
-        return run_write(alias, end, whole=True, at=at)
+        settled = run_write(alias, end, whole=True, at=at)
+        if settled is None:  # the draft is gone with what it was to come in the place of
+            raise DraftLost(at.key, draft.id)
+        return settled
 
     def stop(self, at: Address, message_id: str) -> bool:
         """See ``DraftStore.stop``."""
@@ -143,10 +147,15 @@ def _now(alias: str) -> RawSQL:
     return RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # of no value at all
 
 
+def with_age(rows: QuerySet[DraftRow], alias: str) -> QuerySet[DraftRow]:
+    """Drafts, each with its ``age`` in milliseconds by the clock of the database."""
+    return rows.annotate(age=_now(alias) - F("touched"))
+
+
 def _of(alias: str, root: Session) -> QuerySet[DraftRow]:
     """The drafts of a conversation, each with its ``age`` in milliseconds."""
     rows = DraftRow.objects.using(alias).filter(workspace_id=root.workspace_id, session__in=family(root).values("pk"))
-    return rows.annotate(age=_now(alias) - F("touched")).order_by("pk")
+    return with_age(rows, alias).order_by("pk")
 
 
 def _made(alias: str, at: Address) -> Rows:
@@ -207,7 +216,7 @@ def _replaced(alias: str, at: Address, rows: Rows, new: NewDraft, *, in_turn: bo
 
 
 def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None, turn: int | None) -> Lease:
-    """The row of a draft, on the branch or on the row that has the message in whose place it comes."""
+    """The row of a draft, on the branch it is streamed to, which need not have the message in whose place it comes."""
     stored = None if replaced is None else record_of(alias, replaced)
     text = str(stored.content or "") if stored is not None and new.goes_on else ""
     given: dict[str, Any] = {"role": new.role, "client_id": new.id, "name": new.name}
@@ -215,7 +224,7 @@ def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None, t
         given = {"role": replaced.role, "client_id": replaced.client_id, "name": replaced.name, "seq": replaced.seq}
     row = DraftRow.objects.using(alias).create(
         workspace_id=rows.root.workspace_id,
-        session_id=rows.row.pk if replaced is None else replaced.session_id,
+        session_id=rows.row.pk,
         begun=_now(alias),
         touched=_now(alias),
         length=len(text),
@@ -240,23 +249,22 @@ def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None, t
 
 
 def _concluded(
-    alias: str, at: Address, row: DraftRow, draft: Draft, conclude: Conclude, *, under: int | None, nested: bool
-) -> Commit | None:
+    alias: str, at: Address, seq: int, draft: Draft, conclude: Conclude, *, under: int | None, nested: bool
+) -> Settled | None:
     """Store what becomes of a draft, whose row is gone, in the turn ``under`` or else in the newest.
 
-    Raises:
-        DraftLost: the message in whose place it comes is not shown any more.
+    With ``seq`` it comes in the place of the message there; None where its branch does not show that any more.
     """
-    rows = lock(alias, at) if row.seq else None
-    stored = rows and lineage(rows.row).message(row.seq)
-    if row.seq and stored is None:
-        raise DraftLost(at.key, draft.id)
+    rows = lock(alias, at) if seq else None
+    stored = rows and lineage(rows.row).message(seq)
+    if seq and stored is None:
+        return None
     message = conclude(draft, None if stored is None else record_of(alias, stored))
     if message is None:
-        return None
+        return Settled(ended=True)
     if stored is None:
-        return append_locked(alias, at, [message], None, None, under=under, nested=nested)
-    return finished(alias, at, row.seq, message, nested=nested)
+        return Settled(True, append_locked(alias, at, [message], None, None, under=under, nested=nested))
+    return Settled(True, finished(alias, at, seq, message, nested=nested))
 
 
 def _on(at: Address, row: Session) -> Address:

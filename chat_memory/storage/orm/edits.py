@@ -154,7 +154,6 @@ class _Change:
         same = [stored, *_copies(alias, self._rows.root, stored)]
         _rewrite(alias, self._at, same, after)
         RevisionRow.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
-        Draft.objects.using(alias).filter(_of(same), workspace_id=stored.workspace_id).delete()
         _empty_comments(alias, same)
         removal.remove_made_of(alias, _of(same), stored.workspace_id)
         self._forget_attachments(same)
@@ -162,9 +161,16 @@ class _Change:
         notes = [Redaction(session_id=each.session_id, seq=each.seq, **noted) for each in same]
         Redaction.objects.using(alias).bulk_create(notes)
         shown = _shown_on(self._rows, same)
+        self._forget_drafts(shown)
         self._forget(same, after, shown)
         note_rewritten(alias, self._rows.root, same)
         return self._moved(Kind.REDACTED, after, shown)
+
+    def _forget_drafts(self, shown: Mapping[UUID, int]) -> None:
+        """Remove what is streamed in place of messages, to whichever branch: it may have their words."""
+        drafts = Draft.objects.using(self._alias).filter(workspace_id=self._rows.root.workspace_id)
+        for seq in {*shown.values()}:
+            drafts.filter(session_id__in=[pk for pk, place in shown.items() if place == seq], seq=seq).delete()
 
     def _forget_attachments(self, stored: Sequence[MessageRow]) -> None:
         """Remove the references of messages, and what was added again of the same for the next message."""

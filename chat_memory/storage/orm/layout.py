@@ -222,7 +222,8 @@ def began(transcript: Transcript, now: datetime) -> datetime:
 def new_branch(root: Session, branch: TranscriptBranch, parent_id: UUID, turn: int, now: datetime) -> Session:
     """The row of a branch without its own messages; ``parent_id`` is the row that has the position it begins at."""
     times = _times(branch.created_at or now)
-    return branch_row(root, branch.name, parent_id, seq=branch.fork_seq, base=branch.base_seq, turn=turn, times=times)
+    places = {"seq": branch.fork_seq, "base": branch.base_seq, "turn": turn}
+    return branch_row(root, branch.name, parent_id, **places, times=times, pending=branch.pending)
 
 
 def new_summary(session: Session, summary: TranscriptSummary, now: datetime) -> Summary:

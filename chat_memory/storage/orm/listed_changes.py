@@ -25,7 +25,7 @@ from chat_memory.storage.orm import listing
 from chat_memory.storage.orm.cursor import as_uuid, fetch, uuid_value
 from chat_memory.storage.orm.rows import grain
 from chat_memory.storage.orm.statements import changes as statements
-from chat_memory.storage.syncing import Listed
+from chat_memory.storage.syncing import Listed, room_for
 
 OVERLAP = timedelta(minutes=10)
 """How long a transaction that changes conversations may be open; clocks of writers that differ take a part of it."""
@@ -50,7 +50,9 @@ class _Mark(NamedTuple):
     now: int
 
 
-def find(alias: str, workspace: str, wanted: Filter, listed: Listed | None, size: int) -> SessionChanges:
+def find(
+    alias: str, workspace: str, wanted: Filter, listed: Listed | None, *, size: int, most: int | None = None
+) -> SessionChanges:
     """See ``ChangeStore.sessions``."""
     mark = _mark(alias, workspace, wanted)
     begins_anew = listed is None or not _fits(alias, mark, listed)
@@ -67,9 +69,8 @@ def find(alias: str, workspace: str, wanted: Filter, listed: Listed | None, size
         gone, listed = _gone(alias, mark.workspace_id, listed, size)
         if listed.number is not None:
             return SessionChanges([], gone, begins_anew, str(listed), more=True)
-    room = size - len(gone)
-    records, listed = _changed(alias, workspace, wanted, listed, room)
-    if len(records) == room:
+    records, listed, more = _changed(alias, workspace, wanted, listed, size=size - len(gone), most=most)
+    if more:
         return SessionChanges(records, gone, begins_anew, str(listed), more=True)
     done = structs.replace(listed, low=None, low_bound=0, after=0, after_id=UUID(int=0))
     return SessionChanges(records, gone, begins_anew, str(done), more=False)
@@ -86,21 +87,25 @@ def _gone(alias: str, workspace_id: int, listed: Listed, size: int) -> tuple[lis
 
 
 def _changed(
-    alias: str, workspace: str, wanted: Filter, listed: Listed, size: int
-) -> tuple[list[SessionRecord], Listed]:
-    """The conversations on a page, and the next place."""
+    alias: str, workspace: str, wanted: Filter, listed: Listed, *, size: int, most: int | None
+) -> tuple[list[SessionRecord], Listed, bool]:
+    """The conversations on a page, the next place, and whether there may be more."""
     connection = connections[alias]
     conditions = listing.conditions(connection, wanted)
     given = listing.with_workspace(connection, conditions, workspace) | _since(alias, listed, size)
     given["after_id"] = uuid_value(connection, listed.after_id)
-    rows = fetch(connection, statements.changed(connection.vendor, tuple(conditions)), given)
+    statement = statements.changed(connection.vendor, tuple(conditions), capped=most is not None)
+    rows, is_cut = listing.fetch_within(connection, statement, given, most)
     records = listing.records([row[:-1] for row in rows], workspace, connection.timezone or UTC)
+    if most is not None:
+        kept = room_for(records, most)
+        is_cut, records, rows = is_cut or kept < len(records), records[:kept], rows[:kept]
     newest = next((each for each in reversed(records) if each.branch == MAIN_BRANCH), None)
     if newest is not None:
         listed = structs.replace(listed, newest=newest.id, version=newest.version, vtoken=newest.vtoken)
     if rows:
         listed = structs.replace(listed, after=_microseconds(alias, rows[-1][-1]), after_id=records[-1].id)
-    return records, listed
+    return records, listed, is_cut or len(records) == size
 
 
 def _since(alias: str, listed: Listed, size: int) -> dict[str, Any]:

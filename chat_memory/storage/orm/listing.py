@@ -43,7 +43,7 @@ def find(
     backwards = after is not None
     edge, page, end = statements.find(connection.vendor, tuple(given), backwards=backwards, capped=most is not None)
     statement = f"{edge}{max(0, size - 1):d}{page}{size:d}{end}" if edge else f"{page}{size:d}"
-    rows, is_cut = _fetch(connection, statement, with_workspace(connection, given, workspace), most)
+    rows, is_cut = fetch_within(connection, statement, with_workspace(connection, given, workspace), most)
     found = records(rows, workspace, connection.timezone or UTC)
     return (found[::-1] if backwards else found), is_cut
 
@@ -69,10 +69,10 @@ def usage(alias: str, workspace: str, wanted: Filter) -> Usage:
     return Usage(sessions, messages, input_tokens, output_tokens, exact)
 
 
-def _fetch(
+def fetch_within(
     connection: BaseDatabaseWrapper, statement: str, params: dict[str, Any], most: int | None
 ) -> tuple[list[tuple[Any, ...]], bool]:
-    """The rows of ``find``, and whether there were more of them than ``most`` allows."""
+    """The rows of a list, which is capped where ``most`` is given, and whether there were more than that allows."""
     if most is None:
         return fetch(connection, statement, params), False
     if connection.vendor != "postgresql":

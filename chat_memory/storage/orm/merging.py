@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import structs
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.choices import AT_ONCE, CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchNotFound, MessageConflict, ValidationError
 from chat_memory.models import Feedback, Message as MessageRow, Redaction, Session, Summary
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
@@ -107,6 +107,8 @@ class Merge:
                 rows.row.last_turn = turns_before(messages, rows.row.base_seq)
             placed = store(self._alias, at, rows, fresh, None, begun=begun).messages
             self._note(rows.row, first_seq=placed[0].seq, last_seq=placed[-1].seq)
+            if rows.row.pending in AT_ONCE:  # it has its first message, and an import makes no stored branch current
+                family(rows.root).filter(pk=rows.row.pk).update(pending="")
             known |= {message.id: message for message in placed}
             self._added += len(fresh)
             self._active.append(placed[-1].created_at or self._now)

@@ -6,7 +6,7 @@ from functools import cache
 
 from chat_memory.models import MessageChange, Tombstone
 from chat_memory.storage.mapping import READ_COLUMNS
-from chat_memory.storage.orm.statements.listing import meets, recorded
+from chat_memory.storage.orm.statements.listing import COLUMNS, meets, recorded, until_heavy
 from chat_memory.storage.orm.statements.read import OF_SESSION, root
 from chat_memory.storage.orm.statements.tables import (
     LONG_COLUMNS,
@@ -69,14 +69,17 @@ A row has the lower half of the number; from this transaction's own rows the dif
 
 
 @cache
-def changed(vendor: str, given: tuple[str, ...]) -> str:
-    """Conversations written since a mark, in the order of ``changed_at``, from a place on."""
+def changed(vendor: str, given: tuple[str, ...], *, capped: bool = False) -> str:
+    """Conversations written since a mark, in the order of ``changed_at``, from a place on; see ``listing.find``."""
     new = f"AND {_IS_NEW.format(row='s')}" if vendor == "postgresql" else ""
-    return f"""
+    page = f"""
 SELECT {recorded()}, s.changed_at
 FROM {SESSION} s WHERE {meets(vendor, given)} AND s.changed_at >= %(low)b
   AND (s.changed_at, s.id) > (%(after)b, %(after_id)b) {new}
 ORDER BY s.changed_at, s.id LIMIT %(size)b"""
+    if not capped or vendor != "postgresql":
+        return page
+    return until_heavy(page, (*COLUMNS, "shown", "changed_at"), "changed_at, id")
 
 
 @cache

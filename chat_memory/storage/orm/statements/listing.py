@@ -100,16 +100,22 @@ FROM {SESSION} s WHERE {where}"""
     page = f"{page} AND {bound} ORDER BY s.active_at {order}, s.id {order} LIMIT "
     if not capped:
         return f"WITH edge AS ({nth}", f"){page}", ""
+    end = f"){until_heavy('page', (*COLUMNS, 'shown'), f'active_at {order}, id {order}')}"
+    return f"WITH edge AS ({nth}", f"), page AS ({page}", end
+
+
+def until_heavy(page: str, columns: Sequence[str], order: str) -> str:
+    """Of the rows of a page, for PostgreSQL, those that have %(most)b bytes together, at least one.
+
+    Each ends with the number of rows that the page had before. ``page``: a query, or the name of one.
+    """
     own = " + ".join(("256", *(f"octet_length({name})" for name in JSON)))
-    summed = f"SUM({own}) OVER (ORDER BY active_at {order}, id {order} ROWS UNBOUNDED PRECEDING)"
-    return (
-        f"WITH edge AS ({nth}",
-        f"), page AS ({page}",
-        f""")
-SELECT {", ".join(COLUMNS)}, shown, whole FROM (
-  SELECT *, {own} AS own, {summed} AS spent, COUNT(*) OVER () AS whole FROM page
-) AS page WHERE spent <= %(most)b OR spent = own ORDER BY active_at {order}, id {order}""",
-    )
+    summed = f"SUM({own}) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
+    rows = page if page.isidentifier() else f"({page}) AS page"
+    return f"""
+SELECT {", ".join(columns)}, whole FROM (
+  SELECT *, {own} AS own, {summed} AS spent, COUNT(*) OVER () AS whole FROM {rows}
+) AS page WHERE spent <= %(most)b OR spent = own ORDER BY {order}"""
 
 
 def recorded() -> str:
