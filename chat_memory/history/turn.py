@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -181,6 +182,7 @@ class Turn:
         Raises:
             ValidationError: a message cannot be stored, or begins a turn of its own.
             TurnLost: this block has not the right to answer; nothing was written.
+            TurnNotFound: a stream of this block was lost, and the question is not shown any more; nothing was written.
             AttachmentNotFound: a message refers to an attachment that the workspace has not.
         """
         held = self._found
@@ -190,7 +192,7 @@ class Turn:
         if not messages:
             return Receipt(None, None, self._version, False, ())
         self._reload_where_stale()
-        ready = stamped([self._named(message, place) for place, message in enumerate(messages, len(self._messages))])
+        ready = stamped([_named(message, ident) for message, ident in zip(messages, self._idents(), strict=False)])
         state = TurnState.ANSWERED if is_answered(ready) else TurnState.OPEN
         commit = self._store.append(held, ready, lease=self._terms.lease, state=state)
         self._renewed_at = time.monotonic()
@@ -302,18 +304,18 @@ class Turn:
         if held is not None and held.holder and not self.answered:
             self._store.release(held)
 
-    def _named(self, message: Message, place: int) -> Message:
-        if getattr(message, "id", "") is not None:
-            return message  # what is no message is refused where it is stamped
-        return msgspec.structs.replace(message, id=_ident(self._found, place))
+    def _idents(self) -> Iterator[str]:
+        """The ids of the messages to come: made of the question's and of their places, as far as none has them."""
+        known, held = {message.id for message in self._messages}, self._found
+        idents = (_ident(held, place) for place in count(len(self._messages)))
+        return (ident for ident in idents if ident not in known)  # a hole is left by a message that was taken off
 
     def _next(self) -> tuple[str, Message | None]:
         """See ``Answering``."""
         self._reload_where_stale()
         last = self._messages[-1] if self._messages else None
-        if last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL:
-            return str(last.id), last
-        return _ident(self._found, len(self._messages)), None
+        is_partial = last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL
+        return next(self._idents()), last if is_partial else None
 
     def _got(self, commit: Commit | None) -> None:
         """See ``Answering``."""
@@ -326,12 +328,19 @@ class Turn:
         self._messages = [*kept, message]
 
     def _reload_where_stale(self) -> None:
-        """Read the messages of the turn anew, where somebody else has stored what was streamed to it."""
+        """Read the messages of the turn anew, where somebody else has stored what was streamed to it.
+
+        Raises:
+            TurnNotFound: the question is not shown any more.
+        """
         if self._is_stale:
             held = self._found
             wanted = Budget(turns=1, system=False, until=held.number, min_version=self._version)
             shown = self._place.adapter.messages.window(held.at, wanted)
-            self._messages, self._is_stale = list(shown.messages[1:]), False
+            own = [message for message in shown.messages if message.turn == held.number]
+            if not own or own[0].id != held.question.id:
+                raise TurnNotFound(held.at.key, held.question.id)
+            self._messages, self._is_stale = own[1:], False
 
     def _shown(self, wanted: Budget, *, pending: bool) -> list[Message]:
         held, adapter = self._found, self._place.adapter
@@ -340,6 +349,12 @@ class Turn:
             return adapter.messages.window(held.at, wanted)
 
         return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
+
+
+def _named(message: Message, ident: str) -> Message:
+    if getattr(message, "id", "") is not None:
+        return message  # what is no message is refused where it is stamped
+    return msgspec.structs.replace(message, id=ident)
 
 
 def _ident(held: HeldTurn, place: int) -> str:
@@ -362,8 +377,8 @@ def _among_others(turn: Turn, end: float) -> Iterator[float]:
         if now >= end:
             turn._leave()
             raise TurnTaken(held.at.key, others[-1].number, others[-1].seconds)
+        yield max(0.0, min(next(waits), end - now, turn._terms.lease / 2))
         turn.renew()
-        yield max(0.0, min(next(waits), end - now))
 
 
 def _going_on_before(place: Place, asked: Message | str) -> Address:
@@ -373,9 +388,11 @@ def _going_on_before(place: Place, asked: Message | str) -> Address:
         return at
     branches = place.adapter.part(BranchStore)
     ended = place.adapter.part(TurnStore).interrupt(at, state=TurnState.WITHDRAWN)
-    if not ended:
+    header = place.adapter.messages.peek(at) if ended else None
+    shown = [turn.seq for turn in ended if header and header.base_seq < turn.seq <= header.last_seq]
+    if not shown:
         return at
-    branch, _left = branches.fork(at, f"rolled-back-{uuid7()}", ended[0].seq - 1, switch=True)
+    branch, _left = branches.fork(at, f"rolled-back-{uuid7()}", shown[0] - 1, switch=True)
     return place.on(branch.name) if at.branch else at
 
 

@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchInUse
-from chat_memory.models import Message as MessageRow, Session
+from chat_memory.models import Draft as DraftRow, Message as MessageRow, Session, Turn as TurnRow
 from chat_memory.records import Address, Change, Commit, Header
 from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.changed import Kind
@@ -115,9 +115,13 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
         removal.remove_messages(alias, same)
     else:  # the branch shares one message less, and perhaps nothing more of the row that it hung on
         fields = {"fork_seq": seq - 1, "parent_id": line.owner(seq - 1)}
+        TurnRow.objects.using(alias).filter(session_id=row.pk, workspace_id=row.workspace_id, seq=seq).delete()
     forget_summaries(alias, row.workspace_id, {row.pk: seq})
     if title is not None:
         set_title(alias, at, root, title, alone=row is not root, nested=nested)
+    if starts_turn(message):
+        drafts = DraftRow.objects.using(alias).filter(session_id=row.pk, workspace_id=row.workspace_id)
+        drafts.filter(turn=message.turn).delete()
     turn = row.last_turn - starts_turn(message)
     note_taken(alias, root, row.pk, message)
     after = move(row, last_seq=seq - 1, message_count=row.message_count - 1, last_turn=turn, **fields)
