@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 
 from chat_memory.choices import PARTIAL, Role, TurnState
 from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken
+from chat_memory.history import regrowing
 from chat_memory.history.handle import Place
 from chat_memory.history.pairs import unanswered
 from chat_memory.history.stamping import stamped
@@ -32,13 +33,12 @@ from chat_memory.records import (
     Slice,
     TurnRight,
     UnansweredCall,
-    uuid7,
 )
 from chat_memory.rules import drafts
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.numbers import budget, check_flag
 from chat_memory.rules.overlap import is_answered, pauses
-from chat_memory.storage.contract import BranchStore, TurnStore
+from chat_memory.storage.contract import TurnStore
 from chat_memory.storage.titles import first_title
 
 
@@ -270,7 +270,11 @@ class Turn:
         """Take the turn; each value is a number of seconds to wait before the next step."""
         terms = self._terms
         end, waits = time.monotonic() + terms.wait, pauses()
-        at = _going_on_before(self._place, self._asked) if terms.busy == "rollback" else self._place.address
+        at = (
+            regrowing.without_those_being_answered(self._place, self._asked)
+            if terms.busy == "rollback"
+            else self._place.address
+        )
         while True:
             began = time.monotonic()
             held = self._take(at)
@@ -379,21 +383,6 @@ def _among_others(turn: Turn, end: float) -> Iterator[float]:
             raise TurnTaken(held.at.key, others[-1].number, others[-1].seconds)
         yield max(0.0, min(next(waits), end - now, turn._terms.lease / 2))
         turn.renew()
-
-
-def _going_on_before(place: Place, asked: Message | str) -> Address:
-    """Take back the questions that are being answered, unless the asked one is stored: the address to ask it at."""
-    at = place.address
-    if isinstance(asked, str) or place.adapter.messages.locate(at, asked.id or "") is not None:
-        return at
-    branches = place.adapter.part(BranchStore)
-    ended = place.adapter.part(TurnStore).interrupt(at, state=TurnState.WITHDRAWN)
-    header = place.adapter.messages.peek(at) if ended else None
-    shown = [turn.seq for turn in ended if header and header.base_seq < turn.seq <= header.last_seq]
-    if not shown:
-        return at
-    branch, _left = branches.fork(at, f"rolled-back-{uuid7()}", shown[0] - 1, switch=True)
-    return place.on(branch.name) if at.branch else at
 
 
 def _next(steps: Iterator[float]) -> float | None:

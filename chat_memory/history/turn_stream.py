@@ -33,8 +33,11 @@ class TurnStreaming(Streaming):
     """One message of a turn that is being streamed, as ``Turn.stream`` makes it; see ``Streaming``.
 
     Where somebody else has got the right to answer, or the turn was interrupted, the next flush and the end raise
-    TurnLost; its begin raises TurnNotFound where what it comes in the place of went with the question. What was flushed until then is kept as a message of the turn that ``failed``; whoever has the right has
-    found it as ``abandoned`` instead.
+    TurnLost. What was flushed until then is kept as a message of the turn that ``failed``; whoever has the right has
+    found it as ``abandoned`` instead. Nothing is kept of an answer whose question was taken off.
+
+    Where it comes in the place of a part that is not shown any more, it begins without; where the question is not
+    either, its begin raises TurnNotFound.
     """
 
     def __init__(self, turn: Answering, place: Place, right: TurnRight, new: NewDraft, **bounds: Any) -> None:

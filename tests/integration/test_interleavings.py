@@ -13,6 +13,8 @@ from tests.integration.interleavings import InMemory, Interleavings, Stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LENGTH = 40
+FEW = 20
+"""Of so few examples none need have a worker that loses its question."""
 
 
 def played(ground: Any, examples: int) -> None:
@@ -24,7 +26,7 @@ def played(ground: Any, examples: int) -> None:
     )
     run_state_machine_as_test(machine, settings=wanted)
     assert min(done["answered"], done["taken"]) >= examples, done
-    assert done["lost"] > examples // 20, done
+    assert done["lost"] * 20 > examples or examples < FEW, done
 
 
 @pytest.mark.parametrize("mode", ["strict", "bounded"])
