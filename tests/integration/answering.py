@@ -65,6 +65,7 @@ class Worker:
     def __init__(self, chat: Conversation, asked: Message | str, provider: Provider, **terms: Any) -> None:
         self.chat, self.provider = chat, provider
         self.question = asked if isinstance(asked, str) else str(asked.id)
+        self.ends_others = terms.get("busy") in ("interrupt", "rollback")
         self.turn = chat.turn(asked, **({"wait": LONG, "lease": LONG} | terms))
         self.stream: Any = None
         self.is_in = self.lapsed = self.robbed = self.is_over = False

@@ -135,17 +135,17 @@ class Interleavings(RuleBasedStateMachine):
 
     def regenerate(self, chat: Conversation, step: Step) -> None:
         """Answer again, and take the question on the new branch."""
-        shown, until = chat.messages(), UNTIL[step.how % len(UNTIL)]
+        shown, until = shown_by(chat), UNTIL[step.how % len(UNTIL)]
         if not shown:
             return
         how: Any = {"switch": True} if until == "switch" else {"until": until}
         new = chat.regenerate(shown[-1 - step.n % len(shown)].seq or 0, **how)
-        questions = [message for message in new.messages() if starts_turn(message)]
+        questions = [message for message in shown_by(new) if starts_turn(message)]
         if questions and len(self.workers) < MOST_WORKERS:
             self.take(new, str(questions[-1].id), 0)
 
     def edit_and_branch(self, chat: Conversation, step: Step) -> None:
-        questions = [message for message in chat.messages() if starts_turn(message)]
+        questions = [message for message in shown_by(chat) if starts_turn(message)]
         if questions:
             new = self.question(chat.key)
             chat.edit_and_branch(str(questions[-1 - step.n % len(questions)].id), str(new.content), message_id=new.id)
@@ -157,7 +157,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def edit(self, chat: Conversation, step: Step) -> None:
         """Questions and answers; a call that becomes an answer by an edit would be a second one."""
-        shown = [each for each in chat.messages() if starts_turn(each) or (is_final(each) and each.id in self.answers)]
+        shown = [each for each in shown_by(chat) if starts_turn(each) or (is_final(each) and each.id in self.answers)]
         if shown:
             message = shown[-1 - step.n % len(shown)]
             with suppress(MessageRedacted):
@@ -166,7 +166,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def upset(self, chat: Conversation, step: Step) -> None:
         """What takes away what somebody may be at."""
-        shown, what = chat.messages(), UPSETTING[step.how % len(UPSETTING)]
+        shown, what = shown_by(chat), UPSETTING[step.how % len(UPSETTING)]
         if what == "note":
             chat.append(Message.system(f"Note {self.count()}."))
             return
@@ -194,7 +194,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def look(self, chat: Conversation, step: Step) -> None:
         """A client that was away brings its copy up to date, and may then follow another branch."""
-        assert self.tabs[step.tab].copy.sync() == chat.messages()
+        assert self.tabs[step.tab].copy.sync() == shown_by(chat)
         if step.how % 4 == 0:
             names = [None, *self.branches(chat.key)]
             self.tabs[step.tab] = Tab(self.chat(chat.key, names[step.n % len(names)]), 1 + step.n)
@@ -222,7 +222,7 @@ class Interleavings(RuleBasedStateMachine):
         self.lapse()
         self.workers.clear()
         for key in self.asked:
-            for message in self.chat(key).messages():
+            for message in shown_by(self.chat(key)):
                 if starts_turn(message):
                     self.answer_at_once(self.chat(key), str(message.id))
 
@@ -254,13 +254,13 @@ class Interleavings(RuleBasedStateMachine):
         """A process that wants to answer a question begins."""
         busy = BUSY[how % len(BUSY)]
         worker = Worker(chat, asked, self.provider, busy=busy, taken=TAKEN[how // len(BUSY) % len(TAKEN)])
-        if busy in ("interrupt", "rollback"):
-            for other in self.at(chat.key):
-                other.robbed = True
         self.workers.append(worker)
         self.enter(worker)
 
     def enter(self, worker: Worker) -> None:
+        if worker.ends_others:
+            for other in self.at(worker.chat.key):
+                other.robbed = True
         try:
             with self.told_of_loss(worker):
                 if worker.enter():
@@ -316,7 +316,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def prompts_of(self, worker: Worker) -> None:
         turn = worker.turn
-        shows = not worker.is_over and self.shows(worker.chat.key, turn.branch, worker.question)
+        shows = not worker.is_over and self.shows(worker)
         for size in (self.tokens(), {"turns": 1 + self.number % 3}, {"messages": 1 + self.number % 5}):
             try:
                 prompt = turn.prompt(**size)
@@ -351,7 +351,7 @@ class Interleavings(RuleBasedStateMachine):
                     continue
                 for size in (LARGE, {"turns": 1 + self.number % 3}, {"messages": 1 + self.number % 6}):
                     self.in_order(chat.window(**size))
-                finals = Counter(self.answers.get(str(each.id)) for each in chat.messages() if is_final(each))
+                finals = Counter(self.answers.get(str(each.id)) for each in shown_by(chat) if is_final(each))
                 assert all(n == 1 for question, n in finals.items() if question), (name, finals)
 
     def in_order(self, window: Sequence[Message]) -> None:
@@ -367,7 +367,8 @@ class Interleavings(RuleBasedStateMachine):
     def copies_are_what_is_read(self) -> None:
         """Of the clients that are there; another one comes back later."""
         for tab in self.tabs[::3]:
-            assert tab.copy.sync() == tab.chat.messages()
+            held, fresh = tab.copy.sync(), shown_by(tab.chat)
+            assert held == fresh, (tab.chat, held, fresh)
         for copy in self.lists if self.number % 3 == 0 else self.lists[:1]:
             found = sessions.find_sessions(self.workspace, adapter=self.place.adapter).sessions
             assert copy.sync() == {record.id: record for record in found}
@@ -399,8 +400,20 @@ class Interleavings(RuleBasedStateMachine):
         """Whether the branch is there that a worker is on."""
         return worker.is_in and worker.turn.branch in self.branches(worker.chat.key)
 
-    def shows(self, key: str, branch: str, question: str) -> bool:
-        return branch in self.branches(key) and self.chat(key, branch).get(question) is not None
+    def shows(self, worker: Worker) -> bool:
+        """Whether the question is shown that a worker is at; not another one of its id, as where it came again."""
+        turn = worker.turn
+        found = self.chat(worker.chat.key, turn.branch).get(worker.question) if self.has(worker) else None
+        return found is not None and (found.seq, found.turn) == (turn.question.seq, turn.number)
+
+
+def shown_by(chat: Conversation) -> list[Message]:
+    """All that a conversation shows.
+
+    In the mode bounded an append by another name of the branch is told only who asks for its version.
+    """
+    record = chat.session() if chat.place.address.branch else None
+    return chat.messages(min_version=record.version if record else 0)
 
 
 def is_final(message: Message) -> bool:
