@@ -97,6 +97,7 @@ class Interleavings(RuleBasedStateMachine):
         self.answers: dict[str, str] = {}
         self.workers: list[Worker] = []
         self.number = self.checked = 0
+        self.begun: set[str] = set()
         self.seen: dict[tuple[str, str], int] = {}
         self.lists = [ListReader(self.workspace, size, adapter=self.place.adapter) for size in (500, 1)]
 
@@ -139,7 +140,9 @@ class Interleavings(RuleBasedStateMachine):
         if not shown:
             return
         how: Any = {"switch": True} if until == "switch" else {"until": until}
+        known = self.branches(chat.key)
         new = chat.regenerate(shown[-1 - step.n % len(shown)].seq or 0, **how)
+        self.begun |= {new.branch} - {*known} if until == "begun" else set()
         questions = [message for message in shown_by(new) if starts_turn(message)]
         if questions and len(self.workers) < MOST_WORKERS:
             self.take(new, str(questions[-1].id), 0)
@@ -345,6 +348,7 @@ class Interleavings(RuleBasedStateMachine):
         for key in self.asked:
             for branch in self.chat(key).branches():
                 name, chat = branch.name, self.chat(key, branch.name)
+                assert not (branch.pending and name in self.begun and branch.last_seq > branch.fork_seq)
                 is_new = self.seen.get((key, name)) != branch.version
                 self.seen[key, name] = branch.version
                 if not is_new and self.number % 4:  # now and then also what has no reason to be another
