@@ -6,7 +6,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +17,7 @@ from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken
 from chat_memory.history import regrowing
 from chat_memory.history.handle import Place
 from chat_memory.history.pairs import unanswered
-from chat_memory.history.stamping import stamped
+from chat_memory.history.stamping import idents, named, stamped
 from chat_memory.history.turn_stream import TurnStreaming, new_draft, settle_left
 from chat_memory.history.turn_terms import Terms, check_answers
 from chat_memory.history.twins import twin
@@ -192,7 +191,7 @@ class Turn:
         if not messages:
             return Receipt(None, None, self._version, False, ())
         self._reload_where_stale()
-        ready = stamped([_named(message, ident) for message, ident in zip(messages, self._idents(), strict=False)])
+        ready = stamped([named(message, ident) for message, ident in zip(messages, self._idents, strict=False)])
         state = TurnState.ANSWERED if is_answered(ready) else TurnState.OPEN
         commit = self._store.append(held, ready, lease=self._terms.lease, state=state)
         self._renewed_at = time.monotonic()
@@ -253,6 +252,10 @@ class Turn:
     arenew = twin(renew)
 
     @property
+    def _idents(self) -> Iterator[str]:
+        return idents(self._found, self._messages)
+
+    @property
     def _right(self) -> TurnRight:
         return TurnRight(self._found, self._terms.lease)
 
@@ -308,18 +311,12 @@ class Turn:
         if held is not None and held.holder and not self.answered:
             self._store.release(held)
 
-    def _idents(self) -> Iterator[str]:
-        """The ids of the messages to come: made of the question's and of their places, as far as none has them."""
-        known, held = {message.id for message in self._messages}, self._found
-        idents = (_ident(held, place) for place in count(len(self._messages)))
-        return (ident for ident in idents if ident not in known)  # a hole is left by a message that was taken off
-
     def _next(self) -> tuple[str, Message | None]:
         """See ``Answering``."""
         self._reload_where_stale()
         last = self._messages[-1] if self._messages else None
         is_partial = last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL
-        return next(self._idents()), last if is_partial else None
+        return next(self._idents), last if is_partial else None
 
     def _got(self, commit: Commit | None) -> None:
         """See ``Answering``."""
@@ -332,19 +329,9 @@ class Turn:
         self._messages = [*kept, message]
 
     def _reload_where_stale(self) -> None:
-        """Read the messages of the turn anew, where somebody else has stored what was streamed to it.
-
-        Raises:
-            TurnNotFound: the question is not shown any more.
-        """
+        """Read the messages of the turn anew, where somebody else has stored what was streamed to it."""
         if self._is_stale:
-            held = self._found
-            wanted = Budget(turns=1, system=False, until=held.number, min_version=self._version)
-            shown = self._place.adapter.messages.window(held.at, wanted)
-            own = [message for message in shown.messages if message.turn == held.number]
-            if not own or own[0].id != held.question.id:
-                raise TurnNotFound(held.at.key, held.question.id)
-            self._messages, self._is_stale = own[1:], False
+            self._messages, self._is_stale = _own_messages(self._place, self._found, self._version), False
 
     def _shown(self, wanted: Budget, *, pending: bool) -> list[Message]:
         held, adapter = self._found, self._place.adapter
@@ -355,16 +342,18 @@ class Turn:
         return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
 
 
-def _named(message: Message, ident: str) -> Message:
-    if getattr(message, "id", "") is not None:
-        return message  # what is no message is refused where it is stamped
-    return msgspec.structs.replace(message, id=ident)
+def _own_messages(place: Place, held: HeldTurn, version: int) -> list[Message]:
+    """What a turn has beside its question.
 
-
-def _ident(held: HeldTurn, place: int) -> str:
-    """The id of the message at a place in a turn."""
-    space = held.at.session_id or uuid.NAMESPACE_OID
-    return str(uuid.uuid5(space, f"{held.question.id}/{place}"))
+    Raises:
+        TurnNotFound: the question is not shown any more.
+    """
+    wanted = Budget(turns=1, system=False, until=held.number, min_version=version)
+    shown = place.adapter.messages.window(held.at, wanted).messages
+    own = [message for message in shown if message.turn == held.number]
+    if not own or own[0].id != held.question.id:
+        raise TurnNotFound(held.at.key, held.question.id)
+    return own[1:]
 
 
 def _among_others(turn: Turn, end: float) -> Iterator[float]:

@@ -101,7 +101,9 @@ MUTANTS = (
     Mutant(
         "an answered question is answered again", TURN_ROWS, "if seconds or is_answered(answers):", "if seconds:", TURNS
     ),
-    Mutant("a message gets the id of another one of its turn", TURN, " if ident not in known)", ")", TURNS),
+    Mutant(
+        "a message gets the id of another one of its turn", "history/stamping.py", " if ident not in known)", ")", TURNS
+    ),
     Mutant(
         "a right stays whose question is gone",
         POPPING,

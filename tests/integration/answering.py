@@ -99,7 +99,7 @@ class Worker:
             if self.is_in:
                 self.turn.__exit__(kind, error, None)
 
-    def work(self, choice: int) -> Receipt | Message | None:
+    def work(self, choice: int) -> Sequence[Message]:
         """The next step of the answer; what was stored by it.
 
         Raises:
@@ -109,12 +109,12 @@ class Worker:
             return self._go_on_streaming(choice)
         missing = [call.id for call in self.turn.unanswered_calls]
         if missing and choice % 4:
-            return self._stored(self.provider.result(str(missing[0])))
+            return self._stored(self.provider.result(str(missing[0]))).messages
         name = f"{self.question} {self.turn.branch} {len(self.turn.messages)}"
-        steps: tuple[Callable[[], Receipt | None], ...] = (
-            lambda: self._stored(self.provider.call(name)),
-            lambda: self._stored(self.provider.call(name), self.provider.result(name)),
-            lambda: self._stored(Message.assistant(f"It is that, {self.question}.")),
+        steps: tuple[Callable[[], Sequence[Message]], ...] = (
+            lambda: self._stored(self.provider.call(name)).messages,
+            lambda: self._stored(self.provider.call(name), self.provider.result(name)).messages,
+            lambda: self._stored(Message.assistant(f"It is that, {self.question}.")).messages,
             lambda: self._begin_streaming(resume=True),
             lambda: self._begin_streaming(resume=False),
         )
@@ -130,19 +130,20 @@ class Worker:
         self.lapsed = False
         return receipt
 
-    def _begin_streaming(self, *, resume: bool) -> None:
+    def _begin_streaming(self, *, resume: bool) -> Sequence[Message]:
         stream = self.turn.stream(resume=resume, flush_seconds=LONG / 60)
         stream.__enter__()
         self.stream, self.lapsed = stream, False
+        return ()
 
-    def _go_on_streaming(self, choice: int) -> Message | None:
+    def _go_on_streaming(self, choice: int) -> Sequence[Message]:
         stream = self.stream
         if choice % 3 == 0:
             stream.write(f"A piece of {self.question}. ")
             stream.flush()
             self.lapsed = False
             if not stream.stopped:
-                return None
+                return ()
         self.stream = None
         if choice % 3 == 2:  # the provider fails
             error = ConnectionError()
@@ -150,5 +151,4 @@ class Worker:
         else:
             stream.__exit__(None, None, None)
         self.lapsed = False
-        ended: Message | None = stream.message
-        return ended
+        return () if stream.message is None else (stream.message,)

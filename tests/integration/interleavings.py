@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
@@ -86,7 +86,7 @@ class Interleavings(RuleBasedStateMachine):
     ids of the messages: ``answers`` has the question of each.
     """
 
-    ground: ClassVar[Callable[[], Stored | InMemory]] = Stored
+    ground: ClassVar[type[Stored | InMemory]] = Stored
     done: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
@@ -250,8 +250,7 @@ class Interleavings(RuleBasedStateMachine):
                 stored = worker.work(choice)
                 if worker.stream is not None:
                     self.answers[worker.stream.id] = worker.question
-                messages = getattr(stored, "messages", (stored,) if stored else ())
-                self.note(worker, messages)
+                self.note(worker, stored)
 
     def take(self, chat: Conversation, asked: Message | str, how: int) -> None:
         """A process that wants to answer a question begins."""
@@ -298,7 +297,9 @@ class Interleavings(RuleBasedStateMachine):
         """A worker that is told that it has lost a question leaves; nobody is told so without a reason."""
         try:
             yield
-        except (*LOST, *others) as lost:
+        except Exception as lost:
+            if not isinstance(lost, (*LOST, *others)):
+                raise
             self.workers.remove(worker)
             worker.leave(lost)
             self.done["lost"] += 1

@@ -120,3 +120,13 @@ class TurnDraftClauses(DraftClauses, TurnClauses):
         self.drafts.settle(held.at, lease.draft, conclude, right=TurnRight(held, 60))
         assert (self.ids(), self.ids(branch="alt")) == (["q", "part", "behind"], ["q", "part"])
         assert [message.state for message in self.messages.read(self.at()).messages][1:] == ["failed", "complete"]
+
+    @on_branches
+    def test_a_question_that_its_branch_alone_shows_no_more_takes_its_turn_along(self) -> None:
+        self.append("q1", "q2")
+        self.branches.fork(self.at(), "alt", 2, switch=True)
+        held = self.take("q2")
+        self.pop()
+        with pytest.raises(TurnLost):
+            self.tell(held, answer("a2"))
+        assert (self.ids(), self.ids(branch="main")) == (["q1"], ["q1", "q2"])

@@ -253,16 +253,6 @@ class TurnClauses(Kit):
         assert (again.number, bool(again.holder)) == (1, True)
         assert self.ids() == ["another"]
 
-    @on_branches
-    def test_so_does_one_that_only_the_branch_of_the_turn_shows_no_more(self) -> None:
-        self.append("q1", "q2")
-        self.branches.fork(self.at(), "alt", 2, switch=True)
-        held = self.take("q2")
-        self.pop()
-        with pytest.raises(TurnLost):
-            self.tell(held, answer("a2"))
-        assert (self.ids(), self.ids(branch="main")) == (["q1"], ["q1", "q2"])
-
     @answering
     def test_a_removed_conversation_takes_its_turns_along(self) -> None:
         held = self.take(user("q"))
