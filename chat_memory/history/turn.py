@@ -162,7 +162,7 @@ class Turn:
         if held.holder and time.monotonic() - self._renewed_at > self._terms.lease / 2:
             self.renew()
         shown = self._shown(msgspec.structs.replace(wanted, until=held.number), pending=pending)
-        if all(message.id != held.question.id for message in shown):
+        if all((message.id, message.turn) != (held.question.id, held.number) for message in shown):
             raise TurnNotFound(held.at.key, held.question.id)
         return shown
 

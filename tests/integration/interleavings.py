@@ -406,10 +406,10 @@ class Interleavings(RuleBasedStateMachine):
         return worker.is_in and worker.turn.branch in self.branches(worker.chat.key)
 
     def shows(self, worker: Worker) -> bool:
-        """Whether the question is shown that a worker is at; not another one of its id, as where it came again."""
+        """Whether the question is shown that a worker is at, and in its turn: it may have come again in another."""
         turn = worker.turn
         found = self.chat(worker.chat.key, turn.branch).get(worker.question) if self.has(worker) else None
-        return found is not None and (found.seq, found.turn) == (turn.question.seq, turn.number)
+        return found is not None and found.turn == turn.number
 
 
 def shown_by(chat: Conversation) -> list[Message]:

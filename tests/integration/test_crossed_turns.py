@@ -125,6 +125,16 @@ def test_nor_where_the_other_branch_is_made_meanwhile(chats) -> None:
     assert copy.sync() == chats().messages()
 
 
+def test_a_question_that_came_again_in_another_turn_has_no_prompt_in_its_former_one(chats) -> None:
+    chats().append(question("q1"))
+    with chats().turn(question("q2")) as turn:
+        for _each in range(2):
+            chats().pop()
+        chats().append(question("q2"), question("q3"))
+        with pytest.raises(TurnNotFound):
+            turn.prompt(**LARGE)
+
+
 def test_a_hole_in_a_turn_leaves_its_question_answerable(chats) -> None:
     """Who resumed gave the answer the id of the result, so that it was taken for a replay, again and again."""
     with chats().turn(question("q")) as turn:

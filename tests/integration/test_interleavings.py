@@ -13,8 +13,8 @@ from tests.integration.interleavings import InMemory, Interleavings, Stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LENGTH = 40
-FEW = 20
-"""Of so few examples none need have a worker that loses its question."""
+MANY = 50
+"""Of so many examples some has a worker that loses its question."""
 
 
 def played(ground: Any, examples: int) -> None:
@@ -25,8 +25,9 @@ def played(ground: Any, examples: int) -> None:
         max_examples=examples, stateful_step_count=LENGTH, suppress_health_check=list(HealthCheck)
     )
     run_state_machine_as_test(machine, settings=wanted)
-    assert min(done["answered"], done["taken"]) >= examples, done
-    assert done["lost"] * 20 > examples or examples < FEW, done
+    assert done["taken"] >= examples, done
+    assert done["answered"] * 4 >= examples, done
+    assert done["lost"] or examples < MANY, done
 
 
 @pytest.mark.parametrize("mode", ["strict", "bounded"])
