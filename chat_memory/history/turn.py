@@ -14,9 +14,10 @@ from asgiref.sync import sync_to_async
 
 from chat_memory.choices import PARTIAL, Role, TurnState
 from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken
+from chat_memory.history import regrowing
 from chat_memory.history.handle import Place
 from chat_memory.history.pairs import unanswered
-from chat_memory.history.stamping import stamped
+from chat_memory.history.stamping import idents, named, stamped
 from chat_memory.history.turn_stream import TurnStreaming, new_draft, settle_left
 from chat_memory.history.turn_terms import Terms, check_answers
 from chat_memory.history.twins import twin
@@ -31,13 +32,12 @@ from chat_memory.records import (
     Slice,
     TurnRight,
     UnansweredCall,
-    uuid7,
 )
 from chat_memory.rules import drafts
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.numbers import budget, check_flag
 from chat_memory.rules.overlap import is_answered, pauses
-from chat_memory.storage.contract import BranchStore, TurnStore
+from chat_memory.storage.contract import TurnStore
 from chat_memory.storage.titles import first_title
 
 
@@ -162,7 +162,7 @@ class Turn:
         if held.holder and time.monotonic() - self._renewed_at > self._terms.lease / 2:
             self.renew()
         shown = self._shown(msgspec.structs.replace(wanted, until=held.number), pending=pending)
-        if all(message.id != held.question.id for message in shown):
+        if all((message.id, message.turn) != (held.question.id, held.number) for message in shown):
             raise TurnNotFound(held.at.key, held.question.id)
         return shown
 
@@ -181,6 +181,7 @@ class Turn:
         Raises:
             ValidationError: a message cannot be stored, or begins a turn of its own.
             TurnLost: this block has not the right to answer; nothing was written.
+            TurnNotFound: a stream of this block was lost, and the question is not shown any more; nothing was written.
             AttachmentNotFound: a message refers to an attachment that the workspace has not.
         """
         held = self._found
@@ -190,7 +191,7 @@ class Turn:
         if not messages:
             return Receipt(None, None, self._version, False, ())
         self._reload_where_stale()
-        ready = stamped([self._named(message, place) for place, message in enumerate(messages, len(self._messages))])
+        ready = stamped([named(message, ident) for message, ident in zip(messages, self._idents, strict=False)])
         state = TurnState.ANSWERED if is_answered(ready) else TurnState.OPEN
         commit = self._store.append(held, ready, lease=self._terms.lease, state=state)
         self._renewed_at = time.monotonic()
@@ -251,6 +252,10 @@ class Turn:
     arenew = twin(renew)
 
     @property
+    def _idents(self) -> Iterator[str]:
+        return idents(self._found, self._messages)
+
+    @property
     def _right(self) -> TurnRight:
         return TurnRight(self._found, self._terms.lease)
 
@@ -268,7 +273,11 @@ class Turn:
         """Take the turn; each value is a number of seconds to wait before the next step."""
         terms = self._terms
         end, waits = time.monotonic() + terms.wait, pauses()
-        at = _going_on_before(self._place, self._asked) if terms.busy == "rollback" else self._place.address
+        at = (
+            regrowing.without_those_being_answered(self._place, self._asked)
+            if terms.busy == "rollback"
+            else self._place.address
+        )
         while True:
             began = time.monotonic()
             held = self._take(at)
@@ -302,18 +311,12 @@ class Turn:
         if held is not None and held.holder and not self.answered:
             self._store.release(held)
 
-    def _named(self, message: Message, place: int) -> Message:
-        if getattr(message, "id", "") is not None:
-            return message  # what is no message is refused where it is stamped
-        return msgspec.structs.replace(message, id=_ident(self._found, place))
-
     def _next(self) -> tuple[str, Message | None]:
         """See ``Answering``."""
         self._reload_where_stale()
         last = self._messages[-1] if self._messages else None
-        if last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL:
-            return str(last.id), last
-        return _ident(self._found, len(self._messages)), None
+        is_partial = last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL
+        return next(self._idents), last if is_partial else None
 
     def _got(self, commit: Commit | None) -> None:
         """See ``Answering``."""
@@ -328,10 +331,7 @@ class Turn:
     def _reload_where_stale(self) -> None:
         """Read the messages of the turn anew, where somebody else has stored what was streamed to it."""
         if self._is_stale:
-            held = self._found
-            wanted = Budget(turns=1, system=False, until=held.number, min_version=self._version)
-            shown = self._place.adapter.messages.window(held.at, wanted)
-            self._messages, self._is_stale = list(shown.messages[1:]), False
+            self._messages, self._is_stale = _own_messages(self._place, self._found, self._version), False
 
     def _shown(self, wanted: Budget, *, pending: bool) -> list[Message]:
         held, adapter = self._found, self._place.adapter
@@ -342,10 +342,18 @@ class Turn:
         return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
 
 
-def _ident(held: HeldTurn, place: int) -> str:
-    """The id of the message at a place in a turn."""
-    space = held.at.session_id or uuid.NAMESPACE_OID
-    return str(uuid.uuid5(space, f"{held.question.id}/{place}"))
+def _own_messages(place: Place, held: HeldTurn, version: int) -> list[Message]:
+    """What a turn has beside its question.
+
+    Raises:
+        TurnNotFound: the question is not shown any more.
+    """
+    wanted = Budget(turns=1, system=False, until=held.number, min_version=version)
+    shown = place.adapter.messages.window(held.at, wanted).messages
+    own = [message for message in shown if message.turn == held.number]
+    if not own or own[0].id != held.question.id:
+        raise TurnNotFound(held.at.key, held.question.id)
+    return own[1:]
 
 
 def _among_others(turn: Turn, end: float) -> Iterator[float]:
@@ -362,21 +370,8 @@ def _among_others(turn: Turn, end: float) -> Iterator[float]:
         if now >= end:
             turn._leave()
             raise TurnTaken(held.at.key, others[-1].number, others[-1].seconds)
+        yield max(0.0, min(next(waits), end - now, turn._terms.lease / 2))
         turn.renew()
-        yield max(0.0, min(next(waits), end - now))
-
-
-def _going_on_before(place: Place, asked: Message | str) -> Address:
-    """Take back the questions that are being answered, unless the asked one is stored: the address to ask it at."""
-    at = place.address
-    if isinstance(asked, str) or place.adapter.messages.locate(at, asked.id or "") is not None:
-        return at
-    branches = place.adapter.part(BranchStore)
-    ended = place.adapter.part(TurnStore).interrupt(at, state=TurnState.WITHDRAWN)
-    if not ended:
-        return at
-    branch, _left = branches.fork(at, f"rolled-back-{uuid7()}", ended[0].seq - 1, switch=True)
-    return place.on(branch.name) if at.branch else at
 
 
 def _next(steps: Iterator[float]) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import structs
 
 from chat_memory.choices import Role, State
-from chat_memory.exceptions import DraftLost, MessageConflict, TurnLost
+from chat_memory.exceptions import DraftLost, MessageConflict, MessageNotFound, TurnLost, ValidationError
 from chat_memory.history.drafts import abandoned, concluded, discard
 from chat_memory.history.handle import Place
 from chat_memory.history.streaming import Streaming
@@ -23,7 +23,7 @@ class Answering(Protocol):
         """Have the right to answer for a whole lease from now."""
 
     def _next(self) -> tuple[str, Message | None]:
-        """The id of the turn's next message, and the partial one that it comes in the place of."""
+        """The id of the turn's next message, and the partial one in whose place it comes, if no other branch has it."""
 
     def _got(self, commit: Commit | None) -> None:
         """Note what a stream stored; None: it may be that somebody else has stored something."""
@@ -34,7 +34,10 @@ class TurnStreaming(Streaming):
 
     Where somebody else has got the right to answer, or the turn was interrupted, the next flush and the end raise
     TurnLost. What was flushed until then is kept as a message of the turn that ``failed``; whoever has the right has
-    found it as ``abandoned`` instead.
+    found it as ``abandoned`` instead. Nothing is kept of an answer whose question was taken off.
+
+    Where it comes in the place of a part that is not shown any more, it begins without; where the question is not
+    either, its begin raises TurnNotFound.
     """
 
     def __init__(self, turn: Answering, place: Place, right: TurnRight, new: NewDraft, **bounds: Any) -> None:
@@ -43,6 +46,13 @@ class TurnStreaming(Streaming):
         self._lost = False
 
     def _opened(self, store: DraftStore) -> Lease:
+        try:
+            return self._begun(store)
+        except (MessageNotFound, ValidationError):  # the partial one was taken off, redacted or completed meanwhile
+            self._turn._got(None)
+            return self._begun(store)
+
+    def _begun(self, store: DraftStore) -> Lease:
         ident, partial = self._turn._next()
         place_of = None if partial is None else partial.id
         goes_on = self._new.goes_on and partial is not None
@@ -74,6 +84,8 @@ class TurnStreaming(Streaming):
 
         def settled(draft: Draft, stored: Message | None) -> Message | None:
             message = conclude(draft, stored)
+            if message is not None and stored is None and lease.replaced is not None:
+                return structs.replace(message, id=self._turn._next()[0])  # the partial one is another branch's too
             if message is None and stopped and stored is not None:
                 return structs.replace(stored, state=State.STOPPED.value, seq=None, turn=None)
             return message

@@ -1,6 +1,6 @@
 """Do the tests bite? Each guard of the cache is broken in a copy of the checkout, and some test must see it.
 
-So are the moves of a branch's version that the cache relies on.
+So are the moves of a branch's version that the cache relies on, and the guards of turns.
 
 `python -m tests.faults.mutants [NAME ...]` prints which were caught and ends with 1 if one was not.
 """
@@ -27,6 +27,11 @@ TESTS = (
     ("tests/faults/test_histories.py",),
 )
 """Each part only where those before it see nothing: most mutants are seen by the first within seconds."""
+TURNS = (
+    ("tests/integration/test_crossed_turns.py", "tests/integration/test_turn_streams.py"),
+    ("tests/integration/test_interleavings.py",),
+)
+"""The same for the guards of turns."""
 RED = 1
 """What pytest ends with if tests failed, and only then."""
 WITHIN = 300.0
@@ -34,12 +39,13 @@ WITHIN = 300.0
 
 
 class Mutant(NamedTuple):
-    """A guard, where it is, its text, and what is there instead."""
+    """A guard, where it is, its text, what is there instead, and the tests that must see it."""
 
     name: str
     file: str
     guard: str
     broken: str
+    tests: tuple[tuple[str, ...], ...] = TESTS
 
     @property
     def is_fit(self) -> bool:
@@ -68,7 +74,65 @@ OWNERS = "cache/owners.py"
 LISTENING, ADAPTER, WIRING = "cache/listening.py", "cache/adapter.py", "wiring.py"
 NAMING, RENAMING = "storage/orm/naming.py", "storage/orm/renaming.py"
 EMISSION, EDITS, ROWS = "storage/orm/emission.py", "storage/orm/edits.py", "storage/orm/rows.py"
+TURN, TURN_ROWS, POPPING, DRAFTS = (
+    "history/turn.py",
+    "storage/orm/turns.py",
+    "storage/orm/popping.py",
+    "storage/orm/drafts.py",
+)
 MUTANTS = (
+    Mutant(
+        "an answer that crossed stays where it came",
+        "storage/windowing.py",
+        "return sorted(messages, key=_by_turn)",
+        "return list(messages)",
+        TURNS,
+    ),
+    Mutant(
+        "a prompt has what was asked later",
+        TURN,
+        "until=held.number), pending=pending)",
+        "until=None), pending=pending)",
+        TURNS,
+    ),
+    Mutant(
+        "two answer one question", TURN_ROWS, "if seconds or is_answered(answers):", "if is_answered(answers):", TURNS
+    ),
+    Mutant(
+        "an answered question is answered again", TURN_ROWS, "if seconds or is_answered(answers):", "if seconds:", TURNS
+    ),
+    Mutant(
+        "a message gets the id of another one of its turn", "history/stamping.py", " if ident not in known)", ")", TURNS
+    ),
+    Mutant(
+        "a right stays whose question is gone",
+        POPPING,
+        "workspace_id=row.workspace_id, seq=seq).delete()",
+        "workspace_id=row.workspace_id, seq=0).delete()",
+        TURNS,
+    ),
+    Mutant("a draft stays whose question is gone", POPPING, "drafts.filter(turn=message.turn).delete()", "pass", TURNS),
+    Mutant(
+        "a part is replaced that another branch shows",
+        DRAFTS,
+        "if stored is not None and in_turn and _is_shared(rows, stored):",
+        "if False:",
+        TURNS,
+    ),
+    Mutant(
+        "a part is replaced that another branch shows by now",
+        DRAFTS,
+        "draft.turn and is_answered([message])",
+        "False",
+        TURNS,
+    ),
+    Mutant(
+        "a new answer is not current",
+        "storage/orm/appending.py",
+        "if rows.row.pending in _AT_ONCE:",
+        "if False:",
+        TURNS,
+    ),
     Mutant("fill ignores whose lease it is", FILL, "h.lease ~= lease or ", ""),
     Mutant("fill ignores that the lease lapsed", FILL, " or h.expires <= since", ""),
     Mutant("fill ignores that the key is filled", FILL, "h.state ~= 'L' or h.lease ~= lease", "false"),
@@ -310,10 +374,10 @@ def copy_of_checkout() -> Iterator[Path]:
         yield Path(folder)
 
 
-def tested(copy: Path) -> Found:
+def tested(copy: Path, tests: Sequence[tuple[str, ...]]) -> Found:
     """The tests over a copy, to the first that fails."""
     found = Found(0, "no test ran")
-    for part in TESTS:
+    for part in tests:
         found = _tested(copy, part)
         if found.code != 0:
             break
@@ -327,7 +391,7 @@ def survives(mutant: Mutant, copy: Path) -> bool:
     begin = time.perf_counter()
     path.write_text(mutant.breaks(whole))
     try:
-        found = tested(copy)
+        found = tested(copy, mutant.tests)
     finally:
         path.write_text(whole)
     verdict = "caught" if found.code == RED else "SURVIVED"
@@ -345,7 +409,7 @@ def main(names: list[str]) -> int:
     if unfit := [mutant.name for mutant in chosen if not mutant.is_fit]:
         raise SystemExit(f"these guards are no longer there, or are twice: {unfit}")
     with copy_of_checkout() as copy:
-        sound = tested(copy)
+        sound = tested(copy, [part for tests in {mutant.tests for mutant in chosen} for part in tests])
         if sound.code != 0:
             raise SystemExit(f"{sound.printed}\nnothing is broken yet, and the tests are red: {sound.first}")
         survivors = [mutant.name for mutant in chosen if survives(mutant, copy)]

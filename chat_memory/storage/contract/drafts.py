@@ -71,7 +71,7 @@ class DraftStore(Part):
         Args:
             at: the conversation.
             draft: the draft.
-            conclude: called once under the lock with the draft as it is stored, its whole text included. The message
+            conclude: called under the lock with the draft as it is stored, its whole text included. The message
                 that it gives is complete as for an append.
             lapsed: whether the draft is settled only if nobody has written to it for DRAFT_LAPSE_SECONDS, and nobody
                 has the right to its turn.

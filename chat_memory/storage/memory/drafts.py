@@ -149,6 +149,8 @@ def _settled(
     if view is None or (seq and not view.shows(seq)):
         return None
     message = conclude(record, view.message(seq) if seq else None)
+    if message and seq and record.turn and is_answered([message]) and _is_shared(view, seq):
+        seq, message = 0, conclude(record, None)
     if message is None:
         return Settled(ended=True)
     if seq:
@@ -174,7 +176,7 @@ def _free_turn(
     view = BranchView.of(conversation, draft.branch)
     free = None if draft.turn is None or view is None else is_there_free(view, draft.turn, now)
     if free is not False:
-        return None if free is None else draft.turn
+        return draft.turn
     if not lapsed:
         raise TurnLost(at.key, draft.turn or 0)
     return _TAKEN
@@ -182,6 +184,8 @@ def _free_turn(
 
 def _replaced(at: Address, view: BranchView, new: NewDraft, *, in_turn: bool) -> tuple[int, Message | None]:
     """The message in whose place a draft comes, with its position; 0 and None where it is a new one.
+
+    In a turn it is a new one where another branch shows the partial one too, and may have its own answer behind it.
 
     Raises:
         MessageNotFound: the branch does not show it.
@@ -192,9 +196,16 @@ def _replaced(at: Address, view: BranchView, new: NewDraft, *, in_turn: bool) ->
     seq = view.position(new.place)
     if seq is None:
         raise not_found(at.key, new.place)
+    if in_turn and _is_shared(view, seq):
+        return 0, None
     stored = view.message(seq)
     check_partial(stored, seq if in_turn else view.state.last_seq, goes_on=new.goes_on)
     return seq, stored
+
+
+def _is_shared(view: BranchView, seq: int) -> bool:
+    """Whether another branch shows the message at a position of this one."""
+    return view.owner(seq) is not view.state or len(view.conversation.sharing(view.state.name, seq)) > 1
 
 
 def _held(transaction: Transaction, at: Address, draft: Draft) -> tuple[ConversationState, HeldDraft]:

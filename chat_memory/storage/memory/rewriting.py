@@ -89,6 +89,8 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
     conversation = conversation.noting((state.id, seq), taken=digest(message.id, message.created_at))
     conversation = conversation.without_drafts((state.name, seq))
+    if starts_turn(message):
+        conversation = conversation.without_drafts_of(state.name, message.turn)
     return _moved(conversation, {state.name: seq}, title, now), message
 
 

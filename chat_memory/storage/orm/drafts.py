@@ -194,11 +194,13 @@ def _free_turn(alias: str, at: Address, draft: Draft) -> int | None:
     if row is None:
         return None
     free = is_there_free(alias, row.session, draft.turn)
-    return None if free is None else draft.turn if free else -1
+    return -1 if free is False else draft.turn
 
 
 def _replaced(alias: str, at: Address, rows: Rows, new: NewDraft, *, in_turn: bool) -> MessageRow | None:
     """The message in whose place a draft comes; None where it is a new one.
+
+    In a turn it is a new one where another branch shows the partial one too, and may have its own answer behind it.
 
     Raises:
         MessageNotFound: the branch does not show it.
@@ -207,6 +209,8 @@ def _replaced(alias: str, at: Address, rows: Rows, new: NewDraft, *, in_turn: bo
     if new.place is None:
         return None
     stored = lineage(rows.row).message(new.place)
+    if stored is not None and in_turn and _is_shared(rows, stored):
+        return None
     if stored is None:
         named = {"message_id": new.place} if isinstance(new.place, str) else {"seq": new.place}
         raise MessageNotFound(at.key, **named)
@@ -260,11 +264,19 @@ def _concluded(
     if seq and stored is None:
         return None
     message = conclude(draft, None if stored is None else record_of(alias, stored))
+    if rows and stored and message and draft.turn and is_answered([message]) and _is_shared(rows, stored):
+        stored, message = None, conclude(draft, None)
     if message is None:
         return Settled(ended=True)
     if stored is None:
         return Settled(True, append_locked(alias, at, [message], None, None, under=under, nested=nested))
     return Settled(True, finished(alias, at, seq, message, nested=nested))
+
+
+def _is_shared(rows: Rows, stored: MessageRow) -> bool:
+    """Whether a branch beside that of the rows shows a message of it."""
+    children = family(rows.root).filter(parent_id=rows.row.pk, fork_seq__gte=stored.seq)
+    return stored.session_id != rows.row.pk or children.exists()
 
 
 def _on(at: Address, row: Session) -> Address:

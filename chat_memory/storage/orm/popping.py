@@ -121,6 +121,8 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
     forget_summaries(alias, row.workspace_id, {row.pk: seq})
     if title is not None:
         set_title(alias, at, root, title, alone=row is not root, nested=nested)
+    if starts_turn(message):
+        removal.remove_from(alias, Draft, Q(session_id=row.pk, turn=message.turn), row.workspace_id)
     turn = row.last_turn - starts_turn(message)
     note_taken(alias, root, row.pk, message)
     after = move(row, last_seq=seq - 1, message_count=row.message_count - 1, last_turn=turn, **fields)

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import pytest
 
-from chat_memory.choices import State
-from chat_memory.exceptions import TurnLost
-from chat_memory.records import HeldTurn, Lease, Message, NewDraft, TurnRight
+from chat_memory.choices import State, TurnState
+from chat_memory.exceptions import DraftLost, TurnLost
+from chat_memory.records import Draft, HeldTurn, Lease, Message, NewDraft, TurnRight
 from chat_memory.testing.conformance.drafts import DraftClauses, nothing
 from chat_memory.testing.conformance.kit import answer, user, users, where
 from chat_memory.testing.conformance.turns import TurnClauses
 
 in_turns = where("turns", "drafts")
+on_branches = where("turns", "drafts", "branches")
 LONG = 48 * 3600
 """Seconds, longer than it takes a draft to lapse."""
 
@@ -82,3 +83,50 @@ class TurnDraftClauses(DraftClauses, TurnClauses):
         self.drafts.settle(held.at, lease.draft, lambda _draft, _stored: whole, right=TurnRight(held, 60))
         assert self.contents() == ["q1", "whole", "q2"]
         assert self.shown(turns=2) == [("q1", 1), ("part", 1), ("q2", 2)]
+
+    @in_turns
+    def test_a_question_that_is_taken_off_takes_the_draft_of_its_turn_along(self) -> None:
+        self.append("q1")
+        held = self.take(user("q2"))
+        lease = self.streamed(held, "a2")
+        self.pop()
+        assert self.drafts.all(self.at()) == []
+        with pytest.raises(DraftLost):
+            self.drafts.settle(self.at(), lease.draft, self.saying_all())
+        assert self.ids() == ["q1"]
+
+    @on_branches
+    def test_in_a_turn_a_partial_message_that_another_branch_shows_stays(self) -> None:
+        """Behind it that branch may have its own answer, or get one."""
+        self.tell(self.take(user("q")), answer("part", state=State.FAILED.value), state=TurnState.FREE)
+        self.branches.fork(self.at(), "alt", 2)
+        for branch in ("main", "alt"):
+            held = self.take("q", branch=branch)
+            lease = self.streamed(held, f"of {branch}", place="part")
+            assert (lease.draft.id, lease.replaced) == (f"of {branch}", None)
+            self.drafts.settle(held.at, lease.draft, self.saying_all(), right=TurnRight(held, 60))
+            assert self.ids(branch=branch) == ["q", "part", f"of {branch}"]
+
+    @on_branches
+    def test_so_does_one_that_another_branch_shows_by_the_end(self) -> None:
+        held = self.take(user("q"))
+        self.tell(held, answer("part", state=State.FAILED.value), state=TurnState.OPEN)
+        lease = self.streamed(held, "a", place="part")
+        self.branches.fork(self.at(), "alt", 2)
+
+        def conclude(_draft: Draft, stored: Message | None) -> Message:
+            return answer("part" if stored else "behind")
+
+        self.drafts.settle(held.at, lease.draft, conclude, right=TurnRight(held, 60))
+        assert (self.ids(), self.ids(branch="alt")) == (["q", "part", "behind"], ["q", "part"])
+        assert [message.state for message in self.messages.read(self.at()).messages][1:] == ["failed", "complete"]
+
+    @on_branches
+    def test_a_question_that_its_branch_alone_shows_no_more_takes_its_turn_along(self) -> None:
+        self.append("q1", "q2")
+        self.branches.fork(self.at(), "alt", 2, switch=True)
+        held = self.take("q2")
+        self.pop()
+        with pytest.raises(TurnLost):
+            self.tell(held, answer("a2"))
+        assert (self.ids(), self.ids(branch="main")) == (["q1"], ["q1", "q2"])

@@ -13,7 +13,9 @@ from chat_memory.storage.orm.statements.waiting import bound
 
 _LOCKED = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq", "title_made", "head_id")
 _OF_ROW = "x.session_id = %(session_id)b AND x.workspace_id = %(workspace_id)b"
-_HUNG_ON = tuple(table._meta.db_table for table in (Revision, Redaction, Feedback, Draft, Turn))
+_HUNG_ON = {table._meta.db_table: "x.seq = %(seq)b" for table in (Revision, Redaction, Feedback, Turn)}
+_HUNG_ON[Draft._meta.db_table] = "(x.seq = %(seq)b OR (t.role = 'user' AND x.turn = t.turn))"
+"""The tables of what goes with a message, and how; with a question what is streamed in its turn."""
 
 CHANGE = MessageChange._meta.db_table
 NEXT_NUMBER = f"""(
@@ -43,8 +45,8 @@ def taken(others: tuple[tuple[str, str, str], ...]) -> str:
     where it is a user's message in parts, which need not begin a turn.
     """
     hung_on = "".join(
-        f"hung_on_{number} AS (DELETE FROM {table} x USING taken t WHERE {_OF_ROW} AND x.seq = %(seq)b), "
-        for number, table in enumerate(_HUNG_ON)
+        f"hung_on_{number} AS (DELETE FROM {table} x USING taken t WHERE {_OF_ROW} AND {hangs_on}), "
+        for number, (table, hangs_on) in enumerate(_HUNG_ON.items())
     )
     noted = "".join(
         f', EXISTS (SELECT 1 FROM "{table}" n WHERE n."{row}" = %(session_id)b AND n."{position}" = %(seq)b)'
