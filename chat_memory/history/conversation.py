@@ -246,6 +246,7 @@ class Conversation(Windows, Summaries, Branches):
             ValidationError: an argument is not usable; the text says why.
             NotSupported: the back end has no embeddings, as where ``chat_memory.vectors`` is not installed.
             EmbedderFailed: the embedder failed, or gave something else than vectors.
+            Busy: somebody else held the conversation for too long for new embeddings to be stored.
         """
         return relevance.relevant(self.place, query, k, embedder)
 

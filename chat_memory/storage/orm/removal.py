@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, signals
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
@@ -254,12 +254,23 @@ def _on_django_delete(instance: Session, using: str, origin: Any = None, **_sign
     if _leaving.get():
         return
     with across_workspaces():
+        _hold_root(instance, using)
         for each in _dependents.values():
             each.remove(using, each.of_sessions(using, [instance.pk], {}))
         row = Leaving(*(getattr(instance, name) for name in Leaving._fields))
         slugs = {row.workspace_id: instance.workspace.slug}
         _remember(using, [row])
         _tell(using, [row], slugs, alone={row.id} if row.parent_id and origin is instance else ())
+
+
+def _hold_root(session: Session, alias: str) -> None:
+    """Hold the root of a conversation as every writer does: until its rows are gone, nobody adds to what hangs on it.
+
+    SQLite has one writer, and whoever deletes is it.
+    """
+    if connections[alias].features.has_select_for_update:
+        rows = Session.objects.using(alias).filter(workspace_id=session.workspace_id, key=session.key)
+        rows.filter(branch=MAIN_BRANCH).order_by().select_for_update(no_key=True).first()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connections
 from django.db.models import F, Q, QuerySet
@@ -66,26 +67,40 @@ def lock(alias: str, at: Address) -> Rows | None:
     return Rows(root, row) if root and row else None
 
 
-def hold(alias: str, names: set[tuple[int, str]], *, wait: bool) -> set[tuple[int, str]]:
-    """Hold conversations, each the id of a workspace and a key, until the transaction ends; which of them are held.
+def hold(alias: str, places: set[tuple[int, str, UUID]], *, wait: bool) -> set[UUID]:
+    """Hold rows of conversations, and their roots first, until the transaction ends; which of the rows are held.
+
+    A row alone is held by who removes what ``clear()`` has hidden in it.
 
     Args:
         alias: the database.
-        names: the conversations.
+        places: the rows, each with the id of its workspace, its key and its id.
         wait: whether to wait for those that others hold; otherwise only the free ones are held.
     """
-    by_workspace: dict[int, list[str]] = {}
-    for workspace_id, key in names:
-        by_workspace.setdefault(workspace_id, []).append(key)
-    found: set[tuple[int, str]] = set()
-    for workspace_id, keys in sorted(by_workspace.items()):
-        rows = Session.objects.using(alias).filter(workspace_id=workspace_id, key__in=keys, branch=MAIN_BRANCH)
-        if connections[alias].features.has_select_for_update:
-            rows = rows.order_by("pk").select_for_update(skip_locked=not wait, no_key=True)
-        else:
-            rows.update(version=F("version"))  # SQLite has one writer: a write takes its lock
-        found.update(rows.values_list("workspace_id", "key"))
+    by_workspace: dict[int, set[tuple[str, UUID]]] = {}
+    for workspace_id, key, row_id in places:
+        by_workspace.setdefault(workspace_id, set()).add((key, row_id))
+    found: set[UUID] = set()
+    for workspace_id, rows in sorted(by_workspace.items()):
+        own = Session.objects.using(alias).filter(workspace_id=workspace_id)
+        heads = own.filter(key__in={key for key, _row in rows}, branch=MAIN_BRANCH)
+        roots_held = {key: row_id for row_id, key in _held(alias, heads, wait=wait)}
+        wanted = {row_id for key, row_id in rows if key in roots_held}
+        branches = wanted - set(roots_held.values())
+        found |= wanted - branches
+        if branches:
+            below = own.filter(key__in=roots_held, pk__in=branches)
+            found.update(row_id for row_id, _key in _held(alias, below, wait=wait))
     return found
+
+
+def _held(alias: str, rows: QuerySet[Session], *, wait: bool) -> list[tuple[UUID, str]]:
+    """The ids and keys of those of the rows that are held from now on."""
+    if connections[alias].features.has_select_for_update:
+        rows = rows.order_by("pk").select_for_update(skip_locked=not wait, no_key=True)
+    else:
+        rows.update(version=F("version"))  # SQLite has one writer: a write takes its lock
+    return list(rows.values_list("pk", "key"))
 
 
 def roots(alias: str, at: Address) -> QuerySet[Session]:
