@@ -17,7 +17,9 @@ from example_project import assistant, offline
 from example_project.endpoint import EndpointError
 from tests.waiting import until_threads_end
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+with_answers = pytest.mark.django_db(transaction=True)
+"""For tests that ask: the thread that answers sees what is committed."""
 
 NEW = "/chat/acme/"
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE)
@@ -78,6 +80,7 @@ def test_conversations_are_listed_by_their_last_message_with_what_is_shown(brows
     assert listed == ["2", "3"]
 
 
+@with_answers
 def test_message_is_stored_and_answered(browser: Client, mara: User) -> None:
     page = browser.get(path_of(browser.post(NEW, form("My name is Ada."))))
     session = Session.objects.get()
@@ -88,6 +91,7 @@ def test_message_is_stored_and_answered(browser: Client, mara: User) -> None:
     assert "You have not told me your name yet." in browser.get(path_of(again)).content.decode()
 
 
+@with_answers
 @pytest.mark.parametrize("begun", [False, True])
 def test_form_sent_twice_is_stored_once(browser: Client, begun: bool) -> None:
     """FEATURES E11: the ids are the form's."""
@@ -98,6 +102,7 @@ def test_form_sent_twice_is_stored_once(browser: Client, begun: bool) -> None:
     assert len(stored_texts()) == before + 2
 
 
+@with_answers
 def test_form_sent_again_with_other_text_keeps_both_texts(browser: Client) -> None:
     sent = form("One")
     browser.post(NEW, sent)
@@ -111,6 +116,7 @@ def test_form_sent_again_with_other_text_keeps_both_texts(browser: Client) -> No
     assert [content for role, content in stored_texts() if role == "user"] == ["One", "Two"]
 
 
+@with_answers
 def test_user_message_is_stored_before_a_model_that_fails(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """FEATURES E08."""
 

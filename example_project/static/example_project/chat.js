@@ -16,14 +16,15 @@ async function follow(bubble) {
   while (bubble.isConnected) {
     try {
       const response = await fetch(`${bubble.dataset.follow}?after=${length}`);
-      if (!response.ok) break; // it has gone, with its conversation or its branch
+      if (!response.ok) throw new Error(response.statusText);
       const draft = await response.json();
       inView(() => text.append(draft.text));
       if (draft.state !== "streaming") break;
       length = draft.length;
       await pause(PAUSE);
     } catch {
-      await pause(AWAY);
+      await pause(AWAY); // the network is away, or the answer has gone with its branch: the page will tell
+      break;
     }
   }
   if (bubble.isConnected) await refresh();
@@ -31,8 +32,8 @@ async function follow(bubble) {
 
 // What the page would be if it were loaded now, but for what somebody is writing.
 async function refresh() {
-  const response = await fetch(location.href);
-  if (!response.ok || response.redirected) return;
+  const response = await fetch(location.href).catch(() => pause(AWAY).then(refresh));
+  if (!response?.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const edited = document.querySelector(".edit[open]");
   for (const part of ["#history", "#chats"]) {
