@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -61,6 +62,7 @@ class Turn:
         self._version = 0
         self._renewed_at = 0.0
         self._is_stale = False
+        self._left_out: str | None = None
 
     def __repr__(self) -> str:
         at, held = self._place.address, self._held
@@ -138,7 +140,8 @@ class Turn:
         """What a model is shown to answer the question: as ``Conversation.context``, as if no later one had been asked.
 
         It is of the branch that the question is on, and ends with the turn itself: the question, and what the turn has
-        got since. Answers that came in late are behind their own questions.
+        got since, without the part of an answer that an open ``stream`` writes anew. Answers that came in late are
+        behind their own questions.
 
         Args:
             turns: as for ``Conversation.window``.
@@ -164,7 +167,7 @@ class Turn:
         shown = self._shown(msgspec.structs.replace(wanted, until=held.number), pending=pending)
         if all((message.id, message.turn) != (held.question.id, held.number) for message in shown):
             raise TurnNotFound(held.at.key, held.question.id)
-        return shown
+        return [message for message in shown if message.id != self._left_out]
 
     aprompt = twin(prompt)
 
@@ -311,15 +314,18 @@ class Turn:
         if held is not None and held.holder and not self.answered:
             self._store.release(held)
 
-    def _next(self) -> tuple[str, Message | None]:
+    def _next(self, *, goes_on: bool) -> tuple[str, Message | None]:
         """See ``Answering``."""
         self._reload_where_stale()
         last = self._messages[-1] if self._messages else None
         is_partial = last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL
-        return next(self._idents), last if is_partial else None
+        partial_one = last if is_partial else None
+        self._left_out = None if goes_on or partial_one is None else partial_one.id
+        return next(self._idents), partial_one
 
     def _got(self, commit: Commit | None) -> None:
         """See ``Answering``."""
+        self._left_out = None
         if commit is None:
             self._is_stale = True
             return
@@ -335,10 +341,7 @@ class Turn:
 
     def _shown(self, wanted: Budget, *, pending: bool) -> list[Message]:
         held, adapter = self._found, self._place.adapter
-
-        def window(wanted: Budget) -> Slice:
-            return adapter.messages.window(held.at, wanted)
-
+        window = partial(adapter.messages.window, held.at)
         return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
 
 

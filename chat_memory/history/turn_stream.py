@@ -22,8 +22,11 @@ class Answering(Protocol):
     def renew(self) -> None:
         """Have the right to answer for a whole lease from now."""
 
-    def _next(self) -> tuple[str, Message | None]:
-        """The id of the turn's next message, and the partial one in whose place it comes, if no other branch has it."""
+    def _next(self, *, goes_on: bool) -> tuple[str, Message | None]:
+        """The id of the turn's next message, and the partial one in whose place it comes, if no other branch has it.
+
+        ``goes_on``: whether it goes on from that one.
+        """
 
     def _got(self, commit: Commit | None) -> None:
         """Note what a stream stored; None: it may be that somebody else has stored something."""
@@ -53,7 +56,7 @@ class TurnStreaming(Streaming):
             return self._begun(store)
 
     def _begun(self, store: DraftStore) -> Lease:
-        ident, partial = self._turn._next()
+        ident, partial = self._turn._next(goes_on=self._new.goes_on)
         place_of = None if partial is None else partial.id
         goes_on = self._new.goes_on and partial is not None
         self._new = self._new._replace(id=ident, place=place_of, goes_on=goes_on)

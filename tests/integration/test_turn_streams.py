@@ -82,6 +82,20 @@ def test_or_is_gone_on_from() -> None:
     assert contents(chat("nothing left").messages()) == ["q", "anew"]
 
 
+def test_a_model_that_writes_anew_is_not_shown_what_it_replaces() -> None:
+    """It would go on from that, and the answer would lack its beginning."""
+    attempt("Half of")
+    with chat().turn(ASKED) as turn, suppress(GoneError), turn.stream(resume=True):
+        assert contents(turn.prompt(turns=1)) == ["q", "Half of"]
+        fail()
+    with chat().turn(ASKED) as turn:
+        assert contents(turn.prompt(turns=1)) == ["q", "Half of"]
+        with turn.stream() as stream:
+            assert contents(turn.prompt(turns=1)) == ["q"]
+            stream.write("All anew")
+        assert contents(turn.prompt(turns=1)) == ["q", "All anew"]
+
+
 def test_a_former_attempt_need_not_be_the_newest_message() -> None:
     attempt("Half of")
     chat().append(Message.user("q2"), Message.assistant("a2"))
