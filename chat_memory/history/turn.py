@@ -17,7 +17,7 @@ from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken
 from chat_memory.history.handle import Place
 from chat_memory.history.pairs import unanswered
 from chat_memory.history.stamping import stamped
-from chat_memory.history.turn_stream import TurnStreaming, new_draft, settle_left
+from chat_memory.history.turn_stream import TurnStreaming, flush_bounds, new_draft, settle_left, without_left
 from chat_memory.history.turn_terms import Terms, check_answers
 from chat_memory.history.twins import twin
 from chat_memory.history.windows import Windows
@@ -33,7 +33,6 @@ from chat_memory.records import (
     UnansweredCall,
     uuid7,
 )
-from chat_memory.rules import drafts
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.numbers import budget, check_flag
 from chat_memory.rules.overlap import is_answered, pauses
@@ -134,6 +133,7 @@ class Turn:
         system: bool = True,
         greeting: bool = False,
         pending: bool = False,
+        resume: bool = False,
     ) -> list[Message]:
         """What a model is shown to answer the question: as ``Conversation.context``, as if no later one had been asked.
 
@@ -147,6 +147,7 @@ class Turn:
             system: as for ``Conversation.window``.
             greeting: as for ``Conversation.window``.
             pending: as for ``Conversation.window``.
+            resume: whether the part that a broken attempt left of the answer comes last, for ``stream(resume=True)``.
 
         Raises:
             ValidationError: as ``Conversation.window``.
@@ -157,11 +158,12 @@ class Turn:
         held = self._found
         wanted = budget(turns, messages, tokens, system=system, min_version=self._version, greeting=greeting)
         check_flag(pending, "pending")
+        check_flag(resume, "resume")
         if not wanted:
             return []
         if held.holder and time.monotonic() - self._renewed_at > self._terms.lease / 2:
             self.renew()
-        shown = self._shown(msgspec.structs.replace(wanted, until=held.number), pending=pending)
+        shown = self._shown(msgspec.structs.replace(wanted, until=held.number), pending=pending, resume=resume)
         if all(message.id != held.question.id for message in shown):
             raise TurnNotFound(held.at.key, held.question.id)
         return shown
@@ -232,10 +234,7 @@ class Turn:
             raise TurnLost(held.at.key, held.number)
         check_flag(resume, "resume")
         stamped([Message.assistant("", name=name, metadata=metadata)])
-        bounds = {
-            "seconds": None if flush_seconds is None else drafts.flush_seconds(flush_seconds),
-            "size": None if flush_bytes is None else drafts.flush_bytes(flush_bytes),
-        }
+        bounds = flush_bounds(flush_seconds, flush_bytes)
         place = Place(held.at, self._place.adapter)
         return TurnStreaming(self, place, self._right, new_draft(name, metadata, resume=resume), **bounds)
 
@@ -333,11 +332,12 @@ class Turn:
             shown = self._place.adapter.messages.window(held.at, wanted)
             self._messages, self._is_stale = list(shown.messages[1:]), False
 
-    def _shown(self, wanted: Budget, *, pending: bool) -> list[Message]:
+    def _shown(self, wanted: Budget, *, pending: bool, resume: bool) -> list[Message]:
         held, adapter = self._found, self._place.adapter
 
         def window(wanted: Budget) -> Slice:
-            return adapter.messages.window(held.at, wanted)
+            found = adapter.messages.window(held.at, wanted)
+            return found if resume else without_left(found, held.number)
 
         return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
 

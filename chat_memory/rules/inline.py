@@ -88,22 +88,25 @@ def _instead(
 def _inline(holder: Mapping[str, Any], name: str, text: str, names: tuple[str, ...]) -> Inline | None:
     if name == "text":
         return None
-    if text[:LOOKED_AT].lstrip()[:5].lower() == "data:":
-        head, comma, _data = text[:LOOKED_AT].partition(",")
-        if not comma:
-            return None
-        media_type = head.lstrip()[5:].partition(";")[0]
-        return Inline(_kind(media_type, holder, name, names), media_type, len(text) - len(head) - 1)
-    if len(text) < LOOKED_AT and not _holds_data(holder, name):
-        return None
-    if holder.get("type") in _NO_MEDIA or not _BASE64.fullmatch(text[:LOOKED_AT]):
+    start = text[:LOOKED_AT]
+    if start.lstrip()[:5].lower() == "data:":
+        head, comma, _data = start.partition(",")
+        media_type, size = head.lstrip()[5:].partition(";")[0], len(text) - len(head) - 1
+        return Inline(_kind(media_type, holder, name, names), media_type, size) if comma else None
+    if not _may_be_data(holder, name, len(text)) or not _BASE64.fullmatch(start):
         return None
     media_type = _media_type(holder)
-    if not _holds_data(holder, name) and not _MEDIA_TYPE.match(media_type):
-        return None
-    if len(text) < SURE and not media_type and name not in ("bytes", "file_data"):
-        return None
     return Inline(_kind(media_type, holder, name, names), media_type, len(text))
+
+
+def _may_be_data(holder: Mapping[str, Any], name: str, size: int) -> bool:
+    """Whether a text of this size is something inline if it is base64."""
+    if holder.get("type") in _NO_MEDIA:
+        return False
+    media_type = _media_type(holder)
+    if _holds_data(holder, name):
+        return size >= SURE or bool(media_type) or name in ("bytes", "file_data")
+    return size >= LOOKED_AT and _MEDIA_TYPE.match(media_type) is not None
 
 
 def _holds_data(holder: Mapping[str, Any], name: str) -> bool:
