@@ -7,6 +7,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from chat_memory import Message
+from chat_memory.history.pairs import accepted
 from chat_memory.testing.providers import Refused, check_anthropic, check_bedrock, check_gemini, check_openai
 
 CALLS = ("c1", "c2", "c3", "call_0")
@@ -41,6 +42,11 @@ def numbered(said: Sequence[Message]) -> list[Message]:
         msgspec.structs.replace(message, seq=seq, id=f"m{seq}", tokens=message.tokens or seq % 7)
         for seq, message in enumerate(said, 1)
     ]
+
+
+def said(history: Sequence[Message]) -> list[Message]:
+    """What is shown of a history."""
+    return accepted(numbered(history))
 
 
 def as_blocks(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -49,19 +49,19 @@ def serves(*kinds: str) -> Sent:
     return replies([{"type": kind, "id": "s", "tool_use_id": "s"} for kind in kinds])
 
 
-def says(role: str, *parts: Any) -> Sent:
+def contains(role: str, *parts: Any) -> Sent:
     return {"role": role, "parts": list(parts)}
 
 
-def functions(*names: str, kind: str = "functionCall") -> list[Sent]:
+def of_gemini(*names: str, kind: str = "functionCall") -> list[Sent]:
     return [{kind: {"name": name}} for name in names]
 
 
 TEXT = {"type": "text", "text": "x"}
 BLOCK = [{"text": "x"}]
 Q = BLOCK[0]
-GIVEN = functions("f", kind="functionResponse")
-CALLED = says("model", *functions("f"))
+GIVEN = of_gemini("f", kind="functionResponse")
+CALLED = contains("model", *of_gemini("f"))
 FUNCTION = replies(None, function_call={"name": "f", "arguments": "{}"})
 ANSWER = {"role": "function", "name": "f", "content": "r"}
 OBJECT_ARGUMENTS = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": {}}}]
@@ -79,8 +79,11 @@ OBJECT_ARGUMENTS = [{"id": "a", "type": "function", "function": {"name": "f", "a
         (check_bedrock, [asks(BLOCK), used("a", "b"), given_back("b", "a"), replies(BLOCK), asks(BLOCK)]),
         (check_anthropic, [asks(), serves("server_tool_use"), serves("web_search_tool_result"), asks()]),
         (check_anthropic, [asks(), serves("mcp_tool_use", "mcp_tool_result")]),
-        (check_gemini, [says("user", Q), says("model", *functions("f", "f")), says("user", *GIVEN, *GIVEN)]),
-        (check_gemini, [says("user", Q), says("model", Q), says("model", Q), says("user", Q)]),
+        (
+            check_gemini,
+            [contains("user", Q), contains("model", *of_gemini("f", "f")), contains("user", *GIVEN, *GIVEN)],
+        ),
+        (check_gemini, [contains("user", Q), contains("model", Q), contains("model", Q), contains("user", Q)]),
     ],
 )
 def test_what_a_provider_accepts_passes(check: Callable[[list[Sent]], None], messages: list[Sent]) -> None:
@@ -140,16 +143,16 @@ def test_what_a_provider_accepts_passes(check: Callable[[list[Sent]], None], mes
         (check_anthropic, [asks(), serves("web_search_tool_result")], 1, "call before it"),
         (check_anthropic, [{**serves("mcp_tool_use"), "role": "user"}], 0, "an assistant's"),
         (check_gemini, [], 0, "at least one"),
-        (check_gemini, [says("assistant", Q)], 0, "user or model"),
-        (check_gemini, [says("model", Q)], 0, "first content"),
-        (check_gemini, [says("user")], 0, "a part at least"),
-        (check_gemini, [says("user", {"type": "text"})], 0, "one key"),
-        (check_gemini, [says("user", *functions("f"))], 0, "a model's"),
-        (check_gemini, [says("user", Q), says("model", Q), CALLED], 2, "behind a user's"),
-        (check_gemini, [says("user", Q), CALLED], 2, "follow them"),
-        (check_gemini, [says("user", Q), CALLED, says("user", Q)], 2, "those of the calls"),
-        (check_gemini, [says("user", Q), CALLED, says("user", *GIVEN, *GIVEN)], 2, "those of the calls"),
-        (check_gemini, [says("user", *GIVEN)], 0, "those of the calls"),
+        (check_gemini, [contains("assistant", Q)], 0, "user or model"),
+        (check_gemini, [contains("model", Q)], 0, "first content"),
+        (check_gemini, [contains("user")], 0, "a part at least"),
+        (check_gemini, [contains("user", {"type": "text"})], 0, "one key"),
+        (check_gemini, [contains("user", *of_gemini("f"))], 0, "a model's"),
+        (check_gemini, [contains("user", Q), contains("model", Q), CALLED], 2, "behind a user's"),
+        (check_gemini, [contains("user", Q), CALLED], 2, "follow them"),
+        (check_gemini, [contains("user", Q), CALLED, contains("user", Q)], 2, "those of the calls"),
+        (check_gemini, [contains("user", Q), CALLED, contains("user", *GIVEN, *GIVEN)], 2, "those of the calls"),
+        (check_gemini, [contains("user", *GIVEN)], 0, "those of the calls"),
         (check_bedrock, [replies(BLOCK), asks(BLOCK)], 0, "first message"),
         (check_bedrock, [asks(BLOCK), asks(BLOCK)], 1, "alternate"),
         (check_bedrock, [asks("text")], 0, "a list"),
