@@ -19,7 +19,7 @@ from chat_memory.history import regrowing
 from chat_memory.history.handle import Place
 from chat_memory.history.pairs import unanswered
 from chat_memory.history.stamping import idents, named, stamped
-from chat_memory.history.turn_stream import TurnStreaming, new_draft, settle_left
+from chat_memory.history.turn_stream import TurnStreaming, flush_bounds, new_draft, settle_left, without_left
 from chat_memory.history.turn_terms import Terms, check_answers
 from chat_memory.history.twins import twin
 from chat_memory.history.windows import Windows
@@ -34,7 +34,6 @@ from chat_memory.records import (
     TurnRight,
     UnansweredCall,
 )
-from chat_memory.rules import drafts
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.numbers import budget, check_flag
 from chat_memory.rules.overlap import is_answered, pauses
@@ -62,7 +61,7 @@ class Turn:
         self._version = 0
         self._renewed_at = 0.0
         self._is_stale = False
-        self._left_out: str | None = None
+        self._goes_on = False
 
     def __repr__(self) -> str:
         at, held = self._place.address, self._held
@@ -136,12 +135,12 @@ class Turn:
         system: bool = True,
         greeting: bool = False,
         pending: bool = False,
+        resume: bool = False,
     ) -> list[Message]:
         """What a model is shown to answer the question: as ``Conversation.context``, as if no later one had been asked.
 
         It is of the branch that the question is on, and ends with the turn itself: the question, and what the turn has
-        got since, without the part of an answer that an open ``stream`` writes anew. Answers that came in late are
-        behind their own questions.
+        got since. Answers that came in late are behind their own questions.
 
         Args:
             turns: as for ``Conversation.window``.
@@ -150,6 +149,8 @@ class Turn:
             system: as for ``Conversation.window``.
             greeting: as for ``Conversation.window``.
             pending: as for ``Conversation.window``.
+            resume: whether the part that a broken attempt left of the answer comes last, as within the block of
+                ``stream(resume=True)`` it does.
 
         Raises:
             ValidationError: as ``Conversation.window``.
@@ -160,14 +161,16 @@ class Turn:
         held = self._found
         wanted = budget(turns, messages, tokens, system=system, min_version=self._version, greeting=greeting)
         check_flag(pending, "pending")
+        check_flag(resume, "resume")
         if not wanted:
             return []
         if held.holder and time.monotonic() - self._renewed_at > self._terms.lease / 2:
             self.renew()
-        shown = self._shown(msgspec.structs.replace(wanted, until=held.number), pending=pending)
+        shows_left = resume or self._goes_on
+        shown = self._shown(msgspec.structs.replace(wanted, until=held.number), pending=pending, left=shows_left)
         if all((message.id, message.turn) != (held.question.id, held.number) for message in shown):
             raise TurnNotFound(held.at.key, held.question.id)
-        return [message for message in shown if message.id != self._left_out]
+        return shown
 
     aprompt = twin(prompt)
 
@@ -236,10 +239,7 @@ class Turn:
             raise TurnLost(held.at.key, held.number)
         check_flag(resume, "resume")
         stamped([Message.assistant("", name=name, metadata=metadata)])
-        bounds = {
-            "seconds": None if flush_seconds is None else drafts.flush_seconds(flush_seconds),
-            "size": None if flush_bytes is None else drafts.flush_bytes(flush_bytes),
-        }
+        bounds = flush_bounds(flush_seconds, flush_bytes)
         place = Place(held.at, self._place.adapter)
         return TurnStreaming(self, place, self._right, new_draft(name, metadata, resume=resume), **bounds)
 
@@ -319,13 +319,12 @@ class Turn:
         self._reload_where_stale()
         last = self._messages[-1] if self._messages else None
         is_partial = last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL
-        partial_one = last if is_partial else None
-        self._left_out = None if goes_on or partial_one is None else partial_one.id
-        return next(self._idents), partial_one
+        self._goes_on = goes_on
+        return next(self._idents), last if is_partial else None
 
     def _got(self, commit: Commit | None) -> None:
         """See ``Answering``."""
-        self._left_out = None
+        self._goes_on = False
         if commit is None:
             self._is_stale = True
             return
@@ -339,9 +338,13 @@ class Turn:
         if self._is_stale:
             self._messages, self._is_stale = _own_messages(self._place, self._found, self._version), False
 
-    def _shown(self, wanted: Budget, *, pending: bool) -> list[Message]:
+    def _shown(self, wanted: Budget, *, pending: bool, left: bool) -> list[Message]:
         held, adapter = self._found, self._place.adapter
-        window = partial(adapter.messages.window, held.at)
+
+        def window(wanted: Budget) -> Slice:
+            found = adapter.messages.window(held.at, wanted)
+            return found if left else without_left(found, held.number)
+
         return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
 
 

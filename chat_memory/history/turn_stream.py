@@ -12,8 +12,11 @@ from chat_memory.exceptions import DraftLost, MessageConflict, MessageNotFound, 
 from chat_memory.history.drafts import abandoned, concluded, discard
 from chat_memory.history.handle import Place
 from chat_memory.history.streaming import Streaming
-from chat_memory.records import Commit, Draft, Lease, Message, NewDraft, TurnRight
+from chat_memory.records import Commit, Draft, Lease, Message, NewDraft, Slice, TurnRight
+from chat_memory.rules import drafts
 from chat_memory.storage.contract import Conclude, DraftStore
+
+_BROKEN = (State.FAILED.value, State.ABANDONED.value)
 
 
 class Answering(Protocol):
@@ -118,6 +121,14 @@ def new_draft(name: str | None, metadata: dict[str, Any] | None, *, resume: bool
     return NewDraft("", Role.ASSISTANT.value, name, metadata, None, resume)
 
 
+def flush_bounds(seconds: float | None, size: int | None) -> dict[str, Any]:
+    """When a stream is flushed, checked; None: as the settings say."""
+    return {
+        "seconds": None if seconds is None else drafts.flush_seconds(seconds),
+        "size": None if size is None else drafts.flush_bytes(size),
+    }
+
+
 def settle_left(place: Place, right: TurnRight) -> bool:
     """Store what the former holder of a turn was streaming, as abandoned, for who has just taken it.
 
@@ -136,3 +147,15 @@ def settle_left(place: Place, right: TurnRight) -> bool:
             except MessageConflict:
                 discard(place, draft, right)
     return bool(left)
+
+
+def without_left(found: Slice, number: int) -> Slice:
+    """A window without what a broken attempt left at the end of a turn, as the next message comes in its place.
+
+    A model that is shown the part goes on from it, and some providers refuse a list that an assistant's message ends.
+    """
+    said = [message for message in found.messages if message.role != Role.SYSTEM.value]
+    last = said[-1] if said else None
+    if last is None or last.turn != number or last.role != Role.ASSISTANT.value or last.state not in _BROKEN:
+        return found
+    return Slice([message for message in found.messages if message is not last], found.header)

@@ -13,6 +13,7 @@ from chat_memory.models import Draft, Turn as TurnRow
 from chat_memory.storage.memory import MemoryAdapter
 from tests.conversations import chat, contents
 from tests.integration.streams import GoneError, end_leases, fail, lapse, played, states
+from tests.integration.test_turns import tool_use
 from tests.readers import Reader
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -68,6 +69,32 @@ def test_what_a_former_attempt_left_is_replaced() -> None:
             stream.write("All anew")
     assert states() == [("q", "complete"), ("All anew", "complete")]
     assert (stream.id, turns_of()[-1]) == (first, ("All anew", 1))
+
+
+@pytest.mark.parametrize("state", ["failed", "abandoned"])
+@pytest.mark.parametrize("budget", [{"turns": 2}, {"messages": 9}, {"tokens": 900}], ids=repr)
+def test_a_prompt_has_what_is_gone_on_from_and_not_what_is_replaced(state: str, budget: Any) -> None:
+    """A model goes on from an answer that it is shown the begin of; replaced by that, the answer would lack it."""
+    chat().append(Message.user("q1"), Message.assistant("Half", state=state))
+    with chat().turn(ASKED) as turn:
+        turn.append(tool_use(), Message.tool("12:40", tool_call_id="c1"))
+        turn.append(Message.assistant("It is ", state=state))
+    chat().append(Message.system("note"), Message.user("q3"))
+    chat().fork("other")
+    for branch in ("main", "other"):
+        with chat(branch=branch).turn("q") as turn:
+            assert [each.role for each in turn.prompt(**budget, system=False)][2:] == ["user", "assistant", "tool"]
+            assert contents(turn.prompt(**budget, system=False))[:2] == ["q1", "Half"]
+            assert contents(turn.prompt(**budget, system=False, resume=True))[-1] == "It is"
+            assert "It is " in contents(chat(branch=branch).window(**budget))
+    with pytest.raises(ValidationError, match="resume"):
+        turn.prompt(**budget, resume=1)  # type: ignore[arg-type]
+
+
+def test_what_was_stopped_stays_in_a_prompt() -> None:
+    with chat().turn(ASKED) as turn:
+        turn.append(Message.assistant("It is ", state="stopped"))
+        assert contents(turn.prompt(turns=1)) == ["q", "It is"]
 
 
 def test_or_is_gone_on_from() -> None:
