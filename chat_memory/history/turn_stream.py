@@ -91,9 +91,8 @@ class TurnStreaming(Streaming):
         def settled(draft: Draft, stored: Message | None) -> Message | None:
             message = conclude(draft, stored)
             if message is not None and stored is None and lease.replaced is not None:
-                return structs.replace(
-                    message, id=self._turn._next(goes_on=self._new.goes_on)[0]
-                )  # the partial one is another branch's too
+                ident, _partial = self._turn._next(goes_on=False)  # the partial one is another branch's too
+                return structs.replace(message, id=ident)
             if message is None and stopped and stored is not None:
                 return structs.replace(stored, state=State.STOPPED.value, seq=None, turn=None)
             return message

@@ -179,7 +179,7 @@ def test_what_its_branch_does_not_show_any_more_leaves_no_draft(where: str, how:
     assert contents(at("main").messages()) == ["q", "So far"]
 
 
-def test_who_takes_the_turn_on_a_branch_has_what_was_streamed_in_place_of_a_shared_message() -> None:
+def test_what_is_streamed_to_a_turn_in_place_of_a_shared_message_comes_behind_it() -> None:
     with chat().turn(Message.user("q", id="q")) as turn, pytest.raises(GoneError):
         played(stream := turn.stream(), partial(stream.write, "So far"), fail)
     branch = chat().fork("b")
@@ -190,10 +190,11 @@ def test_who_takes_the_turn_on_a_branch_has_what_was_streamed_in_place_of_a_shar
     lost.flush()
     end_leases()
     with branch.turn("q") as again:
-        assert contents(again.messages) == ["So far, so"]
+        assert contents(again.messages) == ["So far", ", so"]
         with again.stream(resume=True) as stream:
             stream.write(" good")
-    assert all_contents(chat(branch="main")) == ["q", "So far, so good"]
+    assert all_contents(chat(branch="b")) == ["q", "So far", ", so good"]
+    assert all_contents(chat(branch="main")) == ["q", "So far"]
     with pytest.raises((DraftLost, TurnLost)):
         lost.flush()
 
