@@ -6,7 +6,6 @@ So are the moves of a branch's version that the cache relies on, and the guards 
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,54 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.faults.mutant import PACKAGE, ROOT, Mutant
+from tests.faults.turn_mutants import TURN_MUTANTS
+
 COPIED = ("chat_memory", "example_project", "tests", "manage.py", "pyproject.toml")
-PACKAGE = Path("chat_memory")
-TESTS = (
-    ("tests/faults/test_threats.py", "tests/faults/test_rules.py"),
-    ("tests/faults/test_branch_rules.py", "tests/faults/test_owner_rules.py"),
-    ("tests/faults/test_listening.py", "tests/cache/test_foreign_values.py", "tests/cache/test_whose_entries.py"),
-    ("tests/faults/test_histories.py",),
-)
-"""Each part only where those before it see nothing: most mutants are seen by the first within seconds."""
-TURNS = (
-    ("tests/integration/test_crossed_turns.py", "tests/integration/test_turn_streams.py"),
-    ("tests/integration/test_interleavings.py",),
-)
-"""The same for the guards of turns."""
 RED = 1
 """What pytest ends with if tests failed, and only then."""
 WITHIN = 300.0
 """Seconds for the tests over one copy; what hangs is not what a test has seen."""
-
-
-class Mutant(NamedTuple):
-    """A guard, where it is, its text, what is there instead, and the tests that must see it."""
-
-    name: str
-    file: str
-    guard: str
-    broken: str
-    tests: tuple[tuple[str, ...], ...] = TESTS
-
-    @property
-    def is_fit(self) -> bool:
-        """Whether its guard is in the checkout, and once."""
-        return len(self._places(self.text)) == 1
-
-    @property
-    def text(self) -> str:
-        """Its file as it is in the checkout."""
-        return (ROOT / PACKAGE / self.file).read_text()
-
-    def breaks(self, text: str) -> str:
-        """The text of its file with the guard broken."""
-        (place,) = self._places(text)
-        return text[: place.start()] + self.broken + text[place.end() :]
-
-    def _places(self, text: str) -> list[re.Match[str]]:
-        """Where the guard is, however its lines are broken."""
-        return list(re.finditer(r"\s+".join(map(re.escape, self.guard.split())), text))
 
 
 FILL, LEASE, PUSH = "cache/scripts/fill.lua", "cache/scripts/lease.lua", "cache/scripts/push.lua"
@@ -74,65 +33,8 @@ OWNERS = "cache/owners.py"
 LISTENING, ADAPTER, WIRING = "cache/listening.py", "cache/adapter.py", "wiring.py"
 NAMING, RENAMING = "storage/orm/naming.py", "storage/orm/renaming.py"
 EMISSION, EDITS, ROWS = "storage/orm/emission.py", "storage/orm/edits.py", "storage/orm/rows.py"
-TURN, TURN_ROWS, POPPING, DRAFTS = (
-    "history/turn.py",
-    "storage/orm/turns.py",
-    "storage/orm/popping.py",
-    "storage/orm/drafts.py",
-)
 MUTANTS = (
-    Mutant(
-        "an answer that crossed stays where it came",
-        "storage/windowing.py",
-        "return sorted(messages, key=_by_turn)",
-        "return list(messages)",
-        TURNS,
-    ),
-    Mutant(
-        "a prompt has what was asked later",
-        TURN,
-        "until=held.number), pending=pending)",
-        "until=None), pending=pending)",
-        TURNS,
-    ),
-    Mutant(
-        "two answer one question", TURN_ROWS, "if seconds or is_answered(answers):", "if is_answered(answers):", TURNS
-    ),
-    Mutant(
-        "an answered question is answered again", TURN_ROWS, "if seconds or is_answered(answers):", "if seconds:", TURNS
-    ),
-    Mutant(
-        "a message gets the id of another one of its turn", "history/stamping.py", " if ident not in known)", ")", TURNS
-    ),
-    Mutant(
-        "a right stays whose question is gone",
-        POPPING,
-        "workspace_id=row.workspace_id, seq=seq).delete()",
-        "workspace_id=row.workspace_id, seq=0).delete()",
-        TURNS,
-    ),
-    Mutant("a draft stays whose question is gone", POPPING, "drafts.filter(turn=message.turn).delete()", "pass", TURNS),
-    Mutant(
-        "a part is replaced that another branch shows",
-        DRAFTS,
-        "if stored is not None and in_turn and _is_shared(rows, stored):",
-        "if False:",
-        TURNS,
-    ),
-    Mutant(
-        "a part is replaced that another branch shows by now",
-        DRAFTS,
-        "draft.turn and is_answered([message])",
-        "False",
-        TURNS,
-    ),
-    Mutant(
-        "a new answer is not current",
-        "storage/orm/appending.py",
-        "if rows.row.pending in _AT_ONCE:",
-        "if False:",
-        TURNS,
-    ),
+    *TURN_MUTANTS,
     Mutant("fill ignores whose lease it is", FILL, "h.lease ~= lease or ", ""),
     Mutant("fill ignores that the lease lapsed", FILL, " or h.expires <= since", ""),
     Mutant("fill ignores that the key is filled", FILL, "h.state ~= 'L' or h.lease ~= lease", "false"),

@@ -52,7 +52,7 @@ PROVIDERS = (
 )
 
 
-class Worker:
+class Answerer:
     """Answers a question as the how-to says: it goes on from what there is, and leaves where the turn is lost.
 
     Attributes:

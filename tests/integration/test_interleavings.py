@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings as hypothesis_settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.faults.one_key import PATIENT
-from tests.integration.interleavings import InMemory, Interleavings, Stored
+from tests.integration.interleaved import InMemory, Stored
+from tests.integration.interleavings import Interleavings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LENGTH = 40
@@ -17,7 +18,7 @@ MANY = 50
 """Of so many examples some has a worker that loses its question."""
 
 
-def played(ground: Any, examples: int) -> None:
+def interleaved(ground: Any, examples: int) -> None:
     """Random interleavings, in enough of which something happened."""
     done = Counter[str]()
     machine: Any = type("Machine", (Interleavings,), {"ground": ground, "done": done})
@@ -34,10 +35,10 @@ def played(ground: Any, examples: int) -> None:
 def test_no_interleaving_mixes_turns_up(mode: str) -> None:
     """FEATURES N49, N50: a model is asked once for each question, and told what is of it."""
     with override_settings(CHAT_MEMORY={"CACHE": mode, "REDIS_CLIENT": PATIENT}):
-        played(Stored, hypothesis_settings().max_examples // 4)
+        interleaved(Stored, hypothesis_settings().max_examples // 4)
 
 
 @pytest.mark.once
 def test_no_interleaving_mixes_turns_up_in_memory() -> None:
     """FEATURES N49, N50."""
-    played(InMemory, hypothesis_settings().max_examples * 2)
+    interleaved(InMemory, hypothesis_settings().max_examples * 2)
