@@ -47,7 +47,7 @@ def unanswered(messages: Sequence[Message]) -> list[UnansweredCall]:
     """The calls among the messages that none of them answers, in their order."""
     results = _Arrangement(messages).results
     return [
-        UnansweredCall(message.seq or 0, call.id, call.name)
+        UnansweredCall(message.seq or 0, call.id, call.name, call.arguments)
         for index, message in enumerate(messages)
         for call in rule.calls(message)
         if call.key not in results.get(index, ())

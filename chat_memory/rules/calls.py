@@ -35,10 +35,11 @@ Key = tuple[str, str]
 
 
 class Call(NamedTuple):
-    """A call that a message makes; ``key`` is None where nothing can answer it."""
+    """A call that a message makes; ``key`` is None where nothing can answer it, ``arguments`` are as they came."""
 
     key: Key | None
     name: str
+    arguments: Any = None
 
     @property
     def id(self) -> str:
@@ -75,8 +76,8 @@ def calls(message: Message) -> list[Call]:
 def call_of(call: Any) -> Call:
     """A call of ``tool_calls``."""
     inner = call.get("function")
-    name = inner.get("name") if isinstance(inner, dict) else call.get("name")
-    return Call(_key(OPENAI, call.get("id")), _text(name))
+    said = inner if isinstance(inner, dict) else call
+    return Call(_key(OPENAI, call.get("id")), _text(said.get("name")), _arguments(said))
 
 
 def legacy_call(message: Message) -> Call | None:
@@ -84,8 +85,8 @@ def legacy_call(message: Message) -> Call | None:
     call = (message.extra or {}).get(LEGACY)
     if not call:
         return None
-    name = call.get("name") if isinstance(call, dict) else None
-    return Call(_key(LEGACY, name), _text(name))
+    said = call if isinstance(call, dict) else {}
+    return Call(_key(LEGACY, said.get("name")), _text(said.get("name")), _arguments(said))
 
 
 def part_call(part: Any) -> Call | None:
@@ -95,9 +96,11 @@ def part_call(part: Any) -> Call | None:
     kind = _kind(part)
     if kind in TYPED_CALLS:
         where, name = TYPED_CALLS[kind]
-        return Call(_key(kind, part.get(where)), _text(part.get(name)))
+        return Call(_key(kind, part.get(where)), _text(part.get(name)), _arguments(part))
     use = part.get(BEDROCK)
-    return Call(_key(BEDROCK, use.get("toolUseId")), _text(use.get("name"))) if isinstance(use, dict) else None
+    if not isinstance(use, dict):
+        return None
+    return Call(_key(BEDROCK, use.get("toolUseId")), _text(use.get("name")), _arguments(use))
 
 
 def is_result(part: Any) -> bool:
@@ -158,6 +161,10 @@ def _key(form: str, identity: object) -> Key | None:
     if isinstance(identity, int) and not isinstance(identity, bool):
         identity = str(identity)
     return (form, identity) if isinstance(identity, str) and identity else None
+
+
+def _arguments(call: dict[str, Any]) -> Any:
+    return next((call[name] for name in ("arguments", "input", "args") if name in call), None)
 
 
 def _kind(part: dict[str, Any]) -> str:
