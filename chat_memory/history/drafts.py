@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from chat_memory.choices import State
+from chat_memory.choices import CURRENT, MAIN_BRANCH, State
 from chat_memory.exceptions import DraftLost, DraftNotFound, MessageConflict
 from chat_memory.history.handle import Place
 from chat_memory.history.stamping import stamped
@@ -80,7 +80,14 @@ class ConversationDrafts:
         return self.place.adapter.part(DraftStore)
 
     def _branch(self, draft: Draft | None) -> str:
-        return draft.branch if draft is not None else self.place.address.branch
+        """The branch of a draft that has ended; without one, the name of the branch that shows its message."""
+        if draft is not None:
+            return draft.branch
+        address = self.place.address
+        if address.branch != CURRENT:
+            return address.branch
+        record = self.place.adapter.sessions.get(address)
+        return record.branch if record else MAIN_BRANCH
 
     def _message(self, message_id: str) -> Message | None:
         place = self.place
@@ -162,4 +169,5 @@ def _ended(message: Message, branch: str, after: int) -> Draft:
         touched_at=message.created_at,
         seq=message.seq,
         metadata=message.metadata,
+        turn=message.turn,
     )
