@@ -188,10 +188,11 @@ class DraftOut(msgspec.Struct, frozen=True):
         name: the name of the author; null where there is none.
         state: ``streaming`` while it grows.
         length: how many characters were written.
-        branch: the branch that the message will be on.
+        branch: the branch that the message will be on, or that shows it.
         stop_asked: whether somebody asked for a stop.
         begun_at: when it was begun.
         touched_at: when it was last written.
+        turn: the number of the turn that it answers in; null while it is of none that somebody has taken.
     """
 
     id: str
@@ -203,6 +204,7 @@ class DraftOut(msgspec.Struct, frozen=True):
     stop_asked: bool
     begun_at: datetime | None
     touched_at: datetime | None
+    turn: int | None
 
 
 class DraftTextOut(DraftOut, frozen=True):
