@@ -238,7 +238,19 @@ def _adapter(using: str | None, adapter: Adapter | None) -> Adapter:
     return wiring.adapter(using) if adapter is None else adapter
 
 
-def _understood(
+def _understood(workspace: str | None, **wanted: Unpack[Conditions]) -> tuple[str, Filter]:
+    """The workspace's slug and the conditions, checked by the rules for what is stored.
+
+    Raises:
+        ValidationError: one is not usable; the text says which.
+        TypeError: there is no condition of this name.
+    """
+    for name in wanted.keys() - Conditions.__optional_keys__:
+        raise TypeError(f"{name!r} is no condition; there are {', '.join(sorted(Conditions.__optional_keys__))}")
+    return _filter(workspace, **wanted)
+
+
+def _filter(
     workspace: str | None,
     *,
     user: Any = None,
@@ -250,11 +262,7 @@ def _understood(
     archived: bool | None = None,
     pinned: bool | None = None,
 ) -> tuple[str, Filter]:
-    """The workspace's slug and the conditions, checked by the rules for what is stored.
-
-    Raises:
-        ValidationError: one is not usable; the text says which.
-    """
+    """See ``_understood``."""
     at = address("any" if key is None else key, workspace, user, MAIN_BRANCH)
     if user is not None and not at.user_key:
         # Else every visitor would be shown what was written without a user.

@@ -209,8 +209,8 @@ class DraftOut(msgspec.Struct, frozen=True):
         name: the name of the author; null where there is none.
         state: ``streaming`` while it grows.
         length: how many characters were written.
-        branch: the branch that the message will be on.
-        turn: the turn that it answers in; null where nobody has taken one for it.
+        branch: the branch that the message will be on, or that shows it.
+        turn: the number of the turn that it answers in; null while it is of none that somebody has taken.
         stop_asked: whether somebody asked for a stop.
         begun_at: when it was begun.
         touched_at: when it was last written.

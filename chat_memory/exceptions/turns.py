@@ -30,7 +30,8 @@ class TurnTaken(Conflict):
 
     def __init__(self, key: str, turn: int, seconds: float) -> None:
         super().__init__(
-            f"turn {turn} of conversation {key!r} is being answered by somebody else, for {seconds:.1f} seconds or more"
+            f"turn {turn} of conversation {key!r} is taken: somebody else is answering it, whose right lapses in "
+            f"{seconds:.1f} seconds unless it is renewed"
         )
         self.key = key
         self.turn = turn

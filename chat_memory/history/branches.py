@@ -111,7 +111,9 @@ class Branches(Reads):
             if copy.id in gone and copy.state != State.REDACTED.value:
                 self.redact(str(copy.id))
 
-    def regenerate(self, at: int, *, switch: bool = False, until: Literal["begun", "complete"] | None = None) -> Self:
+    def regenerate(
+        self, at: int | str, *, switch: bool = False, until: Literal["begun", "complete"] | None = None
+    ) -> Self:
         """A branch on which the answer at a position can be made again; the former answer stays current meanwhile.
 
         It shares what is before ``at``, and a user's message there too. Where that would separate a tool call from one
@@ -119,7 +121,7 @@ class Branches(Reads):
         the same answer the first makes the branch and the others find it, until it has become the current one.
 
         Args:
-            at: the position of the answer, or of its question.
+            at: the position or the id of the answer, or of its question.
             switch: whether the new branch is the current one from now on, although it shows no answer yet; each such
                 call makes a branch of its own.
             until: "begun": the first message on the new branch makes it the current one; "complete": the caller does,
@@ -130,13 +132,14 @@ class Branches(Reads):
 
         Raises:
             ValidationError: an argument is not usable; the text says which.
-            MessageNotFound: the conversation shows no message at ``at``.
+            MessageNotFound: the conversation shows no such message.
             NotSupported: the back end has no branches.
         """
         check_flag(switch, "switch")
         pending = "" if switch else regrowing.pending(until)
-        chat = self._on_current()
-        return chat._on(regrowing.regenerated(chat, whole_number(at, "at"), pending).branch.name)
+        chat, place = self._on_current(), message_place(at, "at")
+        seq = chat._position(place) if isinstance(place, str) else place
+        return chat._on(regrowing.regenerated(chat, seq, pending).branch.name)
 
     aregenerate = twin(regenerate)
 

@@ -52,7 +52,7 @@ def unanswered(messages: Sequence[Message]) -> list[UnansweredCall]:
     """The calls among the messages that none of them answers, in their order."""
     found = _Arrangement(messages)
     return [
-        UnansweredCall(message.seq or 0, call.id, call.name)
+        UnansweredCall(message.seq or 0, call.id, call.name, call.arguments)
         for index, message in enumerate(messages)
         for call in rule.calls(message)
         if call.key not in found.results.get(index, ()) and call.key not in found.served.calls.get(index, ())

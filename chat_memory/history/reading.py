@@ -118,17 +118,26 @@ class Reads(Handle):
 
     achanges = twin(changes)
 
-    def siblings(self, seq: int) -> list[Sibling]:
-        """The message at a position and its alternatives, each with its branch, in the order they were made.
+    def siblings(self, seq: int | str) -> list[Sibling]:
+        """The message at a position, or of an id, and its alternatives, with their branches, in the order of making.
 
         They are what ``regenerate`` and ``edit_and_branch`` have left beside each other: messages that follow the same
-        messages. One statement, however many they are; [] where the conversation shows no message there.
+        messages. One statement, however many they are, and one for an id; [] where the conversation shows no such
+        message.
 
         Raises:
-            ValidationError: ``seq`` is no whole number from 0.
+            ValidationError: ``seq`` is neither a position nor text.
             NotSupported: the back end has no branches.
         """
-        return self.place.adapter.part(BranchStore).siblings(self.place.address, whole_number(seq, "seq"))
+        branches, place = self.place.adapter.part(BranchStore), message_place(seq)
+        if isinstance(place, int):
+            return branches.siblings(self.place.address, place)
+        try:
+            found = branches.siblings(self.place.address, self._position(place))
+        except MessageNotFound:
+            return []
+        # Another branch may have become the current one between the two statements.
+        return found if any(each.id == place for each in found) else []
 
     asiblings = twin(siblings)
 

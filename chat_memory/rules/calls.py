@@ -59,10 +59,11 @@ Key = tuple[str, str]
 
 
 class Call(NamedTuple):
-    """A call that a message makes; ``key`` is None where nothing can answer it."""
+    """A call that a message makes; ``key`` is None where nothing can answer it, ``arguments`` are as they came."""
 
     key: Key | None
     name: str
+    arguments: Any = None
 
     @property
     def id(self) -> str:
@@ -97,8 +98,8 @@ def calls(message: Message) -> list[Call]:
 def call_of(call: Any) -> Call:
     """A call of ``tool_calls``."""
     inner = call.get("function")
-    name = inner.get("name") if isinstance(inner, dict) else call.get("name")
-    return Call(_key(OPENAI, call.get("id")), _text(name))
+    said = inner if isinstance(inner, dict) else call
+    return Call(_key(OPENAI, call.get("id")), _text(said.get("name")), _arguments(said))
 
 
 def legacy_call(message: Message) -> Call | None:
@@ -106,8 +107,8 @@ def legacy_call(message: Message) -> Call | None:
     call = (message.extra or {}).get(LEGACY)
     if not call:
         return None
-    name = call.get("name") if isinstance(call, dict) else None
-    return Call(_key(LEGACY, name), _text(name))
+    said = call if isinstance(call, dict) else {}
+    return Call(_key(LEGACY, said.get("name")), _text(said.get("name")), _arguments(said))
 
 
 def part_calls(parts: Sequence[Any]) -> list[Call | None]:
@@ -151,12 +152,14 @@ def _part_call(part: Any, numbers: Counter[str]) -> Call | None:
     form = _call_form(part, kind)
     if form is not None:
         where, name = form
-        return Call(_key(kind, part.get(where)), _text(part.get(name)))
+        return Call(_key(kind, part.get(where)), _text(part.get(name)), _arguments(part))
     use = part.get(BEDROCK)
     if isinstance(use, dict):
-        return Call(_key(BEDROCK, use.get("toolUseId")), _text(use.get("name")))
+        return Call(_key(BEDROCK, use.get("toolUseId")), _text(use.get("name")), _arguments(use))
     call = _member(part, _GEMINI_CALLS)
-    return Call(_gemini_key(call, numbers), _text(call.get("name"))) if call is not None else _undone(part, kind)
+    if call is None:
+        return _undone(part, kind)
+    return Call(_gemini_key(call, numbers), _text(call.get("name")), _arguments(call))
 
 
 def _part_answer(part: Any, numbers: Counter[str]) -> Key | None:
@@ -194,7 +197,8 @@ def _undone(part: dict[str, Any], kind: str) -> Call | None:
     is_one = kind.startswith("tool-") or kind == "dynamic-tool"
     if not is_one or call.get("state") not in _UNDONE:
         return None
-    return Call(_key(kind, call.get("toolCallId")), _text(call.get("toolName")) or kind.removeprefix("tool-"))
+    name = _text(call.get("toolName")) or kind.removeprefix("tool-")
+    return Call(_key(kind, call.get("toolCallId")), name, _arguments(call))
 
 
 def _gemini_key(call: dict[str, Any], numbers: Counter[str]) -> Key | None:
@@ -257,6 +261,10 @@ def _key(form: str, identity: object) -> Key | None:
     if isinstance(identity, int) and not isinstance(identity, bool):
         identity = str(identity)
     return (form, identity) if isinstance(identity, str) and identity else None
+
+
+def _arguments(call: dict[str, Any]) -> Any:
+    return next((call[name] for name in ("arguments", "input", "args") if name in call), None)
 
 
 def _kind(part: dict[str, Any]) -> str:

@@ -46,13 +46,13 @@ def optional_number(number: object, field: str) -> int | None:
     return None if number is None else whole_number(number, field)
 
 
-def message_place(place: object) -> int | str:
+def message_place(place: object, field: str = "seq") -> int | str:
     """Check what says which message is meant: a position, or an id as text.
 
     Raises:
         ValidationError: the value is neither.
     """
-    return str(plain(place)) if isinstance(place, str) else whole_number(place, "seq")
+    return str(plain(place)) if isinstance(place, str) else whole_number(place, field)
 
 
 def check_cache_ttl(ttl: object, field: str = "cache_ttl") -> None:

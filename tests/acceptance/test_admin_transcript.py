@@ -56,6 +56,14 @@ def test_a_conversation_is_readable(admin_client) -> None:
     )
 
 
+def test_a_title_is_shown_where_it_is_not_the_heading(admin_client) -> None:
+    session = session_with(Message.user("How hot for rye bread?"))
+    titled = '<dt>Title</dt><dd dir="auto">How hot for rye bread?</dd>'
+    assert titled in admin_client.get(page("session_transcript", session)).text
+    session.history().update(title="Rye")
+    assert "<dt>Title</dt>" not in admin_client.get(page("session_transcript", session)).text
+
+
 def test_what_no_field_has_is_shown(admin_client) -> None:
     session = session_with(Message.assistant(None, extra={"refusal": f"No. {HOSTILE}"}))
     row = MessageRow.objects.get()

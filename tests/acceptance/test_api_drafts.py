@@ -50,6 +50,20 @@ def test_a_client_follows_a_draft_to_its_end() -> None:
     assert (message["state"], message["content"]) == ("complete", "Hello wörld!")
 
 
+def test_a_draft_says_which_turn_it_answers_in_and_on_which_branch_it_is() -> None:
+    me, session = caller(), stored()
+    chat = conversation(session.key, session.workspace.slug)
+    chat.append(Message.user("first", id="q1"), Message.user("second", id="q2"))
+    with chat.fork("other").turn("q2") as turn, turn.stream() as stream:
+        stream.flush()
+        (listed,) = me.get(drafts_of(me, session)).json()["results"]
+        assert (listed["turn"], listed["branch"]) == (2, "other")
+    after = me.get(drafts_of(me, session, f"{stream.id}/?branch=other")).json()
+    assert (after["state"], after["turn"], after["branch"]) == ("complete", 2, "other")
+    chat.switch("other")
+    assert me.get(drafts_of(me, session, f"{stream.id}/")).json()["branch"] == "other"
+
+
 def test_a_draft_moves_no_entity_tag() -> None:
     me, session = caller(), stored(messages=1)
     tag = me.get(me.session(session))["ETag"]

@@ -47,6 +47,21 @@ def test_a_second_click_finds_the_first(chats) -> None:
     assert chats(branch="main").regenerate(2).branch != first.branch
 
 
+def test_a_message_is_meant_by_its_position_or_its_id(chats) -> None:
+    question_answered(chats())
+    first = chats().regenerate("first")
+    assert chats().regenerate("q").branch == chats().regenerate(2).branch == first.branch
+    first.append(Message.assistant("second", id="second"))
+    assert chats().siblings("second") == chats().siblings(2)
+    assert [each.id for each in chats().siblings("second")] == ["first", "second"]
+    assert chats().siblings("unknown") == chats().siblings("\x00") == chats().siblings("first") == []
+    for unknown in ("unknown", "\x00", "first"):
+        with pytest.raises(MessageNotFound):
+            chats().regenerate(unknown)
+    with pytest.raises(ValidationError, match=r"at: must be a whole number from 0, not 1\.5"):
+        chats().regenerate(1.5)
+
+
 def test_until_complete_the_caller_switches(chats) -> None:
     question_answered(chats())
     new = chats().regenerate(2, until="complete")

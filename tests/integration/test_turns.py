@@ -135,6 +135,32 @@ def test_what_is_taken_is_refused_looked_at_or_waited_for() -> None:
             assert contents(waited.messages) == ["a"]
 
 
+def test_a_turn_that_is_taken_says_until_when() -> None:
+    with chat().turn(question("q")), pytest.raises(TurnTaken) as caught, chat().turn("q", taken="refuse"):
+        pass
+    assert "somebody else is answering it, whose right lapses in " in str(caught.value)
+
+
+def test_a_turn_is_used_inside_of_its_block() -> None:
+    turn = chat().turn(question("q"))
+    for use in (lambda: turn.append(Message.assistant("a")), lambda: turn.prompt(turns=1), turn.stream, turn.renew):
+        with pytest.raises(ValidationError, match="turn: is open inside of its with block"):
+            use()
+    assert chat().count() == 0
+
+
+def test_another_answer_is_a_turn_of_the_branch_that_regenerate_makes() -> None:
+    with chat().turn(question("q")) as first:
+        first.append(Message.assistant("a"))
+    with chat().regenerate("q").turn("q") as again:
+        assert (again.answered, again.messages) == (False, [])
+        assert contents(chat().messages()) == ["q", "a"]
+        with again.stream() as stream:
+            stream.write("b")
+    assert contents(chat().messages()) == ["q", "b"]
+    assert [each.position for each in chat().siblings(str(again.messages[0].id))] == ["1 of 2", "2 of 2"]
+
+
 def test_a_lease_that_lapsed_lets_the_next_go_on_and_the_late_one_know() -> None:
     with chat().turn(question("q")) as first:
         first.append(tool_use("c1"))

@@ -177,7 +177,7 @@ def test_r1_calls_without_a_result_are_listed(chats) -> None:
     chat = chats()
     assert chat.unanswered_calls() == []
     chat.append(Message.user("q"), calling("a", "b"), Message.tool("r", tool_call_id="a"), Message.user("p"))
-    expected = [UnansweredCall(2, "b", "clock")]
+    expected = [UnansweredCall(2, "b", "clock", "{}")]
     assert chat.unanswered_calls() == async_to_sync(chat.aunanswered_calls)() == expected
     assert positions(chat.window(turns=1, pending=True)) == [4]
     draft = chat.fork("draft", at=2)

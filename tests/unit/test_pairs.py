@@ -296,6 +296,23 @@ def test_r20_calls_by_call_id_and_those_of_vercel_are_pairs_too() -> None:
     assert [call.id for call in unanswered(numbered([Message.assistant(calls), *results]))] == ["c"]
 
 
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        (Message.assistant(tool_calls=[{"id": "c", "function": {"name": "f", "arguments": '{"a": 1}'}}]), '{"a": 1}'),
+        (Message.assistant(extra={"function_call": {"name": "f", "arguments": "{}"}}), "{}"),
+        (Message.assistant([{"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}}]), {"a": 1}),
+        (Message.assistant([{"toolUse": {"toolUseId": "c", "name": "f", "input": {"a": 1}}}]), {"a": 1}),
+        (Message.assistant([{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]), "{}"),
+        (Message.assistant([{"type": "tool-call", "toolCallId": "c", "toolName": "f", "args": {"a": 1}}]), {"a": 1}),
+        (Message.assistant(tool_calls=[{"id": "c", "function": "f"}]), None),
+    ],
+)
+def test_a_call_without_a_result_has_its_arguments_as_the_provider_gave_them(message: Message, arguments: Any) -> None:
+    (call,) = unanswered(numbered([message]))
+    assert call.arguments == arguments
+
+
 def test_the_legacy_form_is_answered_by_name() -> None:
     history = numbered([Message.user("q"), LEGACY.call("", ["f"]), *LEGACY.results(["f"], ""), Message.assistant("a")])
     assert accepted(history) == history

@@ -30,7 +30,8 @@ def parse(line: bytes) -> dict[str, Any]:
     except (UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise ValidationError(_damage(line, error)) from None
     if not isinstance(record, dict):
-        raise ValidationError(f"a line holds one conversation as an object, not {type(record).__name__}")
+        hint = ": jq -c '.[]' makes lines of a list" if isinstance(record, list) else ""
+        raise ValidationError(f"a line holds one conversation as an object, not {type(record).__name__}{hint}")
     return record
 
 
