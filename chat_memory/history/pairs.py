@@ -41,11 +41,12 @@ def accepted(messages: Sequence[Message], *, pending: bool = False) -> list[Mess
     Args:
         messages: the newest of a conversation, oldest first. Some may be left out of them already, but no result of a
             call that is among them.
-        pending: whether the newest calls stay without their results, where nothing but results is behind them.
+        pending: whether the caller adds messages behind these: the newest calls stay without their results, where
+            nothing but results is behind them, and the end of the last message is as it is stored.
     """
-    if all(map(_is_plain, messages)):
-        return _ended(messages)
-    return _ended(_alternating(_Arrangement(messages).shown(pending=pending)))
+    plain = all(map(_is_plain, messages))
+    shown = list(messages) if plain else _alternating(_Arrangement(messages).shown(pending=pending))
+    return shown if pending else _ended(shown)
 
 
 def unanswered(messages: Sequence[Message]) -> list[UnansweredCall]:
@@ -270,23 +271,22 @@ def _add_rest(shown: list[Message], message: Message) -> None:
 
 
 def _alternating(messages: Sequence[Message]) -> list[Message]:
-    """The messages, of which neighbours in one role are one message where they are in the form of Bedrock or Gemini.
+    """The messages; where some are in the form of Bedrock or Gemini, neighbours in one role are one message, texts too.
 
     Both refuse some messages of one role in a row.
     """
+    if not any(message.content and _is_bedrock(message) for message in messages):
+        return list(messages)
     shown: list[Message | None] = list(messages)
     for places in _neighbours(messages):
-        together = [messages[place] for place in places]
-        if len(together) > 1 and any(message.content and _is_bedrock(message) for message in together):
-            for place in places:
-                shown[place] = None
-            shown[places[-1]] = _one(together)
+        for place in places:
+            shown[place] = None
+        shown[places[-1]] = _one([messages[place] for place in places])
     return [message for message in shown if message is not None]
 
 
-def _ended(messages: Sequence[Message]) -> list[Message]:
+def _ended(shown: list[Message]) -> list[Message]:
     """The messages; Anthropic refuses white space at the end of an assistant's message that is the last of them."""
-    shown = list(messages)
     last = next((place for place in range(len(shown) - 1, -1, -1) if shown[place].role != _SYSTEM), None)
     if last is None or shown[last].role != _ASSISTANT:
         return shown

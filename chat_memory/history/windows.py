@@ -192,6 +192,7 @@ def shown(messages: Sequence[Message], wanted: Budget, *, pending: bool) -> list
 def _newest_within(messages: list[Message], size: int, most: int) -> list[Message]:
     """Of a context that is over a ceiling, the system messages, the newest question and the newest others that fit.
 
+    An older turn whose question does not fit is left out, since a list that begins with its answer is refused.
     Where results of several calls in one message are shown as several, there may be more messages than were read.
     """
     head = [message for message in messages if message.role == Role.SYSTEM.value][:size]
@@ -206,7 +207,8 @@ def _newest_within(messages: list[Message], size: int, most: int) -> list[Messag
             if room < 0 or len(head) + len(kept) >= size:
                 break
             kept.add(number)
-    return accepted([*head, *(rest[number] for number in sorted(kept))], pending=False)
+    first = next((number for number in sorted(kept) if starts_turn(rest[number])), 0)
+    return accepted([*head, *(rest[number] for number in sorted(kept) if number >= first)], pending=False)
 
 
 def _is_shown(summary: Summary, window: Slice) -> bool:

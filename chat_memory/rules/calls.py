@@ -46,7 +46,9 @@ _SERVER_RESULT = "_tool_result"
 """How the types of results end that Anthropic has found itself: of a ``server_tool_use``."""
 _OF_OTHERS = frozenset({"tool_use", BEDROCK, GEMINI, BY_NAME})
 """The forms whose results no assistant's message may have: those of Anthropic, Bedrock and Gemini."""
-_GEMINI_CALLS, _GEMINI_RESULTS = ("functionCall", "function_call"), ("functionResponse", "function_response")
+GEMINI_CALLS, GEMINI_RESULTS = ("functionCall", "function_call"), ("functionResponse", "function_response")
+CALL_MEMBERS = (BEDROCK, *GEMINI_CALLS)
+"""The keys of a part that hold a call."""
 _UNDONE = frozenset(
     {"input-streaming", "input-available", "approval-requested", "approval-responded", "partial-call", "call"}
 )
@@ -129,8 +131,13 @@ def is_result(part: Any) -> bool:
     return (
         _result_form(_kind(part)) is not None
         or isinstance(part.get("toolResult"), dict)
-        or _member(part, _GEMINI_RESULTS) is not None
+        or _member(part, GEMINI_RESULTS) is not None
     )
+
+
+def is_found(part: dict[str, Any]) -> bool:
+    """Whether a part is what a tool has found that Anthropic runs itself."""
+    return _kind(part) not in TYPED_RESULTS and _kind(part).endswith(_SERVER_RESULT)
 
 
 def part_answers(parts: Sequence[Any]) -> list[Key | None]:
@@ -156,7 +163,7 @@ def _part_call(part: Any, numbers: Counter[str]) -> Call | None:
     use = part.get(BEDROCK)
     if isinstance(use, dict):
         return Call(_key(BEDROCK, use.get("toolUseId")), _text(use.get("name")), _arguments(use))
-    call = _member(part, _GEMINI_CALLS)
+    call = _member(part, GEMINI_CALLS)
     if call is None:
         return _undone(part, kind)
     return Call(_gemini_key(call, numbers), _text(call.get("name")), _arguments(call))
@@ -170,7 +177,7 @@ def _part_answer(part: Any, numbers: Counter[str]) -> Key | None:
         return _key(form[0], part.get(form[1]))
     if isinstance(part.get("toolResult"), dict):
         return _key(BEDROCK, part["toolResult"].get("toolUseId"))
-    return _gemini_key(_member(part, _GEMINI_RESULTS) or {}, numbers)
+    return _gemini_key(_member(part, GEMINI_RESULTS) or {}, numbers)
 
 
 def _call_form(part: dict[str, Any], kind: str) -> tuple[str, str] | None:
@@ -240,7 +247,7 @@ def with_text_id(item: dict[str, Any]) -> dict[str, Any]:
     for name in ("toolUse", "toolResult"):
         if isinstance(item.get(name), dict):
             return _texted(item, name, _texted(item[name], "toolUseId"))
-    for name in (*_GEMINI_CALLS, *_GEMINI_RESULTS):
+    for name in (*GEMINI_CALLS, *GEMINI_RESULTS):
         if isinstance(item.get(name), dict):
             return _texted(item, name, _texted(item[name], "id"))
     form = _result_form(_kind(item))

@@ -354,6 +354,17 @@ def test_thoughts_go_with_the_calls_that_they_led_to(form: Form, thought: dict[s
     assert accepted(numbered(asked), pending=True)[1].content == asked[1].content
 
 
+@pytest.mark.parametrize("form", [BEDROCK, GEMINI], ids=lambda form: form.name)
+def test_texts_in_a_conversation_in_the_form_of_bedrock_or_gemini_are_joined(form: Form) -> None:
+    """As answers that were streamed and broke off."""
+    parts = [Message.assistant("It is ", state="failed"), Message.assistant("It is noon.")]
+    shown = said([Message.user(form.say("q")), *parts, Message.user(form.say("p"))])
+    assert accepts(form, shown)
+    assert [message.content for message in shown][1:2] == [[{"text": "It is "}, {"text": "It is noon."}]]
+    alone = numbered([Message.user("q"), *parts, Message.user("p")])
+    assert accepted(alone) == alone
+
+
 def test_a_text_among_neighbours_in_the_form_of_bedrock_is_joined_with_them() -> None:
     """As a redaction leaves one."""
     q, text = Message.user([{"text": "q"}]), Message.user("[redacted]")

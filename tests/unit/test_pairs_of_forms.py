@@ -147,6 +147,7 @@ def test_an_answer_that_ends_what_is_shown_has_no_white_space_there(space: str) 
             assert text_of(said([asked, answer, Message.system("note")])[1]) == "It is"
             assert accepts(form, said([asked, answer]))
             assert said([asked, answer, asked])[1].content == answer.content
+            assert accepted(numbered([asked, answer]), pending=True)[1].content == answer.content
 
 
 def test_an_assistants_own_results_in_a_form_of_a_user_are_left_out() -> None:
