@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-from asgiref.sync import sync_to_async
-
-from chat_memory.choices import PARTIAL, Role, TurnState
-from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken
+from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken, ValidationError
 from chat_memory.history.handle import Place
+from chat_memory.history.overlapping import among_others, going_on_before
 from chat_memory.history.pairs import unanswered
 from chat_memory.history.stamping import stamped
+from chat_memory.history.turn_messages import TurnMessages
+from chat_memory.history.turn_prompt import prompted
 from chat_memory.history.turn_stream import TurnStreaming, new_draft, settle_left
 from chat_memory.history.turn_terms import Terms, check_answers
-from chat_memory.history.twins import twin
-from chat_memory.history.windows import Windows
+from chat_memory.history.twins import to_the_end, twin
 from chat_memory.records import (
     Address,
-    Budget,
-    Commit,
     HeldTurn,
     Message,
     Receipt,
-    Slice,
     TurnRight,
     UnansweredCall,
-    uuid7,
 )
 from chat_memory.rules import drafts
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.numbers import budget, check_flag
 from chat_memory.rules.overlap import is_answered, pauses
-from chat_memory.storage.contract import BranchStore, TurnStore
+from chat_memory.storage.contract import TurnStore
 from chat_memory.storage.titles import first_title
+
+logger = logging.getLogger("chat_memory.history")
 
 
 class Turn:
@@ -56,74 +53,85 @@ class Turn:
         self._known = isinstance(question, str) or question.id is not None
         self._asked: Message | str = question if isinstance(question, str) else stamped([question])[0]
         self._holder = str(uuid.uuid4())
-        self._held: HeldTurn | None = None
-        self._messages: list[Message] = []
-        self._version = 0
+        self._entered: TurnMessages | None = None
         self._renewed_at = 0.0
-        self._is_stale = False
 
     def __repr__(self) -> str:
-        at, held = self._place.address, self._held
-        return f"<Turn {held.number if held else '?'} of {at.workspace}/{at.key}>"
+        at, known = self._place.address, self._entered
+        return f"<Turn {known.held.number if known else '?'} of {at.workspace}/{at.key}>"
 
     def __enter__(self) -> Self:
-        for pause in self._entering():
-            time.sleep(pause)
+        self._check_fresh()
+        steps = self._entering()
+        try:
+            for pause in steps:
+                time.sleep(pause)
+        except BaseException:
+            self._give_up()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave()
+        self._leave(quietly=kind is not None)
 
     async def __aenter__(self) -> Self:
         # Each step is a hop of its own, so that no thread is taken from others while this caller waits.
+        self._check_fresh()
         steps = self._entering()
-        while True:
-            pause = await sync_to_async(_next)(steps)
-            if pause is None:
-                return self
-            await asyncio.sleep(pause)
+        try:
+            while True:
+                pause = await to_the_end(lambda: next(steps, None))
+                if pause is None:
+                    return self
+                await asyncio.sleep(pause)
+        except BaseException:
+            await to_the_end(self._give_up)
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await sync_to_async(self._leave)()
+        await to_the_end(lambda: self.__exit__(kind, error, trace))
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a turn is of one process: give the other one the id of the question, and call chat.turn there")
 
     @property
     def number(self) -> int:
         """The number of the turn: the ``turn`` of its messages."""
-        return self._found.number
+        return self._known_now.held.number
 
     @property
     def branch(self) -> str:
         """The name of the branch that the question is on, and its answer."""
-        return self._found.at.branch
+        return self._known_now.held.at.branch
 
     @property
     def question(self) -> Message:
         """The question as it is stored."""
-        return self._found.question
+        return self._known_now.held.question
 
     @property
     def messages(self) -> list[Message]:
         """What the turn has beside its question, oldest first: what was stored before, and what this block appended."""
-        return list(self._messages)
+        return list(self._known_now.stored) if self._entered else []
 
     @property
     def answered(self) -> bool:
         """Whether the newest of ``messages`` is an assistant's that is complete and calls no tool."""
-        return is_answered(self._messages)
+        return self._entered is not None and self._entered.answered
 
     @property
     def held(self) -> bool:
         """Whether this block got the right to answer; it does not where the question is answered."""
-        return bool(self._found.holder)
+        return bool(self._known_now.held.holder)
 
     @property
     def unanswered_calls(self) -> list[UnansweredCall]:
         """The tool calls of the turn to which it has no result: where who resumes it goes on."""
-        return unanswered(self._messages)
+        return unanswered(self.messages)
 
     def prompt(
         self,
@@ -154,17 +162,15 @@ class Turn:
             TurnNotFound: the question is not shown any more.
             TurnLost: somebody else has the right to answer, where it had to be renewed.
         """
-        held = self._found
-        wanted = budget(turns, messages, tokens, system=system, min_version=self._version, greeting=greeting)
+        known = self._known_now
+        held = known.held
+        wanted = budget(turns, messages, tokens, system=system, min_version=known.version, greeting=greeting)
         check_flag(pending, "pending")
         if not wanted:
             return []
-        if held.holder and time.monotonic() - self._renewed_at > self._terms.lease / 2:
+        if held.holder and not known.is_over and time.monotonic() - self._renewed_at > self._terms.lease / 2:
             self.renew()
-        shown = self._shown(msgspec.structs.replace(wanted, until=held.number), pending=pending)
-        if all(message.id != held.question.id for message in shown):
-            raise TurnNotFound(held.at.key, held.question.id)
-        return shown
+        return prompted(held, self._place.adapter, wanted, pending=pending)
 
     aprompt = twin(prompt)
 
@@ -181,22 +187,22 @@ class Turn:
         Raises:
             ValidationError: a message cannot be stored, or begins a turn of its own.
             TurnLost: this block has not the right to answer; nothing was written.
+            MessageConflict: an id that the caller gave is stored with other content, or in another turn.
             AttachmentNotFound: a message refers to an attachment that the workspace has not.
         """
-        held = self._found
-        if not held.holder:
-            raise TurnLost(held.at.key, held.number)
+        known = self._known_now
+        held, lease = known.holding(), self._terms.lease
         check_answers(messages)
         if not messages:
-            return Receipt(None, None, self._version, False, ())
-        self._reload_where_stale()
-        ready = stamped([self._named(message, place) for place, message in enumerate(messages, len(self._messages))])
-        state = TurnState.ANSWERED if is_answered(ready) else TurnState.OPEN
-        commit = self._store.append(held, ready, lease=self._terms.lease, state=state)
+            return Receipt(None, None, known.version, False, ())
+        known.reload()
+        ready = known.named(stamped(messages), [message.id is None for message in messages])
+        state = known.state_with(ready)
+        commit = self._store.append(held, ready, lease=lease, state=state)
         self._renewed_at = time.monotonic()
-        self._version = commit.header.version
-        known = {message.id for message in self._messages}
-        self._messages += [message for message in commit.messages if message.id not in known]
+        known.appended(commit)
+        if (told := known.state_with()) != state:  # what is stored says something else than what was given
+            self._store.append(held, commit.messages, lease=lease, state=told)
         return Place(held.at, self._place.adapter).receipt(commit)
 
     aappend = twin(append)
@@ -227,9 +233,8 @@ class Turn:
             ValidationError: something is not usable; the text says what.
             TurnLost: this block has not the right to answer.
         """
-        held = self._found
-        if not held.holder:
-            raise TurnLost(held.at.key, held.number)
+        known = self._known_now
+        held = known.holding()
         check_flag(resume, "resume")
         stamped([Message.assistant("", name=name, metadata=metadata)])
         bounds = {
@@ -237,7 +242,8 @@ class Turn:
             "size": None if flush_bytes is None else drafts.flush_bytes(flush_bytes),
         }
         place = Place(held.at, self._place.adapter)
-        return TurnStreaming(self, place, self._right, new_draft(name, metadata, resume=resume), **bounds)
+        right = TurnRight(held, self._terms.lease)
+        return TurnStreaming(known, self.renew, place, right, new_draft(name, metadata, resume=resume), **bounds)
 
     def renew(self) -> None:
         """Have the right for a whole lease from now, as while a model or a tool takes long.
@@ -245,30 +251,26 @@ class Turn:
         Raises:
             TurnLost: this block has not the right to answer.
         """
-        self._store.renew(self._found, lease=self._terms.lease)
+        self._store.renew(self._known_now.holding(), lease=self._terms.lease)
         self._renewed_at = time.monotonic()
 
     arenew = twin(renew)
-
-    @property
-    def _right(self) -> TurnRight:
-        return TurnRight(self._found, self._terms.lease)
 
     @property
     def _store(self) -> TurnStore:
         return self._place.adapter.part(TurnStore)
 
     @property
-    def _found(self) -> HeldTurn:
-        if self._held is None:
+    def _known_now(self) -> TurnMessages:
+        if self._entered is None:
             raise TurnLost(self._place.address.key, 0)
-        return self._held
+        return self._entered
 
     def _entering(self) -> Iterator[float]:
         """Take the turn; each value is a number of seconds to wait before the next step."""
         terms = self._terms
         end, waits = time.monotonic() + terms.wait, pauses()
-        at = _going_on_before(self._place, self._asked) if terms.busy == "rollback" else self._place.address
+        at = going_on_before(self._place, self._asked) if terms.busy == "rollback" else self._place.address
         while True:
             began = time.monotonic()
             held = self._take(at)
@@ -277,13 +279,14 @@ class Turn:
             if terms.taken == "refuse" or began >= end:
                 raise TurnTaken(at.key, held.number, held.seconds)
             yield max(0.0, min(next(waits), held.seconds, end - began))
-        self._held, self._messages = held, list(held.messages)
-        self._version, self._renewed_at = held.version, began
+        self._entered = known = TurnMessages(held, self._place.adapter)
+        self._renewed_at = began
         if not held.holder:
             return
-        self._is_stale = not held.is_new and settle_left(Place(held.at, self._place.adapter), self._right)
-        self._reload_where_stale()
-        yield from _among_others(self, end)
+        right = TurnRight(held, terms.lease)
+        known.is_stale = not held.is_new and settle_left(Place(held.at, self._place.adapter), right)
+        known.reload()
+        yield from among_others(self._store, held, terms.busy, end=end, renew=self.renew)
 
     def _take(self, at: Address) -> HeldTurn:
         asked = self._asked
@@ -297,98 +300,31 @@ class Turn:
         self._known = True
         return held
 
-    def _leave(self) -> None:
-        held = self._held
-        if held is not None and held.holder and not self.answered:
-            self._store.release(held)
+    def _check_fresh(self) -> None:
+        """Check that the block was not entered before.
 
-    def _named(self, message: Message, place: int) -> Message:
-        if getattr(message, "id", "") is not None:
-            return message  # what is no message is refused where it is stamped
-        return msgspec.structs.replace(message, id=_ident(self._found, place))
+        Raises:
+            ValidationError: it was.
+        """
+        if self._entered is not None:
+            raise ValidationError("is entered once: call chat.turn() anew", field="turn")
 
-    def _next(self) -> tuple[str, Message | None]:
-        """See ``Answering``."""
-        self._reload_where_stale()
-        last = self._messages[-1] if self._messages else None
-        if last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL:
-            return str(last.id), last
-        return _ident(self._found, len(self._messages)), None
+    def _give_up(self) -> None:
+        """Leave nothing held where the block was not entered, whatever it was that kept the caller out."""
+        self._leave(quietly=True)
+        self._entered = None
 
-    def _got(self, commit: Commit | None) -> None:
-        """See ``Answering``."""
-        if commit is None:
-            self._is_stale = True
+    def _leave(self, *, quietly: bool) -> None:
+        """Give the right up; ``quietly``: an error is on its way, which another one must not take the place of."""
+        known = self._entered
+        if known is None or not known.held.holder or known.is_over:
             return
-        (message,) = commit.messages
-        self._version, self._renewed_at = commit.header.version, time.monotonic()
-        kept = self._messages[:-1] if self._messages and self._messages[-1].id == message.id else self._messages
-        self._messages = [*kept, message]
-
-    def _reload_where_stale(self) -> None:
-        """Read the messages of the turn anew, where somebody else has stored what was streamed to it."""
-        if self._is_stale:
-            held = self._found
-            wanted = Budget(turns=1, system=False, until=held.number, min_version=self._version)
-            shown = self._place.adapter.messages.window(held.at, wanted)
-            self._messages, self._is_stale = list(shown.messages[1:]), False
-
-    def _shown(self, wanted: Budget, *, pending: bool) -> list[Message]:
-        held, adapter = self._found, self._place.adapter
-
-        def window(wanted: Budget) -> Slice:
-            return adapter.messages.window(held.at, wanted)
-
-        return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
-
-
-def _ident(held: HeldTurn, place: int) -> str:
-    """The id of the message at a place in a turn."""
-    space = held.at.session_id or uuid.NAMESPACE_OID
-    return str(uuid.uuid5(space, f"{held.question.id}/{place}"))
-
-
-def _among_others(turn: Turn, end: float) -> Iterator[float]:
-    """Do with the turns before one that is held what the caller has chosen."""
-    held, busy, store = turn._found, turn._terms.busy, turn._store
-    if busy in ("interrupt", "rollback"):
-        store.interrupt(held.at, before=held.number, state=TurnState.INTERRUPTED)
-    waits = pauses()
-    while busy == "enqueue":
-        others = [each for each in store.open(held.at) if each.number < held.number]
-        if not others:
+        known.is_over = True
+        if known.answered and not known.is_unsure:
             return
-        now = time.monotonic()
-        if now >= end:
-            turn._leave()
-            raise TurnTaken(held.at.key, others[-1].number, others[-1].seconds)
-        turn.renew()
-        yield max(0.0, min(next(waits), end - now))
-
-
-def _going_on_before(place: Place, asked: Message | str) -> Address:
-    """Take back the questions that are being answered, unless the asked one is stored: the address to ask it at."""
-    at = place.address
-    if isinstance(asked, str) or place.adapter.messages.locate(at, asked.id or "") is not None:
-        return at
-    branches = place.adapter.part(BranchStore)
-    ended = place.adapter.part(TurnStore).interrupt(at, state=TurnState.WITHDRAWN)
-    if not ended:
-        return at
-    branch, _left = branches.fork(at, f"rolled-back-{uuid7()}", ended[0].seq - 1, switch=True)
-    return place.on(branch.name) if at.branch else at
-
-
-def _next(steps: Iterator[float]) -> float | None:
-    """The next step; None where it was the last. A coroutine cannot be told so by StopIteration."""
-    return next(steps, None)
-
-
-class _View(Windows):
-    """The windows of the branch that a turn is on."""
-
-    def shown(
-        self, wanted: Budget, window: Callable[[Budget], Slice], *, pending: bool, before: int | None
-    ) -> list[Message]:
-        """What ``context`` shows, by summaries of what precedes a position."""
-        return self._shown_within(wanted, window, pending=pending, before=before)
+        try:
+            self._store.release(known.held)
+        except Exception as error:
+            if not quietly:
+                raise
+            logger.info("the right to answer a turn was not given up, and lapses (%s)", type(error).__name__)

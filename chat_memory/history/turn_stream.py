@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import structs
 
@@ -12,21 +13,9 @@ from chat_memory.exceptions import DraftLost, MessageConflict, TurnLost
 from chat_memory.history.drafts import abandoned, concluded, discard
 from chat_memory.history.handle import Place
 from chat_memory.history.streaming import Streaming
+from chat_memory.history.turn_messages import TurnMessages
 from chat_memory.records import Commit, Draft, Lease, Message, NewDraft, TurnRight
 from chat_memory.storage.contract import Conclude, DraftStore
-
-
-class Answering(Protocol):
-    """What a stream needs of the turn that it is of."""
-
-    def renew(self) -> None:
-        """Have the right to answer for a whole lease from now."""
-
-    def _next(self) -> tuple[str, Message | None]:
-        """The id of the turn's next message, and the partial one that it comes in the place of."""
-
-    def _got(self, commit: Commit | None) -> None:
-        """Note what a stream stored; None: it may be that somebody else has stored something."""
 
 
 class TurnStreaming(Streaming):
@@ -37,27 +26,37 @@ class TurnStreaming(Streaming):
     found it as ``abandoned`` instead.
     """
 
-    def __init__(self, turn: Answering, place: Place, right: TurnRight, new: NewDraft, **bounds: Any) -> None:
+    def __init__(
+        self,
+        known: TurnMessages,
+        renew: Callable[[], None],
+        place: Place,
+        right: TurnRight,
+        new: NewDraft,
+        **bounds: Any,
+    ) -> None:
         super().__init__(place, new, **bounds)
-        self._turn, self._right = turn, right
+        self._known, self._renew, self._right = known, renew, right
         self._lost = False
 
     def _opened(self, store: DraftStore) -> Lease:
-        ident, partial = self._turn._next()
+        ident, partial = self._known.next()
         place_of = None if partial is None else partial.id
         goes_on = self._new.goes_on and partial is not None
         self._new = self._new._replace(id=ident, place=place_of, goes_on=goes_on)
-        return store.open(self._place.address, self._new, self._right)
+        lease = store.open(self._place.address, self._new, self._right)
+        self._known.begun(ident)
+        return lease
 
     def _told(self, lease: Lease, piece: str) -> bool:
         try:
-            self._turn.renew()
+            self._renew()
             return super()._told(lease, piece)
         except TurnLost:
             self._lost = True
             raise
         except DraftLost:
-            self._turn._got(None)
+            self._known.is_stale = True
             raise
 
     def _end(self, state: str, **fields: Any) -> None:
@@ -81,10 +80,10 @@ class TurnStreaming(Streaming):
         try:
             commit = super()._settled(lease, settled)
         except DraftLost:
-            self._turn._got(None)
+            self._known.is_stale = True
             raise
         if commit is not None:
-            self._turn._got(commit)
+            self._known.streamed(commit)
         return commit
 
     def _keep(self) -> None:

@@ -102,19 +102,21 @@ class MemoryDrafts(DraftStore):
             there = replace(at, branch=record.branch, session_id=None, pinned=False, any_owner=True)
             view = BranchView.of(conversation, record.branch)
             seq = held.place[1] if held.place else 0
-            if view is None or (seq and not view.shows(seq)):
-                raise DraftLost(at.key, draft.id)
-            message = conclude(record, view.message(seq) if seq else None)
-            if message is None:
-                return Settled(ended=True)
-            if seq:
-                message = replace(message, seq=seq, created_at=view.message(seq).created_at)
-                commit = rewrite_in(transaction, there, view, message, Kind.EDITED)
-            else:
-                commit = append_in(transaction, there, [message], None, None, under=under)
-            if right and is_answered(commit.messages):
-                renew_in(transaction, right, TurnState.ANSWERED)
-            return Settled(ended=True, commit=commit)
+            if view is not None and _is_wanted(view, seq, record):
+                message = conclude(record, view.message(seq) if seq else None)
+                if message is None:
+                    return Settled(ended=True)
+                if seq:
+                    message = replace(message, seq=seq, created_at=view.message(seq).created_at)
+                    commit = rewrite_in(transaction, there, view, message, Kind.EDITED)
+                else:
+                    commit = append_in(transaction, there, [message], None, None, under=under)
+                if right and is_answered(commit.messages):
+                    renew_in(transaction, right, TurnState.ANSWERED)
+                return Settled(ended=True, commit=commit)
+        if lapsed:
+            return Settled(ended=True)
+        raise DraftLost(at.key, draft.id)
 
     def stop(self, at: Address, message_id: str) -> bool:
         """See ``DraftStore.stop``."""
@@ -169,6 +171,14 @@ def _free_turn(
     if not lapsed:
         raise TurnLost(at.key, draft.turn or 0)
     return _TAKEN
+
+
+def _is_wanted(view: BranchView, seq: int, draft: Draft) -> bool:
+    """Whether a branch shows the message in whose place a draft comes, or the question of its turn."""
+    if not seq and draft.turn is None:
+        return True
+    right = view.state.rights.get(draft.turn or 0)
+    return view.shows(seq or (right.seq if right else 0))
 
 
 def _replaced(at: Address, view: BranchView, new: NewDraft, *, in_turn: bool) -> tuple[int, Message | None]:

@@ -79,16 +79,18 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
         title = _new_title(view.conversation, {state.name: seq}, None)
         edits = {place: edited for place, edited in state.edits.items() if place != seq}
         feedback = {place: given for place, given in state.feedback.items() if place != seq}
-        rights = {turn: right for turn, right in state.rights.items() if right.seq != seq}
-        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits, feedback=feedback, rights=rights)
+        less = replace(state, ledger=state.ledger.up_to(seq - 1), edits=edits, feedback=feedback)
     else:
         parent = view.owner(seq - 1).name
         less = replace(state, fork_seq=seq - 1, parent=parent, ledger=type(state.ledger)(seq - 1))
     turn = state.last_turn - starts_turn(message)
-    less = replace(less, last_seq=seq - 1, last_turn=turn)
+    rights = {number: right for number, right in state.rights.items() if right.seq != seq}
+    less = replace(less, last_seq=seq - 1, last_turn=turn, rights=rights)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
     conversation = conversation.noting((state.id, seq), taken=digest(message.id, message.created_at))
     conversation = conversation.without_drafts((state.name, seq))
+    if starts_turn(message):  # what was streamed to answer it goes, too
+        conversation = conversation.without_drafts_in(state.name, message.turn)
     return _moved(conversation, {state.name: seq}, title, now), message
 
 

@@ -137,6 +137,11 @@ class ConversationState(msgspec.Struct, frozen=True):
         kept = tuple(each for each in self.drafts if each.place is None or each.place not in places)
         return self if len(kept) == len(self.drafts) else msgspec.structs.replace(self, drafts=kept)
 
+    def without_drafts_in(self, name: str, turn: int | None) -> ConversationState:
+        """The conversation without the drafts that answer in a turn of a branch."""
+        kept = tuple(each for each in self.drafts if (each.draft.branch, each.draft.turn) != (name, turn))
+        return msgspec.structs.replace(self, drafts=kept)
+
     def with_new(self, branch: BranchState) -> ConversationState:
         """The conversation with a new branch, which gets the next number; ``updated_at`` stays."""
         number = self.last_number + 1

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchInUse
-from chat_memory.models import Message as MessageRow, Session
+from chat_memory.models import Draft, Message as MessageRow, Session, Turn
 from chat_memory.records import Address, Change, Commit, Header
 from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.changed import Kind
@@ -116,6 +117,9 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
     else:  # the branch shares one message less, and perhaps nothing more of the row that it hung on
         fields = {"fork_seq": seq - 1, "parent_id": line.owner(seq - 1)}
     forget_summaries(alias, row.workspace_id, {row.pk: seq})
+    if starts_turn(message):  # who was to answer it finds neither the right to nor what was streamed
+        for model, where in ((Turn, Q(seq=seq)), (Draft, Q(turn=message.turn))):
+            removal.remove_from(alias, model, where & Q(session=row), row.workspace_id)
     if title is not None:
         set_title(alias, at, root, title, alone=row is not root, nested=nested)
     turn = row.last_turn - starts_turn(message)
