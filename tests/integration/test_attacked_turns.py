@@ -30,6 +30,7 @@ from chat_memory.storage.contract import TurnStore
 from chat_memory.storage.memory import MemoryAdapter
 from tests.conversations import chat, contents
 from tests.integration.streams import GoneError, fail, lapse, played
+from tests.integration.test_turns import question
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Chat = Callable[[], Conversation]
@@ -41,10 +42,6 @@ def anew(request: pytest.FixtureRequest) -> Chat:
     """Makes handles on one conversation, in models and in memory."""
     more: dict[str, Any] = {"adapter": MemoryAdapter()} if request.param == "memory" else {}
     return lambda: chat(**more)
-
-
-def question(text: str) -> Message:
-    return Message.user(text, id=text)
 
 
 def answer(text: str, **more: Any) -> Message:
@@ -410,13 +407,3 @@ def test_a_rollback_that_was_killed_half_way_is_repeated(anew: Chat, monkeypatch
         with anew().turn(question("q2"), busy="rollback") as turn:
             assert contents(turn.prompt(turns=9)) == ["q0", "a0", "q2"]
     assert contents(anew().messages()) == ["q0", "a0", "q2"]
-
-
-def test_of_two_stored_questions_that_want_to_be_alone_one_is_answered(anew: Chat) -> None:
-    anew().append(question("q1"), question("q2"))
-    with anew().turn("q1", busy="reject") as first:
-        with pytest.raises(TurnTaken), anew().turn("q2", busy="reject"):
-            pass
-        assert first.held
-    with anew().turn("q2", busy="reject") as second:
-        assert second.held
