@@ -348,16 +348,6 @@ def test_an_abandoned_draft_is_stored_whatever_the_limits_are_now() -> None:
     assert (len(str(message.content)), message.state) == (5_000, "abandoned")
 
 
-def test_a_turn_with_such_a_draft_can_be_taken() -> None:
-    with chat().turn(question("q")) as turn:
-        stream = turn.stream(metadata={"k": "m" * 2_000})
-        stream.__enter__()
-        stream.write("half")
-        stream.flush()
-    with override_settings(CHAT_MEMORY={"MAX_METADATA_BYTES": 1_024}), chat().turn("q") as turn:
-        assert [message.state for message in turn.messages] == ["abandoned"]
-
-
 def test_metadata_that_does_not_fit_beside_the_former_is_refused_at_the_begin(anew: Chat) -> None:
     anew().append(Message.assistant("half", id="s", state="failed", metadata={"a": "x" * 40_000}))
     with pytest.raises(TooLarge), anew().streaming(resume="s", metadata={"b": "x" * 40_000}):
