@@ -49,7 +49,7 @@ class TurnLost(Conflict):
     def __init__(self, key: str, turn: int) -> None:
         super().__init__(
             f"turn {turn} of conversation {key!r} is not this caller's: its lease lapsed and somebody else took it, it "
-            "was interrupted, or it was never held"
+            "was interrupted, its question is not shown any more, its block has ended, or it was never held"
         )
         self.key = key
         self.turn = turn

@@ -123,7 +123,7 @@ def concluded(draft: Draft, stored: Message | None, text: str, state: str, **fie
         text: all that was written.
         state: the state of the message.
         fields: further fields of the message; metadata and extra are set beside those that the draft, and the message
-            that it goes on from, have.
+            that it goes on from, have. One that is failed or abandoned has none that nobody has checked.
 
     Raises:
         ValidationError: such a message cannot be stored.
@@ -144,7 +144,8 @@ def concluded(draft: Draft, stored: Message | None, text: str, state: str, **fie
         "extra": extra or None,
         "state": state,
     }
-    return stamped([Message(draft.role, content, **given, **fields)])[0]
+    broke_off = state in (State.FAILED.value, State.ABANDONED.value)
+    return stamped([Message(draft.role, content, **given, **fields)], checked=not broke_off)[0]
 
 
 def abandoned(draft: Draft, stored: Message | None) -> Message | None:

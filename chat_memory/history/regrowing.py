@@ -6,17 +6,16 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from chat_memory.choices import Pending, Role, TurnState
+from chat_memory.choices import Pending, Role
 from chat_memory.conf import settings
 from chat_memory.exceptions import MessageNotFound, ValidationError
 from chat_memory.history import selection
-from chat_memory.history.handle import Place
 from chat_memory.history.reading import Reads
 from chat_memory.history.selection import Trait
 from chat_memory.history.stamping import stamped
-from chat_memory.records import Address, Branch, Content, Message, Receipt, Span, uuid7
+from chat_memory.records import Branch, Content, Message, Receipt, Span, uuid7
 from chat_memory.rules.json_values import shown
-from chat_memory.storage.contract import BranchStore, TurnStore
+from chat_memory.storage.contract import BranchStore
 from chat_memory.storage.contract.edits import not_found
 
 PAGE, PAGE_BYTES = 5_000, 8 * 1024 * 1024
@@ -98,21 +97,6 @@ def edited_and_branched(
     made, _left = branches.fork(chat.place.address, f"edited-{uuid7()}", former.seq - 1, pending=Pending.EDITED.value)
     # The branch becomes the current one in the transaction of its first message: nobody is shown it without that.
     return _appended(chat._on(made.name), ready)
-
-
-def without_those_being_answered(place: Place, asked: Message | str) -> Address:
-    """Take back the questions that are being answered, unless the asked one is stored: the address to ask it at."""
-    at, adapter = place.address, place.adapter
-    if isinstance(asked, str) or adapter.messages.locate(at, asked.id or "") is not None:
-        return at
-    branches = adapter.part(BranchStore)
-    ended = adapter.part(TurnStore).interrupt(at, state=TurnState.WITHDRAWN)
-    header = adapter.messages.peek(at) if ended else None
-    shown = [turn.seq for turn in ended if header and header.base_seq < turn.seq <= header.last_seq]
-    if not shown:
-        return at
-    branch, _left = branches.fork(at, f"rolled-back-{uuid7()}", shown[0] - 1, switch=True)
-    return place.on(branch.name) if at.branch else at
 
 
 def _appended(chat: Reads, ready: list[Message]) -> Receipt:

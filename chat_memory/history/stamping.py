@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 
 import msgspec
@@ -17,7 +15,7 @@ from chat_memory.conf import Settings, live
 from chat_memory.exceptions import ValidationError
 from chat_memory.history.tokens import TokenCounter, count_tokens, estimate
 from chat_memory.log_limit import LogLimit
-from chat_memory.records import HeldTurn, Message, as_utc, uuid7_texts
+from chat_memory.records import Message, as_utc, uuid7_texts
 from chat_memory.rules.calls import starts_turn
 from chat_memory.rules.limits import limits
 from chat_memory.rules.message import MAX_TOKENS, check_batch, check_message
@@ -27,10 +25,16 @@ from chat_memory.rules.redaction import redacted
 logger = logging.getLogger("chat_memory.history")
 
 
-def stamped(messages: Sequence[Message]) -> list[Message]:
-    """The messages validated and complete: with an id made before the first attempt, a time and a token count."""
+def stamped(messages: Sequence[Message], *, checked: bool = True) -> list[Message]:
+    """The messages validated and complete: with an id made before the first attempt, a time and a token count.
+
+    Args:
+        messages: the messages.
+        checked: False for what is stored in another form already, which a limit that is lower now must not lose.
+    """
     settings = live.now()
-    check_batch(messages, limits(settings))
+    if checked:
+        check_batch(messages, limits(settings))
     now = datetime.now(UTC)
     counter = host_callables.token_counter() if settings.token_counter else None
     nameless = [message.id for message in messages].count(None)
@@ -118,23 +122,3 @@ def _tokens(message: Message, counter: TokenCounter | None, settings: Settings) 
 
 
 _log_limit = LogLimit()
-
-
-def idents(held: HeldTurn, messages: list[Message]) -> Iterator[str]:
-    """The ids of a turn's messages to come: made of the question's and of their places, as far as none has them."""
-    known = {message.id for message in messages}
-    made = (_ident(held, place) for place in count(len(messages)))
-    return (ident for ident in made if ident not in known)  # a hole is left by a message that was taken off
-
-
-def named(message: Message, ident: str) -> Message:
-    """A message with an id, unless it has one."""
-    if getattr(message, "id", "") is not None:
-        return message  # what is no message is refused where it is stamped
-    return msgspec.structs.replace(message, id=ident)
-
-
-def _ident(held: HeldTurn, place: int) -> str:
-    """The id of the message at a place in a turn."""
-    space = held.at.session_id or uuid.NAMESPACE_OID
-    return str(uuid.uuid5(space, f"{held.question.id}/{place}"))

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from asgiref.sync import sync_to_async
 
@@ -17,15 +17,13 @@ from chat_memory.exceptions import DraftLost, MessageConflict, TurnLost, Validat
 from chat_memory.history.drafts import concluded, discard, settle_lapsed
 from chat_memory.history.handle import Place
 from chat_memory.history.stamping import stamped
+from chat_memory.history.twins import to_the_end
 from chat_memory.records import Commit, Draft, Lease, Message, NewDraft, TurnRight
-from chat_memory.rules.drafts import Pace, check_role, chunk_size, flush_bytes, flush_seconds
+from chat_memory.rules.drafts import Pace, check_role, chunk_size, flush_bytes, flush_seconds, said_at_end
 from chat_memory.rules.numbers import message_place
 from chat_memory.storage.contract import Conclude, DraftStore
 
 logger = logging.getLogger("chat_memory.history")
-Result = TypeVar("Result")
-_ending: set[asyncio.Future[Any]] = set()
-"""The ends of streams whose task was cancelled again while it waited for them; they go on by themselves."""
 
 
 class Streaming:
@@ -129,8 +127,8 @@ class Streaming:
             MessageConflict: a message of this id was stored meanwhile.
             DraftLost: somebody else has settled or removed the draft.
         """
-        given = (metadata or {}) | ({} if usage is None else {"usage": usage})
         self._open_lease()
+        given = said_at_end(usage, metadata, extra)
         state = State.STOPPED if self._stop_seen else State.COMPLETE
         self._end(state.value, metadata=given, tool_calls=tool_calls, extra=extra, tokens=tokens)
         return self.message
@@ -157,6 +155,7 @@ class Streaming:
             if draft.lapsed:
                 settle_lapsed(self._place, draft)
         self._lease = lease = self._opened(store)
+        self._check_end(lease)
         self.id, text = lease.draft.id, lease.draft.text
         self._pieces, self._written, self._flushed, self._bytes = [text], 1, len(text), len(text.encode())
         settings = live.now()
@@ -176,13 +175,21 @@ class Streaming:
             self._break_off()
 
     async def __aenter__(self) -> Self:
-        return await sync_to_async(self.__enter__)()
+        try:
+            return await to_the_end(self.__enter__)
+        except asyncio.CancelledError:
+            if self._lease is not None:
+                await to_the_end(self._take_back)
+            raise
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a stream is of one process: others follow it by chat.drafts")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._ended:
-            await _to_the_end(lambda: self.__exit__(kind, error, trace))
+            await to_the_end(lambda: self.__exit__(kind, error, trace))
 
     @property
     def _store(self) -> DraftStore:
@@ -247,6 +254,28 @@ class Streaming:
         """End the draft; what was stored of it."""
         return self._store.settle(self._place.address, lease.draft, conclude, right=self._right).commit
 
+    def _check_end(self, lease: Lease) -> None:
+        """Check that the message may end, with the metadata of the one that it goes on from or replaces.
+
+        Raises:
+            ValidationError: it may not; the draft is then gone.
+        """
+        if lease.replaced is None:
+            return
+        try:
+            concluded(lease.draft, lease.replaced, lease.draft.text, State.COMPLETE.value)
+        except ValidationError:
+            self._take_back()
+            raise
+
+    def _take_back(self) -> None:
+        """Leave nothing of a stream whose block was not entered."""
+        lease, self._ended = self._open_lease(), True
+        try:
+            discard(self._place, lease.draft, self._right)
+        except Exception as error:  # noqa: BLE001  # the caller is told what kept it out
+            logger.info("a stream that was not begun is left to lapse (%s)", type(error).__name__)
+
     def _break_off(self) -> None:
         """Keep what was written, whatever it was that broke the stream off; that error goes on in any case."""
         try:
@@ -285,19 +314,3 @@ def streaming(
     new = NewDraft(str(likely.id), likely.role, likely.name, metadata, place_of, resume is not None)
     every = None if seconds is None else flush_seconds(seconds)
     return Streaming(place, new, seconds=every, size=None if size is None else flush_bytes(size))
-
-
-async def _to_the_end(work: Callable[[], Result]) -> Result:
-    """Wait for work in a thread to end, also where the task that waits is cancelled, and then say so.
-
-    A task that is cancelled once more does not wait any longer, but the work goes on.
-    """
-    running = asyncio.ensure_future(sync_to_async(work)())
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        if not running.done():
-            _ending.add(running)
-            running.add_done_callback(_ending.discard)
-            await asyncio.shield(running)
-        raise

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-from asgiref.sync import sync_to_async
-
-from chat_memory.choices import PARTIAL, Role, TurnState
-from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken, ValidationError
-from chat_memory.history import regrowing
+from chat_memory.exceptions import TurnNotFound, TurnTaken, ValidationError
 from chat_memory.history.handle import Place
+from chat_memory.history.overlapping import among_others, going_on_before
 from chat_memory.history.pairs import unanswered
-from chat_memory.history.stamping import idents, named, stamped
-from chat_memory.history.turn_stream import TurnStreaming, flush_bounds, new_draft, settle_left, without_left
+from chat_memory.history.stamping import stamped
+from chat_memory.history.turn_messages import TurnMessages
+from chat_memory.history.turn_prompt import prompted
+from chat_memory.history.turn_stream import TurnStreaming, flush_bounds, new_draft, settle_left
 from chat_memory.history.turn_terms import Terms, check_answers
-from chat_memory.history.twins import twin
-from chat_memory.history.windows import Windows
+from chat_memory.history.twins import to_the_end, twin
 from chat_memory.records import (
     Address,
-    Budget,
-    Commit,
     HeldTurn,
     Message,
     Receipt,
-    Slice,
     TurnRight,
     UnansweredCall,
 )
@@ -38,6 +33,8 @@ from chat_memory.rules.numbers import budget, check_flag
 from chat_memory.rules.overlap import is_answered, pauses
 from chat_memory.storage.contract import TurnStore
 from chat_memory.storage.titles import first_title
+
+logger = logging.getLogger("chat_memory.history")
 
 
 class Turn:
@@ -55,75 +52,85 @@ class Turn:
         self._known = isinstance(question, str) or question.id is not None
         self._asked: Message | str = question if isinstance(question, str) else stamped([question])[0]
         self._holder = str(uuid.uuid4())
-        self._held: HeldTurn | None = None
-        self._messages: list[Message] = []
-        self._version = 0
+        self._entered: TurnMessages | None = None
         self._renewed_at = 0.0
-        self._is_stale = False
-        self._goes_on = False
 
     def __repr__(self) -> str:
-        at, held = self._place.address, self._held
-        return f"<Turn {held.number if held else '?'} of {at.workspace}/{at.key}>"
+        at, known = self._place.address, self._entered
+        return f"<Turn {known.held.number if known else '?'} of {at.workspace}/{at.key}>"
 
     def __enter__(self) -> Self:
-        for pause in self._entering():
-            time.sleep(pause)
+        self._check_fresh()
+        steps = self._entering()
+        try:
+            for pause in steps:
+                time.sleep(pause)
+        except BaseException:
+            self._give_up()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave()
+        self._leave(quietly=kind is not None)
 
     async def __aenter__(self) -> Self:
         # Each step is a hop of its own, so that no thread is taken from others while this caller waits.
+        self._check_fresh()
         steps = self._entering()
-        while True:
-            pause = await sync_to_async(_next)(steps)
-            if pause is None:
-                return self
-            await asyncio.sleep(pause)
+        try:
+            while True:
+                pause = await to_the_end(lambda: next(steps, None))
+                if pause is None:
+                    return self
+                await asyncio.sleep(pause)
+        except BaseException:
+            await to_the_end(self._give_up)
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await sync_to_async(self._leave)()
+        await to_the_end(lambda: self.__exit__(kind, error, trace))
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a turn is of one process: give the other one the id of the question, and call chat.turn there")
 
     @property
     def number(self) -> int:
         """The number of the turn: the ``turn`` of its messages."""
-        return self._found.number
+        return self._known_now.held.number
 
     @property
     def branch(self) -> str:
         """The name of the branch that the question is on, and its answer."""
-        return self._found.at.branch
+        return self._known_now.held.at.branch
 
     @property
     def question(self) -> Message:
         """The question as it is stored."""
-        return self._found.question
+        return self._known_now.held.question
 
     @property
     def messages(self) -> list[Message]:
         """What the turn has beside its question, oldest first: what was stored before, and what this block appended."""
-        return list(self._messages)
+        return list(self._known_now.stored) if self._entered else []
 
     @property
     def answered(self) -> bool:
         """Whether the newest of ``messages`` is an assistant's that is complete and calls no tool."""
-        return is_answered(self._messages)
+        return self._entered is not None and self._entered.answered
 
     @property
     def held(self) -> bool:
         """Whether this block got the right to answer; it does not where the question is answered."""
-        return bool(self._found.holder)
+        return bool(self._known_now.held.holder)
 
     @property
     def unanswered_calls(self) -> list[UnansweredCall]:
         """The tool calls of the turn to which it has no result: where who resumes it goes on."""
-        return unanswered(self._messages)
+        return unanswered(self.messages)
 
     def prompt(
         self,
@@ -157,19 +164,16 @@ class Turn:
             TurnNotFound: the question is not shown any more.
             TurnLost: somebody else has the right to answer, where it had to be renewed.
         """
-        held = self._found
-        wanted = budget(turns, messages, tokens, system=system, min_version=self._version, greeting=greeting)
+        known = self._known_now
+        held = known.held
+        wanted = budget(turns, messages, tokens, system=system, min_version=known.version, greeting=greeting)
         check_flag(pending, "pending")
         check_flag(resume, "resume")
         if not wanted:
             return []
-        if held.holder and time.monotonic() - self._renewed_at > self._terms.lease / 2:
+        if held.holder and not known.is_over and time.monotonic() - self._renewed_at > self._terms.lease / 2:
             self.renew()
-        shows_left = resume or self._goes_on
-        shown = self._shown(msgspec.structs.replace(wanted, until=held.number), pending=pending, left=shows_left)
-        if all((message.id, message.turn) != (held.question.id, held.number) for message in shown):
-            raise TurnNotFound(held.at.key, held.question.id)
-        return shown
+        return prompted(held, self._place.adapter, wanted, pending=pending, left=resume or known.goes_on)
 
     aprompt = twin(prompt)
 
@@ -187,22 +191,22 @@ class Turn:
             ValidationError: a message cannot be stored, or begins a turn of its own.
             TurnLost: this block has not the right to answer; nothing was written.
             TurnNotFound: a stream of this block was lost, and the question is not shown any more; nothing was written.
+            MessageConflict: an id that the caller gave is stored with other content, or in another turn.
             AttachmentNotFound: a message refers to an attachment that the workspace has not.
         """
-        held = self._found
-        if not held.holder:
-            raise TurnLost(held.at.key, held.number)
+        known = self._known_now
+        held, lease = known.holding(), self._terms.lease
         check_answers(messages)
         if not messages:
-            return Receipt(None, None, self._version, False, ())
-        self._reload_where_stale()
-        ready = stamped([named(message, ident) for message, ident in zip(messages, self._idents, strict=False)])
-        state = TurnState.ANSWERED if is_answered(ready) else TurnState.OPEN
-        commit = self._store.append(held, ready, lease=self._terms.lease, state=state)
+            return Receipt(None, None, known.version, False, ())
+        known.reload()
+        ready = known.named(stamped(messages), [message.id is None for message in messages])
+        state = known.state_with(ready)
+        commit = self._store.append(held, ready, lease=lease, state=state)
         self._renewed_at = time.monotonic()
-        self._version = commit.header.version
-        known = {message.id for message in self._messages}
-        self._messages += [message for message in commit.messages if message.id not in known]
+        known.appended(commit)
+        if (told := known.state_with()) != state:  # what is stored says something else than what was given
+            self._store.append(held, commit.messages, lease=lease, state=told)
         return Place(held.at, self._place.adapter).receipt(commit)
 
     aappend = twin(append)
@@ -233,14 +237,14 @@ class Turn:
             ValidationError: something is not usable; the text says what.
             TurnLost: this block has not the right to answer.
         """
-        held = self._found
-        if not held.holder:
-            raise TurnLost(held.at.key, held.number)
+        known = self._known_now
+        held = known.holding()
         check_flag(resume, "resume")
         stamped([Message.assistant("", name=name, metadata=metadata)])
         bounds = flush_bounds(flush_seconds, flush_bytes)
         place = Place(held.at, self._place.adapter)
-        return TurnStreaming(self, place, self._right, new_draft(name, metadata, resume=resume), **bounds)
+        right = TurnRight(held, self._terms.lease)
+        return TurnStreaming(known, self.renew, place, right, new_draft(name, metadata, resume=resume), **bounds)
 
     def renew(self) -> None:
         """Have the right for a whole lease from now, as while a model or a tool takes long.
@@ -248,38 +252,26 @@ class Turn:
         Raises:
             TurnLost: this block has not the right to answer.
         """
-        self._store.renew(self._found, lease=self._terms.lease)
+        self._store.renew(self._known_now.holding(), lease=self._terms.lease)
         self._renewed_at = time.monotonic()
 
     arenew = twin(renew)
-
-    @property
-    def _idents(self) -> Iterator[str]:
-        return idents(self._found, self._messages)
-
-    @property
-    def _right(self) -> TurnRight:
-        return TurnRight(self._found, self._terms.lease)
 
     @property
     def _store(self) -> TurnStore:
         return self._place.adapter.part(TurnStore)
 
     @property
-    def _found(self) -> HeldTurn:
-        if self._held is None:
+    def _known_now(self) -> TurnMessages:
+        if self._entered is None:
             raise ValidationError("is open inside of its with block", field="turn")
-        return self._held
+        return self._entered
 
     def _entering(self) -> Iterator[float]:
         """Take the turn; each value is a number of seconds to wait before the next step."""
         terms = self._terms
         end, waits = time.monotonic() + terms.wait, pauses()
-        at = (
-            regrowing.without_those_being_answered(self._place, self._asked)
-            if terms.busy == "rollback"
-            else self._place.address
-        )
+        at = going_on_before(self._place, self._asked) if terms.busy == "rollback" else self._place.address
         while True:
             began = time.monotonic()
             held = self._take(at)
@@ -288,13 +280,15 @@ class Turn:
             if terms.taken == "refuse" or began >= end:
                 raise TurnTaken(at.key, held.number, held.seconds)
             yield max(0.0, min(next(waits), held.seconds, end - began))
-        self._held, self._messages = held, list(held.messages)
-        self._version, self._renewed_at = held.version, began
+        self._entered = known = TurnMessages(held, self._place.adapter)
+        self._renewed_at = began
         if not held.holder:
             return
-        self._is_stale = not held.is_new and settle_left(Place(held.at, self._place.adapter), self._right)
-        self._reload_where_stale()
-        yield from _among_others(self, end)
+        right = TurnRight(held, terms.lease)
+        known.is_stale = not held.is_new and settle_left(Place(held.at, self._place.adapter), right)
+        known.reload()
+        longest = terms.lease / 2
+        yield from among_others(self._store, held, terms.busy, end=end, longest=longest, renew=self.renew)
 
     def _take(self, at: Address) -> HeldTurn:
         asked = self._asked
@@ -308,87 +302,31 @@ class Turn:
         self._known = True
         return held
 
-    def _leave(self) -> None:
-        held = self._held
-        if held is not None and held.holder and not self.answered:
-            self._store.release(held)
+    def _check_fresh(self) -> None:
+        """Check that the block was not entered before.
 
-    def _next(self, *, goes_on: bool) -> tuple[str, Message | None]:
-        """See ``Answering``."""
-        self._reload_where_stale()
-        last = self._messages[-1] if self._messages else None
-        is_partial = last is not None and last.role == Role.ASSISTANT.value and last.state in PARTIAL
-        self._goes_on = goes_on
-        return next(self._idents), last if is_partial else None
+        Raises:
+            ValidationError: it was.
+        """
+        if self._entered is not None:
+            raise ValidationError("is entered once: call chat.turn() anew", field="turn")
 
-    def _got(self, commit: Commit | None) -> None:
-        """See ``Answering``."""
-        self._goes_on = False
-        if commit is None:
-            self._is_stale = True
+    def _give_up(self) -> None:
+        """Leave nothing held where the block was not entered, whatever it was that kept the caller out."""
+        self._leave(quietly=True)
+        self._entered = None
+
+    def _leave(self, *, quietly: bool) -> None:
+        """Give the right up; ``quietly``: an error is on its way, which another one must not take the place of."""
+        known = self._entered
+        if known is None or not known.held.holder or known.is_over:
             return
-        (message,) = commit.messages
-        self._version, self._renewed_at = commit.header.version, time.monotonic()
-        kept = self._messages[:-1] if self._messages and self._messages[-1].id == message.id else self._messages
-        self._messages = [*kept, message]
-
-    def _reload_where_stale(self) -> None:
-        """Read the messages of the turn anew, where somebody else has stored what was streamed to it."""
-        if self._is_stale:
-            self._messages, self._is_stale = _own_messages(self._place, self._found, self._version), False
-
-    def _shown(self, wanted: Budget, *, pending: bool, left: bool) -> list[Message]:
-        held, adapter = self._found, self._place.adapter
-
-        def window(wanted: Budget) -> Slice:
-            found = adapter.messages.window(held.at, wanted)
-            return found if left else without_left(found, held.number)
-
-        return _View(held.at, adapter).shown(wanted, window, pending=pending, before=held.question.seq)
-
-
-def _own_messages(place: Place, held: HeldTurn, version: int) -> list[Message]:
-    """What a turn has beside its question.
-
-    Raises:
-        TurnNotFound: the question is not shown any more.
-    """
-    wanted = Budget(turns=1, system=False, until=held.number, min_version=version)
-    shown = place.adapter.messages.window(held.at, wanted).messages
-    own = [message for message in shown if message.turn == held.number]
-    if not own or own[0].id != held.question.id:
-        raise TurnNotFound(held.at.key, held.question.id)
-    return own[1:]
-
-
-def _among_others(turn: Turn, end: float) -> Iterator[float]:
-    """Do with the turns before one that is held what the caller has chosen."""
-    held, busy, store = turn._found, turn._terms.busy, turn._store
-    if busy in ("interrupt", "rollback"):
-        store.interrupt(held.at, before=held.number, state=TurnState.INTERRUPTED)
-    waits = pauses()
-    while busy == "enqueue":
-        others = [each for each in store.open(held.at) if each.number < held.number]
-        if not others:
+        known.is_over = True
+        if known.answered and not known.is_unsure:
             return
-        now = time.monotonic()
-        if now >= end:
-            turn._leave()
-            raise TurnTaken(held.at.key, others[-1].number, others[-1].seconds)
-        yield max(0.0, min(next(waits), end - now, turn._terms.lease / 2))
-        turn.renew()
-
-
-def _next(steps: Iterator[float]) -> float | None:
-    """The next step; None where it was the last. A coroutine cannot be told so by StopIteration."""
-    return next(steps, None)
-
-
-class _View(Windows):
-    """The windows of the branch that a turn is on."""
-
-    def shown(
-        self, wanted: Budget, window: Callable[[Budget], Slice], *, pending: bool, before: int | None
-    ) -> list[Message]:
-        """What ``context`` shows, by summaries of what precedes a position."""
-        return self._shown_within(wanted, window, pending=pending, before=before)
+        try:
+            self._store.release(known.held)
+        except Exception as error:
+            if not quietly:
+                raise
+            logger.info("the right to answer a turn was not given up, and lapses (%s)", type(error).__name__)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import structs
 
@@ -12,27 +13,10 @@ from chat_memory.exceptions import DraftLost, MessageConflict, MessageNotFound, 
 from chat_memory.history.drafts import abandoned, concluded, discard
 from chat_memory.history.handle import Place
 from chat_memory.history.streaming import Streaming
-from chat_memory.records import Commit, Draft, Lease, Message, NewDraft, Slice, TurnRight
+from chat_memory.history.turn_messages import TurnMessages
+from chat_memory.records import Commit, Draft, Lease, Message, NewDraft, TurnRight
 from chat_memory.rules import drafts
 from chat_memory.storage.contract import Conclude, DraftStore
-
-_BROKEN = (State.FAILED.value, State.ABANDONED.value)
-
-
-class Answering(Protocol):
-    """What a stream needs of the turn that it is of."""
-
-    def renew(self) -> None:
-        """Have the right to answer for a whole lease from now."""
-
-    def _next(self, *, goes_on: bool) -> tuple[str, Message | None]:
-        """The id of the turn's next message, and the partial one in whose place it comes, if no other branch has it.
-
-        ``goes_on``: whether it goes on from that one.
-        """
-
-    def _got(self, commit: Commit | None) -> None:
-        """Note what a stream stored; None: it may be that somebody else has stored something."""
 
 
 class TurnStreaming(Streaming):
@@ -46,34 +30,44 @@ class TurnStreaming(Streaming):
     either, its begin raises TurnNotFound.
     """
 
-    def __init__(self, turn: Answering, place: Place, right: TurnRight, new: NewDraft, **bounds: Any) -> None:
+    def __init__(
+        self,
+        known: TurnMessages,
+        renew: Callable[[], None],
+        place: Place,
+        right: TurnRight,
+        new: NewDraft,
+        **bounds: Any,
+    ) -> None:
         super().__init__(place, new, **bounds)
-        self._turn, self._right = turn, right
+        self._known, self._renew, self._right = known, renew, right
         self._lost = False
 
     def _opened(self, store: DraftStore) -> Lease:
         try:
             return self._begun(store)
         except (MessageNotFound, ValidationError):  # the partial one was taken off, redacted or completed meanwhile
-            self._turn._got(None)
+            self._known.is_stale = True
             return self._begun(store)
 
     def _begun(self, store: DraftStore) -> Lease:
-        ident, partial = self._turn._next(goes_on=self._new.goes_on)
+        ident, partial = self._known.next()
         place_of = None if partial is None else partial.id
         goes_on = self._new.goes_on and partial is not None
         self._new = self._new._replace(id=ident, place=place_of, goes_on=goes_on)
-        return store.open(self._place.address, self._new, self._right)
+        lease = store.open(self._place.address, self._new, self._right)
+        self._known.begun(lease.draft.id, goes_on=goes_on)
+        return lease
 
     def _told(self, lease: Lease, piece: str) -> bool:
         try:
-            self._turn.renew()
+            self._renew()
             return super()._told(lease, piece)
         except TurnLost:
             self._lost = True
             raise
         except DraftLost:
-            self._turn._got(None)
+            self._known.is_stale = True
             raise
 
     def _end(self, state: str, **fields: Any) -> None:
@@ -91,8 +85,7 @@ class TurnStreaming(Streaming):
         def settled(draft: Draft, stored: Message | None) -> Message | None:
             message = conclude(draft, stored)
             if message is not None and stored is None and lease.replaced is not None:
-                ident, _partial = self._turn._next(goes_on=False)  # the partial one is another branch's too
-                return structs.replace(message, id=ident)
+                return structs.replace(message, id=self._known.next_id())  # the partial one is another branch's too
             if message is None and stopped and stored is not None:
                 return structs.replace(stored, state=State.STOPPED.value, seq=None, turn=None)
             return message
@@ -100,10 +93,10 @@ class TurnStreaming(Streaming):
         try:
             commit = super()._settled(lease, settled)
         except DraftLost:
-            self._turn._got(None)
+            self._known.is_stale = True
             raise
         if commit is not None:
-            self._turn._got(commit)
+            self._known.streamed(commit)
         return commit
 
     def _keep(self) -> None:
@@ -148,15 +141,3 @@ def settle_left(place: Place, right: TurnRight) -> bool:
             except MessageConflict:
                 discard(place, draft, right)
     return bool(left)
-
-
-def without_left(found: Slice, number: int) -> Slice:
-    """A window without what a broken attempt left at the end of a turn, as the next message comes in its place.
-
-    A model that is shown the part goes on from it, and some providers refuse a list that an assistant's message ends.
-    """
-    said = [message for message in found.messages if message.role != Role.SYSTEM.value]
-    last = said[-1] if said else None
-    if last is None or last.turn != number or last.role != Role.ASSISTANT.value or last.state not in _BROKEN:
-        return found
-    return Slice([message for message in found.messages if message is not last], found.header)

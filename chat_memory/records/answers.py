@@ -60,6 +60,7 @@ class Commit(msgspec.Struct, frozen=True):
         change: the change; None where every message was stored already.
         branch: the name of the branch; "" where the back end has none.
         former_branch: the branch that was the current one until this call made another one so; None where it did not.
+        nested: of what is stored in a turn: whether a transaction of the caller's may still take it back.
     """
 
     messages: tuple[Message, ...]
@@ -67,6 +68,7 @@ class Commit(msgspec.Struct, frozen=True):
     change: Change | None
     branch: str = ""
     former_branch: str | None = None
+    nested: bool = False
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from chat_memory.choices import PARTIAL, Role
 from chat_memory.exceptions import TooLarge, ValidationError
@@ -87,6 +88,19 @@ def flush_bytes(size: object) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValidationError(f"must be a whole number from 1, not {shown(size)}", field="flush_bytes")
     return size
+
+
+def said_at_end(usage: object, metadata: object, extra: object) -> dict[str, Any]:
+    """The metadata of what a provider says at the end.
+
+    Raises:
+        ValidationError: one of these is given, and no object.
+    """
+    for field, value in (("usage", usage), ("metadata", metadata), ("extra", extra)):
+        if value is not None and not isinstance(value, dict):
+            raise ValidationError(f"must be an object, not {type(value).__name__}", field=field)
+    given = metadata if isinstance(metadata, dict) else {}
+    return given if usage is None else given | {"usage": usage}
 
 
 def check_role(role: object) -> None:

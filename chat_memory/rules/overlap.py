@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from chat_memory.choices import Role, State
-from chat_memory.records import Message
+from chat_memory.exceptions import MessageConflict
+from chat_memory.records import HeldTurn, Message
 from chat_memory.rules.calls import calls
 
 TAKEN = ("wait", "refuse", "look")
@@ -29,6 +30,17 @@ def is_answered(messages: Sequence[Message]) -> bool:
     if not said or said[-1].role != Role.ASSISTANT.value:
         return False
     return said[-1].state in _WRITTEN and not calls(said[-1])
+
+
+def check_of_turn(held: HeldTurn, stored: Iterable[Message]) -> None:
+    """Check that messages, whose ids came again, are of a turn, and not its question.
+
+    Raises:
+        MessageConflict: one is not.
+    """
+    for message in stored:
+        if message.turn != held.number or message.id == held.question.id:
+            raise MessageConflict(message.id or "", seq=message.seq)
 
 
 def pauses() -> Iterator[float]:

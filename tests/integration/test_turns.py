@@ -113,7 +113,8 @@ def test_who_resumes_goes_on_from_calls_and_results() -> None:
 def test_a_lost_reply_to_an_append_is_a_replay() -> None:
     with chat().turn(question("q")) as turn:
         stored = turn.append(tool_use("c1")).messages[0]
-        turn._messages.clear()  # as if the answer had been lost
+        assert turn._entered is not None
+        turn._entered.stored.clear()  # as if the answer had been lost
         again = turn.append(tool_use("c2"))
         assert (again.replayed, again.messages[0]) == (True, stored)
     assert chat().count() == 2

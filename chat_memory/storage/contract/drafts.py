@@ -81,7 +81,8 @@ class DraftStore(Part):
             What was stored, if ``conclude`` gave something; and False where the draft stays, since it has not lapsed.
 
         Raises:
-            DraftLost: the draft was settled or removed.
+            DraftLost: the draft was settled or removed; or it goes by this call, since the message in whose place it
+                comes, or the question of its turn, is not shown any more. With ``lapsed`` that is no error.
             TurnLost: the caller has not the right that it gives, or gives none and somebody has it; the draft stays.
             MessageConflict: a message of this id was stored meanwhile; the draft stays.
         """

@@ -59,7 +59,8 @@ class TurnStore(Part):
     def append(self, held: HeldTurn, messages: Sequence[Message], *, lease: float, state: TurnState) -> Commit:
         """Store messages in a turn, whichever question is the newest, and renew the right to it.
 
-        A message whose id is stored already is a replay, whatever it says.
+        A message whose id is stored in the turn already is a replay, whatever it says. The commit is ``nested`` where a
+        transaction of the caller's may take it back.
 
         Args:
             held: the turn.
@@ -68,7 +69,8 @@ class TurnStore(Part):
             state: of the turn, from now on.
 
         Raises:
-            TurnLost: the caller has not the right; nothing was written.
+            TurnLost: the caller has not the right, or the question is not shown any more; nothing was written.
+            MessageConflict: an id is stored in another turn, or is the question's.
         """
 
     @abstractmethod
@@ -76,7 +78,7 @@ class TurnStore(Part):
         """Have the right for so many seconds from now, also where it lapsed and nobody took it.
 
         Raises:
-            TurnLost: the caller has not the right.
+            TurnLost: the caller has not the right, or the question is not shown any more.
         """
 
     @abstractmethod

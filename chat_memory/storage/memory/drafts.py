@@ -89,9 +89,9 @@ class MemoryDrafts(DraftStore):
         """See ``DraftStore.settle``."""
         with self._store.transaction() as transaction:
             settled = _settled(transaction, at, draft, conclude, lapsed=lapsed, right=right)
-        if settled is None:  # the draft is gone with what it was to come in the place of
+        if settled is None and not lapsed:
             raise DraftLost(at.key, draft.id)
-        return settled
+        return settled or Settled(ended=True)
 
     def stop(self, at: Address, message_id: str) -> bool:
         """See ``DraftStore.stop``."""
@@ -132,7 +132,7 @@ def _made(transaction: Transaction, at: Address) -> BranchView:
 def _settled(
     transaction: Transaction, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool, right: TurnRight | None
 ) -> Settled | None:
-    """See ``MemoryDrafts.settle``; None: nothing is stored, since what it comes in the place of is not shown."""
+    """See ``MemoryDrafts.settle``; None: nothing is stored, since it is not wanted any more."""
     if right:
         renew_in(transaction, right)
     conversation, held = _held(transaction, at, draft)
@@ -146,7 +146,7 @@ def _settled(
     there = replace(at, branch=record.branch, session_id=None, pinned=False, any_owner=True)
     view = BranchView.of(conversation, record.branch)
     seq = held.place[1] if held.place else 0
-    if view is None or (seq and not view.shows(seq)):
+    if view is None or not _is_wanted(view, seq, record):
         return None
     message = conclude(record, view.message(seq) if seq else None)
     if message and seq and record.turn and is_answered([message]) and _is_shared(view, seq):
@@ -180,6 +180,14 @@ def _free_turn(
     if not lapsed:
         raise TurnLost(at.key, draft.turn or 0)
     return _TAKEN
+
+
+def _is_wanted(view: BranchView, seq: int, draft: Draft) -> bool:
+    """Whether a branch shows the message in whose place a draft comes, or the question of its turn."""
+    if not seq and draft.turn is None:
+        return True
+    right = view.state.rights.get(draft.turn or 0)
+    return view.shows(seq or (right.seq if right else 0))
 
 
 def _replaced(at: Address, view: BranchView, new: NewDraft, *, in_turn: bool) -> tuple[int, Message | None]:

@@ -11,7 +11,7 @@ from chat_memory.choices import CURRENT, TurnState
 from chat_memory.exceptions import BranchNotFound, TurnLost, TurnNotFound, TurnTaken
 from chat_memory.records import Address, Budget, Commit, HeldTurn, Message, OpenTurn, TurnRight
 from chat_memory.rules.calls import starts_turn
-from chat_memory.rules.overlap import is_answered
+from chat_memory.rules.overlap import check_of_turn, is_answered
 from chat_memory.storage import windowing
 from chat_memory.storage.contract import TurnStore
 from chat_memory.storage.mapping import check_replay
@@ -60,6 +60,7 @@ class MemoryTurns(TurnStore):
         with self._store.transaction() as transaction:
             view = held_view(transaction, held)
             known = view.stored(messages)
+            check_of_turn(held, known.values())
             fresh = [message for message in messages if message.id not in known]
             commit = Commit((), view.header, None, view.state.name)
             if fresh:
@@ -79,7 +80,8 @@ class MemoryTurns(TurnStore):
             view = transaction.find(held.at)
             right = view.state.rights.get(held.number) if view and view.state.id == held.at.session_id else None
             if view and right and right.holder == held.holder and right.state == _OPEN:
-                _note(transaction, held, lease=0, state=TurnState.FREE)
+                freed = right._replace(until=transaction.now, state=TurnState.FREE)
+                _keep(transaction, view, view.state.rights | {held.number: freed})
 
     def open(self, at: Address) -> list[OpenTurn]:
         """See ``TurnStore.open``."""
@@ -178,9 +180,15 @@ def held_view(transaction: Transaction, held: HeldTurn) -> BranchView:
     except BranchNotFound:
         view = None
     right = view.state.rights.get(held.number) if view and view.state.id == held.at.session_id else None
-    if view is None or right is None or not held.holder or right.holder != held.holder:
+    if view is None or right is None or not held.holder or right.holder != held.holder or not shows(view, held.number):
         raise TurnLost(held.at.key, held.number)
     return view
+
+
+def shows(view: BranchView, number: int) -> bool:
+    """Whether a branch shows the question of a turn that was taken."""
+    right = view.state.rights.get(number)
+    return right is not None and view.shows(right.seq)
 
 
 def renew_in(transaction: Transaction, right: TurnRight, state: TurnState | None = None) -> BranchView:
@@ -198,7 +206,9 @@ def renew_in(transaction: Transaction, right: TurnRight, state: TurnState | None
 def is_there_free(view: BranchView, number: int, now: datetime) -> bool | None:
     """Whether nobody answers a turn; None: there is no such turn."""
     right = view.state.rights.get(number)
-    return None if right is None else right.state != _OPEN or right.until <= now
+    if right is None or not view.shows(right.seq):
+        return None
+    return right.state != _OPEN or right.until <= now
 
 
 def _note(transaction: Transaction, held: HeldTurn, *, lease: float, state: TurnState) -> None:
@@ -212,6 +222,10 @@ def _keep(transaction: Transaction, view: BranchView, rights: dict[int, Right]) 
     transaction.keep(view.conversation.with_branches(msgspec.structs.replace(view.state, rights=rights)))
 
 
+def _is_open(view: BranchView, right: Right, now: datetime) -> bool:
+    return right.state == _OPEN and right.until > now and view.shows(right.seq)
+
+
 def _open(view: BranchView, now: datetime) -> list[OpenTurn]:
-    rights = sorted((n, r) for n, r in view.state.rights.items() if r.state == _OPEN and r.until > now)
+    rights = sorted((n, r) for n, r in view.state.rights.items() if _is_open(view, r, now))
     return [OpenTurn(number, right.seq, (right.until - now).total_seconds()) for number, right in rights]

@@ -32,7 +32,7 @@ from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import Rows, family, find, lock
 from chat_memory.storage.orm.statements import drafts as statements
 from chat_memory.storage.orm.transactions import owns_transaction, run_durably, run_write, trying_again
-from chat_memory.storage.orm.turns import is_there_free, milliseconds, renewed
+from chat_memory.storage.orm.turns import asked_at, is_there_free, milliseconds, renewed
 
 _WHAT = "a draft is written"
 
@@ -95,24 +95,20 @@ class OrmDrafts(OrmPart, DraftStore):
                     return Settled(ended=False)
                 raise TurnLost(at.key, draft.turn or 0)
             rows = _locked_by(alias, right) if right else lock(alias, at)
-            own = None if rows is None else _of(alias, rows.root).filter(pk=draft.number)
-            row = None if own is None else own.select_related("session").select_for_update(of=("self",)).first()
-            if own is None or row is None:
+            row = None if rows is None else _held(_of(alias, rows.root), draft)
+            if row is None:
                 raise DraftLost(at.key, draft.id)
-            record = _record(row, row.text)
-            if lapsed and not record.lapsed:
+            if lapsed and not _record(row, "").lapsed:
                 return Settled(ended=False)
-            own.delete()
-            settled = _concluded(alias, _on(at, row.session), row.seq, record, conclude, under=under, nested=nested)
-            commit = settled and settled.commit
-            if right and commit and is_answered(commit.messages):
+            ended = _ended(alias, _on(at, row.session), row, conclude, under=under, nested=nested)
+            if right and ended and ended.commit and is_answered(ended.commit.messages):
                 renewed(alias, right.held, _values(right) | {"state_of_turn": TurnState.ANSWERED.value}, state=True)
-            return settled
+            return ended
 
         settled = run_write(alias, end, whole=True, at=at)
-        if settled is None:  # the draft is gone with what it was to come in the place of
+        if settled is None and not lapsed:
             raise DraftLost(at.key, draft.id)
-        return settled
+        return settled or Settled(ended=True)
 
     def stop(self, at: Address, message_id: str) -> bool:
         """See ``DraftStore.stop``."""
@@ -191,7 +187,8 @@ def _free_turn(alias: str, at: Address, draft: Draft) -> int | None:
         return None
     found = DraftRow.objects.using(alias).filter(pk=draft.number, workspace_id=rows.root.workspace_id)
     row = found.select_related("session").first()
-    if row is None:
+    seq = None if row is None else asked_at(alias, row.session, draft.turn)
+    if row is None or seq is None or seq <= row.session.base_seq:
         return None
     free = is_there_free(alias, row.session, draft.turn)
     return -1 if free is False else draft.turn
@@ -252,25 +249,38 @@ def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None, t
     return Lease(draft, rows.root.workspace_id, row.session_id, stored)
 
 
-def _concluded(
-    alias: str, at: Address, seq: int, draft: Draft, conclude: Conclude, *, under: int | None, nested: bool
-) -> Settled | None:
-    """Store what becomes of a draft, whose row is gone, in the turn ``under`` or else in the newest.
+def _ended(alias: str, at: Address, row: Any, conclude: Conclude, *, under: int | None, nested: bool) -> Settled | None:
+    """Remove a draft, and store what becomes of it, in the turn ``under`` or else in the newest.
 
-    With ``seq`` it comes in the place of the message there; None where its branch does not show that any more.
+    None where that is not wanted any more: the message in whose place it comes is not shown, or the question of its
+    turn.
     """
-    rows = lock(alias, at) if seq else None
-    stored = rows and lineage(rows.row).message(seq)
-    if seq and stored is None:
+    record = _record(row, row.text)
+    rows = lock(alias, at) if row.seq or row.turn is not None else None
+    row.delete()
+    stored = None
+    if rows is not None:
+        seq = row.seq or asked_at(alias, row.session, row.turn)
+        stored = lineage(rows.row).message(seq) if seq else None
+    if stored is None and (row.seq or row.turn is not None):
         return None
-    message = conclude(draft, None if stored is None else record_of(alias, stored))
-    if rows and stored and message and draft.turn and is_answered([message]) and _is_shared(rows, stored):
-        stored, message = None, conclude(draft, None)
+    replaced = stored if row.seq else None
+    message = conclude(record, None if replaced is None else record_of(alias, replaced))
+    if rows and replaced and message and record.turn and is_answered([message]) and _is_shared(rows, replaced):
+        replaced, message = None, conclude(record, None)
     if message is None:
         return Settled(ended=True)
-    if stored is None:
-        return Settled(True, append_locked(alias, at, [message], None, None, under=under, nested=nested))
-    return Settled(True, finished(alias, at, seq, message, nested=nested))
+    if replaced is None:
+        commit = append_locked(alias, at, [message], None, None, under=under, nested=nested)
+    else:
+        commit = finished(alias, at, row.seq, message, nested=nested)
+    return Settled(ended=True, commit=msgspec.structs.replace(commit, nested=nested))
+
+
+def _held(drafts: QuerySet[DraftRow], draft: Draft) -> DraftRow | None:
+    """The row of a draft, locked."""
+    rows = drafts.filter(pk=draft.number, client_id=draft.id).select_related("session")
+    return rows.select_for_update(of=("self",)).first()
 
 
 def _is_shared(rows: Rows, stored: MessageRow) -> bool:

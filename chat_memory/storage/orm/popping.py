@@ -119,6 +119,9 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
         for hanging in (Draft, Turn):
             removal.remove_from(alias, hanging, Q(session_id=row.pk, seq=seq), row.workspace_id)
     forget_summaries(alias, row.workspace_id, {row.pk: seq})
+    if starts_turn(message):  # who was to answer it finds neither the right to nor what was streamed
+        for model, where in ((Turn, Q(seq=seq)), (Draft, Q(turn=message.turn))):
+            removal.remove_from(alias, model, where & Q(session=row), row.workspace_id)
     if title is not None:
         set_title(alias, at, root, title, alone=row is not root, nested=nested)
     if starts_turn(message):

@@ -15,7 +15,7 @@ from chat_memory.models import Message as MessageRow, Session
 from chat_memory.records import Address, Budget, Commit, HeldTurn, Message, OpenTurn
 from chat_memory.rules.attachments import hashes
 from chat_memory.rules.calls import starts_turn
-from chat_memory.rules.overlap import is_answered
+from chat_memory.rules.overlap import check_of_turn, is_answered
 from chat_memory.storage.contract import TurnStore
 from chat_memory.storage.mapping import check_replay
 from chat_memory.storage.orm import appending, reading
@@ -97,7 +97,7 @@ class OrmTurns(OrmPart, TurnStore):
         while True:
             work = partial(_taken, alias, at, taking)
             # A turn is taken as it was seen or not at all, so that the statements need no transaction of their own.
-            owned = owns_transaction(alias)
+            owned = owns_transaction(alias) and not taking.alone
             found = trying_again(alias, work, at) if owned else run_durably(alias, work, what=_WHAT, at=at)
             if found is not None:
                 return found
@@ -108,7 +108,8 @@ class OrmTurns(OrmPart, TurnStore):
         values = {"holder": held.holder, "lease": milliseconds(lease), "state_of_turn": str(state)}
         refers = bool(hashes(message.content for message in messages))
         if not refers and owns_transaction(alias) and connections[alias].vendor == "postgresql":
-            turn = appending.OfTurn(appends.HELD, values | {"under": held.number}, held.number)
+            place = {"under": held.number, "asked_at": held.question.seq}
+            turn = appending.OfTurn(appends.HELD, values | place, held.number)
             stored = appending.of_turn(alias, at, messages, None, turn)
             if stored is not None:
                 return stored[0]
@@ -209,10 +210,12 @@ def _taken(alias: str, at: Address, taking: Taking) -> HeldTurn | None:
     version = shown.header.version if shown.header else 0
     if seconds or is_answered(answers):
         return HeldTurn(own, number, stored, answers, "", seconds, version)
-    _check_alone(alias, at, row, number, taking)
     values = {"turn": number, "seq": stored.seq, "holder": taking.holder, "lease": taking.lease}
     values |= {"seen_holder": holder, "seen_state": state, "seen_until": until} if seen else {}
     taken = _of_row(alias, row, statements.taken(postgresql=postgresql, is_first=not seen), values)
+    if taking.alone:
+        lock(alias, own)  # of two who take different turns, the later one sees that the other has its own
+        _check_alone(alias, at, row, number, taking)
     return HeldTurn(own, number, stored, answers, taking.holder, 0.0, version) if taken else None
 
 
@@ -254,16 +257,24 @@ def _appended(
 ) -> Commit:
     renewed(alias, held, values, state=True)
     rows = lock(alias, held.at)
-    if rows is None or rows.row.pk != held.at.session_id:
+    if rows is None or rows.row.pk != held.at.session_id or not shows(rows, held):
         raise TurnLost(held.at.key, held.number)
     known = known_messages(rows.row, messages)
+    check_of_turn(held, known.values())
     fresh = [message for message in messages if message.id not in known]
     if not fresh:
-        return Commit(tuple(known[message.id] for message in messages), rows.header, None, rows.row.branch)
+        stored = tuple(known[message.id] for message in messages)
+        return Commit(stored, rows.header, None, rows.row.branch, nested=nested)
     check_stored(alias, rows.root, fresh)
     commit = appending.store_and_tell(alias, held.at, rows, fresh, None, under=held.number, nested=nested)
     placed = known | {message.id: message for message in commit.messages}
-    return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages))
+    return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages), nested=nested)
+
+
+def shows(rows: Rows, held: HeldTurn) -> bool:
+    """Whether locked rows still show the question of a turn."""
+    stored = lineage(rows.row).message(held.question.seq or 0)
+    return stored is not None and stored.client_id == held.question.id
 
 
 def renewed(alias: str, held: HeldTurn, values: dict[str, Any], *, state: bool = False) -> None:
@@ -286,6 +297,12 @@ def is_there_free(alias: str, row: Session, number: int) -> bool | None:
     if _of_row(alias, row, statements.touched(postgresql=postgresql), values):
         return True
     return False if _of_row(alias, row, statements.seen(postgresql=postgresql), values) else None
+
+
+def asked_at(alias: str, row: Session, number: int) -> int | None:
+    """The position of the question of a turn that somebody has taken; None: there is no such turn."""
+    found = _of_row(alias, row, statements.asked_at(), {"turn": number})
+    return found[0][0] if found else None
 
 
 def _check_alone(alias: str, at: Address, row: Session, number: int | None, taking: Taking) -> None:

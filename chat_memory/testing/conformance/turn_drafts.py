@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from chat_memory.choices import State, TurnState
-from chat_memory.exceptions import DraftLost, TurnLost
+from chat_memory.exceptions import DraftLost, MessageConflict, TurnLost, TurnTaken
 from chat_memory.records import Draft, HeldTurn, Lease, Message, NewDraft, TurnRight
 from chat_memory.testing.conformance.drafts import DraftClauses, nothing
-from chat_memory.testing.conformance.kit import answer, user, users, where
-from chat_memory.testing.conformance.turns import TurnClauses
+from chat_memory.testing.conformance.kit import answer, at_once, user, users, where
+from chat_memory.testing.conformance.turns import ROUNDS, TurnClauses, answering
 
 in_turns = where("turns", "drafts")
 on_branches = where("turns", "drafts", "branches")
@@ -85,15 +87,73 @@ class TurnDraftClauses(DraftClauses, TurnClauses):
         assert self.shown(turns=2) == [("q1", 1), ("part", 1), ("q2", 2)]
 
     @in_turns
-    def test_a_question_that_is_taken_off_takes_the_draft_of_its_turn_along(self) -> None:
-        self.append("q1")
-        held = self.take(user("q2"))
-        lease = self.streamed(held, "a2")
-        self.pop()
+    def test_nothing_comes_to_a_question_that_was_cleared_away(self) -> None:
+        held = self.take(user("q"))
+        lease = self.streamed(held, "a")
+        self.messages.clear(self.at())
+        self.turns.interrupt(held.at, before=1, state=TurnState.INTERRUPTED)
+        assert self.turns.open(held.at) == []
+        right = TurnRight(held, 60)
+        for late in (
+            partial(self.tell, held, answer("late")),
+            partial(self.turns.renew, held, lease=60),
+            partial(self.streamed, held, "b"),
+            partial(self.drafts.settle, held.at, lease.draft, self.saying_all(), right=right),
+        ):
+            with pytest.raises(TurnLost):
+                late()
+        with pytest.raises(DraftLost):
+            self.drafts.settle(held.at, lease.draft, self.saying_all())
+        self.turns.release(held)
+        assert (self.ids(), self.drafts.all(self.at())) == ([], [])
+
+    @in_turns
+    def test_a_draft_goes_with_the_question_that_it_answers(self) -> None:
+        lease = self.streamed(self.take(user("q")), "a")
+        assert self.pop() == "q"
+        self.take(user("another"))
         assert self.drafts.all(self.at()) == []
         with pytest.raises(DraftLost):
             self.drafts.settle(self.at(), lease.draft, self.saying_all())
-        assert self.ids() == ["q1"]
+        assert self.ids() == ["another"]
+
+    @in_turns
+    def test_a_draft_in_the_place_of_a_message_that_was_cleared_away_goes(self) -> None:
+        for lapsed in (True, False):
+            self.messages.append(self.at(), [answer("part", state=State.FAILED.value)])
+            lease = self.drafts.open(self.at(), NewDraft("part", "assistant", place="part"))
+            self.messages.clear(self.at())
+            self.let_drafts_lapse()
+            try:
+                ended = self.drafts.settle(self.at(), lease.draft, self.saying_all(), lapsed=lapsed).ended
+            except DraftLost:
+                ended = False
+            assert (ended, self.drafts.all(self.at())) == (lapsed, [])
+            self.sessions.delete(self.at())
+
+    @answering
+    def test_an_id_of_another_turn_is_no_replay(self) -> None:
+        self.tell(self.take(user("q1")), answer("a"))
+        held = self.take(user("q2"))
+        for known in ("a", "q2"):
+            with pytest.raises(MessageConflict):
+                self.tell(held, answer("b"), answer(known))
+        assert self.ids() == ["q1", "a", "q2"]
+
+    @answering
+    def test_of_several_questions_that_want_to_be_alone_one_is_answered(self) -> None:
+        def taken(question: str) -> bool:
+            try:
+                return bool(self.take(question, alone=True).holder)
+            except TurnTaken:
+                return False
+
+        for number in range(ROUNDS):
+            names = [f"q{number}-{index}" for index in range(4)]
+            self.messages.append(self.at(), users(*names))
+            held = at_once(*(partial(taken, name) for name in names))
+            assert sum(held) == 1
+            self.turns.interrupt(self.at(), state=TurnState.INTERRUPTED)
 
     @on_branches
     def test_in_a_turn_a_partial_message_that_another_branch_shows_stays(self) -> None:

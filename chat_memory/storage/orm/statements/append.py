@@ -123,7 +123,7 @@ def _main(name: str, shape: Shape, *, by_id: bool, follows: bool) -> str:
     return f"""{name} AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}{_owned(shape)}
   WHERE {meant_root(by_id=by_id, owner=shape.owner)} {"AND s.head_id IS NULL" if follows else ""} AND {_AT_VERSION}
-    AND {bound(shape.wait)}{_may_store(shape)}
+    AND {bound(shape.wait)}{_may_store(shape)}{_shows_question(shape)}
   RETURNING {_columns("s")}
 )"""
 
@@ -146,7 +146,7 @@ def _branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
     return f"""root AS ({root}), appended AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}
   FROM root WHERE {which} AND s.deleted_at IS NULL AND s.pending NOT IN ('answered', 'edited') AND {_AT_VERSION}
-    AND NOT EXISTS ({_known(shape)})
+    AND NOT EXISTS ({_known(shape)}){_shows_question(shape)}
   RETURNING {_columns("s")}, s.branch, root.id AS root_id
 ), active AS (
   UPDATE {SESSION} AS s SET {_ACTIVE}{_owned(shape)}
@@ -231,6 +231,11 @@ def _may_store(shape: Shape) -> str:
     return f""" AND (s.branch_number = 0 OR NOT EXISTS (
     SELECT 1 FROM {SESSION} f JOIN {MESSAGE} k ON k.session_id = f.id AND k.workspace_id = f.workspace_id
     WHERE f.workspace_id = s.workspace_id AND f.key = s.key AND k.client_id = %(client_id)b))"""
+
+
+def _shows_question(shape: Shape) -> str:
+    """The condition on the row of the branch that it has not hidden the question of a turn since it was taken."""
+    return " AND s.base_seq < %(asked_at)b" if shape.turn == HELD else ""
 
 
 def _rows(columns: Sequence[str], number: int) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from functools import cache
 
-from chat_memory.storage.orm.statements.tables import TURN
+from chat_memory.storage.orm.statements.tables import SESSION, TURN
 
 NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 _NOW_OF_SQLITE = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS integer)"
 OVERWRITE = """ON CONFLICT (session_id, turn) DO UPDATE SET
     seq = EXCLUDED.seq, holder = EXCLUDED.holder, lease_until = EXCLUDED.lease_until, state = EXCLUDED.state"""
+_SHOWN = f"""t.seq > (
+  SELECT s.base_seq FROM {SESSION} s WHERE s.id = t.session_id AND s.workspace_id = t.workspace_id)"""
 _OPEN = "t.state = 'open' AND t.lease_until > {now}"
 
 
@@ -65,11 +67,14 @@ WHERE {of_turn("t")} AND t.turn = %(turn)b AND t.holder = %(seen_holder)b AND t.
 
 @cache
 def renewed(*, postgresql: bool, state: bool) -> str:
-    """Renew a turn that the caller holds, with ``state`` also its state; no row comes where the caller does not."""
+    """Renew a turn that the caller holds, with ``state`` also its state.
+
+    No row comes where the caller does not hold it, or where the question was cleared away.
+    """
     more = ", state = %(state_of_turn)b" if state else ""
     return f"""
 UPDATE {TURN} AS t SET lease_until = {now(postgresql=postgresql)} + %(lease)b{more}
-WHERE {of_turn("t")} AND t.turn = %(turn)b AND t.holder = %(holder)b RETURNING turn"""
+WHERE {of_turn("t")} AND t.turn = %(turn)b AND t.holder = %(holder)b AND {_SHOWN} RETURNING turn"""
 
 
 @cache
@@ -79,6 +84,12 @@ def touched(*, postgresql: bool) -> str:
     return f"""
 UPDATE {TURN} AS t SET lease_until = t.lease_until - 1
 WHERE {of_turn("t")} AND t.turn = %(turn)b AND NOT ({_OPEN.format(now=clock)}) RETURNING turn"""
+
+
+@cache
+def asked_at() -> str:
+    """The position of the question of a turn."""
+    return f"SELECT t.seq FROM {TURN} t WHERE {of_turn('t')} AND t.turn = %(turn)b"
 
 
 @cache
@@ -95,7 +106,7 @@ def opened(*, postgresql: bool) -> str:
     clock = now(postgresql=postgresql)
     return f"""
 SELECT t.turn, t.seq, t.lease_until - {clock} FROM {TURN} t
-WHERE {of_turn("t")} AND {_OPEN.format(now=clock)} ORDER BY t.turn"""
+WHERE {of_turn("t")} AND {_OPEN.format(now=clock)} AND {_SHOWN} ORDER BY t.turn"""
 
 
 @cache
