@@ -13,7 +13,7 @@ import msgspec
 from asgiref.sync import sync_to_async
 
 from chat_memory.choices import PARTIAL, Role, TurnState
-from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken, ValidationError
+from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken
 from chat_memory.history.handle import Place
 from chat_memory.history.pairs import unanswered
 from chat_memory.history.stamping import stamped
@@ -261,7 +261,7 @@ class Turn:
     @property
     def _found(self) -> HeldTurn:
         if self._held is None:
-            raise ValidationError("is open inside of its with block", field="turn")
+            raise TurnLost(self._place.address.key, 0)
         return self._held
 
     def _entering(self) -> Iterator[float]:
