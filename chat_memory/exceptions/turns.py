@@ -43,13 +43,15 @@ class TurnLost(Conflict):
 
     Attributes:
         key: the session's key.
-        turn: the number of the turn.
+        turn: the number of the turn; 0: its block was not entered.
     """
 
     def __init__(self, key: str, turn: int) -> None:
         super().__init__(
             f"turn {turn} of conversation {key!r} is not this caller's: its lease lapsed and somebody else took it, it "
             "was interrupted, its question is not shown any more, its block has ended, or it was never held"
+            if turn
+            else f"a turn of conversation {key!r} is held inside of its with block, which was not entered"
         )
         self.key = key
         self.turn = turn

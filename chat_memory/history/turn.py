@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from chat_memory.exceptions import TurnNotFound, TurnTaken, ValidationError
+from chat_memory.exceptions import TurnLost, TurnNotFound, TurnTaken, ValidationError
 from chat_memory.history.handle import Place
 from chat_memory.history.overlapping import among_others, going_on_before
 from chat_memory.history.pairs import unanswered
@@ -264,7 +264,7 @@ class Turn:
     @property
     def _known_now(self) -> TurnMessages:
         if self._entered is None:
-            raise ValidationError("is open inside of its with block", field="turn")
+            raise TurnLost(self._place.address.key, 0)
         return self._entered
 
     def _entering(self) -> Iterator[float]:

@@ -145,7 +145,7 @@ def test_a_turn_that_is_taken_says_until_when() -> None:
 def test_a_turn_is_used_inside_of_its_block() -> None:
     turn = chat().turn(question("q"))
     for use in (lambda: turn.append(Message.assistant("a")), lambda: turn.prompt(turns=1), turn.stream, turn.renew):
-        with pytest.raises(ValidationError, match="turn: is open inside of its with block"):
+        with pytest.raises(TurnLost, match="inside of its with block, which was not entered"):
             use()
     assert chat().count() == 0
 
