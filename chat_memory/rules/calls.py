@@ -10,7 +10,7 @@ without an id, and a result that names no call, have no partner; Gemini's go by 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chat_memory.choices import Role
@@ -134,7 +134,7 @@ def is_result(part: Any) -> bool:
     )
 
 
-def is_found(part: dict[str, Any]) -> bool:
+def is_found(part: Mapping[str, Any]) -> bool:
     """Whether a part is what a tool has found that Anthropic runs itself."""
     return _kind(part) not in TYPED_RESULTS and _kind(part).endswith(_SERVER_RESULT)
 
@@ -266,7 +266,7 @@ def _key(form: str, identity: object) -> Key | None:
     return (form, identity) if isinstance(identity, str) and identity else None
 
 
-def _kind(part: dict[str, Any]) -> str:
+def _kind(part: Mapping[str, Any]) -> str:
     kind = part.get("type")
     if isinstance(kind, str):
         return kind
