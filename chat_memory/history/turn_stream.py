@@ -27,7 +27,7 @@ class TurnStreaming(Streaming):
     found it as ``abandoned`` instead. Nothing is kept of an answer whose question was taken off.
 
     Where it comes in the place of a part that is not shown any more, it begins without; where the question is not
-    either, its begin raises TurnNotFound.
+    either, its begin raises TurnLost.
     """
 
     def __init__(

@@ -183,6 +183,7 @@ class Interleavings(Answering, RuleBasedStateMachine):
                 and newest
                 and newest.content
                 and newest.role == "assistant"
+                and newest.state not in ("failed", "abandoned")
                 and not calls(newest)
             ):
                 assert said[-1].id == newest.id

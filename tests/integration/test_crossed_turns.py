@@ -93,7 +93,7 @@ def test_a_stream_in_the_place_of_a_part_that_is_hidden_has_no_question(chats) -
     with chats().turn(with_own_id("q2")) as turn:
         break_off(turn)
         chats().clear()
-        with pytest.raises(TurnNotFound), turn.stream():
+        with pytest.raises(TurnLost), turn.stream():
             pass
 
 
