@@ -86,7 +86,7 @@ class _Arrangement:
         for index, message in enumerate(self._messages):
             if message.role == _ASSISTANT:
                 results = self.results.get(index, {})
-                said = _said(message, self._wanted(index, is_last=index == last), self.served.results.get(index, ()))
+                said = _said(message, self._wanted(index, is_last=index == last), self.served.results.get(index))
                 if not _is_empty(said):
                     shown += [said, *self._behind(results)]
             elif message.role not in _RESULTS:
@@ -124,28 +124,34 @@ class _Arrangement:
 class _Served:
     """What of assistants' messages is answered by themselves: by the message with the call, or by one right behind it.
 
-    By the index of a message, ``calls`` has the keys of its calls that are, ``results`` the places of its results.
+    By the index of a message, ``calls`` has the keys of its calls that are, and ``results`` the places of its results
+    that are of such calls; none where it has other results alone.
     """
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self.calls: dict[int, set[Key | None]] = {}
-        self.results: dict[int, set[int]] = {}
+        self.results: dict[int, set[int]] = {
+            index: set()
+            for index, message in enumerate(messages)
+            if message.role == _ASSISTANT
+            and isinstance(message.content, list)
+            and any(map(rule.is_result, message.content))
+        }
         called: dict[Key | None, int] = {}
-        for index, message in enumerate(messages):
+        for index, message in enumerate(messages if self.results else ()):
             if message.role == _ASSISTANT:
-                self._note(index, message, called)
+                self._note(index, message.content if isinstance(message.content, list) else [], called)
             elif message.role != _SYSTEM:
                 called.clear()
 
-    def _note(self, index: int, message: Message, called: dict[Key | None, int]) -> None:
-        parts = message.content if isinstance(message.content, list) else ()
+    def _note(self, index: int, parts: list[Any], called: dict[Key | None, int]) -> None:
         both = zip(rule.part_calls(parts), rule.part_answers(parts), strict=True)
         for place, (call, result) in enumerate(both):
             if call is not None and call.key is not None and rule.may_serve(call.key):
                 called[call.key] = index
             if result in called:
                 self.calls.setdefault(called.pop(result), set()).add(result)
-                self.results.setdefault(index, set()).add(place)
+                self.results[index].add(place)
 
 
 class _Parted:
@@ -212,13 +218,13 @@ def _comes_behind_calls(message: Message) -> bool:
     return message.role in (_SYSTEM, *_RESULTS) or rule.is_results_alone(message.content)
 
 
-def _said(message: Message, wanted: set[Key | None], served: Collection[int]) -> Message:
+def _said(message: Message, wanted: set[Key | None], served: Collection[int] | None) -> Message:
     """An assistant's message without those of its calls that are not wanted, and each once.
 
     Args:
         message: the message.
         wanted: its calls that are shown.
-        served: the places of its results that are shown.
+        served: the places of its results that are shown; None where it has no results.
     """
     fields: dict[str, Any] = {}
     if message.tool_calls is not None:
@@ -228,9 +234,10 @@ def _said(message: Message, wanted: set[Key | None], served: Collection[int]) ->
     if legacy is not None and legacy.key not in wanted:
         fields["extra"] = {name: value for name, value in (message.extra or {}).items() if name != rule.LEGACY} or None
     if isinstance(message.content, list):
-        both = zip(message.content, rule.part_calls(message.content), strict=True)
-        kept = [each for place, each in enumerate(both) if place in served or not rule.is_result(each[0])]
-        parts = _without([part for part, _call in kept], [call for _part, call in kept], wanted)
+        parts = message.content
+        if served is not None:
+            parts = [part for place, part in enumerate(parts) if place in served or not rule.is_result(part)]
+        parts = _without(parts, rule.part_calls(parts), wanted)
         fields["content"] = _worded(parts, ends=not fields.get("tool_calls")) or None
     return _changed(message, fields)
 

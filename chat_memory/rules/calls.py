@@ -9,7 +9,6 @@ without an id, and a result that names no call, have no partner; Gemini's go by 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -115,18 +114,18 @@ def legacy_call(message: Message) -> Call | None:
 
 def part_calls(parts: Sequence[Any]) -> list[Call | None]:
     """The call that each part of a content is; None where it is none."""
-    numbers: Counter[str] = Counter()
+    numbers: dict[str, int] = {}
     return [_part_call(part, numbers) for part in parts]
 
 
 def is_call(part: Any) -> bool:
     """Whether a part of a content is a call."""
-    return _part_call(part, Counter()) is not None
+    return _part_call(part, {}) is not None
 
 
 def is_result(part: Any) -> bool:
     """Whether a part of a content is the result of a call."""
-    if not isinstance(part, dict):
+    if not isinstance(part, dict) or part.get("type") == "text":
         return False
     return (
         _result_form(_kind(part)) is not None
@@ -142,7 +141,7 @@ def is_found(part: Mapping[str, Any]) -> bool:
 
 def part_answers(parts: Sequence[Any]) -> list[Key | None]:
     """The call that each part of a content answers; None where it answers none."""
-    numbers: Counter[str] = Counter()
+    numbers: dict[str, int] = {}
     return [_part_answer(part, numbers) for part in parts]
 
 
@@ -151,9 +150,9 @@ def may_serve(key: Key) -> bool:
     return key[0] not in _OF_OTHERS
 
 
-def _part_call(part: Any, numbers: Counter[str]) -> Call | None:
+def _part_call(part: Any, numbers: dict[str, int]) -> Call | None:
     """The call that a part is; ``numbers`` counts, by their names, the calls before it that have no id."""
-    if not isinstance(part, dict):
+    if not isinstance(part, dict) or part.get("type") == "text":
         return None
     kind = _kind(part)
     form = _call_form(part, kind)
@@ -169,7 +168,7 @@ def _part_call(part: Any, numbers: Counter[str]) -> Call | None:
     return Call(_gemini_key(call, numbers), _text(call.get("name")), _arguments(call))
 
 
-def _part_answer(part: Any, numbers: Counter[str]) -> Key | None:
+def _part_answer(part: Any, numbers: dict[str, int]) -> Key | None:
     if not is_result(part):
         return None
     form = _result_form(_kind(part))
@@ -208,18 +207,22 @@ def _undone(part: dict[str, Any], kind: str) -> Call | None:
     return Call(_key(kind, call.get("toolCallId")), name, _arguments(call))
 
 
-def _gemini_key(call: dict[str, Any], numbers: Counter[str]) -> Key | None:
+def _gemini_key(call: dict[str, Any], numbers: dict[str, int]) -> Key | None:
     """By its id; where it has none, by its name and how many of that name are before it in the message."""
     by_id = _key(GEMINI, call.get("id"))
     name = _text(call.get("name"))
     if by_id is not None or not name:
         return by_id
-    numbers[name] += 1
+    numbers[name] = numbers.get(name, 0) + 1
     return BY_NAME, f"{name}\n{numbers[name]}"
 
 
 def _member(part: dict[str, Any], names: Iterable[str]) -> dict[str, Any] | None:
-    return next((value for name in names if isinstance(value := part.get(name), dict)), None)
+    for name in names:
+        value = part.get(name)
+        if isinstance(value, dict):
+            return value
+    return None
 
 
 def answers(message: Message) -> Iterable[Key]:

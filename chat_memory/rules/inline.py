@@ -89,7 +89,7 @@ def _inline(holder: Mapping[str, Any], name: str, text: str, names: tuple[str, .
     if name == "text":
         return None
     start = text[:LOOKED_AT]
-    if start.lstrip()[:5].lower() == "data:":
+    if (start.lstrip() if start[:1].isspace() else start)[:5].lower() == "data:":
         head, comma, _data = start.partition(",")
         media_type, size = head.lstrip()[5:].partition(";")[0], len(text) - len(head) - 1
         return Inline(_kind(media_type, holder, name, names), media_type, size) if comma else None
@@ -101,19 +101,20 @@ def _inline(holder: Mapping[str, Any], name: str, text: str, names: tuple[str, .
 
 def _may_be_data(holder: Mapping[str, Any], name: str, size: int) -> bool:
     """Whether a text of this size is something inline if it is base64."""
-    if holder.get("type") in _NO_MEDIA:
+    holds = _holds_data(holder, name)
+    if (size < LOOKED_AT and not holds) or holder.get("type") in _NO_MEDIA:
         return False
     media_type = _media_type(holder)
-    if _holds_data(holder, name):
+    if holds:
         return size >= SURE or bool(media_type) or name in ("bytes", "file_data")
-    return size >= LOOKED_AT and _MEDIA_TYPE.match(media_type) is not None
+    return _MEDIA_TYPE.match(media_type) is not None
 
 
 def _holds_data(holder: Mapping[str, Any], name: str) -> bool:
     """Whether the key of a text says that it is base64."""
     if name in DATA_KEYS or (name == "result" and holder.get("type") == _GENERATED):
         return True
-    return any(each in name[-LOOKED_AT:].lower() for each in _BASE64_NAMES)
+    return "64" in name and any(each in name[-LOOKED_AT:].lower() for each in _BASE64_NAMES)
 
 
 def _are_bytes(value: Any) -> bool:
