@@ -2,12 +2,7 @@
 
 from tests.faults.mutant import TURNS, Mutant
 
-TURN, TURN_ROWS, POPPING, DRAFTS = (
-    "history/turn.py",
-    "storage/orm/turns.py",
-    "storage/orm/popping.py",
-    "storage/orm/drafts.py",
-)
+TURN_ROWS, POPPING, DRAFTS = "storage/orm/turns.py", "storage/orm/popping.py", "storage/orm/drafts.py"
 TURN_MUTANTS = (
     Mutant(
         "an answer that crossed stays where it came",
@@ -18,9 +13,9 @@ TURN_MUTANTS = (
     ),
     Mutant(
         "a prompt has what was asked later",
-        TURN,
-        "until=held.number), pending=pending)",
-        "until=None), pending=pending)",
+        "history/turn_prompt.py",
+        "until=held.number)",
+        "until=None)",
         TURNS,
     ),
     Mutant(
@@ -30,16 +25,26 @@ TURN_MUTANTS = (
         "an answered question is answered again", TURN_ROWS, "if seconds or is_answered(answers):", "if seconds:", TURNS
     ),
     Mutant(
-        "a message gets the id of another one of its turn", "history/stamping.py", " if ident not in known)", ")", TURNS
+        "a message gets the id of another one of its turn",
+        "history/turn_ids.py",
+        "if each not in known and each not in given)",
+        "if each)",
+        TURNS,
     ),
     Mutant(
         "a right stays whose question is gone",
         POPPING,
-        "workspace_id=row.workspace_id, seq=seq).delete()",
-        "workspace_id=row.workspace_id, seq=0).delete()",
+        "for hanging in (Draft, Turn):",
+        "for hanging in (Draft,):",
         TURNS,
     ),
-    Mutant("a draft stays whose question is gone", POPPING, "drafts.filter(turn=message.turn).delete()", "pass", TURNS),
+    Mutant(
+        "a draft stays whose question is gone",
+        POPPING,
+        "removal.remove_from(alias, Draft, Q(session_id=row.pk, turn=message.turn), row.workspace_id)",
+        "pass",
+        TURNS,
+    ),
     Mutant(
         "a part is replaced that another branch shows",
         DRAFTS,
@@ -50,14 +55,14 @@ TURN_MUTANTS = (
     Mutant(
         "a part is replaced that another branch shows by now",
         DRAFTS,
-        "draft.turn and is_answered([message])",
+        "record.turn and is_answered([message])",
         "False",
         TURNS,
     ),
     Mutant(
         "a new answer is not current",
         "storage/orm/appending.py",
-        "if rows.row.pending in _AT_ONCE:",
+        "if rows.row.pending in AT_ONCE:",
         "if False:",
         TURNS,
     ),
