@@ -14,6 +14,9 @@ if TYPE_CHECKING:
         Busy,
         ChatMemoryError,
         Conflict,
+        DraftExists,
+        DraftLost,
+        DraftNotFound,
         MessageConflict,
         MessageNotFound,
         MessageRedacted,
@@ -24,7 +27,11 @@ if TYPE_CHECKING:
         StorageUnavailable,
         TooLarge,
         TooManyBranches,
+        TooManyDrafts,
         TransactionOpen,
+        TurnLost,
+        TurnNotFound,
+        TurnTaken,
         ValidationError,
         VersionConflict,
         WindowTooSmall,
@@ -32,14 +39,27 @@ if TYPE_CHECKING:
     )
     from chat_memory.history.conversation import Conversation, aappend_many, append_many, conversation
     from chat_memory.history.protocol import ChatHistory
-    from chat_memory.records import Branch, Message, Receipt, Revision, Summary, UnansweredCall
+    from chat_memory.history.streaming import Streaming
+    from chat_memory.history.turn import Turn
+    from chat_memory.records import Branch, Draft, Message, Receipt, Revision, Sibling, Summary, UnansweredCall
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "chat_memory.records": ("Branch", "Message", "Receipt", "Revision", "Summary", "UnansweredCall"),
+    "chat_memory.records": (
+        "Branch",
+        "Draft",
+        "Message",
+        "Receipt",
+        "Revision",
+        "Sibling",
+        "Summary",
+        "UnansweredCall",
+    ),
     "chat_memory.history.conversation": ("Conversation", "aappend_many", "append_many", "conversation"),
     "chat_memory.history.protocol": ("ChatHistory",),
+    "chat_memory.history.streaming": ("Streaming",),
+    "chat_memory.history.turn": ("Turn",),
     "chat_memory.exceptions": (
         "AttachmentNotFound",
         "BranchExists",
@@ -48,6 +68,9 @@ _HOMES = {
         "Busy",
         "ChatMemoryError",
         "Conflict",
+        "DraftExists",
+        "DraftLost",
+        "DraftNotFound",
         "MessageConflict",
         "MessageNotFound",
         "MessageRedacted",
@@ -58,7 +81,11 @@ _HOMES = {
         "StorageUnavailable",
         "TooLarge",
         "TooManyBranches",
+        "TooManyDrafts",
         "TransactionOpen",
+        "TurnLost",
+        "TurnNotFound",
+        "TurnTaken",
         "ValidationError",
         "VersionConflict",
         "WindowTooSmall",
@@ -78,6 +105,10 @@ __all__ = [
     "ChatMemoryError",
     "Conflict",
     "Conversation",
+    "Draft",
+    "DraftExists",
+    "DraftLost",
+    "DraftNotFound",
     "Message",
     "MessageConflict",
     "MessageNotFound",
@@ -88,11 +119,18 @@ __all__ = [
     "Receipt",
     "Revision",
     "SessionNotFound",
+    "Sibling",
     "StorageUnavailable",
+    "Streaming",
     "Summary",
     "TooLarge",
     "TooManyBranches",
+    "TooManyDrafts",
     "TransactionOpen",
+    "Turn",
+    "TurnLost",
+    "TurnNotFound",
+    "TurnTaken",
     "UnansweredCall",
     "ValidationError",
     "VersionConflict",

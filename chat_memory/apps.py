@@ -19,7 +19,17 @@ class ChatMemoryConfig(AppConfig):
         from chat_memory.history.announcing import announce
         from chat_memory.history.automatic import summarise_when_due, watch
         from chat_memory.history.conversation import of_session
-        from chat_memory.models import AttachmentReference, Feedback, Redaction, Revision, Session, Summary
+        from chat_memory.models import (
+            AttachmentReference,
+            Draft,
+            Feedback,
+            MessageChange,
+            Redaction,
+            Revision,
+            Session,
+            Summary,
+            Turn,
+        )
         from chat_memory.storage.changed import changed, emitted
         from chat_memory.storage.orm import naming, owners, referring, removal, renaming
 
@@ -36,8 +46,11 @@ class ChatMemoryConfig(AppConfig):
         removal.dependent(Revision, by="message")
         removal.dependent(Redaction, by="message")
         removal.dependent(Feedback, by="message")
+        removal.dependent(Draft, by="message")
+        removal.dependent(Turn, by="message")
         removal.dependent(
             AttachmentReference, by="message", before=referring.referred_to, after_commit=referring.remove_unused
         )
         removal.dependent(Summary, by="session")
+        removal.dependent(MessageChange, by="session")
         Session.history = of_session  # type: ignore[method-assign,assignment]  # the models may not import it

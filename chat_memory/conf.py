@@ -70,12 +70,26 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The maximum number of content parts, and of tool calls, of one message."""
     max_branches: Count = 1_000
     """The maximum number of branches of one session, ``main`` included."""
+    max_drafts: Count = 10
+    """The maximum number of messages of one session that are being streamed at the same time, on all its branches."""
+    draft_flush_seconds: Annotated[float, msgspec.Meta(ge=0.125, le=60)] = 0.5
+    """Seconds after which a message that is being streamed is written as far as it goes."""
+    draft_flush_bytes: Count = 4096
+    """Bytes of text at which it is written sooner, but at most eight times a second."""
+    draft_lapse_seconds: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 120.0
+    """Seconds without a write after which a message that is being streamed counts as abandoned."""
     max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024, le=2**31 - 1)] = 2 * 1024 * 1024
     """The bytes of JSON at which a page or a context of the API ends; one message or session always comes."""
     retention_days: int | None = None
     """Days after which ``chat_memory_cleanup`` removes idle sessions; None: the command requires ``--days``."""
     cleared_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
     """Days until ``chat_memory_cleanup`` removes messages hidden by ``clear()``."""
+    tombstone_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] = 30
+    """Days for which it is remembered by id that a conversation is gone, and by position that a message changed; a
+    reader whose cursor is older begins anew."""
+    regenerate_until: Literal["begun", "complete"] = "begun"
+    """How long the former answer stays the current one after ``regenerate``: until the new one has begun, or until the
+    caller switches to it when it is complete."""
     attachment_storage: str = "default"
     """The alias in ``STORAGES`` for the files of attachments; files there must not be served to everybody."""
     attachment_types: tuple[str, ...] = ("*/*",)

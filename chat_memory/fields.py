@@ -102,6 +102,7 @@ class MessageField(NamedTuple):
 MESSAGE = (
     MessageField("id", ("client_id",), identity=False),
     MessageField("seq", ("seq",), given=False, identity=False),
+    MessageField("turn", ("turn",), given=False, identity=False),
     MessageField("role", ("role",)),
     MessageField("content", ("content", "parts")),
     MessageField("name", ("name",)),
@@ -117,7 +118,9 @@ GIVEN = tuple(field.name for field in MESSAGE if field.given)
 """The message fields a client may set by name; the server sets position, time, token count and state."""
 IDENTITY = tuple(field.name for field in MESSAGE if field.identity)
 """The message fields that must be equal in a retry; the time and the token count may differ between attempts."""
-MESSAGE_COLUMNS = tuple(column for field in MESSAGE if field.name != "seq" for column in field.columns)
+PLACE = ("seq", "turn")
+"""The message fields that say where it stands in the conversation; a message cannot say them of itself."""
+MESSAGE_COLUMNS = tuple(column for field in MESSAGE if field.name not in PLACE for column in field.columns)
 """The columns whose values come from the message itself, in the order that every statement uses."""
 PLAIN_COLUMNS = ("client_id", "role", "content", "tokens", "created_at", "state")
 """The columns that a plain text message needs; a statement for such messages may omit the others."""

@@ -14,18 +14,18 @@ from chat_memory.choices import MAIN_BRANCH
 from chat_memory.exceptions import ValidationError
 from chat_memory.history.naming import address
 from chat_memory.history.twins import function_twin
-from chat_memory.records import Found, SessionRecord, as_utc
+from chat_memory.records import Found, SessionChanges, SessionRecord, as_utc
 from chat_memory.rules.json_values import shown
 from chat_memory.rules.limits import limits
 from chat_memory.rules.names import check_text, plain
-from chat_memory.rules.numbers import whole_number
+from chat_memory.rules.numbers import LARGEST_PAGE, PAGE, page_of_changes, whole_number
 from chat_memory.rules.searching import page_size, understood
 from chat_memory.rules.session import check_session_fields
 from chat_memory.rules.times import check_time
-from chat_memory.storage.contract import Adapter, SearchStore, Within
+from chat_memory.storage.contract import Adapter, ChangeStore, SearchStore, Within
 from chat_memory.storage.listing import Cursor, Filter, Usage
+from chat_memory.storage.syncing import Listed
 
-LARGEST_PAGE = 1000
 _PLACE = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -104,6 +104,43 @@ def find_sessions(
 
 
 afind_sessions = function_twin(find_sessions)
+
+
+def changes(
+    workspace: str | None = None,
+    cursor: str | None = None,
+    *,
+    user: Any = None,
+    size: int = PAGE,
+    using: str | None = None,
+    adapter: Adapter | None = None,
+) -> SessionChanges:
+    """What a reader has to be told who keeps a list: which conversations are new or changed since a cursor, and gone.
+
+    Drop what is held where the answer ``begins_anew``, put ``changed`` in place of what is held under their ids, drop
+    what is ``gone``, and keep the cursor; while there is ``more``, ask again. The list is then what ``find_sessions``
+    gives. A conversation may be given again that the reader knows as it is.
+
+    Args:
+        workspace: the slug; None: DEFAULT_WORKSPACE. An unknown one has no conversations.
+        cursor: ``cursor`` of the answer before; None: the reader holds nothing. One that is older than TOMBSTONE_DAYS,
+            or of a database that was restored since, begins anew.
+        user: as in ``Conditions``; what is gone is told by the ids of all users' conversations.
+        size: how many conversations and ids at most, 1 to 1,000.
+        using: the database alias; None: where the router writes sessions.
+        adapter: another back end than Django's models.
+
+    Raises:
+        ValidationError: an argument is not usable; the text says which.
+        NotSupported: the back end cannot tell what changed.
+    """
+    listed = None if cursor is None else Listed.parse(cursor)
+    slug, conditions = _understood(workspace, user=user)
+    store = _adapter(using, adapter).part(ChangeStore)
+    return store.sessions(slug, conditions, listed, size=page_of_changes(size))
+
+
+achanges = function_twin(changes)
 
 
 def count_sessions(
@@ -201,7 +238,19 @@ def _adapter(using: str | None, adapter: Adapter | None) -> Adapter:
     return wiring.adapter(using) if adapter is None else adapter
 
 
-def _understood(
+def _understood(workspace: str | None, **wanted: Unpack[Conditions]) -> tuple[str, Filter]:
+    """The workspace's slug and the conditions, checked by the rules for what is stored.
+
+    Raises:
+        ValidationError: one is not usable; the text says which.
+        TypeError: there is no condition of this name.
+    """
+    for name in wanted.keys() - Conditions.__optional_keys__:
+        raise TypeError(f"{name!r} is no condition; there are {', '.join(sorted(Conditions.__optional_keys__))}")
+    return _filter(workspace, **wanted)
+
+
+def _filter(
     workspace: str | None,
     *,
     user: Any = None,
@@ -213,11 +262,7 @@ def _understood(
     archived: bool | None = None,
     pinned: bool | None = None,
 ) -> tuple[str, Filter]:
-    """The workspace's slug and the conditions, checked by the rules for what is stored.
-
-    Raises:
-        ValidationError: one is not usable; the text says which.
-    """
+    """See ``_understood``."""
     at = address("any" if key is None else key, workspace, user, MAIN_BRANCH)
     if user is not None and not at.user_key:
         # Else every visitor would be shown what was written without a user.

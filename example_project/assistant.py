@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from chat_memory import Message
 from example_project import endpoint, offline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chat_memory import Turn
+
+NEWEST = 40
+"""How many messages a model is shown, in whole turns; the rules read all there are."""
+ALL = 1_000_000
 
 
 def name() -> str:
@@ -14,13 +22,15 @@ def name() -> str:
     return "model" if _has_endpoint() else "offline"
 
 
-def answer(history: Sequence[Message]) -> str:
-    """The answer to the last message of a history.
+def answer(turn: Turn) -> Iterator[str]:
+    """The answer to a turn's question, piece by piece.
 
     Raises:
-        EndpointError: there is no answer; the text says why.
+        EndpointError: there is no answer, or no more of it; the text says why.
     """
-    return endpoint.complete(history) if _has_endpoint() else offline.reply(history)
+    if _has_endpoint():
+        return endpoint.complete(turn.prompt(messages=NEWEST))
+    return offline.spoken(offline.reply(turn.prompt(turns=ALL)))
 
 
 def _has_endpoint() -> bool:

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from chat_memory import Conversation, Message, MessageConflict, conversation
+from chat_memory import Conversation, Message, conversation
+from chat_memory.exceptions import DraftNotFound
 from chat_memory.models import Session, Workspace
-from example_project import assistant
+from example_project import answering
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.db.models import QuerySet
 
-logger = logging.getLogger(__name__)
+    from chat_memory import Draft, Sibling
 
-ANSWERS = uuid.UUID("0f6f3a52-8d5b-4f0e-9b52-6a1f6f2f8a11")
+NEWEST = 100
+"""How many messages a page shows, unless it is asked for all."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A conversation as its page shows it.
+
+    Attributes:
+        messages: oldest first, each answer behind its question.
+        hidden: how many earlier messages there are.
+        drafts: the answers that are being written.
+        siblings: the alternatives to a message, by its position, where there are any.
+    """
+
+    messages: Sequence[Message] = ()
+    hidden: int = 0
+    drafts: Sequence[Draft] = ()
+    siblings: Mapping[int, Sequence[Sibling]] = field(default_factory=dict)
 
 
 def workspaces_of(user: User) -> QuerySet[Workspace]:
@@ -35,35 +55,62 @@ def new_chat(user: User, workspace: Workspace, chat_id: uuid.UUID) -> Conversati
     return conversation(f"chat-{user.pk}-{chat_id}", workspace.slug, user=user)
 
 
-def say(chat: Conversation, message_id: uuid.UUID, text: str) -> None:
-    """Store what the user says, then answer it; the id comes with the form, so that a second submit is a replay.
+def ask(chat: Conversation, message_id: str, text: str) -> None:
+    """Store a question and have it answered; the id comes with the form, so that a second submit is a replay.
 
     Raises:
-        ChatMemoryError: the message cannot be stored.
-        EndpointError: there is no answer; the user's message is stored all the same.
+        ChatMemoryError: the question cannot be stored.
     """
-    chat.append(Message.user(text, id=str(message_id)))
-    answer_last(chat)
+    receipt = chat.append(Message.user(text, id=message_id))
+    answering.begin(_on(chat, receipt.branch), message_id)
 
 
-def answer_last(chat: Conversation) -> None:
-    """Answer the last message where it is the user's; there is one answer, however often this is called.
+def ask_differently(chat: Conversation, question: str, message_id: str, text: str) -> None:
+    """Ask a question again in other words, on a branch of its own; a second submit is a replay here, too.
 
     Raises:
-        EndpointError: there is no answer.
+        ChatMemoryError: the question is not shown any more, or the new one cannot be stored.
     """
-    stored = chat.session()
-    history = chat.messages(min_version=stored.version if stored else 0)  # a cache that is behind lacks the question
-    if not waits(history):
-        return
-    answer_id = str(uuid.uuid5(ANSWERS, str(history[-1].id)))
-    answer = assistant.answer(history)
+    receipt = chat.edit_and_branch(question, text, message_id=message_id)
+    answering.begin(_on(chat, receipt.branch), message_id)
+
+
+def answer_again(chat: Conversation, question: str, answer: str) -> None:
+    """Have another answer written beside one that is shown; nothing where that has been done meanwhile."""
+    former = chat.get(answer)
+    if former is not None and former.seq is not None:
+        answering.begin(chat.regenerate(former.seq), question)
+
+
+def look(chat: Conversation, *, whole: bool = False) -> Sight:
+    """What there is to see: the current branch, or the one on which another answer is being written."""
+    drafts, branches = chat.drafts.entries(), chat.branches()
+    written = {draft.branch for draft in drafts}
+    shown = next((each for each in branches if each.pending and each.name in written), None)
+    shown = shown or next(each for each in branches if each.current)
+    chat = _on(chat, shown.name)
+    growing = [_read(chat, draft) for draft in drafts if draft.branch == shown.name]
+    messages = chat.messages() if whole else chat.tail(NEWEST)
+    # What stands at the beginning of a branch, or beside it, may have alternatives; nothing else has.
+    forks = {each.fork_seq + 1 for each in branches if each.parent}
+    siblings = {seq: chat.siblings(seq) for seq in forks.intersection(message.seq or 0 for message in messages)}
+    return Sight(
+        messages=sorted(messages, key=lambda message: message.turn or 0),
+        hidden=(messages[0].seq or 1) - 1 if messages else 0,
+        drafts=[draft for draft in growing if draft is not None],
+        siblings={seq: found for seq, found in siblings.items() if len(found) > 1},
+    )
+
+
+def _read(chat: Conversation, draft: Draft) -> Draft | None:
+    """A draft with its text; None where it has ended: its message is read after this."""
     try:
-        chat.append(Message.assistant(answer, id=answer_id))
-    except MessageConflict:
-        logger.info("another request answered message %s first", history[-1].seq)
+        found = chat.drafts.get(draft.id)
+    except DraftNotFound:
+        return None
+    return found if found.state == "streaming" else None
 
 
-def waits(history: list[Message]) -> bool:
-    """Whether the last message is the user's, so that an answer is missing."""
-    return bool(history) and history[-1].role == "user"
+def _on(chat: Conversation, branch: str | None) -> Conversation:
+    """The conversation bound to a branch, whichever one is the current one meanwhile."""
+    return conversation(chat.key, chat.workspace, branch=branch)

@@ -6,8 +6,10 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,9 +17,7 @@ from chat_memory import Message
 
 DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_TIMEOUT = 30.0
-NEWEST = 40
-"""About how many messages the model gets: what fits of the newest whole turns, and the instructions before them."""
-LARGEST_ANSWER = 4 * 1024 * 1024
+LONGEST_LINE = 1024 * 1024
 REASONS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "it refused the key in OPENAI_API_KEY",
     HTTPStatus.FORBIDDEN: "it refused the key in OPENAI_API_KEY",
@@ -27,28 +27,23 @@ REASONS: dict[int, str] = {
 
 
 class EndpointError(Exception):
-    """There is no answer; the text says why, in words for the person who waits for it."""
+    """There is no answer, or no more of it; the text says why, in words for the person who waits for it."""
 
 
-def complete(history: Sequence[Message]) -> str:
-    """The model's answer to a history.
+def complete(prompt: Sequence[Message]) -> Iterator[str]:
+    """The model's answer to a prompt, piece by piece as it comes.
 
-    Reads OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL and OPENAI_TIMEOUT (seconds).
+    Reads OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL and OPENAI_TIMEOUT (seconds without a word).
 
     Raises:
-        EndpointError: the endpoint is wrongly named, cannot be reached, is too slow, or answers something else.
+        EndpointError: the endpoint is wrongly named, cannot be reached, is too slow, breaks off, or answers something
+            else.
     """
     model = os.environ.get("OPENAI_MODEL") or DEFAULT_MODEL
-    body = {"model": model, "messages": [message.to_openai() for message in newest_turns(history)]}
-    return _text(_post(_request(json.dumps(body).encode())))
-
-
-def newest_turns(history: Sequence[Message]) -> list[Message]:
-    """The newest messages from the beginning of a turn on, so that no tool result lacks its call."""
-    starts = [index for index, message in enumerate(history) if message.role == "user"]
-    border = len(history) - NEWEST
-    start = next((index for index in starts if index >= border), starts[-1] if starts else 0)
-    return [message for message in history[:start] if message.role == "system"] + list(history[start:])
+    body = {"model": model, "stream": True, "messages": [message.to_openai() for message in prompt]}
+    with _told(), urllib.request.urlopen(_request(json.dumps(body).encode()), timeout=_timeout()) as response:  # noqa: S310 - the scheme is checked
+        for event in _events(response):
+            yield from _pieces(event)
 
 
 def _request(body: bytes) -> urllib.request.Request:
@@ -61,30 +56,46 @@ def _request(body: bytes) -> urllib.request.Request:
     return urllib.request.Request(url, body, headers)  # noqa: S310 - the scheme is checked above
 
 
-def _post(request: urllib.request.Request) -> Any:
+def _events(response: HTTPResponse) -> Iterator[Any]:
+    """What the server-sent events of a response say, up to the one that says that it is done."""
+    while line := response.readline(LONGEST_LINE):
+        if line.startswith(b"data:"):
+            data = line.removeprefix(b"data:").strip()
+            if data == b"[DONE]":
+                return
+            yield json.loads(data)
+    raise EndpointError("The model broke off.")
+
+
+def _pieces(event: Any) -> Iterator[str]:
     try:
-        with urllib.request.urlopen(request, timeout=_timeout()) as response:  # noqa: S310 - as above
-            return json.loads(response.read(LARGEST_ANSWER))
+        pieces = [choice["delta"].get("content") for choice in event["choices"]]
+    except (KeyError, TypeError, AttributeError):
+        raise EndpointError("The model's answer is of an unknown form.") from None
+    yield from (piece for piece in pieces if isinstance(piece, str))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A block whose errors are told in words.
+
+    Raises:
+        EndpointError: in place of what the network raises.
+    """
+    try:
+        yield
     except urllib.error.HTTPError as error:
         reason = REASONS.get(error.code, f"it failed with HTTP status {error.code}")
         raise EndpointError(f"The model cannot answer: {reason}.") from error
     except TimeoutError as error:
-        raise EndpointError(f"The model took longer than {_timeout():g} seconds.") from error
+        raise EndpointError(f"The model was silent for {_timeout():g} seconds.") from error
     except OSError as error:
         slow = isinstance(getattr(error, "reason", None), TimeoutError)
         raise EndpointError("The model took too long." if slow else "The model cannot be reached.") from error
+    except HTTPException as error:
+        raise EndpointError("The model broke off.") from error
     except ValueError as error:
         raise EndpointError("The model's answer is no JSON.") from error
-
-
-def _text(answer: Any) -> str:
-    try:
-        text = answer["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError):
-        text = None
-    if not isinstance(text, str):
-        raise EndpointError("The model's answer holds no text.")
-    return text
 
 
 def _timeout() -> float:

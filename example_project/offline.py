@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,9 @@ HINT = (
     "messages we have, or for a summary."
 )
 
+PAUSE = 0.05
+"""Seconds between two words: rules have their answer at once, and a page that shows it grow wants something to show."""
+
 
 class Fact(NamedTuple):
     """Something the user said, and the position of the message that says it."""
@@ -57,6 +61,13 @@ def reply(history: Sequence[Message]) -> str:
     if told:
         return f"So {_told(told)}. This is message {question.seq}; ask me whenever you like, even after a restart."
     return _noted(question, earlier)
+
+
+def spoken(text: str) -> Iterator[str]:
+    """A text word by word, as a model gives it."""
+    for word in re.findall(r"\s*\S+|\s+$", text):
+        time.sleep(PAUSE)
+        yield word
 
 
 def _noted(question: Message, earlier: Sequence[Message]) -> str:
@@ -123,7 +134,7 @@ def _summary(earlier: Sequence[Message], _found: re.Match[str]) -> str:
         lines.insert(3, f"• … {len(said) - len(shown)} more …")
     facts = list(_facts(earlier))
     about = f"\nI know that {_told(facts)}." if facts else ""
-    return f"You wrote {len(said)} messages:\n" + "\n".join(lines) + about
+    return f"You wrote {len(said)} message{'s' if len(said) > 1 else ''}:\n" + "\n".join(lines) + about
 
 
 def _mentions(earlier: Sequence[Message], found: re.Match[str]) -> str:

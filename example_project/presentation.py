@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chat_memory import Message
+from chat_memory import Draft, Message, Sibling
+
+if TYPE_CHECKING:
+    from example_project.conversations import Sight
 
 LONGEST_INDENTED = 5_000
 """Longer JSON is shown as it came: indentation multiplies the length of what is nested deeply."""
 MOST_CALLS = 50
 """How many tool calls of one message are shown."""
 WHO = {"system": "Instructions", "user": "You", "assistant": "Assistant", "tool": "Tool", "function": "Tool"}
+STATES = {"stopped": "Stopped.", "failed": "Broke off.", "abandoned": "Broke off: who wrote it is gone."}
 
 
 @dataclass(frozen=True)
@@ -26,21 +32,61 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Bubble:
-    """One message of the page, as plain text: the template escapes it."""
+class Alternatives:
+    """Which one of several a message is, and the branches of its neighbours; "" where there is none."""
 
-    seq: int
+    position: str
+    earlier: str
+    later: str
+
+
+@dataclass(frozen=True)
+class Bubble:
+    """One message of the page, or one that is being written, as plain text: the template escapes it.
+
+    Attributes:
+        note: how it ended, where it is not complete.
+        question: the id of the question that it answers; "" of what stands before the first one.
+        edit_id: the id under which it would be asked in other words; "" where it is no question of text alone.
+        offer: of the newest message, what can be asked for: an "answer" to a question without one, one "again", or
+            nothing ("").
+        state: "streaming" while it is being written; ``length`` is how far it is.
+    """
+
+    id: str
     role: str
     who: str
-    when: datetime | None
     text: str
-    calls: tuple[Call, ...]
-    pictures: tuple[str, ...]
+    seq: int = 0
+    turn: int = 0
+    when: datetime | None = None
+    calls: tuple[Call, ...] = ()
+    pictures: tuple[str, ...] = ()
+    note: str = ""
+    question: str = ""
+    edit_id: str = ""
+    offer: str = ""
+    alternatives: Alternatives | None = None
+    state: str = "complete"
+    length: int = 0
 
 
-def bubbles(messages: Sequence[Message]) -> list[Bubble]:
-    """What the page shows for a history, in its order."""
-    return [_bubble(message) for message in messages]
+def bubbles(sight: Sight) -> list[Bubble]:
+    """What the page shows, in its order: what is being written stands behind its question."""
+    growing = [_growing(draft) for draft in sight.drafts]
+    replaced = {bubble.id for bubble in growing}
+    stored = [
+        _bubble(message, sight.siblings.get(message.seq or 0, ()))
+        for message in sight.messages
+        if message.id not in replaced
+    ]
+    shown, question = [], ""
+    for bubble in sorted([*stored, *growing], key=lambda bubble: bubble.turn):
+        question = bubble.id if bubble.role == "user" else question
+        shown.append(replace(bubble, question=question))
+    if shown:
+        shown[-1] = replace(shown[-1], offer=_offer(shown[-1]))
+    return shown
 
 
 def text_of(message: Message) -> str:
@@ -50,19 +96,58 @@ def text_of(message: Message) -> str:
     return "\n".join(str(part["text"]) for part in _parts(message) if "text" in part)
 
 
-def _bubble(message: Message) -> Bubble:
+def _bubble(message: Message, siblings: Sequence[Sibling]) -> Bubble:
     is_result = message.role in ("tool", "function")
     text = text_of(message)
     calls = (Call(message.name or "result", _indented(text)),) if is_result else tuple(_calls(message))
     return Bubble(
-        seq=message.seq or 0,
+        id=message.id or "",
         role="tool" if is_result else message.role,
         who=WHO.get(message.role, message.role),
-        when=message.created_at,
         text="" if is_result else text,
+        seq=message.seq or 0,
+        turn=message.turn or 0,
+        when=message.created_at,
         calls=calls,
         pictures=tuple(_pictures(message)),
+        state=message.state,
+        note=_note(message),
+        edit_id=str(uuid.uuid4()) if message.role == "user" and isinstance(message.content, str) else "",
+        alternatives=_alternatives(siblings) if siblings else None,
     )
+
+
+def _growing(draft: Draft) -> Bubble:
+    return Bubble(
+        id=draft.id,
+        role=draft.role,
+        who=WHO.get(draft.role, draft.role),
+        text=draft.text,
+        turn=draft.turn or sys.maxsize,
+        when=draft.begun_at,
+        state=draft.state,
+        length=draft.length,
+    )
+
+
+def _note(message: Message) -> str:
+    error = (message.metadata or {}).get("error")
+    if message.state == "failed" and isinstance(error, str):
+        return error
+    return STATES.get(message.state, "")
+
+
+def _alternatives(siblings: Sequence[Sibling]) -> Alternatives:
+    names = ["", *(sibling.branch for sibling in siblings), ""]
+    shown = next(sibling for sibling in siblings if sibling.is_current)
+    return Alternatives(shown.position, names[shown.number - 1], names[shown.number + 1])
+
+
+def _offer(newest: Bubble) -> str:
+    if not newest.question or newest.state == "streaming":
+        return ""
+    is_answer = newest.role == "assistant" and newest.state in ("complete", "stopped") and not newest.calls
+    return "again" if is_answer else "answer"
 
 
 def _parts(message: Message) -> list[Mapping[str, Any]]:

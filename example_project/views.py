@@ -11,12 +11,20 @@ from django.contrib.auth.views import LoginView
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from chat_memory import ChatMemoryError, MessageConflict
-from example_project import assistant
-from example_project.conversations import answer_last, new_chat, say, sessions_of, waits, workspaces_of
+from chat_memory import ChatMemoryError, DraftNotFound, MessageConflict
+from example_project import answering, assistant
+from example_project.conversations import (
+    Sight,
+    answer_again,
+    ask,
+    ask_differently,
+    look,
+    new_chat,
+    sessions_of,
+    workspaces_of,
+)
 from example_project.demo.people import accounts
-from example_project.endpoint import EndpointError
-from example_project.forms import MessageForm
+from example_project.forms import EditForm, MessageForm
 from example_project.presentation import bubbles
 
 if TYPE_CHECKING:
@@ -25,10 +33,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.http import HttpRequest, HttpResponse
 
-    from chat_memory import Message
     from chat_memory.models import Session, Workspace
 
-NEWEST = 100
 LISTED = 100
 
 
@@ -58,7 +64,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def chat(request: HttpRequest, workspace: str, session_id: uuid.UUID | None = None) -> HttpResponse:
     """A conversation, or the beginning of one; a POST says something in it."""
     place = get_object_or_404(workspaces_of(_user(request)), slug=workspace)
-    session = get_object_or_404(sessions_of(_user(request), place), pk=session_id) if session_id else None
+    session = _session(request, workspace, session_id) if session_id else None
     if request.method != "POST":
         return _page(request, place, session, MessageForm())
     form = MessageForm(request.POST)
@@ -70,58 +76,104 @@ def chat(request: HttpRequest, workspace: str, session_id: uuid.UUID | None = No
 @login_required
 @require_POST
 def answer(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpResponse:
-    """Ask once more for the answer that failed."""
-    place = get_object_or_404(workspaces_of(_user(request)), slug=workspace)
-    session = get_object_or_404(sessions_of(_user(request), place), pk=session_id)
+    """Have a question answered: for the first time, or once more where the form names the answer it has."""
+    session = _session(request, workspace, session_id)
+    question, former = request.POST.get("question", ""), request.POST.get("answer", "")
+    if former:
+        answer_again(session.history(), question, former)
+    else:
+        answering.begin(session.history(), question)
+    return _to_latest(session)
+
+
+@login_required
+@require_POST
+def edit(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpResponse:
+    """Ask a question again in other words."""
+    session = _session(request, workspace, session_id)
+    form = EditForm(request.POST)
+    if not form.is_valid():
+        notices.error(request, "The question was not changed: it needs a text of at most 20,000 characters.")
+        return _to_latest(session)
+    given = form.cleaned_data
     try:
-        answer_last(session.history())
-    except EndpointError as error:
-        notices.error(request, str(error))
-    return _to_latest(place, session.pk)
+        ask_differently(session.history(), given["question"], str(given["message_id"]), given["text"])
+    except ChatMemoryError as error:
+        notices.error(request, f"The question was not changed: {error}")
+    return _to_latest(session)
+
+
+@login_required
+@require_POST
+def stop(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpResponse:
+    """Ask whoever writes an answer to stop; nothing where it has ended meanwhile."""
+    session = _session(request, workspace, session_id)
+    try:
+        session.history().drafts.stop(request.POST.get("draft", ""))
+    except DraftNotFound:
+        notices.info(request, "This answer had ended already.")
+    return _to_latest(session)
+
+
+@login_required
+@require_POST
+def switch(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpResponse:
+    """Show another one of several answers or questions."""
+    session = _session(request, workspace, session_id)
+    try:
+        session.history().switch(request.POST.get("branch", ""))
+    except ChatMemoryError:
+        notices.error(request, "This alternative is not there any more.")
+    return redirect("chat", workspace, session.pk)
 
 
 def _said(request: HttpRequest, place: Workspace, session: Session | None, form: MessageForm) -> HttpResponse:
     given = form.cleaned_data
     conversation = session.history() if session else new_chat(_user(request), place, given["chat_id"])
     try:
-        say(conversation, given["message_id"], given["text"])
-    except EndpointError as error:
-        notices.error(request, f"{error} Your message is stored.")
+        ask(conversation, str(given["message_id"]), given["text"])
     except MessageConflict:
         notices.error(request, "This form was sent before with another text: that text is stored, this one is not yet.")
         return _page(request, place, session, form.with_fresh_id(), status=409)
     except ChatMemoryError as error:
         form.add_error("text", str(error))
         return _page(request, place, session, form, status=400)
-    record = conversation.session()
-    return _to_latest(place, record.id) if record else redirect("chat-new", place.slug)
+    return _to_latest(session or sessions_of(_user(request), place).get(key=conversation.key))
 
 
 def _page(
     request: HttpRequest, place: Workspace, session: Session | None, form: MessageForm, status: int = 200
 ) -> HttpResponse:
-    history: list[Message] = []
-    if session is not None:
-        stored = session.history()
-        history = stored.messages() if "whole" in request.GET else stored.tail(NEWEST)
+    sight = look(session.history(), whole="whole" in request.GET) if session else Sight()
     user = _user(request)
     context = {
         "workspace": place,
         "workspaces": workspaces_of(user),
         "sessions": sessions_of(user, place)[:LISTED],
         "session": session,
-        "bubbles": bubbles(history),
-        "hidden": history[0].seq - 1 if history and history[0].seq else 0,
-        "waits": waits(history),
+        "title": session.title or session.key if session else "New chat",
+        "bubbles": bubbles(sight),
+        "hidden": sight.hidden,
+        "grows": bool(sight.drafts),
         "assistant": assistant.name(),
         "form": form,
     }
     return render(request, "example_project/chat.html", context, status=status)
 
 
-def _to_latest(place: Workspace, session_id: uuid.UUID) -> HttpResponse:
+def _session(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> Session:
+    """The user's own conversation.
+
+    Raises:
+        Http404: it is somebody else's, or there is none.
+    """
+    place = get_object_or_404(workspaces_of(_user(request)), slug=workspace)
+    return get_object_or_404(sessions_of(_user(request), place), pk=session_id)
+
+
+def _to_latest(session: Session) -> HttpResponse:
     """Back to the page by GET, so that a reload sends nothing twice."""
-    response = redirect("chat", place.slug, session_id)
+    response = redirect("chat", session.workspace.slug, session.pk)
     response["Location"] += "#latest"
     return response
 

@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
 from django_redis import get_redis_connection
-from hypothesis import HealthCheck, settings as hypothesis_settings
+from hypothesis import HealthCheck, Phase, settings as hypothesis_settings
 from redis import Redis
 
 from chat_memory import metrics
@@ -30,6 +30,9 @@ hypothesis_settings.register_profile(
     "suite", deadline=None, max_examples=25, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.register_profile("deep", hypothesis_settings.get_profile("suite"), max_examples=2000)
+hypothesis_settings.register_profile(  # asks for no least example
+    "unshrunk", hypothesis_settings.get_profile("suite"), phases=[Phase.generate], database=None
+)
 hypothesis_settings.load_profile("suite")
 
 

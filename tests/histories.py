@@ -7,7 +7,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from chat_memory import Message
-from chat_memory.testing.providers import Refused, check_anthropic, check_bedrock, check_openai
+from chat_memory.history.pairs import accepted
+from chat_memory.testing.providers import Refused, check_anthropic, check_bedrock, check_gemini, check_openai
 
 CALLS = ("c1", "c2", "c3", "call_0")
 RESULTS = ("tool", "function")
@@ -43,6 +44,11 @@ def numbered(said: Sequence[Message]) -> list[Message]:
     ]
 
 
+def said(history: Sequence[Message]) -> list[Message]:
+    """What is shown of a history."""
+    return accepted(numbered(history))
+
+
 def as_blocks(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """As Anthropic and Bedrock take messages: role and content alone, the system's apart."""
     return [{"role": each.role, "content": each.content} for each in messages if each.role != "system"]
@@ -76,6 +82,22 @@ def _bedrock_results(ids: Sequence[str], question: str) -> list[Message]:
     return [Message.user([*results, *([{"text": question}] if question else [])])]
 
 
+def _gemini_call(text: str, ids: Sequence[str]) -> Message:
+    words = [{"text": text}] if text else []
+    return Message.assistant([*words, *({"functionCall": {"name": each, "args": {}}} for each in ids)])
+
+
+def _gemini_results(ids: Sequence[str], question: str) -> list[Message]:
+    results = [{"functionResponse": {"name": each, "response": {"result": "r"}}} for each in ids]
+    return [Message.user([*results, *([{"text": question}] if question else [])])]
+
+
+def _check_gemini(messages: Sequence[Message]) -> None:
+    names = {"assistant": "model"}
+    said = [message for message in messages if message.role != "system"]
+    check_gemini([{"role": names.get(each.role, each.role), "parts": each.content} for each in said])
+
+
 def _check_chat(messages: Sequence[Message]) -> None:
     check_openai([message.to_openai() for message in messages])
 
@@ -102,7 +124,8 @@ BEDROCK = Form(
     _bedrock_results,
     lambda shown: check_bedrock(as_blocks(shown)),
 )
-FORMS = (OPENAI, LEGACY, ANTHROPIC, BEDROCK)
+GEMINI = Form("gemini", lambda text: [{"text": text}], _gemini_call, _gemini_results, _check_gemini)
+FORMS = (OPENAI, LEGACY, ANTHROPIC, BEDROCK, GEMINI)
 
 
 def accepts(form: Form, shown: Sequence[Message]) -> bool:

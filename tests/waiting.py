@@ -1,5 +1,6 @@
 """Waits for what another process or thread brings about: never for a fixed time, and never for ever."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,14 @@ def eventually(holds: Callable[[], object], patience: float = PATIENCE) -> None:
     deadline = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < deadline, "it never came true"
+
+
+def until_threads_end(name: str) -> None:
+    """Wait for all threads of that name."""
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), f"a thread {name} never ended"
 
 
 def somebody_waits_for_a_lock() -> bool:

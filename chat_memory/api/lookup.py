@@ -74,6 +74,11 @@ class FoundSession(msgspec.Struct, frozen=True):
             any_owner=True,
         )
 
+    @property
+    def on_its_branch(self) -> FoundSession:
+        """The same, bound to the branch that was found: a switch meanwhile does not redirect what comes."""
+        return msgspec.structs.replace(self, branch=self.session.branch)
+
     def history(self, most: int | None = None) -> Conversation:
         """The session's conversation, for reading and writing; ``most``: bytes of replays that an append answers."""
         at = self.address

@@ -23,6 +23,28 @@ class BranchQuery(msgspec.Struct, frozen=True):
     branch: str | None = None
 
 
+class ChangesQuery(PageQuery, frozen=True):
+    """What a client that keeps a copy asks for.
+
+    Attributes:
+        cursor: ``cursor`` of the answer before; without it the client begins anew.
+        branch: the branch of the session; the current branch where none is named.
+    """
+
+    cursor: str | None = None
+    branch: str | None = None
+
+
+class SessionChangesQuery(PageQuery, frozen=True):
+    """What a client that keeps a list asks for.
+
+    Attributes:
+        cursor: ``cursor`` of the answer before; without it the client begins anew.
+    """
+
+    cursor: str | None = None
+
+
 class SessionQuery(CursorQuery, frozen=True):
     """The conditions of a list of sessions; a session must meet all that are given.
 
@@ -88,6 +110,29 @@ class MessageQuery(PageQuery, frozen=True):
     id: str | None = None
 
 
+class DraftQuery(BranchQuery, frozen=True):
+    """What of a draft is asked for.
+
+    Attributes:
+        branch: where to look for the message it became; the current branch where none is named.
+        after: only the text after so many characters, the ``length`` of an earlier answer.
+    """
+
+    after: Number = 0
+
+
+class DraftByIdQuery(DraftQuery, frozen=True, kw_only=True):
+    """The same of a draft by the id of its message, whatever characters it has."""
+
+    id: str
+
+
+class DraftStopQuery(BranchQuery, frozen=True, kw_only=True):
+    """The id of the message whose draft is to stop, and where to look for it where it has ended."""
+
+    id: str
+
+
 class FeedbackQuery(CursorQuery, frozen=True):
     """The branch of a list of feedback; the current branch where none is named."""
 
@@ -125,11 +170,16 @@ class ContextQuery(msgspec.Struct, frozen=True):
 
 QUERIES: tuple[Any, ...] = (
     CursorQuery,
+    ChangesQuery,
+    SessionChangesQuery,
     SessionQuery,
     SearchQuery,
     MessageQuery,
     ContextQuery,
     BranchQuery,
+    DraftQuery,
+    DraftByIdQuery,
+    DraftStopQuery,
     FeedbackQuery,
     VotesQuery,
     AttachmentQuery,

@@ -7,8 +7,8 @@ takes. The fields of sessions and messages come from ``chat_memory.fields``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from datetime import datetime
+from typing import Annotated, Any, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -17,9 +17,16 @@ from chat_memory.api.http.pages import ContextPage, MessagePage, Page
 from chat_memory.api.http.problems import Problem
 from chat_memory.api.queries import QUERIES
 from chat_memory.choices import MemberRole
-from chat_memory.exceptions import ValidationError
-from chat_memory.fields import GIVEN, SETTABLE, empty_session
-from chat_memory.records import MESSAGE_KEYS, Branch, Hit, Message, SessionRecord, VotesOfDay, VotesOfModel, check_aware
+from chat_memory.fields import GIVEN, SETTABLE
+from chat_memory.records import (
+    Branch,
+    Hit,
+    Message,
+    SessionRecord,
+    Sibling,
+    VotesOfDay,
+    VotesOfModel,
+)
 from chat_memory.storage.mapping import MessageJson
 
 MemberRoleName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(MemberRole.values)})]
@@ -114,6 +121,125 @@ class BranchOut(Branch, frozen=True):
     """A branch; it shows the messages of its ``parent`` up to ``fork_seq``, followed by its own messages."""
 
 
+class SiblingOut(Sibling, frozen=True):
+    """One of the messages at a position that follow the same messages, on a branch of its own."""
+
+
+class SiblingsOut(msgspec.Struct, frozen=True):
+    """A message and its alternatives, in the order in which their branches were made."""
+
+    results: list[SiblingOut]
+
+
+class ChangesOut(msgspec.Struct, frozen=True):
+    """What became of a session's messages since a cursor, for a client that keeps a copy of them.
+
+    Attributes:
+        messages: the messages that follow those that the client holds.
+        changed: messages that the client holds and that say something else now.
+        void_from: the first position from which on what the client holds is not shown any more; 1: it begins anew.
+        cursor: for the next request.
+        more: whether there is more than this page.
+        branch: the branch that was read.
+        version: its version.
+    """
+
+    messages: msgspec.Raw
+    changed: msgspec.Raw
+    void_from: int | None
+    cursor: str
+    more: bool
+    branch: str
+    version: int
+
+
+class SessionChangesOut(msgspec.Struct, frozen=True):
+    """What became of the sessions of a workspace since a cursor, for a client that keeps a list of them.
+
+    Attributes:
+        changed: the sessions that are new or changed.
+        gone: the ids of sessions that are not there any more; the client need not have known them.
+        begins_anew: whether the client drops all that it holds first.
+        cursor: for the next request.
+        more: whether there is more than this page.
+    """
+
+    changed: list[SessionOut]
+    gone: list[UUID]
+    begins_anew: bool
+    cursor: str
+    more: bool
+
+
+class RegeneratedOut(msgspec.Struct, frozen=True):
+    """Where another answer is to be made.
+
+    Attributes:
+        branch: the branch for the other answer.
+        former_branch: the branch that has the former one.
+        last_seq: the last position that ``branch`` shows: the answer comes behind it.
+    """
+
+    branch: str
+    former_branch: str
+    last_seq: int
+
+
+class SwitchedOut(msgspec.Struct, frozen=True):
+    """The branch that is the current one now, and the one that was; null where nothing changed."""
+
+    branch: str
+    former_branch: str | None
+
+
+class AskedAgainOut(msgspec.Struct, frozen=True):
+    """A question that was asked again on a new branch, which is the current one now, in place of ``former_branch``."""
+
+    message: msgspec.Raw
+    branch: str
+    former_branch: str | None
+
+
+class DraftOut(msgspec.Struct, frozen=True):
+    """A message that is being streamed.
+
+    Attributes:
+        id: the id of the message that becomes of it.
+        role: who writes.
+        name: the name of the author; null where there is none.
+        state: ``streaming`` while it grows.
+        length: how many characters were written.
+        branch: the branch that the message will be on, or that shows it.
+        turn: the number of the turn that it answers in; null while it is of none that somebody has taken.
+        stop_asked: whether somebody asked for a stop.
+        begun_at: when it was begun.
+        touched_at: when it was last written.
+    """
+
+    id: str
+    role: str
+    name: str | None
+    state: str
+    length: int
+    branch: str
+    turn: int | None
+    stop_asked: bool
+    begun_at: datetime | None
+    touched_at: datetime | None
+
+
+class DraftTextOut(DraftOut, frozen=True):
+    """A draft with its text, also after its end.
+
+    Attributes:
+        text: what was written, from the character on that the query names.
+        seq: the position of the message that it became; null while it grows.
+    """
+
+    text: str
+    seq: int | None
+
+
 class FeedbackOut(msgspec.Struct, frozen=True):
     """What one person thinks of a message: a ``vote`` of 1 (good) or -1 (bad), and a ``comment``, often ""."""
 
@@ -189,8 +315,8 @@ SessionPatch = _shape(
 )
 MessageIn = _shape(
     "MessageIn",
-    "A message to append. What the server sets (seq, created_at, tokens, state) is ignored; further members are kept "
-    "as they are and given back.",
+    "A message to append. What the server sets (seq, turn, created_at, tokens, state) is ignored; further members are "
+    "kept as they are and given back.",
     [(name, get_type_hints(Message)[name]) for name in (*GIVEN, "content_absent")],
 )
 
@@ -202,13 +328,6 @@ MessagePatch = _shape(
 )
 
 
-class Changes(NamedTuple):
-    """What a MessagePatch body changes: fields of the message, and further members."""
-
-    fields: dict[str, Any]
-    further: dict[str, Any]
-
-
 class ForkIn(msgspec.Struct, frozen=True):
     """A branch to create; ``at`` is the last position it shares with its parent; null: all positions."""
 
@@ -216,7 +335,26 @@ class ForkIn(msgspec.Struct, frozen=True):
     at: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-_OF_SERVER = MESSAGE_KEYS - {*GIVEN, "content_absent"}
+class AskAgainIn(msgspec.Struct, frozen=True):
+    """A question in other words; ``id`` makes a retry recognisable."""
+
+    content: str | list[Any]
+    id: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class RegenerateIn(msgspec.Struct, frozen=True):
+    """When the other answer takes the place of the former one: ``begun`` or ``complete``; null: as the server says."""
+
+    until: str | None = None
+
+
+class SwitchIn(msgspec.Struct, frozen=True):
+    """The branch that is to be the current one."""
+
+    branch: str
+
+
 SHAPES: tuple[Any, ...] = (
     RootOut,
     Page[list[WorkspaceOut]],
@@ -224,6 +362,8 @@ SHAPES: tuple[Any, ...] = (
     MessagePage[list[MessageOut]],
     ContextPage[list[MessageOut]],
     Page[list[BranchOut]],
+    Page[list[DraftOut]],
+    DraftTextOut,
     FeedbackPage,
     Page[list[FeedbackOut]],
     FeedbackSumsOut,
@@ -235,81 +375,16 @@ SHAPES: tuple[Any, ...] = (
     MessageIn,
     MessagePatch,
     ForkIn,
+    SiblingsOut,
+    ChangesOut,
+    SessionChangesOut,
+    RegeneratedOut,
+    RegenerateIn,
+    SwitchedOut,
+    SwitchIn,
+    AskedAgainOut,
+    AskAgainIn,
     *QUERIES,
     Problem,
 )
 """All request and response shapes, for ``msgspec.json.schema_components``."""
-
-
-def settings_in(members: dict[str, Any]) -> dict[str, Any]:
-    """The session fields that the members of a SessionIn or SessionPatch body set, in the core's names and types.
-
-    Raises:
-        ValidationError: the body has both ``archived`` and ``archived_at``.
-    """
-    empty = empty_session()
-    settings = {name: empty[name] if value is None else value for name, value in members.items() if name in empty}
-    if "archived" in members:
-        if "archived_at" in members:
-            raise ValidationError("cannot be combined with archived_at", field="archived")
-        settings["archived_at"] = datetime.now(UTC) if members["archived"] else None
-    return settings
-
-
-def messages_in(body: Any) -> list[Message]:
-    """The messages of a request body: one object, or a list of objects.
-
-    Raises:
-        ValidationError: the body is neither, a role is missing, or a value has the wrong type; the error's field is a
-            path such as ``messages[2].role``.
-    """
-    if isinstance(body, dict):
-        return [_message_in(body)]
-    if not isinstance(body, list) or not body:
-        raise ValidationError("the body must be a message, or a list of at least one message")
-    messages = []
-    for index, item in enumerate(body):
-        try:
-            messages.append(_message_in(item))
-        except ValidationError as error:
-            raise error.under(f"messages[{index}]") from None
-    return messages
-
-
-def changes_in(body: Any) -> Changes:
-    """What a MessagePatch body changes.
-
-    Raises:
-        ValidationError: the body is no object, or it names a member that no call changes.
-    """
-    if not isinstance(body, dict):
-        raise ValidationError("the body must be an object")
-    settable = MessagePatch.__struct_fields__
-    for name in body:
-        if name in MESSAGE_KEYS and name not in settable:
-            raise ValidationError("cannot be changed", field=name)
-    fields = {name: body[name] for name in settable if name in body}
-    return Changes(fields, {name: value for name, value in body.items() if name not in settable})
-
-
-def _message_in(item: Any) -> Message:
-    if not isinstance(item, dict):
-        raise ValidationError("a message must be an object")
-    if "role" not in item:
-        raise ValidationError("must be given", field="role")
-    _check_time_sent(item.get("created_at"))
-    # A client may send back what it read, which has what the server sets.
-    return Message.from_dict({name: value for name, value in item.items() if name not in _OF_SERVER})
-
-
-def _check_time_sent(sent: object) -> None:
-    """Refuse a naive ``created_at``; any other is ignored, since the server sets the time.
-
-    Raises:
-        ValidationError: the text is a time without an offset.
-    """
-    try:
-        moment = datetime.fromisoformat(sent) if isinstance(sent, str) else None
-    except ValueError:
-        return
-    check_aware(moment, "created_at")

@@ -11,7 +11,7 @@ from uuid import UUID
 from chat_memory.records import Header, Message
 from chat_memory.storage.mapping import to_json
 
-LAYOUT = 3
+LAYOUT = 4
 """The number of the entries' layout, raised with every change of it. An older release never changes newer entries."""
 HEAVIEST = 1024 * 1024
 """The maximum bytes of messages in one entry; Redis takes too long to return more."""

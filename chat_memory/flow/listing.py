@@ -11,7 +11,8 @@ from uuid import uuid4
 from django.db import connections
 
 from chat_memory.flow.base import BaseChatHistory
-from chat_memory.sessions import LARGEST_PAGE, find_sessions
+from chat_memory.rules.numbers import LARGEST_PAGE
+from chat_memory.sessions import find_sessions
 from chat_memory.storage.contract import Adapter
 
 Answer = TypeVar("Answer")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH, State
 from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
-from chat_memory.history import selection
+from chat_memory.history import regrowing
 from chat_memory.history.naming import user_key
 from chat_memory.history.reading import Reads
 from chat_memory.history.stamping import restated, without_words
@@ -20,7 +20,7 @@ from chat_memory.history.twins import twin
 from chat_memory.records import Branch, Content, Message, Receipt, Revision, Span, reach, uuid7
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.names import check_branch, plain
-from chat_memory.rules.numbers import message_place, optional_number, whole_number
+from chat_memory.rules.numbers import check_flag, message_place, optional_number, whole_number
 from chat_memory.storage.contract import BranchStore, CutStore, EditStore
 from chat_memory.storage.titles import first_title
 
@@ -95,7 +95,7 @@ class Branches(Reads):
         shared = max(min(last, theirs[name]) for name, last in ours.items() if name in theirs)
         stored = self._on(source)._stored(Span(after=shared))
         if not stored:
-            return Receipt(None, None, branches[into].version, False, ())
+            return Receipt(None, None, branches[into].version, False, (), into)
         fresh = [msgspec.structs.replace(message, seq=None) for message in stored]
         target = self._on(into)
         made = target.place.adapter.messages.append(target.place.address, fresh, title=first_title(fresh) or None)
@@ -111,31 +111,66 @@ class Branches(Reads):
             if copy.id in gone and copy.state != State.REDACTED.value:
                 self.redact(str(copy.id))
 
-    def regenerate(self, at: int) -> Self:
-        """A new branch on which the answer at a position can be made again; it is the current one from now on.
+    def regenerate(
+        self, at: int | str, *, switch: bool = False, until: Literal["begun", "complete"] | None = None
+    ) -> Self:
+        """A branch on which the answer at a position can be made again; the former answer stays current meanwhile.
 
         It shares what is before ``at``, and a user's message there too. Where that would separate a tool call from one
-        of its results, it shares only what is before the call. The old answer stays on its branch.
+        of its results, it shares only what is before the call. The old answer stays on its branch. Of several calls for
+        the same answer the first makes the branch and the others find it, until it has become the current one.
+
+        Args:
+            at: the position or the id of the answer, or of its question.
+            switch: whether the new branch is the current one from now on, although it shows no answer yet; each such
+                call makes a branch of its own.
+            until: "begun": the first message on the new branch makes it the current one; "complete": the caller does,
+                by ``switch(chat.branch)``, when the answer is complete. None: as REGENERATE_UNTIL says.
 
         Returns:
             The conversation on the new branch.
 
         Raises:
-            MessageNotFound: the conversation shows no message at ``at``.
+            ValidationError: an argument is not usable; the text says which.
+            MessageNotFound: the conversation shows no such message.
             NotSupported: the back end has no branches.
         """
-        return self._on_current()._regenerated(whole_number(at, "at"))
+        check_flag(switch, "switch")
+        pending = "" if switch else regrowing.pending(until)
+        chat, place = self._on_current(), message_place(at, "at")
+        seq = chat._position(place) if isinstance(place, str) else place
+        return chat._on(regrowing.regenerated(chat, seq, pending).branch.name)
 
     aregenerate = twin(regenerate)
 
-    def _regenerated(self, at: int) -> Self:
-        messages = self._stored(Span(after=max(0, at - 1)))
-        if selection.orphaned(messages):
-            messages = self._stored(Span())
-        kept = selection.last_kept(messages, at)
-        if kept is None:
-            raise MessageNotFound(self.key, seq=at)
-        return self._forked(f"regenerated-{uuid7()}", kept, switch=True)[0]
+    def edit_and_branch(
+        self,
+        seq: int | str,
+        content: Content,
+        *,
+        message_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Receipt:
+        """Ask a question again in other words: a new branch from before it, with the new message, is the current one.
+
+        The former question and what followed it stay on their branch, which the receipt names as ``former_branch``:
+        ``switch`` to it undoes this. Where the new message is stored already, its branch is switched to.
+
+        Args:
+            seq: the position or the id of a user's message.
+            content: what the new message says.
+            message_id: the id of the new message; a caller who wants to retry gives one.
+            metadata: of the new message.
+
+        Raises:
+            ValidationError: the new message cannot be stored, or the message is no user's.
+            MessageNotFound: the conversation shows no such message.
+            MessageConflict: ``message_id`` is stored with another content.
+            NotSupported: the back end has no branches.
+        """
+        return regrowing.edited_and_branched(self._on_current(), seq, content, message_id=message_id, metadata=metadata)
+
+    aedit_and_branch = twin(edit_and_branch)
 
     def truncate_after(self, message_id: str, *, inclusive: bool = False) -> int:
         """Go on after a message as if nothing had followed it; what did stays on the old branch.
@@ -272,8 +307,8 @@ class Branches(Reads):
         branches = self.place.adapter.part(BranchStore)
         if name == MAIN_BRANCH:
             raise BranchExists(self.key, MAIN_BRANCH)
-        _branch, left = branches.fork(self.place.address, name, seq, switch=switch)
-        return self._on(name), left.last_seq
+        branch, left = branches.fork(self.place.address, name, seq, switch=switch)
+        return self._on(branch.name), left.last_seq
 
 
 def _main() -> Branch:

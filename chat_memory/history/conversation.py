@@ -13,11 +13,15 @@ from chat_memory.exceptions import ValidationError, VersionConflict
 from chat_memory.history import relevance
 from chat_memory.history.attachments import ConversationAttachments
 from chat_memory.history.branches import Branches
+from chat_memory.history.drafts import ConversationDrafts
 from chat_memory.history.embedding import Embed
 from chat_memory.history.feedback import ConversationFeedback
 from chat_memory.history.naming import SessionRow, address, address_of
 from chat_memory.history.stamping import stamped
+from chat_memory.history.streaming import Streaming, streaming
 from chat_memory.history.summaries import Summaries
+from chat_memory.history.turn import Turn
+from chat_memory.history.turn_terms import Busy, Taken, check_question, terms
 from chat_memory.history.twins import function_twin, twin
 from chat_memory.history.windows import Windows
 from chat_memory.records import Address, Hit, Message, Receipt, Relevant, SessionRecord
@@ -54,6 +58,75 @@ class Conversation(Windows, Summaries, Branches):
         """What people think of the messages: votes of 1 and -1, with comments; see ``ConversationFeedback``."""
         return ConversationFeedback(self.place)
 
+    @property
+    def drafts(self) -> ConversationDrafts:
+        """What is being streamed: to follow it, and to have it stop; see ``ConversationDrafts``."""
+        return ConversationDrafts(self.place)
+
+    def streaming(
+        self,
+        role: str = "assistant",
+        *,
+        id: str | None = None,  # noqa: A002  # as a message calls it
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        resume: int | str | None = None,
+        replace: int | str | None = None,
+        flush_seconds: float | None = None,
+        flush_bytes: int | None = None,
+    ) -> Streaming:
+        """A message that is written chunk by chunk, for ``with`` and ``async with``; see ``Streaming``. No I/O yet.
+
+        Others read it meanwhile by ``drafts``. It moves no version, and is no message, before its end.
+
+        Args:
+            role: who writes: assistant, user or system.
+            id: the id of the message; None: a new one.
+            name: as that of a message.
+            metadata: as that of a message.
+            resume: the position or the id of the newest message, which is stopped, failed or abandoned: it is gone on
+                from, and keeps position and id; its text so far becomes a revision.
+            replace: the same, but it is written anew.
+            flush_seconds: 0.125 to 60; None: DRAFT_FLUSH_SECONDS.
+            flush_bytes: None: DRAFT_FLUSH_BYTES.
+
+        Raises:
+            ValidationError: something is not usable; the text says what.
+        """
+        given: dict[str, Any] = {"message_id": id, "name": name, "metadata": metadata}
+        bounds: dict[str, Any] = {"seconds": flush_seconds, "size": flush_bytes}
+        return streaming(self.place, role, **given, resume=resume, replace=replace, **bounds)
+
+    def turn(
+        self,
+        question: Message | str,
+        *,
+        taken: Taken = "wait",
+        busy: Busy = "beside",
+        wait: float = 60.0,
+        lease: float = 60.0,
+    ) -> Turn:
+        """The turn of a question, a context manager that stores or finds it and holds the right to answer it.
+
+        One answers at a time. Who holds the right and ends without giving it up, as by kill -9, has it until the lease
+        lapses; who comes next goes on from what the turn has got. An answered question is not answered again.
+
+        Args:
+            question: a user's message, or the id of a stored one. Give it an id that a retry has too.
+            taken: where somebody else answers it: ``wait`` until they have, or have left; ``refuse`` at once, by
+                TurnTaken; or ``look`` at what there is, without the right to answer.
+            busy: where another question of the branch is being answered: answer this one ``beside`` it; ``reject``, by
+                TurnTaken and without storing it; ``enqueue``, to store it and wait for those before it; ``interrupt``,
+                so that who answers those before it may append no more; or ``rollback``, which goes on, on a new branch
+                that is the current one, as if these had not been asked.
+            wait: how many seconds to wait at most; then TurnTaken.
+            lease: how many seconds the right lasts after each call that renews it.
+
+        Raises:
+            ValidationError: the question is none, or a choice is not usable.
+        """
+        return Turn(self.place, check_question(question), terms(taken, busy, wait, lease))
+
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Store the messages, adjacent and in this order, exactly once.
 
@@ -89,7 +162,8 @@ class Conversation(Windows, Summaries, Branches):
         version = record.version if record else 0
         if if_version is not None and if_version != version:
             raise VersionConflict(if_version, version)
-        return Receipt(None, None, version, False, ())
+        branch = record.branch if record else self.branch
+        return Receipt(None, None, version, False, (), branch)
 
     def open(self, **fields: Any) -> SessionRecord:
         """The session, made with these fields where there is none; a session that exists is left as it is.
@@ -172,6 +246,7 @@ class Conversation(Windows, Summaries, Branches):
             ValidationError: an argument is not usable; the text says why.
             NotSupported: the back end has no embeddings, as where ``chat_memory.vectors`` is not installed.
             EmbedderFailed: the embedder failed, or gave something else than vectors.
+            Busy: somebody else held the conversation for too long for new embeddings to be stored.
         """
         return relevance.relevant(self.place, query, k, embedder)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set as AnySet
 from inspect import isawaitable
+from itertools import islice
 from math import isfinite, sqrt
 from typing import Any
 
@@ -39,7 +40,8 @@ class Embedder:
         try:
             made = self._embed(list(texts))
             given = async_to_sync(_awaited)(made) if isawaitable(made) else made
-            vectors = [_numbers(each) for each in given]
+            # One more than is taken shows that there are too many, also where what was given has no end.
+            vectors = [_numbers(each) for each in islice(_in_order(given), len(texts) + 1)]
         except Exception as error:
             raise EmbedderFailed(self.name, f"failed ({type(error).__name__})") from error
         self._check(vectors, len(texts), dimensions)
@@ -60,11 +62,13 @@ class Embedder:
             EmbedderFailed: it does not; the text says in what.
         """
         if len(vectors) != number:
-            raise EmbedderFailed(self.name, f"gave {len(vectors)} vectors for {number} texts")
+            gave = "more" if len(vectors) > number else str(len(vectors))
+            raise EmbedderFailed(self.name, f"gave {gave} vectors for {number} texts")
         sizes = {len(each) for each in vectors}
         wanted = next(iter(sizes), 0) if dimensions is None else dimensions
         if not 1 <= wanted <= LARGEST_VECTOR:
-            raise EmbedderFailed(self.name, f"gave vectors of {wanted} numbers, not of 1 to {LARGEST_VECTOR}")
+            gave = "more" if wanted > LARGEST_VECTOR else str(wanted)
+            raise EmbedderFailed(self.name, f"gave vectors of {gave} numbers, not of 1 to {LARGEST_VECTOR}")
         if sizes - {wanted}:
             raise EmbedderFailed(self.name, f"gave vectors of {max(sizes - {wanted})} numbers beside those of {wanted}")
         if not all(map(isfinite, (value for each in vectors for value in each))):
@@ -99,16 +103,28 @@ def _numbers(given: Any) -> array[float]:
     Raises:
         TypeError: it has something else than numbers.
     """
-    if isinstance(given, (str, bytes, bytearray, dict)):
-        raise TypeError
-    return array("d", given)
+    return array("d", islice(_in_order(given), LARGEST_VECTOR + 1))
+
+
+def _in_order(given: Any) -> Iterable[Any]:
+    """What has an order that means something.
+
+    Raises:
+        TypeError: it is text, bytes, a set or a mapping.
+    """
+    if isinstance(given, (str, bytes, bytearray, memoryview, AnySet, Mapping)):
+        raise TypeError(f"neither vectors nor numbers: {type(given).__name__}")
+    ordered: Iterable[Any] = given
+    return ordered
 
 
 def _of_length_one(vector: Sequence[float]) -> Vector:
-    """The vector in the same direction; its largest number comes out first, so that no square is too large."""
-    largest = max(map(abs, vector))
-    if not largest:
-        return list(vector)
+    """The vector in the same direction; its largest number comes out first, so that no square is too large.
+
+    Its numbers are of single precision, as those that are kept: one too small for that is 0, and no error of the
+    database that is to take it.
+    """
+    largest = max(map(abs, vector)) or 1.0
     scaled = [value / largest for value in vector]
-    length = sqrt(sum(value * value for value in scaled))
-    return [value / length for value in scaled]
+    length = sqrt(sum(value * value for value in scaled)) or 1.0
+    return array("f", [value / length for value in scaled])

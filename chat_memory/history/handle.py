@@ -42,7 +42,9 @@ class Place:
         """What a caller of append is told of a commit, whose ids are remembered."""
         self.remember(commit.header)
         first_seq, last_seq = _ends(commit)
-        return Receipt(first_seq, last_seq, commit.header.version, commit.change is None, commit.messages)
+        branch = commit.branch or self.address.branch or MAIN_BRANCH
+        version, replayed = commit.header.version, commit.change is None
+        return Receipt(first_seq, last_seq, version, replayed, commit.messages, branch, commit.former_branch)
 
 
 class Handle:

@@ -1,13 +1,14 @@
 """Owns what a provider accepts of messages: each call with its results directly behind it; pure.
 
-Left out are calls without a result, results without a call, the second of two results of one call, and what is empty of
-the assistant's. A result that came late is moved behind its call. Nothing that is stored changes. What is read here may
-be of any size and shape, so the work must grow with the number of messages and parts, and not with its square.
+Left out are calls without a result, results without a call, the second of two results of one call, what is empty of the
+assistant's, and white space where an assistant's message ends the list, as one that broke off. A result that came late
+is moved behind its call. Nothing that is stored changes. What is read here may be of any size and shape, so the work
+must grow with the number of messages and parts, and not with its square.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -26,8 +27,12 @@ _SPOKEN = ("refusal", "audio", rule.LEGACY)
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 _TEXTS = (None, "text", "input_text", "output_text")
 _MEDIA = ("text", "image", "document", "video", "audio", "guardContent", "citationsContent", "searchResult")
-_BEDROCK = frozenset((*_MEDIA, "toolUse", "toolResult", "reasoningContent", "cachePoint"))
-"""The keys of which a part of a content has one in Bedrock's form, where no part has a ``type``."""
+_BEDROCK = frozenset(
+    {*_MEDIA, "toolUse", "toolResult", "reasoningContent", "cachePoint"}
+    | {"functionCall", "functionResponse", "inlineData", "fileData", "executableCode", "codeExecutionResult"}
+    | {"function_call", "function_response", "inline_data", "file_data", "executable_code", "code_execution_result"}
+)
+"""The keys of which a part of a content has one in the forms of Bedrock and Gemini, where no part has a ``type``."""
 
 
 def accepted(messages: Sequence[Message], *, pending: bool = False) -> list[Message]:
@@ -36,32 +41,35 @@ def accepted(messages: Sequence[Message], *, pending: bool = False) -> list[Mess
     Args:
         messages: the newest of a conversation, oldest first. Some may be left out of them already, but no result of a
             call that is among them.
-        pending: whether the newest calls stay without their results, where nothing but results is behind them.
+        pending: whether the caller adds messages behind these: the newest calls stay without their results, where
+            nothing but results is behind them, and the end of the last message is as it is stored.
     """
-    if all(map(_is_plain, messages)):
-        return list(messages)
-    return _alternating(_Arrangement(messages).shown(pending=pending))
+    plain = all(map(_is_plain, messages))
+    shown = list(messages) if plain else _alternating(_Arrangement(messages).shown(pending=pending))
+    return shown if pending else _ended(shown)
 
 
 def unanswered(messages: Sequence[Message]) -> list[UnansweredCall]:
     """The calls among the messages that none of them answers, in their order."""
-    results = _Arrangement(messages).results
+    found = _Arrangement(messages)
     return [
-        UnansweredCall(message.seq or 0, call.id, call.name)
+        UnansweredCall(message.seq or 0, call.id, call.name, call.arguments)
         for index, message in enumerate(messages)
         for call in rule.calls(message)
-        if call.key not in results.get(index, ())
+        if call.key not in found.results.get(index, ()) and call.key not in found.served.calls.get(index, ())
     ]
 
 
 class _Arrangement:
     """Which message answers which call: a result the nearest such call before it, if that has no result yet.
 
-    ``results`` has, by the index of a message that calls, the indexes of the messages with the results, by call.
+    ``results`` has, by the index of a message that calls, the indexes of the messages with the results, by call;
+    ``served`` what assistants' messages have results of themselves.
     """
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self._messages = messages
+        self.served = _Served(messages)
         self._parted: dict[int, _Parted] = {}
         self.results: dict[int, dict[Key | None, int]] = {}
         calling: dict[Key, int] = {}
@@ -78,12 +86,18 @@ class _Arrangement:
         for index, message in enumerate(self._messages):
             if message.role == _ASSISTANT:
                 results = self.results.get(index, {})
-                said = _said(message, None if index == last else results)
+                said = _said(message, self._wanted(index, is_last=index == last), self.served.results.get(index))
                 if not _is_empty(said):
                     shown += [said, *self._behind(results)]
             elif message.role not in _RESULTS:
                 _add_rest(shown, message)
         return shown
+
+    def _wanted(self, index: int, *, is_last: bool) -> set[Key | None]:
+        """The calls of a message that are shown; all of them where it is the last, and the caller adds the results."""
+        message, served = self._messages[index], self.served.calls.get(index, set())
+        answered = {call.key for call in rule.calls(message)} if is_last else {*self.results.get(index, ())}
+        return (answered | served) - {None}
 
     def _last(self) -> int | None:
         """The index of the newest message that is no result and no system message."""
@@ -105,6 +119,39 @@ class _Arrangement:
                 parts = self._parted.setdefault(index, _Parted(message))
                 parted.append(parts.results_of(keys[index]))
         return [*whole, _one(parted)] if parted else whole
+
+
+class _Served:
+    """What of assistants' messages is answered by themselves: by the message with the call, or by one right behind it.
+
+    By the index of a message, ``calls`` has the keys of its calls that are, and ``results`` the places of its results
+    that are of such calls; none where it has other results alone.
+    """
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.calls: dict[int, set[Key | None]] = {}
+        self.results: dict[int, set[int]] = {
+            index: set()
+            for index, message in enumerate(messages)
+            if message.role == _ASSISTANT
+            and isinstance(message.content, list)
+            and any(map(rule.is_result, message.content))
+        }
+        called: dict[Key | None, int] = {}
+        for index, message in enumerate(messages if self.results else ()):
+            if message.role == _ASSISTANT:
+                self._note(index, message.content if isinstance(message.content, list) else [], called)
+            elif message.role != _SYSTEM:
+                called.clear()
+
+    def _note(self, index: int, parts: list[Any], called: dict[Key | None, int]) -> None:
+        both = zip(rule.part_calls(parts), rule.part_answers(parts), strict=True)
+        for place, (call, result) in enumerate(both):
+            if call is not None and call.key is not None and rule.may_serve(call.key):
+                called[call.key] = index
+            if result in called:
+                self.calls.setdefault(called.pop(result), set()).add(result)
+                self.results[index].add(place)
 
 
 class _Parted:
@@ -140,8 +187,9 @@ class _Parted:
     @cached_property
     def _results(self) -> dict[Key | None, Any]:
         results: dict[Key | None, Any] = {}
-        for part in self._message.content or ():
-            results.setdefault(rule.part_answer(part), part)
+        parts = self._message.content or ()
+        for key, part in zip(rule.part_answers(parts), parts, strict=True):
+            results.setdefault(key, part)
         return results
 
     @cached_property
@@ -170,28 +218,34 @@ def _comes_behind_calls(message: Message) -> bool:
     return message.role in (_SYSTEM, *_RESULTS) or rule.is_results_alone(message.content)
 
 
-def _said(message: Message, answered: Collection[Key | None] | None) -> Message:
-    """An assistant's message without those of its calls that are not answered, and each once; None: all are wanted."""
-    wanted = {call.key for call in rule.calls(message)} if answered is None else {*answered}
-    wanted.discard(None)
+def _said(message: Message, wanted: set[Key | None], served: Collection[int] | None) -> Message:
+    """An assistant's message without those of its calls that are not wanted, and each once.
+
+    Args:
+        message: the message.
+        wanted: its calls that are shown.
+        served: the places of its results that are shown; None where it has no results.
+    """
     fields: dict[str, Any] = {}
     if message.tool_calls is not None:
-        fields["tool_calls"] = _without(message.tool_calls, rule.call_of, wanted) or None
+        called = [rule.call_of(call) for call in message.tool_calls]
+        fields["tool_calls"] = _without(message.tool_calls, called, wanted) or None
     legacy = rule.legacy_call(message)
     if legacy is not None and legacy.key not in wanted:
         fields["extra"] = {name: value for name, value in (message.extra or {}).items() if name != rule.LEGACY} or None
     if isinstance(message.content, list):
-        here = {rule.part_answer(part) for part in message.content} - {None}
-        parts = _without(message.content, rule.part_call, wanted | here)
+        parts = message.content
+        if served is not None:
+            parts = [part for place, part in enumerate(parts) if place in served or not rule.is_result(part)]
+        parts = _without(parts, rule.part_calls(parts), wanted)
         fields["content"] = _worded(parts, ends=not fields.get("tool_calls")) or None
     return _changed(message, fields)
 
 
-def _without(items: list[Any], call_of: Callable[[Any], Call | None], wanted: set[Key | None]) -> list[Any]:
-    """The items but for calls that are not wanted, and for repeated ones."""
+def _without(items: Sequence[Any], called: Sequence[Call | None], wanted: set[Key | None]) -> list[Any]:
+    """The items but for calls that are not wanted, and for repeated ones; ``called``: the call that each item is."""
     left, kept = set(wanted), []
-    for item in items:
-        call = call_of(item)
+    for item, call in zip(items, called, strict=True):
         if call is None:
             kept.append(item)
         elif call.key in left:
@@ -224,18 +278,32 @@ def _add_rest(shown: list[Message], message: Message) -> None:
 
 
 def _alternating(messages: Sequence[Message]) -> list[Message]:
-    """The messages, of which neighbours in the same role are one message where they are in Bedrock's form.
+    """The messages; where some are in the form of Bedrock or Gemini, neighbours in one role are one message, texts too.
 
-    Bedrock refuses two messages of one role in a row.
+    Both refuse some messages of one role in a row.
     """
+    if not any(message.content and _is_bedrock(message) for message in messages):
+        return list(messages)
     shown: list[Message | None] = list(messages)
     for places in _neighbours(messages):
-        together = [messages[place] for place in places]
-        if len(together) > 1 and any(message.content and _is_bedrock(message) for message in together):
-            for place in places:
-                shown[place] = None
-            shown[places[-1]] = _one(together)
+        for place in places:
+            shown[place] = None
+        shown[places[-1]] = _one([messages[place] for place in places])
     return [message for message in shown if message is not None]
+
+
+def _ended(shown: list[Message]) -> list[Message]:
+    """The messages; Anthropic refuses white space at the end of an assistant's message that is the last of them."""
+    last = next((place for place in range(len(shown) - 1, -1, -1) if shown[place].role != _SYSTEM), None)
+    if last is None or shown[last].role != _ASSISTANT:
+        return shown
+    content = shown[last].content
+    if isinstance(content, str) and content[-1:].isspace():
+        shown[last] = msgspec.structs.replace(shown[last], content=content.rstrip())
+    elif isinstance(content, list) and content and _is_text(content[-1]) and content[-1]["text"][-1:].isspace():
+        end = {**content[-1], "text": content[-1]["text"].rstrip()}
+        shown[last] = msgspec.structs.replace(shown[last], content=[*content[:-1], end])
+    return shown
 
 
 def _neighbours(messages: Sequence[Message]) -> Iterator[list[int]]:
@@ -265,8 +333,11 @@ def _is_empty(message: Message) -> bool:
 
 
 def _is_blank(part: dict[str, Any]) -> bool:
-    text = part.get("text")
-    return isinstance(text, str) and not text.strip() and part.get("type") in _TEXTS and rule.part_call(part) is None
+    return _is_text(part) and not part["text"].strip()
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    return isinstance(part.get("text"), str) and part.get("type") in _TEXTS and not rule.is_call(part)
 
 
 def _is_thought(part: dict[str, Any]) -> bool:

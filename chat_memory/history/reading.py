@@ -7,11 +7,13 @@ import msgspec
 from chat_memory.exceptions import MessageNotFound
 from chat_memory.history.handle import Handle
 from chat_memory.history.twins import twin
-from chat_memory.records import Json, Message, SessionRecord, Slice, Span
+from chat_memory.records import Changes, Json, Message, SessionRecord, Sibling, Slice, Span
 from chat_memory.rules.json_values import unstorable
 from chat_memory.rules.names import plain
-from chat_memory.rules.numbers import check_span, message_place, whole_number
+from chat_memory.rules.numbers import PAGE, check_span, message_place, page_of_changes, whole_number
+from chat_memory.storage.contract import BranchStore, ChangeStore
 from chat_memory.storage.listing import Filter, Usage
+from chat_memory.storage.syncing import Held
 
 
 class Reads(Handle):
@@ -93,6 +95,51 @@ class Reads(Handle):
         return next((message for message in found if message.id == place), None)
 
     aget = twin(get)
+
+    def changes(self, cursor: str | None = None, *, size: int = PAGE) -> Changes:
+        """What a reader has to be told who keeps a copy: what is new, changed, and not shown any more since a cursor.
+
+        Drop what is held from ``void_from`` on, put ``changed`` in place of what is held there, add ``messages``, and
+        keep the cursor; while there is ``more``, ask again. The copy is then what ``messages()`` gives, whatever was
+        appended, made again, switched to, cut, cleared, edited or redacted in between. Where the cursor does not fit
+        what is stored, as after a restore from a backup, ``void_from`` is 1. A handle that names no branch follows the
+        current one.
+
+        Args:
+            cursor: ``cursor`` of the answer before; None: the reader holds nothing.
+            size: how many messages at most, and how many changed ones, 1 to 1,000.
+
+        Raises:
+            ValidationError: the cursor is none of such an answer, or ``size`` is out of range.
+            NotSupported: the back end cannot tell what changed.
+        """
+        held = None if cursor is None else Held.parse(cursor)
+        return self.place.adapter.part(ChangeStore).messages(self.place.address, held, size=page_of_changes(size))
+
+    achanges = twin(changes)
+
+    def siblings(self, seq: int | str) -> list[Sibling]:
+        """The message at a position, or of an id, and its alternatives, with their branches, in the order of making.
+
+        They are what ``regenerate`` and ``edit_and_branch`` have left beside each other: messages that follow the same
+        messages. One statement, however many they are, and one for an id; [] where the conversation shows no such
+        message.
+
+        Raises:
+            ValidationError: ``seq`` is neither a position nor text.
+            NotSupported: the back end has no branches.
+        """
+        branches, place = self.place.adapter.part(BranchStore), message_place(seq)
+        if isinstance(place, int):
+            return branches.siblings(self.place.address, place)
+        try:
+            found = branches.siblings(self.place.address, self._position(place))
+        except MessageNotFound:
+            return []
+        # Another branch may have become the current one between the two statements.
+        return found if any(each.id == place for each in found) else []
+
+    asiblings = twin(siblings)
 
     def read(self, span: Span) -> Slice:
         """The messages of a span, oldest first, with the state of the session they belong to: one snapshot.

@@ -33,7 +33,10 @@ def relevant(place: Place, query: object, k: object, embedder: Any) -> list[Rele
         return [Relevant(message) for message in whole if message.state != State.REDACTED.value]
     (vector,) = embed([text])
     size, after = len(vector), 0
-    while lacking := store.unembedded(place.address, embed.name, size, after=after, size=BATCH_SIZE):
+    # Not what comes while the embedder works: one that writes to the conversation itself would never come to an end.
+    while after < header.last_seq and (
+        lacking := store.unembedded(place.address, embed.name, size, after=after, size=BATCH_SIZE)
+    ):
         store.keep(embed.name, embed.of_messages(lacking, size))
         after = lacking[-1].seq
     return store.nearest(place.address, embed.name, vector, size=number)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, takewhile
+from typing import NamedTuple
 
 from chat_memory.choices import Role
 from chat_memory.records import Message, Summary
@@ -17,14 +18,30 @@ Link = tuple[int, int]
 """The index of a call and the index of one of its results."""
 
 
+class Trait(NamedTuple):
+    """What a cut goes by of a message: its position, whether it begins a turn, its calls, and what it answers."""
+
+    seq: int
+    starts_turn: bool
+    called: tuple[Key, ...]
+    answered: tuple[Key, ...]
+
+    @classmethod
+    def of(cls, message: Message) -> Trait:
+        """The trait of a message, which has none of its text."""
+        called = tuple(call.key for call in calls(message) if call.key)
+        return cls(_seq(message), starts_turn(message), called, tuple(answers(message)))
+
+
 def uncovered(window: Sequence[Message], last_seq: int) -> list[Message]:
     """A window without the turns that lie wholly within the positions up to ``last_seq``.
 
     A covered turn stays where a later one answers its calls.
     """
     dialogue = [message for message in window if not _is_system(message)]
-    separations = _separations([link for link in _links(dialogue) if UNKNOWN not in link], len(dialogue))
-    covered = sum(_seq(message) <= last_seq for message in dialogue)
+    links = _links([Trait.of(message) for message in dialogue])
+    separations = _separations([link for link in links if UNKNOWN not in link], len(dialogue))
+    covered = sum(1 for _ in takewhile(lambda message: _seq(message) <= last_seq, dialogue))
     borders = [*(n for n, message in enumerate(dialogue) if starts_turn(message)), len(dialogue)]
     cut = max((border for border in borders if border <= covered and not separations[border]), default=0)
     kept = {_seq(message) for message in dialogue[cut:]}
@@ -42,12 +59,12 @@ def summary_message(summary: Summary) -> Message:
     return Message.system(SUMMARY_PREFIX + summary.text, tokens=summary.tokens)
 
 
-def orphaned(messages: Sequence[Message]) -> bool:
+def orphaned(messages: Sequence[Trait]) -> bool:
     """Whether one of the messages answers a call that is not among them."""
     return any(call == UNKNOWN for call, _result in _links(messages))
 
 
-def last_kept(messages: Sequence[Message], at: int) -> int | None:
+def last_kept(messages: Sequence[Trait], at: int) -> int | None:
     """The last position to keep where the message at ``at`` is to be written again; None: there is no such message.
 
     All before it is kept, and so is a question there, which gets a new answer. Where that would separate a call
@@ -62,18 +79,18 @@ def last_kept(messages: Sequence[Message], at: int) -> int | None:
         return None
     links = [link for link in _links(messages) if UNKNOWN not in link]
     separations = _separations(links, len(messages))
-    cut = index + starts_turn(messages[index])
+    cut = index + messages[index].starts_turn
     while separations[cut]:
         cut -= 1
-    return _seq(messages[0]) - 1 + cut
+    return messages[0].seq - 1 + cut
 
 
-def _links(messages: Sequence[Message]) -> list[Link]:
+def _links(messages: Sequence[Trait]) -> list[Link]:
     called: dict[Key, int] = {}
     links = []
     for index, message in enumerate(messages):
-        called.update({call.key: index for call in calls(message) if call.key})
-        links += [(called.get(key, UNKNOWN), index) for key in answers(message)]
+        called.update(dict.fromkeys(message.called, index))
+        links += [(called.get(key, UNKNOWN), index) for key in message.answered]
     return links
 
 

@@ -25,10 +25,16 @@ from chat_memory.rules.redaction import redacted
 logger = logging.getLogger("chat_memory.history")
 
 
-def stamped(messages: Sequence[Message]) -> list[Message]:
-    """The messages validated and complete: with an id made before the first attempt, a time and a token count."""
+def stamped(messages: Sequence[Message], *, checked: bool = True) -> list[Message]:
+    """The messages validated and complete: with an id made before the first attempt, a time and a token count.
+
+    Args:
+        messages: the messages.
+        checked: False for what is stored in another form already, which a limit that is lower now must not lose.
+    """
     settings = live.now()
-    check_batch(messages, limits(settings))
+    if checked:
+        check_batch(messages, limits(settings))
     now = datetime.now(UTC)
     counter = host_callables.token_counter() if settings.token_counter else None
     nameless = [message.id for message in messages].count(None)

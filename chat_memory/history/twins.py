@@ -1,7 +1,8 @@
-"""Owns the async twin of a method or function: the same call in a thread, by one hop."""
+"""Owns how async code runs sync work: the twin of a method or function, one hop, and work that is seen to its end."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -11,6 +12,8 @@ from asgiref.sync import sync_to_async
 Owner = TypeVar("Owner")
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
+_ending: set[asyncio.Future[Any]] = set()
+"""Work whose task was cancelled again while it waited for it; it goes on by itself."""
 
 
 def twin(
@@ -36,6 +39,22 @@ def function_twin(body: Callable[Given, Answer]) -> Callable[Given, Coroutine[An
 
     _describe(in_a_thread, body)
     return in_a_thread
+
+
+async def to_the_end(work: Callable[[], Answer]) -> Answer:
+    """Wait for work in a thread to end, also where the task that waits is cancelled, and then say so.
+
+    A task that is cancelled once more does not wait any longer, but the work goes on.
+    """
+    running = asyncio.ensure_future(sync_to_async(work)())
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        if not running.done():
+            _ending.add(running)
+            running.add_done_callback(_ending.discard)
+            await asyncio.shield(running)
+        raise
 
 
 def _describe(twin: Any, body: Callable[..., Any]) -> None:

@@ -85,7 +85,7 @@ class Windows(Handle):
         """
         wanted = budget(turns, messages, tokens, system=system, min_version=min_version, greeting=greeting)
         check_flag(pending, "pending")
-        return self._context(wanted, self._window, pending=pending) if wanted else []
+        return self._shown_within(wanted, self._window, pending=pending) if wanted else []
 
     acontext = twin(context)
 
@@ -125,15 +125,17 @@ class Windows(Handle):
             place.remember(answer.header)
             return answer
 
-        found = self._context(wanted, window, pending=False) if wanted else []
+        found = self._shown_within(wanted, window, pending=False) if wanted else []
         fitting = found if is_within(found, size, most) else _newest_within(found, size, most)
         return fitting, cut or len(fitting) < len(found)
 
     acontext_within = twin(context_within)
 
-    def _context(self, wanted: Budget, window: Callable[[Budget], Slice], *, pending: bool) -> list[Message]:
-        """What ``context`` shows, from windows that a function gives."""
-        summary = self._newest_summary()
+    def _shown_within(
+        self, wanted: Budget, window: Callable[[Budget], Slice], *, pending: bool, before: int | None = None
+    ) -> list[Message]:
+        """What ``context`` shows, from windows that a function gives; ``before``: by summaries of what precedes it."""
+        summary = self._newest_summary(before)
         found, summary = _beside(window, wanted, summary) if summary else (window(wanted), None)
         if summary is None or not _is_shown(summary, found):
             return shown(found.messages, wanted, pending=pending)
@@ -156,10 +158,10 @@ class Windows(Handle):
         place.remember(answer.header)
         return answer
 
-    def _newest_summary(self) -> Summary | None:
+    def _newest_summary(self, before: int | None) -> Summary | None:
         adapter = self.place.adapter
         summaries = adapter.summaries.all(self.place.address) if adapter.summaries else []
-        return summaries[-1] if summaries else None
+        return next((each for each in reversed(summaries) if before is None or each.last_seq < before), None)
 
 
 def _beside(window: Callable[[Budget], Slice], wanted: Budget, summary: Summary) -> tuple[Slice, Summary | None]:
@@ -190,6 +192,7 @@ def shown(messages: Sequence[Message], wanted: Budget, *, pending: bool) -> list
 def _newest_within(messages: list[Message], size: int, most: int) -> list[Message]:
     """Of a context that is over a ceiling, the system messages, the newest question and the newest others that fit.
 
+    An older turn whose question does not fit is left out, since a list that begins with its answer is refused.
     Where results of several calls in one message are shown as several, there may be more messages than were read.
     """
     head = [message for message in messages if message.role == Role.SYSTEM.value][:size]
@@ -204,7 +207,8 @@ def _newest_within(messages: list[Message], size: int, most: int) -> list[Messag
             if room < 0 or len(head) + len(kept) >= size:
                 break
             kept.add(number)
-    return accepted([*head, *(rest[number] for number in sorted(kept))], pending=False)
+    first = next((number for number in sorted(kept) if starts_turn(rest[number])), 0)
+    return accepted([*head, *(rest[number] for number in sorted(kept) if number >= first)], pending=False)
 
 
 def _is_shown(summary: Summary, window: Slice) -> bool:

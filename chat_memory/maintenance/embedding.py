@@ -54,7 +54,7 @@ def embed(
     """Embed every message that has no embedding of the embedder's model.
 
     The embedder is called outside of any transaction, and what it gave for a batch is kept in one: a run goes on where
-    the last one ended, however that was.
+    the last one ended, however that was. What is stored while it runs is for the next one.
 
     Args:
         workspace: in this one only.
@@ -76,8 +76,8 @@ def embed(
         workspace_id(alias, workspace)
     end = deadline(batch_size, MAX_BATCH_SIZE, max_seconds)
     looked = texts = busy = 0
-    after = None
-    while batch := store.unembedded_anywhere(host.name, workspace, after=after, size=batch_size):
+    after, until = None, store.newest()
+    while batch := store.unembedded_anywhere(host.name, workspace, after=after, until=until, size=batch_size):
         busy += store.keep(host.name, host.of_messages(batch), wait=False)
         looked += len(batch)
         texts += sum(bool(each.text) for each in batch)

@@ -15,7 +15,7 @@ from chat_memory.cache import CachedAdapter
 from chat_memory.cache.client import Unavailable
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import ChatMemoryError, ValidationError
-from chat_memory.maintenance import forgotten
+from chat_memory.maintenance import forgotten, unfinished
 from chat_memory.maintenance.beside import Beside
 from chat_memory.maintenance.calls import Notice, notices
 from chat_memory.maintenance.tenants import database, workspace_id
@@ -44,7 +44,7 @@ class Violation(msgspec.Struct, frozen=True):
             where it is about several.
         branch: the name of the branch; "" where the session does not exist.
         what: base_seq, last_seq, positions, duplicates, message_count, last_turn, workspace, orphans, attachment,
-            search, vectors or cache.
+            draft, turn, pending, search, vectors or cache.
         detail: what is wrong, in words.
         repaired: whether it was repaired.
     """
@@ -329,9 +329,11 @@ def _of_beside(beside: Beside, rows: Sequence[Measured], *, repair: bool) -> Ite
 def _outside(
     alias: str, chosen: Mapping[str, Any], beside: Beside, workspace: str | None, *, repair: bool
 ) -> Iterator[Violation]:
-    """The violations of what is in no session that exists: messages, files, what sub-apps keep."""
+    """The violations of what is in no session that exists: messages, files, drafts, what sub-apps keep."""
     yield from _orphans(alias, chosen)
     yield from _attachments(alias, chosen, repair=repair)
+    for trouble in unfinished.troubles(alias, chosen, repair=repair):
+        yield Violation(*trouble)
     for found in beside.strays(workspace, repair=repair):
         yield Violation(workspace or "", "", "", found.what, found.detail, repaired=found.repaired)
 

@@ -7,6 +7,7 @@ of a row an update writes to the log.
 import chat_memory.records
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
@@ -95,6 +96,15 @@ class Migration(migrations.Migration):
                         verbose_name="listed at",
                     ),
                 ),
+                (
+                    "changed_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        editable=False,
+                        help_text="An indexed copy of the time of the last change, which may lag.",
+                        verbose_name="changed at",
+                    ),
+                ),
                 ("base_seq", models.BigIntegerField(default=0, editable=False, verbose_name="cleared up to")),
                 (
                     "branch_number",
@@ -141,6 +151,23 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("fork_seq", models.BigIntegerField(blank=True, null=True, verbose_name="forked at")),
+                (
+                    "pending",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("answered", "with its first answer"),
+                            ("complete", "when its answer is complete"),
+                            ("edited", "with its edited message"),
+                        ],
+                        db_default="",
+                        default="",
+                        editable=False,
+                        help_text="Of a branch that is to become the current one: when it does.",
+                        max_length=10,
+                        verbose_name="pending",
+                    ),
+                ),
                 (
                     "head",
                     models.ForeignKey(
@@ -206,6 +233,11 @@ class Migration(migrations.Migration):
                         condition=models.Q(("parent__isnull", True)),
                         fields=["workspace", "-listed_at", "-id"],
                         name="chat_memory_by_workspace",
+                    ),
+                    models.Index(
+                        condition=models.Q(("parent__isnull", True)),
+                        fields=["workspace", "changed_at", "id"],
+                        name="chat_memory_by_change",
                     ),
                     models.Index(
                         condition=models.Q(("user__isnull", False)),
@@ -378,6 +410,73 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Draft",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                (
+                    "seq",
+                    models.BigIntegerField(
+                        default=0, help_text="Of the message it is to replace; 0: none.", verbose_name="position"
+                    ),
+                ),
+                ("begun", models.BigIntegerField(verbose_name="begun")),
+                ("touched", models.BigIntegerField(verbose_name="last written")),
+                ("length", models.IntegerField(default=0, verbose_name="characters")),
+                (
+                    "turn",
+                    models.IntegerField(
+                        blank=True, help_text="Of a draft that answers in a turn.", null=True, verbose_name="turn"
+                    ),
+                ),
+                ("stop_asked", models.BooleanField(default=False, verbose_name="stop asked")),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="drafts",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("system", "system"),
+                            ("user", "user"),
+                            ("assistant", "assistant"),
+                            ("tool", "tool"),
+                            ("function", "function"),
+                        ],
+                        max_length=10,
+                        verbose_name="role",
+                    ),
+                ),
+                ("client_id", models.CharField(max_length=512, verbose_name="message id")),
+                ("name", models.CharField(blank=True, max_length=255, null=True, verbose_name="name")),
+                ("metadata", models.TextField(blank=True, null=True, verbose_name="metadata")),
+                ("text", models.TextField(blank=True, default="", verbose_name="text")),
+            ],
+            options={
+                "verbose_name": "draft",
+                "verbose_name_plural": "drafts",
+                "constraints": [
+                    models.UniqueConstraint(fields=("session", "client_id"), name="chat_memory_draft_once")
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Feedback",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
@@ -473,6 +572,16 @@ class Migration(migrations.Migration):
                 ("turn", models.IntegerField(default=0, verbose_name="turn")),
                 ("tokens", models.IntegerField(blank=True, null=True, verbose_name="tokens")),
                 (
+                    "crossed",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        editable=False,
+                        help_text="Whether a later question was stored before it.",
+                        verbose_name="crossed",
+                    ),
+                ),
+                (
                     "session",
                     models.ForeignKey(
                         db_index=False,
@@ -502,7 +611,9 @@ class Migration(migrations.Migration):
                         choices=[
                             ("complete", "complete"),
                             ("streaming", "streaming"),
+                            ("stopped", "stopped"),
                             ("failed", "failed"),
+                            ("abandoned", "abandoned"),
                             ("redacted", "redacted"),
                         ],
                         default="complete",
@@ -652,6 +763,132 @@ class Migration(migrations.Migration):
                         name="chat_memory_summary_claim",
                     )
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="MessageChange",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                ("number", models.BigIntegerField(verbose_name="number")),
+                ("row", models.UUIDField(verbose_name="row")),
+                ("seq", models.BigIntegerField(verbose_name="position")),
+                ("vtoken", models.BigIntegerField(verbose_name="version token")),
+                (
+                    "taken",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Of a message that was taken off: a digest of its id and time; empty: it says something else.",
+                        max_length=16,
+                        verbose_name="taken",
+                    ),
+                ),
+                ("changed_at", models.DateTimeField(verbose_name="changed at")),
+            ],
+            options={
+                "verbose_name": "change of a message",
+                "verbose_name_plural": "changes of messages",
+                "default_permissions": (),
+                "constraints": [
+                    models.UniqueConstraint(fields=("session", "number"), name="chat_memory_change_of"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Tombstone",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                ("session_id", models.UUIDField(verbose_name="session")),
+                ("gone_at", models.DateTimeField(verbose_name="gone at")),
+            ],
+            options={
+                "verbose_name": "conversation that is gone",
+                "verbose_name_plural": "conversations that are gone",
+                "default_permissions": (),
+                "indexes": [
+                    models.Index(fields=["workspace", "gone_at", "id"], name="chat_memory_gone"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Turn",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False, verbose_name="id")),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="chat_memory.workspace",
+                        verbose_name="workspace",
+                    ),
+                ),
+                ("seq", models.BigIntegerField(verbose_name="position of the question")),
+                ("lease_until", models.BigIntegerField(verbose_name="lease until")),
+                ("turn", models.IntegerField(verbose_name="turn")),
+                (
+                    "session",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="turns",
+                        to="chat_memory.session",
+                        verbose_name="session",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("open", "being answered"),
+                            ("answered", "answered"),
+                            ("free", "given up"),
+                            ("interrupted", "interrupted"),
+                            ("withdrawn", "withdrawn"),
+                        ],
+                        max_length=11,
+                        verbose_name="state",
+                    ),
+                ),
+                ("holder", models.CharField(max_length=36, verbose_name="holder")),
+            ],
+            options={
+                "verbose_name": "turn",
+                "verbose_name_plural": "turns",
+                "constraints": [models.UniqueConstraint(fields=("session", "turn"), name="chat_memory_turn_once")],
             },
         ),
         migrations.CreateModel(

@@ -32,6 +32,14 @@ class Message(models.Model):
     created_at = models.DateTimeField(_("created at"))
     turn = models.IntegerField(_("turn"), default=0)
     tokens = models.IntegerField(_("tokens"), null=True, blank=True)
+    # Such messages are few, and windows skip them where they look for the border between two turns.
+    crossed = models.BooleanField(
+        _("crossed"),
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("Whether a later question was stored before it."),
+    )
     session = models.ForeignKey(
         Session, on_delete=models.CASCADE, related_name="messages", db_index=False, verbose_name=_("session")
     )

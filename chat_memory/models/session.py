@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, Pending
 from chat_memory.models.user_link import UserLink, empty_link
 from chat_memory.models.workspace import Workspace
 from chat_memory.records import uuid7
@@ -51,6 +52,12 @@ class Session(models.Model):
     listed_at = models.DateTimeField(
         _("listed at"), editable=False, help_text=_("An indexed copy of the last activity, which may lag.")
     )
+    changed_at = models.DateTimeField(
+        _("changed at"),
+        db_default=Now(),
+        editable=False,
+        help_text=_("An indexed copy of the time of the last change, which may lag."),
+    )
     base_seq = models.BigIntegerField(_("cleared up to"), default=0, editable=False)
     branch_number = models.BigIntegerField(
         _("branch number"),
@@ -85,6 +92,16 @@ class Session(models.Model):
         verbose_name=_("parent"),
     )
     fork_seq = models.BigIntegerField(_("forked at"), null=True, blank=True)
+    pending = models.CharField(
+        _("pending"),
+        max_length=10,
+        choices=Pending.choices,
+        default="",
+        db_default="",
+        blank=True,
+        editable=False,
+        help_text=_("Of a branch that is to become the current one: when it does."),
+    )
     head = models.ForeignKey(
         "self",
         on_delete=models.SET_NULL,
@@ -133,12 +150,18 @@ class Session(models.Model):
             models.UniqueConstraint(fields=("workspace", "key", "branch"), name="chat_memory_session_key"),
             models.UniqueConstraint(fields=("id", "workspace"), name="chat_memory_session_tenant"),
         )
-        # No index has a column that every append changes; listed_at changes at most once per ACTIVITY_GRAIN.
+        # No index has a column that every append changes; listed_at and changed_at change at most once per
+        # ACTIVITY_GRAIN, mostly with the same append.
         indexes = (
             models.Index(
                 fields=("workspace", "-listed_at", "-id"),
                 condition=models.Q(parent__isnull=True),
                 name="chat_memory_by_workspace",
+            ),
+            models.Index(
+                fields=("workspace", "changed_at", "id"),
+                condition=models.Q(parent__isnull=True),
+                name="chat_memory_by_change",
             ),
             models.Index(
                 fields=("user", "-listed_at"), condition=models.Q(user__isnull=False), name="chat_memory_by_user"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
@@ -51,8 +52,15 @@ def empty_link(collector: Collector, field: Any, rows: QuerySet[Any], using: str
     """SET_NULL in the database that the user is deleted from; ``storage.orm.owners`` sees to all others."""
     if _is_beside_users(field.model, using):
         # First, since the rows are found by the user that the other update takes away.
-        collector.add_field_update(field.model._meta.get_field("user_left"), True, rows)
+        for name, value in left(field.model).items():
+            collector.add_field_update(field.model._meta.get_field(name), value, rows)
         models.SET_NULL(collector, field, rows, using)
+
+
+def left(model: type[models.Model]) -> dict[str, Any]:
+    """The columns of a row whose user is deleted, beside the link; readers of a list of sessions are told."""
+    is_listed = any(field.name == "changed_at" for field in model._meta.fields)
+    return {"user_left": True} | ({"changed_at": datetime.now(UTC)} if is_listed else {})
 
 
 def remove_row(collector: Collector, field: Any, rows: QuerySet[Any], using: str) -> None:

@@ -18,8 +18,8 @@ from chat_memory.providers.conversations import ConversationMemory
 from chat_memory.providers.messages import moment, plain_json, shown
 from chat_memory.providers.places import Place
 from chat_memory.records import Message as CoreMessage, SessionRecord
-from chat_memory.rules.numbers import optional_number
-from chat_memory.sessions import LARGEST_PAGE, find_sessions
+from chat_memory.rules.numbers import LARGEST_PAGE, optional_number
+from chat_memory.sessions import find_sessions
 from chat_memory.storage.listing import Filter, every
 
 STORED_BYTES = "chat_memory.maintenance.statistics.stored_bytes"

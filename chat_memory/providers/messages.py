@@ -17,7 +17,7 @@ from chat_memory.records import Message as CoreMessage, as_utc, uuid7
 from chat_memory.rules.times import check_time
 
 _ATTACHMENTS = "attachments"
-_KNOWN = frozenset({"id", "seq", "created_at", "role", "content", "tool_calls", "tool_call_id", "tokens"})
+_KNOWN = frozenset({"id", "seq", "turn", "created_at", "role", "content", "tool_calls", "tool_call_id", "tokens"})
 """The keys of the core's ``to_dict`` that have a field here, or are made anew."""
 
 
@@ -146,11 +146,17 @@ def _as_core(given: Any, name: str) -> CoreMessage:
 
 
 def _listed(values: Any, name: str) -> list[Any] | None:
-    """Calls, parts or attachments as JSON, without the fields that say nothing."""
+    """Calls, parts or attachments as JSON; those that are objects of Python without the fields that say nothing.
+
+    Raises:
+        ValidationError: they are no list.
+    """
     if values is None:
         return None
+    if not isinstance(values, list | tuple):
+        raise ValidationError(f"must be a list, not {type(values).__name__}", field=name)
     listed: list[Any] = plain_json(list(values), name)
-    return [_said(value) for value in listed]
+    return [value if isinstance(given, dict) else _said(value) for given, value in zip(values, listed, strict=True)]
 
 
 def _said(value: Any) -> Any:

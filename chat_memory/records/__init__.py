@@ -3,8 +3,10 @@
 from chat_memory.records.answers import Change, Commit, Header, Json, Receipt, Slice
 from chat_memory.records.asking import Address, Budget, Span
 from chat_memory.records.attachment import Attachment, Ref, is_sha256, is_web_address, kind_of, named, ref_of
-from chat_memory.records.branch import Branch, Revision, reach
+from chat_memory.records.branch import Branch, Revision, Sibling, reach
 from chat_memory.records.call import UnansweredCall
+from chat_memory.records.changes import Changes, SessionChanges
+from chat_memory.records.draft import Draft, Lease, NewDraft
 from chat_memory.records.feedback import (
     Feedback,
     Person,
@@ -21,6 +23,7 @@ from chat_memory.records.search import Alternative, Found, Hit, Piece, Query, Te
 from chat_memory.records.session import SessionRecord
 from chat_memory.records.summary import Claim, Summary
 from chat_memory.records.transcript import Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
+from chat_memory.records.turn import HeldTurn, OpenTurn, TurnRight
 
 __all__ = [
     "MESSAGE_KEYS",
@@ -30,16 +33,22 @@ __all__ = [
     "Branch",
     "Budget",
     "Change",
+    "Changes",
     "Claim",
     "Commit",
     "Content",
+    "Draft",
     "Feedback",
     "FeedbackPlace",
     "Found",
     "Header",
+    "HeldTurn",
     "Hit",
     "Json",
+    "Lease",
     "Message",
+    "NewDraft",
+    "OpenTurn",
     "Person",
     "Piece",
     "Query",
@@ -47,7 +56,9 @@ __all__ = [
     "Ref",
     "Relevant",
     "Revision",
+    "SessionChanges",
     "SessionRecord",
+    "Sibling",
     "Slice",
     "Span",
     "Summary",
@@ -56,6 +67,7 @@ __all__ = [
     "TranscriptBranch",
     "TranscriptFeedback",
     "TranscriptSummary",
+    "TurnRight",
     "UnansweredCall",
     "Verdict",
     "Votes",

@@ -6,6 +6,7 @@ import uuid
 
 import msgspec
 
+from chat_memory.choices import MAIN_BRANCH
 from chat_memory.records.message import Message
 
 
@@ -57,11 +58,17 @@ class Commit(msgspec.Struct, frozen=True):
         messages: the stored messages, in the order of the call.
         header: the state after the call.
         change: the change; None where every message was stored already.
+        branch: the name of the branch; "" where the back end has none.
+        former_branch: the branch that was the current one until this call made another one so; None where it did not.
+        nested: of what is stored in a turn: whether a transaction of the caller's may still take it back.
     """
 
     messages: tuple[Message, ...]
     header: Header
     change: Change | None
+    branch: str = ""
+    former_branch: str | None = None
+    nested: bool = False
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -73,6 +80,9 @@ class Receipt(msgspec.Struct, frozen=True):
         version: the session's version after the call; 0 where there is no session.
         replayed: True if every message had been stored before.
         messages: the stored messages with id, seq and created_at, in the order of the call.
+        branch: the branch that has them.
+        former_branch: the branch that was the current one until this call made ``branch`` so: ``switch`` to it undoes
+            that. None where the call left the current branch as it was.
     """
 
     first_seq: int | None
@@ -80,6 +90,8 @@ class Receipt(msgspec.Struct, frozen=True):
     version: int
     replayed: bool
     messages: tuple[Message, ...]
+    branch: str = MAIN_BRANCH
+    former_branch: str | None = None
 
 
 class Slice(msgspec.Struct, frozen=True):

@@ -109,6 +109,8 @@ class Budget(msgspec.Struct, frozen=True):
         system: whether the window includes the conversation's system messages; otherwise it has none.
         greeting: whether what precedes the first turn comes with it, if there is room for all of it.
         min_version: see ``Span.min_version``.
+        until: the number of the turn with which the window ends, as if no later question had been asked; None: the
+            newest.
     """
 
     turns: int | None = None
@@ -117,3 +119,4 @@ class Budget(msgspec.Struct, frozen=True):
     system: bool = True
     min_version: int = 0
     greeting: bool = False
+    until: int | None = None

@@ -1,4 +1,4 @@
-"""Owns the record of a branch, and of the former content of an edited message."""
+"""Owns the records of a branch, of the alternatives to a message, and of a former content of a message."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Branch(msgspec.Struct, frozen=True):
         updated_at: when the branch last changed.
         number: its place in the order in which the session's branches were made; 0 for ``main``. A number is never
             given twice in a session, so there are holes where branches were deleted.
+        pending: whether ``regenerate`` made it for an answer that has not taken the place of the former one yet.
     """
 
     name: str
@@ -37,6 +38,32 @@ class Branch(msgspec.Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     number: int = 0
+    pending: bool = False
+
+
+class Sibling(msgspec.Struct, frozen=True):
+    """One of the messages that follow the same history at the same position, each on a branch of its own.
+
+    Attributes:
+        branch: the branch that the message was stored on; ``switch`` to it shows the message.
+        seq: the position, the same for all.
+        id: the message's id.
+        is_current: whether the branch that was asked shows this one.
+        number: its place among them, from 1, in the order in which their branches were made.
+        count: how many they are.
+    """
+
+    branch: str
+    seq: int
+    id: str
+    is_current: bool
+    number: int
+    count: int
+
+    @property
+    def position(self) -> str:
+        """Which one of how many it is, such as ``2 of 3``."""
+        return f"{self.number} of {self.count}"
 
 
 class Revision(msgspec.Struct, frozen=True):

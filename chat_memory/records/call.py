@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -12,8 +14,11 @@ class UnansweredCall(msgspec.Struct, frozen=True):
         seq: the position of the message that makes the call.
         id: the id of the call; "" where it has none.
         name: the name of the tool; "" where the call names none.
+        arguments: as the provider gave them: JSON as text in OpenAI's forms, a mapping in Anthropic's, Bedrock's and
+            Vercel's; None where the call has none.
     """
 
     seq: int
     id: str
     name: str
+    arguments: Any = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +11,9 @@ import msgspec
 from chat_memory.choices import DEVELOPER, STATES, Role, State
 from chat_memory.exceptions import ValidationError
 from chat_memory.records.attachment import named, ref_of
+from chat_memory.records.openai import fit_call, fit_further, fit_name
 
 Content = str | list[Any] | None
-LONGEST_OPENAI_NAME = 64
-_NO_NAME_SIGN = re.compile(r"[^A-Za-z0-9_-]")
 _INSTEAD_OF_CONTENT = ("function_call", "refusal", "audio")
 """The keys of an assistant message beside which OpenAI allows the content to be null."""
 
@@ -35,11 +33,14 @@ class Message(msgspec.Struct, frozen=True):
         created_at: an aware time in UTC; the time of the append where the caller gives none.
         tokens: the number of tokens for budgets; computed by TOKEN_COUNTER where the caller gives none.
         content_absent: True if the source had no key ``content``, so that an export can leave it out again.
-        state: complete, streaming (still being written), failed (writing was broken off) or redacted (what it said was
+        state: complete; stopped, failed or abandoned (it has the first part of what was to be said: a user had it
+            stopped, it broke off, its writer is gone); streaming (still being written); or redacted (what it said was
             removed).
         extra: what else a provider's message holds, by its keys and unchanged: ``reasoning_content``, ``refusal``,
             ``audio``, ``annotations``, ``function_call`` and so on; None: nothing. A system message that came in
             OpenAI's newer role has ``{"role": "developer"}`` here.
+        turn: the number of the turn it belongs to, from 1; 0 before the first question; assigned on append. None where
+            the back end has no such numbers.
     """
 
     role: str
@@ -55,6 +56,7 @@ class Message(msgspec.Struct, frozen=True):
     content_absent: bool = False
     state: str = State.COMPLETE.value
     extra: dict[str, Any] | None = None
+    turn: int | None = None
 
     @classmethod
     def system(cls, content: Content, **fields: Any) -> Message:
@@ -84,6 +86,7 @@ class Message(msgspec.Struct, frozen=True):
         fields = (
             ("id", self.id),
             ("seq", self.seq),
+            ("turn", self.turn),
             ("created_at", self.created_at and self.created_at.isoformat()),
             *self._openai_fields(),
             ("metadata", self.metadata),
@@ -97,24 +100,29 @@ class Message(msgspec.Struct, frozen=True):
         """The message as OpenAI's chat API takes it, without id, position, time and metadata.
 
         What the API would refuse is made to fit: an empty list of tool calls and an empty name are left out, and so is
-        a name without a letter or digit of ASCII; other characters of a name become ``_``. An assistant's content of
-        None is "" where nothing stands in its place. A part that refers to an attachment becomes a text that names it:
-        ``chat.attachments.resolve`` puts in its place what a model is to see.
+        a name without a letter or digit of ASCII; other characters of a name become ``_``. A call gets its type, its
+        function and the text of its arguments where it has them as LangChain, Ollama or Mistral write them. A content
+        without parts is "", and so is an assistant's of None where nothing stands in its place. A part that refers to
+        an attachment becomes a text that names it: ``chat.attachments.resolve`` puts in its place what a model is to
+        see.
 
         Args:
             extra: whether the keys of ``extra`` are included, for a provider that takes them back.
         """
         further = (self.extra or {}) if extra else {}
         shown = {name: value for name, value in self._openai_fields() if value is not None or self._shows(name)}
-        name = _openai_name(self.name, self.role)
+        name = fit_name(self.name, self.role)
         shown |= {"name": name} if name else {}
         unfit = {"name"} if not name else set()
         unfit |= {"tool_calls"} if not self.tool_calls else set()
+        if self.tool_calls:
+            shown["tool_calls"] = [fit_call(call) for call in self.tool_calls]
         if isinstance(self.content, list):
-            shown["content"] = [part if (ref := ref_of(part)) is None else named(ref) for part in self.content]
-        if self.content is None and not self.tool_calls and not any(map(further.get, _INSTEAD_OF_CONTENT)):
+            parts = [part if (ref := ref_of(part)) is None else named(ref) for part in self.content]
+            shown["content"] = parts or None
+        if not self.content and not self.tool_calls and not any(map(further.get, _INSTEAD_OF_CONTENT)):
             shown["content"] = ""
-        return {name: value for name, value in shown.items() if name not in unfit} | further
+        return {name: value for name, value in shown.items() if name not in unfit} | fit_further(further)
 
     def _openai_fields(self) -> tuple[tuple[str, Any], ...]:
         return (
@@ -164,12 +172,6 @@ class Message(msgspec.Struct, frozen=True):
 _WIRE_FIELDS = tuple(name for name in Message.__struct_fields__ if name not in ("content_absent", "extra"))
 MESSAGE_KEYS = frozenset({*_WIRE_FIELDS, "content_absent"})
 """The keys that a message's fields have in a mapping; each other key goes into ``extra``."""
-
-
-def _openai_name(name: str | None, role: str) -> str | None:
-    """A name as OpenAI's pattern allows it; None where nothing is left, except for a function, which needs one."""
-    fit = _NO_NAME_SIGN.sub("_", name or "")[:LONGEST_OPENAI_NAME]
-    return fit if fit.strip("_") or (fit and role == Role.FUNCTION.value) else None
 
 
 def _reason(error: BaseException) -> str:

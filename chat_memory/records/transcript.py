@@ -22,6 +22,8 @@ class TranscriptBranch(msgspec.Struct, frozen=True):
         messages: its own messages, oldest first.
         current: whether it is the conversation's current branch.
         created_at: when it was forked; None: not known.
+        pending: what makes it the current one, one of ``choices.Pending``; "": only a switch. Where its first message
+            does, it has none of its own.
     """
 
     name: str
@@ -31,6 +33,7 @@ class TranscriptBranch(msgspec.Struct, frozen=True):
     messages: Sequence[Message]
     current: bool = False
     created_at: datetime | None = None
+    pending: str = ""
 
 
 class TranscriptSummary(msgspec.Struct, frozen=True):

@@ -2,31 +2,56 @@
 
 A call is answered in its own form only: OpenAI's ``tool_calls`` by a message in the role tool, the older
 ``function_call`` by one in the role function and of its name, and a call among the parts of the content by a result
-among the parts of another message (Anthropic, Bedrock, OpenAI's Responses, Vercel's AI SDK). A call without an id, and
-a result that names no call, have no partner.
+among the parts of another message (Anthropic, Bedrock, Gemini, OpenAI's Responses, Vercel's AI SDK, pydantic-ai). What
+a provider runs itself has its result in an assistant's message: the one with the call, or one right behind it. A call
+without an id, and a result that names no call, have no partner; Gemini's go by name and order where they have no ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chat_memory.choices import Role
 from chat_memory.records import Message
 
 OPENAI, LEGACY, BEDROCK = "tool_calls", "function_call", "toolUse"
+GEMINI, BY_NAME = "functionCall", "functionCall by name"
 TYPED_CALLS = {
     "tool_use": ("id", "name"),
+    "server_tool_use": ("id", "name"),
+    "mcp_tool_use": ("id", "name"),
     "tool-call": ("toolCallId", "toolName"),
-    "function_call": ("call_id", "name"),
+    "part tool-call": ("tool_call_id", "tool_name"),
+    "part builtin-tool-call": ("tool_call_id", "tool_name"),
 }
 """By the type of a part that is a call: where its id and the name of its tool stand."""
 TYPED_RESULTS = {
     "tool_result": ("tool_use", "tool_use_id"),
+    "mcp_tool_result": ("mcp_tool_use", "tool_use_id"),
     "tool-result": ("tool-call", "toolCallId"),
-    "function_call_output": ("function_call", "call_id"),
+    "part tool-return": ("part tool-call", "tool_call_id"),
+    "part retry-prompt": ("part tool-call", "tool_call_id"),
+    "part builtin-tool-return": ("part builtin-tool-call", "tool_call_id"),
 }
 """By the type of a part that is a result: the type of the call, and where its id stands."""
+_RETRY = "retry-prompt"
+"""A part of pydantic-ai: what was wrong with the arguments of a call, or, without a tool, with an answer."""
+_RESPONSES, _RESPONSES_RESULT = "_call", "_call_output"
+"""How the types of calls end, and of their results, in OpenAI's Responses."""
+_RUN_BY_OPENAI = "tool_search_call"
+"""A call of Responses that names itself, whoever runs it."""
+_SERVER_RESULT = "_tool_result"
+"""How the types of results end that Anthropic has found itself: of a ``server_tool_use``."""
+_OF_OTHERS = frozenset({"tool_use", BEDROCK, GEMINI, BY_NAME})
+"""The forms whose results no assistant's message may have: those of Anthropic, Bedrock and Gemini."""
+GEMINI_CALLS, GEMINI_RESULTS = ("functionCall", "function_call"), ("functionResponse", "function_response")
+CALL_MEMBERS = (BEDROCK, *GEMINI_CALLS)
+"""The keys of a part that hold a call."""
+_UNDONE = frozenset(
+    {"input-streaming", "input-available", "approval-requested", "approval-responded", "partial-call", "call"}
+)
+"""The states of a call of Vercel's page that has no result, which would be in the same part."""
 _USER, _ASSISTANT, _SYSTEM = Role.USER.value, Role.ASSISTANT.value, Role.SYSTEM.value
 _TOOL, _FUNCTION = Role.TOOL.value, Role.FUNCTION.value
 
@@ -35,15 +60,16 @@ Key = tuple[str, str]
 
 
 class Call(NamedTuple):
-    """A call that a message makes; ``key`` is None where nothing can answer it."""
+    """A call that a message makes; ``key`` is None where nothing can answer it, ``arguments`` are as they came."""
 
     key: Key | None
     name: str
+    arguments: Any = None
 
     @property
     def id(self) -> str:
         """The id; "" where the call has none."""
-        return self.key[1] if self.key and self.key[0] != LEGACY else ""
+        return self.key[1] if self.key and self.key[0] not in (LEGACY, BY_NAME) else ""
 
 
 def starts_turn(message: Message) -> bool:
@@ -57,7 +83,7 @@ def is_results_alone(content: object) -> bool:
 
 
 def calls(message: Message) -> list[Call]:
-    """The calls of a message, in its order; a call that has its result beside it in the same message is none."""
+    """The calls of a message, in its order; a call that has its result behind it in the same message is none."""
     if message.role != _ASSISTANT:
         return []
     found = [call_of(call) for call in message.tool_calls or ()]
@@ -65,18 +91,16 @@ def calls(message: Message) -> list[Call]:
     if legacy is not None:
         found.append(legacy)
     if isinstance(message.content, list):
-        done = {part_answer(part) for part in message.content}
-        found += [
-            call for part in message.content if (call := part_call(part)) and (not call.key or call.key not in done)
-        ]
+        served = {key for key in part_answers(message.content) if key and may_serve(key)}
+        found += [call for call in part_calls(message.content) if call and call.key not in served]
     return found
 
 
 def call_of(call: Any) -> Call:
     """A call of ``tool_calls``."""
     inner = call.get("function")
-    name = inner.get("name") if isinstance(inner, dict) else call.get("name")
-    return Call(_key(OPENAI, call.get("id")), _text(name))
+    said = inner if isinstance(inner, dict) else call
+    return Call(_key(OPENAI, call.get("id")), _text(said.get("name")), _arguments(said))
 
 
 def legacy_call(message: Message) -> Call | None:
@@ -84,36 +108,121 @@ def legacy_call(message: Message) -> Call | None:
     call = (message.extra or {}).get(LEGACY)
     if not call:
         return None
-    name = call.get("name") if isinstance(call, dict) else None
-    return Call(_key(LEGACY, name), _text(name))
+    said = call if isinstance(call, dict) else {}
+    return Call(_key(LEGACY, said.get("name")), _text(said.get("name")), _arguments(said))
 
 
-def part_call(part: Any) -> Call | None:
-    """The call that a part of a content is."""
-    if not isinstance(part, dict):
-        return None
-    kind = _kind(part)
-    if kind in TYPED_CALLS:
-        where, name = TYPED_CALLS[kind]
-        return Call(_key(kind, part.get(where)), _text(part.get(name)))
-    use = part.get(BEDROCK)
-    return Call(_key(BEDROCK, use.get("toolUseId")), _text(use.get("name"))) if isinstance(use, dict) else None
+def part_calls(parts: Sequence[Any]) -> list[Call | None]:
+    """The call that each part of a content is; None where it is none."""
+    numbers: dict[str, int] = {}
+    return [_part_call(part, numbers) for part in parts]
+
+
+def is_call(part: Any) -> bool:
+    """Whether a part of a content is a call."""
+    return _part_call(part, {}) is not None
 
 
 def is_result(part: Any) -> bool:
     """Whether a part of a content is the result of a call."""
-    return isinstance(part, dict) and (_kind(part) in TYPED_RESULTS or isinstance(part.get("toolResult"), dict))
+    if not isinstance(part, dict) or part.get("type") == "text":
+        return False
+    return (
+        _result_form(_kind(part)) is not None
+        or isinstance(part.get("toolResult"), dict)
+        or _member(part, GEMINI_RESULTS) is not None
+    )
 
 
-def part_answer(part: Any) -> Key | None:
-    """The call that a part of a content answers; None where it answers none."""
-    if not is_result(part):
+def is_found(part: Mapping[str, Any]) -> bool:
+    """Whether a part is what a tool has found that Anthropic runs itself."""
+    return _kind(part) not in TYPED_RESULTS and _kind(part).endswith(_SERVER_RESULT)
+
+
+def part_answers(parts: Sequence[Any]) -> list[Key | None]:
+    """The call that each part of a content answers; None where it answers none."""
+    numbers: dict[str, int] = {}
+    return [_part_answer(part, numbers) for part in parts]
+
+
+def may_serve(key: Key) -> bool:
+    """Whether the result of a call may be in an assistant's message: what the provider runs itself has it there."""
+    return key[0] not in _OF_OTHERS
+
+
+def _part_call(part: Any, numbers: dict[str, int]) -> Call | None:
+    """The call that a part is; ``numbers`` counts, by their names, the calls before it that have no id."""
+    if not isinstance(part, dict) or part.get("type") == "text":
         return None
     kind = _kind(part)
+    form = _call_form(part, kind)
+    if form is not None:
+        where, name = form
+        return Call(_key(kind, part.get(where)), _text(part.get(name)), _arguments(part))
+    use = part.get(BEDROCK)
+    if isinstance(use, dict):
+        return Call(_key(BEDROCK, use.get("toolUseId")), _text(use.get("name")), _arguments(use))
+    call = _member(part, GEMINI_CALLS)
+    if call is None:
+        return _undone(part, kind)
+    return Call(_gemini_key(call, numbers), _text(call.get("name")), _arguments(call))
+
+
+def _part_answer(part: Any, numbers: dict[str, int]) -> Key | None:
+    if not is_result(part):
+        return None
+    form = _result_form(_kind(part))
+    if form is not None:
+        return _key(form[0], part.get(form[1]))
+    if isinstance(part.get("toolResult"), dict):
+        return _key(BEDROCK, part["toolResult"].get("toolUseId"))
+    return _gemini_key(_member(part, GEMINI_RESULTS) or {}, numbers)
+
+
+def _call_form(part: dict[str, Any], kind: str) -> tuple[str, str] | None:
+    """Where a part that is a call has its id and the name of its tool."""
+    if kind in TYPED_CALLS:
+        return TYPED_CALLS[kind]
+    names_itself = kind.endswith(_RESPONSES) and kind != _RUN_BY_OPENAI and part.get("call_id")
+    return ("call_id", "name") if kind == LEGACY or names_itself else None
+
+
+def _result_form(kind: str) -> tuple[str, str] | None:
+    """The form of the call that a result of this kind answers, and where its id stands."""
     if kind in TYPED_RESULTS:
-        form, where = TYPED_RESULTS[kind]
-        return _key(form, part.get(where))
-    return _key(BEDROCK, part["toolResult"].get("toolUseId"))
+        return TYPED_RESULTS[kind]
+    if kind.endswith(_RESPONSES_RESULT):
+        return kind.removesuffix(_RESPONSES_RESULT) + _RESPONSES, "call_id"
+    return ("server_tool_use", "tool_use_id") if kind.endswith(_SERVER_RESULT) else None
+
+
+def _undone(part: dict[str, Any], kind: str) -> Call | None:
+    """The call that a part of Vercel's page is, while it has no result."""
+    inner = part.get("toolInvocation")
+    call = inner if isinstance(inner, dict) else part
+    is_one = kind.startswith("tool-") or kind == "dynamic-tool"
+    if not is_one or call.get("state") not in _UNDONE:
+        return None
+    name = _text(call.get("toolName")) or kind.removeprefix("tool-")
+    return Call(_key(kind, call.get("toolCallId")), name, _arguments(call))
+
+
+def _gemini_key(call: dict[str, Any], numbers: dict[str, int]) -> Key | None:
+    """By its id; where it has none, by its name and how many of that name are before it in the message."""
+    by_id = _key(GEMINI, call.get("id"))
+    name = _text(call.get("name"))
+    if by_id is not None or not name:
+        return by_id
+    numbers[name] = numbers.get(name, 0) + 1
+    return BY_NAME, f"{name}\n{numbers[name]}"
+
+
+def _member(part: dict[str, Any], names: Iterable[str]) -> dict[str, Any] | None:
+    for name in names:
+        value = part.get(name)
+        if isinstance(value, dict):
+            return value
+    return None
 
 
 def answers(message: Message) -> Iterable[Key]:
@@ -124,7 +233,7 @@ def answers(message: Message) -> Iterable[Key]:
     if key is not None:
         return (key,)
     content = message.content
-    return [key for part in content if (key := part_answer(part))] if isinstance(content, list) else ()
+    return [key for key in part_answers(content) if key] if isinstance(content, list) else ()
 
 
 def answer(message: Message) -> Key | None:
@@ -141,10 +250,14 @@ def with_text_id(item: dict[str, Any]) -> dict[str, Any]:
     for name in ("toolUse", "toolResult"):
         if isinstance(item.get(name), dict):
             return _texted(item, name, _texted(item[name], "toolUseId"))
-    kind = _kind(item)
-    if kind in TYPED_RESULTS:
-        return _texted(item, TYPED_RESULTS[kind][1])
-    return _texted(item, TYPED_CALLS[kind][0] if kind in TYPED_CALLS else "id")
+    for name in (*GEMINI_CALLS, *GEMINI_RESULTS):
+        if isinstance(item.get(name), dict):
+            return _texted(item, name, _texted(item[name], "id"))
+    form = _result_form(_kind(item))
+    if form is not None:
+        return _texted(item, form[1])
+    called = _call_form(item, _kind(item))
+    return _texted(item, called[0] if called else "id")
 
 
 def _texted(item: dict[str, Any], name: str, value: Any = None) -> dict[str, Any]:
@@ -160,9 +273,17 @@ def _key(form: str, identity: object) -> Key | None:
     return (form, identity) if isinstance(identity, str) and identity else None
 
 
-def _kind(part: dict[str, Any]) -> str:
+def _arguments(call: dict[str, Any]) -> Any:
+    return next((call[name] for name in ("arguments", "input", "args") if name in call), None)
+
+
+def _kind(part: Mapping[str, Any]) -> str:
     kind = part.get("type")
-    return kind if isinstance(kind, str) else ""
+    if isinstance(kind, str):
+        return kind
+    kind = part.get("part_kind")
+    is_no_part = not isinstance(kind, str) or (kind == _RETRY and not part.get("tool_name"))
+    return "" if is_no_part else f"part {kind}"
 
 
 def _text(name: object) -> str:

@@ -1,7 +1,8 @@
 """Owns where content has pictures, sound, videos and files inline, in the forms that providers have for it; pure.
 
-Inline is a data URL, and base64 under a key that providers use for it: OpenAI's ``image_url``, ``input_audio`` and
-``file``, Anthropic's ``source``, Bedrock's ``bytes``, Gemini's ``inline_data``; in the results of tool calls too.
+Inline is a data URL; base64 under a key that providers and frameworks use for it, alone or in a list, and under any
+other key where its media type stands beside it; and bytes as numbers, as JavaScript writes them. In the results of tool
+calls too.
 """
 
 from __future__ import annotations
@@ -10,18 +11,26 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-DATA_KEYS = frozenset(("data", "bytes", "file_data", "b64_json", "image", "audio", "video", "file"))
-"""The keys that hold base64."""
-_MEDIA_KEYS = ("media_type", "mime_type", "mimeType", "mediaType", "format")
+DATA_KEYS = frozenset(
+    {"data", "bytes", "blob", "file_data", "fileData", "image", "audio", "video", "file", "source", "input_audio"}
+    | {"images", "audios", "videos", "files", "image_data", "audio_data"}
+)
+"""The keys that hold base64, beside those that are named after it."""
+_BASE64_NAMES = ("base64", "b64")
+_GENERATED = "image_generation_call"
+"""The type of an item of OpenAI's Responses that has a picture as its ``result``."""
+_MEDIA_KEYS = ("media_type", "mime_type", "mimeType", "mediaType", "contentType", "format")
 _ARGUMENTS = frozenset(("input", "arguments", "args"))
 """What a model has written as the arguments of a call; all of it is text to it."""
 _KINDS = ("image", "audio", "video")
 _NO_MEDIA = ("text", "redacted_thinking")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=\r\n-]+")
+_MEDIA_TYPE = re.compile(r"(?:image|audio|video|application)/", re.IGNORECASE)
 LOOKED_AT = 256
 """How many characters of a text tell whether it is base64."""
 SURE = 64
 """So many of them tell it without a media type beside them."""
+_BYTE = 256
 
 
 class Inline(NamedTuple):
@@ -52,28 +61,72 @@ def _walk(value: Any, names: tuple[str, ...], replaced: Callable[[Inline], str])
     own: dict[str, Any] = {}
     for name, each in value.items():
         if isinstance(each, str):
-            inline = _inline(value, name, each, names)
-            own[name] = replaced(inline) if inline else each
+            own[name] = _instead(value, name, each, names, replaced)
+        elif name in _ARGUMENTS:
+            own[name] = each
+        elif name in DATA_KEYS and _are_bytes(each):
+            own[name] = replaced(Inline(_kind(_media_type(value), value, name, names), _media_type(value), len(each)))
+        elif isinstance(each, list):
+            within = (*names[-2:], name)
+            own[name] = [
+                _instead(value, name, one, names, replaced) if isinstance(one, str) else _walk(one, within, replaced)
+                for one in each
+            ]
         else:
-            own[name] = each if name in _ARGUMENTS else _walk(each, (*names[-2:], name), replaced)
+            own[name] = _walk(each, (*names[-2:], name), replaced)
     return own
+
+
+def _instead(
+    holder: Mapping[str, Any], name: str, text: str, names: tuple[str, ...], replaced: Callable[[Inline], str]
+) -> str:
+    """The text, or what stands instead of what is inline in it."""
+    inline = _inline(holder, name, text, names)
+    return replaced(inline) if inline else text
 
 
 def _inline(holder: Mapping[str, Any], name: str, text: str, names: tuple[str, ...]) -> Inline | None:
     if name == "text":
         return None
-    if text[:5].lower() == "data:":
-        head, comma, _data = text[:LOOKED_AT].partition(",")
-        if not comma:
-            return None
-        media_type = head[5:].partition(";")[0]
-        return Inline(_kind(media_type, holder, name, names), media_type, len(text) - len(head) - 1)
-    if name not in DATA_KEYS or holder.get("type") in _NO_MEDIA or not _BASE64.fullmatch(text[:LOOKED_AT]):
+    start = text[:LOOKED_AT]
+    if (start.lstrip() if start[:1].isspace() else start)[:5].lower() == "data:":
+        head, comma, _data = start.partition(",")
+        media_type, size = head.lstrip()[5:].partition(";")[0], len(text) - len(head) - 1
+        return Inline(_kind(media_type, holder, name, names), media_type, size) if comma else None
+    if not _may_be_data(holder, name, len(text)) or not _BASE64.fullmatch(start):
         return None
-    media_type = next((media for key in _MEDIA_KEYS if isinstance(media := holder.get(key), str)), "")
-    if len(text) < SURE and not media_type and name not in ("bytes", "file_data"):
-        return None
+    media_type = _media_type(holder)
     return Inline(_kind(media_type, holder, name, names), media_type, len(text))
+
+
+def _may_be_data(holder: Mapping[str, Any], name: str, size: int) -> bool:
+    """Whether a text of this size is something inline if it is base64."""
+    holds = _holds_data(holder, name)
+    if (size < LOOKED_AT and not holds) or holder.get("type") in _NO_MEDIA:
+        return False
+    media_type = _media_type(holder)
+    if holds:
+        return size >= SURE or bool(media_type) or name in ("bytes", "file_data")
+    return _MEDIA_TYPE.match(media_type) is not None
+
+
+def _holds_data(holder: Mapping[str, Any], name: str) -> bool:
+    """Whether the key of a text says that it is base64."""
+    if name in DATA_KEYS or (name == "result" and holder.get("type") == _GENERATED):
+        return True
+    return "64" in name and any(each in name[-LOOKED_AT:].lower() for each in _BASE64_NAMES)
+
+
+def _are_bytes(value: Any) -> bool:
+    """Whether a value is bytes as numbers: in a list, or by their places as JavaScript writes an array of them."""
+    if not isinstance(value, (list, dict)) or len(value) < SURE or (isinstance(value, dict) and "0" not in value):
+        return False
+    numbers = value if isinstance(value, list) else value.values()
+    return all(type(number) is int and 0 <= number < _BYTE for number in numbers)
+
+
+def _media_type(holder: Mapping[str, Any]) -> str:
+    return next((media for key in _MEDIA_KEYS if isinstance(media := holder.get(key), str)), "")
 
 
 def _kind(media_type: str, holder: Mapping[str, Any], name: str, names: tuple[str, ...]) -> str:

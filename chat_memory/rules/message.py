@@ -49,9 +49,16 @@ def check_message(message: Message, limits: Limits) -> None:
         TooLarge: a field exceeds a size limit.
     """
     if not isinstance(message, Message):
-        raise ValidationError(f"must be a chat_memory.Message, not {type(message).__name__}")
+        raise ValidationError(f"must be a chat_memory.Message, not {type(message).__name__}{_way_out(message)}")
     if not (_is_short_text(message, limits) and _is_of_text_alone(message)):
         _check_fields(message, limits)
+
+
+def _way_out(given: object) -> str:
+    """What makes messages of something that is none; "" where nothing does."""
+    if isinstance(given, dict):
+        return ": Message.from_dict() makes one of it"
+    return ": give the messages one by one, as in append(*messages)" if isinstance(given, list | tuple) else ""
 
 
 def _is_short_text(message: Message, limits: Limits) -> bool:

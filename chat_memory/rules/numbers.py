@@ -8,6 +8,9 @@ from chat_memory.rules.json_values import shown
 from chat_memory.rules.names import plain
 
 MAX_POSITION = 2**62
+LARGEST_PAGE = 1_000
+PAGE = 500
+"""How much a reader who keeps a copy is told at once, unless it says otherwise."""
 LONGEST_TTL = 10 * 366 * 24 * 3600
 """Seconds; about ten years."""
 
@@ -23,6 +26,17 @@ def whole_number(number: object, field: str = "n") -> int:
     return min(number, MAX_POSITION)
 
 
+def page_of_changes(size: object) -> int:
+    """Check how much a reader who keeps a copy is told at once, and return it.
+
+    Raises:
+        ValidationError: it is no whole number from 1 to LARGEST_PAGE.
+    """
+    if not 1 <= whole_number(size, "size") <= LARGEST_PAGE:
+        raise ValidationError(f"must be a whole number from 1 to {LARGEST_PAGE}, not {shown(size)}", field="size")
+    return whole_number(size, "size")
+
+
 def optional_number(number: object, field: str) -> int | None:
     """As ``whole_number``, of a number that may be left out.
 
@@ -32,13 +46,13 @@ def optional_number(number: object, field: str) -> int | None:
     return None if number is None else whole_number(number, field)
 
 
-def message_place(place: object) -> int | str:
+def message_place(place: object, field: str = "seq") -> int | str:
     """Check what says which message is meant: a position, or an id as text.
 
     Raises:
         ValidationError: the value is neither.
     """
-    return str(plain(place)) if isinstance(place, str) else whole_number(place, "seq")
+    return str(plain(place)) if isinstance(place, str) else whole_number(place, field)
 
 
 def check_cache_ttl(ttl: object, field: str = "cache_ttl") -> None:

@@ -13,21 +13,33 @@ import msgspec
 
 from chat_memory.choices import DEVELOPER, Role, State
 from chat_memory.records import Content, Message
+from chat_memory.rules.calls import CALL_MEMBERS, GEMINI_RESULTS, is_call, is_found, is_result
 
 PLACEHOLDER = "[redacted]"
 """Instead of a text; providers refuse an empty one."""
 _NAMES_A_TOOL = frozenset({Role.TOOL.value, Role.FUNCTION.value})
 """The roles whose name is a tool's, and no person's."""
-_OF_CALL = ("id", "type", "name", "index", "call_id", "toolCallId", "toolUseId", "toolName")
-_OF_RESULT = ("id", "type", "tool_use_id", "call_id", "toolCallId", "toolUseId", "toolName")
-_CALLS = frozenset({"tool_use", "tool-call", "function_call"})
-_RESULTS = frozenset({"tool_result", "tool-result", "function_call_output"})
-"""The types of parts that are calls and results: Anthropic's, Vercel's and those of OpenAI's Responses."""
+_OF_BOTH = (
+    "id",
+    "type",
+    "name",
+    "call_id",
+    "toolCallId",
+    "toolUseId",
+    "toolName",
+    "part_kind",
+    "tool_call_id",
+    "tool_name",
+)
+_OF_CALL = (*_OF_BOTH, "index", "state")
+_OF_RESULT = (*_OF_BOTH, "tool_use_id")
 _TEXTS = frozenset({"text", "input_text", "output_text"})
 _ASKED: Mapping[str, Any] = {"arguments": "{}", "input": "", "args": {}}
 """What a call is asked with, by the key that the formats have for it."""
 _ANSWERED: Mapping[str, Any] = {"content": PLACEHOLDER, "output": PLACEHOLDER, "result": PLACEHOLDER}
 """What a result answers, likewise."""
+_FOUND: Mapping[str, Any] = {"content": []}
+"""What a tool found that Anthropic runs itself; it takes no text there."""
 
 
 def redacted(message: Message) -> Message:
@@ -83,17 +95,17 @@ def _linked(item: object) -> dict[str, Any] | None:
     """A part that is a call or a result, without what it holds; None for any other."""
     if not isinstance(item, Mapping):
         return None
-    kind = _kind(item)
-    if kind in _CALLS:
-        return _asked(item)
-    if kind in _RESULTS:
-        return _answered(item, _ANSWERED)
-    use, result = item.get("toolUse"), item.get("toolResult")
-    if isinstance(use, Mapping):
-        return {"toolUse": _asked(use)}
-    if isinstance(result, Mapping):
-        return {"toolResult": _answered(result, {"content": [{"text": PLACEHOLDER}]})}
-    return None
+    if is_call(item):
+        nested = [name for name in (*CALL_MEMBERS, "toolInvocation") if isinstance(item.get(name), Mapping)]
+        return (_kept(item, "type") if nested else _asked(item)) | {name: _asked(item[name]) for name in nested}
+    if not is_result(item):
+        return None
+    if isinstance(item.get("toolResult"), Mapping) and "type" not in item:
+        return {"toolResult": _answered(item["toolResult"], {"content": [{"text": PLACEHOLDER}]})}
+    nested = [name for name in GEMINI_RESULTS if isinstance(item.get(name), Mapping)]
+    if nested and "type" not in item:
+        return {name: _answered(item[name], {"response": {"output": PLACEHOLDER}}) for name in nested}
+    return _answered(item, _FOUND if isinstance(item.get("content"), list) and is_found(item) else _ANSWERED)
 
 
 def _text_like(item: object) -> dict[str, Any]:

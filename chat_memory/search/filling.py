@@ -48,8 +48,8 @@ def index(alias: str, workspace: str | None, after: Place | None, size: int) -> 
 
     def write(*, nested: bool) -> Indexed:  # noqa: ARG001  # the contract of run_write
         rows = [_Lacking(*row) for row in _next(alias, workspace, after, size)]
-        held = hold(alias, {(row.workspace_id, row.key) for row in rows}, wait=False)
-        taken = [row for row in rows if (row.workspace_id, row.key) in held]
+        held = hold(alias, {(row.workspace_id, row.key, row.session_id) for row in rows}, wait=False)
+        taken = [row for row in rows if row.session_id in held]
         for slug in sorted({row.slug for row in taken}):
             _put(alias, slug, [row.id for row in taken if row.slug == slug])
         last = (rows[-1].session_id, rows[-1].seq) if rows else None

@@ -16,12 +16,15 @@ class ForwardingAdapter(Adapter):
         self.messages = inner.messages
         self.sessions = inner.sessions
         self.branches = inner.branches
+        self.changes = inner.changes
         self.cuts = inner.cuts
         self.edits = inner.edits
         self.summaries = inner.summaries
         self.archive = inner.archive
         self.feedback = inner.feedback
         self.attachments = inner.attachments
+        self.drafts = inner.drafts
+        self.turns = inner.turns
         self.undropped = inner.undropped
         self.search = inner.search
         self.vectors = inner.vectors

@@ -13,7 +13,7 @@ import msgspec
 from chat_memory.choices import State
 from chat_memory.exceptions import MessageConflict
 from chat_memory.fields import IDENTITY
-from chat_memory.records import Content, Message, Span
+from chat_memory.records import Content, Message, Span, TranscriptBranch
 from chat_memory.rules.calls import starts_turn
 
 _encode = msgspec.json.encode
@@ -73,7 +73,7 @@ class Columns(NamedTuple):
 
 
 COLUMNS = Row._fields
-READ_COLUMNS = ("seq", *COLUMNS)
+READ_COLUMNS = ("seq", *COLUMNS, "turn")
 
 
 class MessageJson(msgspec.Struct, frozen=True, gc=False):
@@ -84,6 +84,7 @@ class MessageJson(msgspec.Struct, frozen=True, gc=False):
 
     id: str | None
     seq: int | None
+    turn: int | None
     role: str
     content: Content
     name: str | None
@@ -154,6 +155,7 @@ def _members(message: Message) -> MessageJson:
     return MessageJson(
         message.id,
         message.seq,
+        message.turn,
         message.role,
         message.content,
         message.name,
@@ -240,8 +242,8 @@ def to_messages(rows: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[Messa
     """
     if not rows:
         return []
-    seq, ids, role, content, parts, name, tool_calls, call_ids, metadata, extra, tokens, created_at, state, *_ = zip(
-        *rows, strict=True
+    seq, ids, role, content, parts, name, tool_calls, call_ids, metadata, extra, tokens, created_at, state, turn, *_ = (
+        zip(*rows, strict=True)
     )
     contents, absent = _contents(content, parts) if None in content else (content, repeat(False))
     return list(
@@ -260,6 +262,7 @@ def to_messages(rows: Sequence[Sequence[Any]], zone: tzinfo = UTC) -> list[Messa
             absent,
             state,
             _decoded(extra),
+            turn,
         )
     )
 
@@ -292,6 +295,46 @@ def content_of(text: str | None, parts: str | None) -> Content:
 def turns(messages: Sequence[Message]) -> list[int]:
     """For each message, the number of turns begun so far in this call; a turn begins with a question."""
     return list(accumulate([starts_turn(message) for message in messages], initial=0))[1:]
+
+
+def numbered(messages: Sequence[Message], newest: int, begun: dict[int, int]) -> list[int]:
+    """For each message the number of its turn, where messages come with the numbers they had elsewhere.
+
+    A question begins the next turn. Another message is in that of the question it was with; without a number in the
+    newest, and with that of a question which is not among these in the turn of that number.
+
+    Args:
+        messages: in their order.
+        newest: the number of the turn before them.
+        begun: the number here of each number there, as far as it is known; those of the messages are added.
+    """
+    numbers = []
+    for message in messages:
+        if starts_turn(message):
+            newest += 1
+            if message.turn is not None:
+                begun[message.turn] = newest
+            numbers.append(newest)
+        else:
+            numbers.append(newest if message.turn is None else min(begun.get(message.turn, message.turn), newest))
+    return numbers
+
+
+def turns_before(messages: Sequence[Message], most: int) -> int:
+    """How many turns were begun before messages that come with the numbers they had; at most so many."""
+    numbers = [(message.turn or 0) - 1 for message in messages if starts_turn(message)][:1]
+    numbers = numbers or [message.turn or 0 for message in messages]
+    return max(0, min(max(numbers, default=0), most))
+
+
+def turns_of_fork(branch: TranscriptBranch, shared: int | None) -> int:
+    """How many turns were begun before the own messages of a branch that comes in a transcript.
+
+    ``shared`` is how many its parent had begun at the fork; None: that is not known, since the parent hides them.
+    """
+    begun = turns_before(branch.messages, branch.fork_seq) if shared is None else shared
+    hidden = max(0, branch.base_seq - branch.fork_seq)
+    return max(begun, turns_before(branch.messages, begun + hidden))
 
 
 def check_replay(stored: Message, repeated: Message) -> None:

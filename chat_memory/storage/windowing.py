@@ -19,6 +19,7 @@ GROWTH = 4
 """Each further read takes so many times as many."""
 _SYSTEM = Role.SYSTEM.value
 _by_position = attrgetter("seq")
+_by_turn = attrgetter("turn", "seq")
 
 
 class Look(NamedTuple):
@@ -172,6 +173,9 @@ def newest_turns(
     if system is None:
         system = [message for message in messages if message.role == _SYSTEM] if budget.system else []
     others = [message for message in messages if message.role != _SYSTEM]
+    if budget.until is not None:
+        system, others = ([each for each in some if (each.turn or 0) <= budget.until] for some in (system, others))
+    others = by_turn(others, has_all=has_all)
     room = None if budget.tokens is None else budget.tokens - _tokens(system)
     size = _size(others, budget, room, has_all=has_all)
     if size is None:
@@ -194,6 +198,8 @@ def may_fit_more(messages: Sequence[Message], header: Header) -> bool:
         messages: all system messages, and of the others what fits beside all of those.
         header: of the conversation.
     """
+    others = by_turn([message for message in messages if message.role != _SYSTEM], has_all=True)
+    messages = _in_order([message for message in messages if message.role == _SYSTEM], others)
     question = next((n for n in range(len(messages) - 1, -1, -1) if starts_turn(messages[n])), None)
     if question is None or len(messages) - question == header.last_seq - (messages[question].seq or 0) + 1:
         return False
@@ -249,7 +255,27 @@ def _ending(messages: Sequence[Message], size: int) -> Sequence[Message]:
 
 
 def _in_order(system: Sequence[Message], others: Sequence[Message]) -> list[Message]:
-    return sorted([*system, *others], key=_by_position) if system else list(others)
+    if not system:
+        return list(others)
+    every = [*system, *others]
+    return sorted(every, key=_by_turn if all(each.turn is not None for each in every) else _by_position)
+
+
+def by_turn(messages: Sequence[Message], *, has_all: bool) -> list[Message]:
+    """Messages without system messages by their turns, so that an answer that crossed is behind its own question.
+
+    Where older ones may be missing, those are left out that crossed the question of a turn which is not whole here:
+    which messages are between them is not known. Messages whose turns have no numbers stay in their order.
+    """
+    numbers = [message.turn for message in messages]
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers) or (has_all and known == sorted(known)):
+        return list(messages)
+    if not has_all:
+        oldest = next((message.turn for message in messages if starts_turn(message)), None)
+        least = max(known, default=0) if oldest is None else oldest - 1
+        messages = [message for message in messages if (message.turn or 0) >= least]
+    return sorted(messages, key=_by_turn)
 
 
 def _tokens(messages: Sequence[Message]) -> int:

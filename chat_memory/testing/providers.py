@@ -15,6 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CHAT_ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 _THOUGHTS = ("thinking", "redacted_thinking")
+_SERVED = ("server_tool_use", "mcp_tool_use")
 _BLOCKS = (
     "text",
     "image",
@@ -28,6 +29,15 @@ _BLOCKS = (
     "cachePoint",
     "citationsContent",
     "searchResult",
+)
+_GEMINI_PARTS = (
+    "text",
+    "functionCall",
+    "functionResponse",
+    "inlineData",
+    "fileData",
+    "executableCode",
+    "codeExecutionResult",
 )
 
 
@@ -100,6 +110,11 @@ def check_anthropic(messages: Sequence[Sent]) -> None:
             _demand(sorted(results, reverse=True) == results, index, "results come before other blocks")
             thoughts = message.get("role") == "assistant" and blocks[-1].get("type") in _THOUGHTS
             _demand(not thoughts, index, "an assistant's content does not end with thoughts")
+    _check_served(messages)
+    last = messages[-1].get("content")
+    said = [last] if isinstance(last, str) else _texts((last or ())[-1:])
+    ends = messages[-1].get("role") == "assistant" and any(str(text)[-1:].isspace() for text in said)
+    _demand(not ends, len(messages) - 1, "an assistant's content that is the last does not end with white space")
 
 
 def check_bedrock(messages: Sequence[Sent]) -> None:
@@ -123,6 +138,37 @@ def check_bedrock(messages: Sequence[Sent]) -> None:
         [_keyed(message, "toolResult") for message in messages],
         messages,
     )
+
+
+def check_gemini(contents: Sequence[Sent]) -> None:
+    """Check contents for Gemini's ``generateContent``, which takes the system instruction apart from these.
+
+    Raises:
+        Refused: at the first that the API would not accept.
+    """
+    _demand(len(contents) > 0, 0, "there is at least one content")
+    called: list[tuple[Any, Any]] = []
+    for index, content in enumerate(contents):
+        role, parts = content.get("role"), content.get("parts")
+        _demand(role in ("user", "model"), index, "the role is user or model")
+        _demand(role == "user" or index > 0, index, "the first content is a user's")
+        _demand(isinstance(parts, list) and len(parts) > 0, index, "the parts are a list with a part at least")
+        for part in parts or ():
+            known = isinstance(part, Mapping) and sum(key in _GEMINI_PARTS for key in part) == 1
+            _demand(known, index, f"each part has one key of {', '.join(_GEMINI_PARTS)}")
+        calls, results = _named(parts, "functionCall"), _named(parts, "functionResponse")
+        _demand(not calls or role == "model", index, "calls are a model's")
+        behind = index == 0 or contents[index - 1].get("role") != "model"
+        _demand(not calls or behind, index, "calls come behind a user's content")
+        _demand(sorted(results) == sorted(called), index, "the results are those of the calls of the content before")
+        called = calls
+    _demand(not called, len(contents), "the results of calls follow them directly")
+
+
+def _named(parts: Any, kind: str) -> list[tuple[str, str]]:
+    """The name and the id of each call or result among parts; "" for none."""
+    found = [part[kind] for part in parts if isinstance(part.get(kind), Mapping)]
+    return [(str(each.get("name")), str(each.get("id") or "")) for each in found]
 
 
 def _demand(holds: object, index: int, rule: str) -> None:
@@ -160,6 +206,23 @@ def _check_pairs(calls: Sequence[Sequence[Any]], results: Sequence[Sequence[Any]
         _demand(not foreign, index, "each result has its call in the message before")
         _demand(len(set(results[index])) == len(results[index]), index, "no two results are of the same call")
     _demand(not (calls and calls[-1]), len(messages), "the message with the results follows the calls")
+
+
+def _check_served(messages: Sequence[Sent]) -> None:
+    """Check that each tool that Anthropic runs itself has its result, behind it in one message or the next."""
+    served: list[Any] = []
+    for index, message in enumerate(messages):
+        if message.get("role") == "user":
+            _demand(not served, index, "a tool that Anthropic runs has its result in an assistant's content")
+        for block in message["content"] if isinstance(message["content"], list) else ():
+            kind = str(block.get("type"))
+            if kind in _SERVED:
+                _demand(message.get("role") == "assistant", index, "calls are an assistant's")
+                served.append(block.get("id"))
+            elif kind.endswith("_tool_result"):
+                _demand(block.get("tool_use_id") in served, index, "each result has its call before it")
+                served.remove(block.get("tool_use_id"))
+    _demand(not served, len(messages), "a tool that Anthropic runs has its result in an assistant's content")
 
 
 def _typed(message: Sent, kind: str, where: str) -> list[Any]:

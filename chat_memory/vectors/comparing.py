@@ -29,14 +29,17 @@ def by_pgvector(connection: BaseDatabaseWrapper) -> bool:
     return bool(rows and rows[0][0])
 
 
-def nearest(connection: BaseDatabaseWrapper, vector: Vector, size: int, shown: Mapping[str, Any]) -> dict[int, float]:
+def nearest(
+    connection: BaseDatabaseWrapper, vector: Vector, size: int, shown: Mapping[str, Any], last: int
+) -> dict[int, float]:
     """The scores of the nearest messages by their ids.
 
     Args:
         connection: the database.
         vector: what they are compared with.
         size: how many at most.
-        shown: the parameters that say which branch and which model.
+        shown: the parameters that say which branch, after which position, and which model.
+        last: the last position of the branch.
 
     Raises:
         NotSupported: neither pgvector nor numpy is there.
@@ -46,7 +49,7 @@ def nearest(connection: BaseDatabaseWrapper, vector: Vector, size: int, shown: M
         rows = fetch(connection, statements.nearest(), params | {"vector": list(vector), "size": size})
         scores = dict(rows)
     else:
-        scores = _by_numpy(connection, vector, size, params)
+        scores = _by_numpy(connection, vector, size, params, last)
     return {message: max(-1.0, min(1.0, score)) for message, score in scores.items()}
 
 
@@ -60,23 +63,20 @@ def has_numpy() -> bool:
 
 
 def _by_numpy(
-    connection: BaseDatabaseWrapper, vector: Vector, size: int, params: Mapping[str, Any]
+    connection: BaseDatabaseWrapper, vector: Vector, size: int, params: Mapping[str, Any], last: int
 ) -> dict[int, float]:
-    """Read the embeddings a part at a time; of each part no more is kept than the scores that may be among the best."""
+    """Read the embeddings a range at a time; of each no more is kept than the scores that may be among the best."""
     numpy, many = _numpy(), max(1, AT_ONCE // len(vector))
     wanted = numpy.asarray(vector, dtype=numpy.float32)
     statement = statements.vectors(connection.vendor)
     best: list[tuple[float, int, int]] = []
-    after = params["after"]
-    while True:
-        rows = fetch(connection, statement, {**params, "after": after, "size": many})
+    for after in range(params["after"], last, many):
+        rows = fetch(connection, statement, {**params, "after": after, "until": after + many})
         if rows:
             scores = _matrix(numpy, connection.vendor, [row[2] for row in rows], len(vector)) @ wanted
             found = zip(scores.astype(float).round(DIGITS).tolist(), rows, strict=True)
             best = heapq.nlargest(size, [*best, *((score, row[1], row[0]) for score, row in found)])
-            after = rows[-1][1]
-        if len(rows) < many:
-            return {message: score for score, _seq, message in best}
+    return {message: score for score, _seq, message in best}
 
 
 def _matrix(numpy: Any, vendor: str, stored: list[bytes], dimensions: int) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.db import connections
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 
 from chat_memory.choices import State
 from chat_memory.models import Message, Session, Workspace
@@ -21,6 +21,8 @@ from chat_memory.storage.tenancy import across_workspaces
 from chat_memory.vectors import statements
 from chat_memory.vectors.models import Embedding, stored
 
+AT_ONCE = 5_000
+"""Positions among which messages without an embedding are looked for at a time."""
 Place = tuple[UUID, int]
 Pair = tuple[Unembedded, Vector]
 Conversation = tuple[int, str]
@@ -32,9 +34,20 @@ def missing(alias: str, model: str, workspace: str | None) -> int:
         return _lacking(alias, model, workspace).count()
 
 
-def unembedded(alias: str, model: str, workspace: str | None, after: Place | None, size: int) -> list[Unembedded]:
+def newest(alias: str) -> int:
+    """See ``VectorStore.newest``."""
+    with across_workspaces():
+        found: int | None = Message.objects.using(alias).aggregate(newest=Max("pk"))["newest"]
+    return found or 0
+
+
+def unembedded(
+    alias: str, model: str, workspace: str | None, *, after: Place | None, until: int | None, size: int
+) -> list[Unembedded]:
     """See ``VectorStore.unembedded_anywhere``."""
     rows = _lacking(alias, model, workspace)
+    if until is not None:
+        rows = rows.filter(pk__lte=until)
     if after is not None:
         behind = Q(session_id=after[0], seq__gt=after[1]) | Q(session_id__gt=after[0])
         rows = rows.filter(behind, session_id__gte=after[0])  # the latter is what the index is entered by
@@ -45,6 +58,21 @@ def unembedded(alias: str, model: str, workspace: str | None, after: Place | Non
     return sorted(found.values(), key=lambda each: (each.session_id.bytes, each.seq))
 
 
+def unembedded_of_branch(alias: str, shown: Mapping[str, Any], last: int, size: int) -> list[tuple[Any, ...]]:
+    """The first messages without an embedding that a branch shows up to a position, as rows.
+
+    Looked for a range at a time: a statement over all of a long conversation would read it anew for every batch.
+    """
+    connection, found = connections[alias], list[tuple[Any, ...]]()
+    statement = statements.unembedded(connection.vendor)
+    for after in range(shown["after"], last, AT_ONCE):
+        params = {**shown, "after": after, "until": after + AT_ONCE, "size": size - len(found)}
+        found += fetch(connection, statement, params)
+        if len(found) == size:
+            break
+    return found
+
+
 def keep(alias: str, model: str, pairs: Sequence[Pair], *, wait: bool) -> int:
     """See ``VectorStore.keep``.
 
@@ -53,11 +81,11 @@ def keep(alias: str, model: str, pairs: Sequence[Pair], *, wait: bool) -> int:
     """
 
     def write(*, nested: bool) -> int:  # noqa: ARG001  # the contract of run_write
-        held = hold(alias, {each.conversation for each, _vector in pairs}, wait=wait)
-        conversations = {each.message: each.conversation for each, _vector in pairs if each.conversation in held}
+        held = hold(alias, {(*each.conversation, each.session_id) for each, _vector in pairs}, wait=wait)
+        conversations = {each.message: each.conversation for each, _vector in pairs if each.session_id in held}
         present = _said(alias, conversations)
         _put(alias, model, [pair for pair in pairs if present.get(pair[0].message) == pair[0]])
-        return 0 if wait else sum(each.conversation not in held for each, _vector in pairs)
+        return 0 if wait else sum(each.session_id not in held for each, _vector in pairs)
 
     return run_write(alias, write, whole=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,39 @@ else:
     AnyField = models.Field
 
 
+_SIZE = 4
+"""Bytes of a number of single precision."""
+
+
 class VectorField(AnyField):
     """The numbers of an embedding, of single precision: on SQLite their bytes, the least first.
 
     On PostgreSQL ``real[]``, which the migration makes pgvector's ``vector`` where the database has that; each of the
-    two is cast to the other by PostgreSQL.
+    two is cast to the other by PostgreSQL. In Python a list, and in a fixture its JSON, which fits every database.
     """
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         """The type of the column."""
         return "real[]" if connection.vendor == "postgresql" else "blob"
+
+    def from_db_value(self, value: Any, *_of: Any) -> Any:
+        """The numbers, in whichever of its forms the database gives them."""
+        return self.to_python(value)
+
+    def to_python(self, value: Any) -> Any:
+        """The numbers from bytes, as SQLite keeps them, or from text, as pgvector and fixtures write them."""
+        if isinstance(value, bytes):
+            return list(struct.unpack(f"<{len(value) // _SIZE}f", value))
+        return [float(number) for number in json.loads(value)] if isinstance(value, str) else value
+
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        """The numbers as Django gives them to a database: PostgreSQL casts an array to what the column is."""
+        given = super().get_db_prep_value(value, connection, prepared)
+        return given if connection.vendor == "postgresql" else stored(connection.vendor, given or ())
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """The numbers in a fixture."""
+        return json.dumps(self.value_from_object(obj))
 
 
 class Embedding(models.Model):

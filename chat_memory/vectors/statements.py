@@ -26,14 +26,15 @@ WHERE a.attrelid = to_regclass(%(table)b) AND a.attname = 'vector'"""
 
 @cache
 def unembedded(vendor: str) -> str:
-    """The messages that a branch shows after a position without an embedding: ids, rows, positions and texts."""
+    """The messages that a branch shows in a range without an embedding: ids, rows, positions and texts."""
     own = "e.session_id = m.session_id AND e.seq = m.seq AND e.workspace_id = m.workspace_id AND e.model = %(model)b"
     has = f"SELECT 1 FROM {TABLE} e WHERE {own} AND (e.dimensions = %(dimensions)b OR e.dimensions = 0)"
     return f"""
 WITH RECURSIVE {_LINE}
 SELECT m.id, m.session_id, m.seq, {text_of(vendor, EMBEDDED)}
 FROM lineage l JOIN {MESSAGE} m ON m.{_PLACES.format("m")} AND m.seq > l.low
-WHERE m.workspace_id = %(workspace_id)b AND m.seq > %(after)b AND {IS_SAID} AND NOT EXISTS ({has})
+WHERE m.workspace_id = %(workspace_id)b AND m.seq > %(after)b AND m.seq <= %(until)b AND {IS_SAID}
+  AND NOT EXISTS ({has})
 ORDER BY m.seq LIMIT %(size)b"""
 
 
@@ -69,12 +70,12 @@ ORDER BY {score} DESC, e.seq DESC LIMIT %(size)b"""
 
 @cache
 def vectors(vendor: str) -> str:
-    """Some of the embeddings of what a branch shows after a position: ids, positions and bytes."""
+    """The embeddings of what a branch shows in a range: ids, positions and bytes."""
     # What the server sends an array as is read faster than a list of numbers.
     numbers = "array_send(e.vector::real[])" if vendor == "postgresql" else "e.vector"
     return f"""
 WITH RECURSIVE {_LINE}
-SELECT e.message_id, e.seq, {numbers} FROM {_shown()} ORDER BY e.seq LIMIT %(size)b"""
+SELECT e.message_id, e.seq, {numbers} FROM {_shown()} AND e.seq <= %(until)b"""
 
 
 @cache

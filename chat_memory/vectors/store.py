@@ -28,16 +28,26 @@ class OrmVectors(OrmVectorStore):
         alias, rows = self._alias, find(self._alias, at)
         if rows is None:
             return []
-        params = _shown(alias, rows, model, after) | {"dimensions": dimensions, "size": size}
-        found = fetch(connections[alias], statements.unembedded(connections[alias].vendor), params)
+        shown = _shown(alias, rows, model, after) | {"dimensions": dimensions}
+        found = keeping.unembedded_of_branch(alias, shown, rows.row.last_seq, size)
         conversation = rows.root.workspace_id, rows.root.key
         return [keeping.unembedded_of(row, conversation) for row in found]
 
     def unembedded_anywhere(
-        self, model: str, workspace: str | None = None, *, after: tuple[UUID, int] | None = None, size: int = 100
+        self,
+        model: str,
+        workspace: str | None = None,
+        *,
+        after: tuple[UUID, int] | None = None,
+        until: int | None = None,
+        size: int = 100,
     ) -> list[Unembedded]:
         """See ``VectorStore.unembedded_anywhere``."""
-        return keeping.unembedded(self._alias, model, workspace, after, size)
+        return keeping.unembedded(self._alias, model, workspace, after=after, until=until, size=size)
+
+    def newest(self) -> int:
+        """See ``VectorStore.newest``."""
+        return keeping.newest(self._alias)
 
     def missing(self, model: str, workspace: str | None = None) -> int:
         """See ``VectorStore.missing``."""
@@ -52,7 +62,7 @@ class OrmVectors(OrmVectorStore):
         alias, connection, rows = self._alias, connections[self._alias], find(self._alias, at)
         if rows is None:
             return []
-        scores = comparing.nearest(connection, vector, size, _shown(alias, rows, model, 0))
+        scores = comparing.nearest(connection, vector, size, _shown(alias, rows, model, 0), rows.row.last_seq)
         ids = keeping.ids(connection.vendor, scores)
         params = {"workspace_id": rows.row.workspace_id, "ids": ids}
         found = fetch(connection, statements.messages(connection.vendor), params) if scores else []

@@ -1,8 +1,9 @@
-"""Owns a browser of the simplest kind, cookies and forms over HTTP; it must not know any page."""
+"""Owns a browser of the simplest kind, cookies, forms and reloads over HTTP; it must not know any page."""
 
 from __future__ import annotations
 
 import re
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from urllib.parse import urlencode, urljoin
 
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 COMPOSER = re.compile(r'<form class="composer".*?</form>', re.DOTALL)
+RELOADS = re.compile(r'<meta http-equiv="refresh"')
+RELOAD_SECONDS = 0.1
 TIMEOUT = 30.0
 
 
@@ -51,6 +54,14 @@ class Browser:
     def submit(self, page: Page, **fields: str) -> Page:
         """What the page's form answers to these fields."""
         return self._open(page.url, urlencode(page.hidden() | fields).encode())
+
+    def settled(self, page: Page) -> Page:
+        """The page once it does not ask any more to be loaded again, as it does while an answer is written."""
+        end = time.monotonic() + TIMEOUT
+        while RELOADS.search(page.text) and time.monotonic() < end:
+            time.sleep(RELOAD_SECONDS)
+            page = self.get(page.url)
+        return page
 
     def _open(self, address: str, body: bytes | None) -> Page:
         request = urllib.request.Request(urljoin(self._origin, address), body)  # noqa: S310 - our own site

@@ -54,7 +54,7 @@ def _before_restart(browser: Browser, begun: list[uuid.UUID]) -> Iterator[str]:
     for address in ASSET.findall(page.text):
         _expect(browser.get(address), address)
     yield f"{MARA.username} sees the sample conversations, in style"
-    page = browser.submit(page, text=f"My name is {NAME}.")
+    page = browser.settled(browser.submit(page, text=f"My name is {NAME}."))
     chat = CHAT.search(page.url)
     if chat is None:
         raise ProbeFailed(f"A first message does not lead to a conversation, but to {page.url}, status {page.status}.")
@@ -66,7 +66,7 @@ def _before_restart(browser: Browser, begun: list[uuid.UUID]) -> Iterator[str]:
 def _after_restart(browser: Browser, begun: uuid.UUID) -> Iterator[str]:
     _log_in(browser, MARA)
     page = browser.get(reverse("chat", args=[LIBRARY.slug, begun]))
-    page = browser.submit(page, text="What is my name?")
+    page = browser.settled(browser.submit(page, text="What is my name?"))
     _expect(page, "the conversation after a restart", f"Your name is {NAME}: you said so in message 1")
     yield "after a restart of the server it answers from the stored history"
     sessions = _results(browser.get(reverse("chat_memory:sessions", args=[LIBRARY.slug])), "the API's list of sessions")

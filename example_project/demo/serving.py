@@ -20,20 +20,20 @@ class PortTaken(Exception):
 
 
 class QuietHandler(WSGIRequestHandler):
-    """A handler that does not write a line for each request."""
+    """A handler that writes no line for each request: an open page asks four times a second while an answer grows."""
 
     def log_message(self, *_args: Any) -> None:
         """Nothing."""
 
 
-def listen(port: int, *, quiet: bool = False) -> ThreadedWSGIServer:
+def listen(port: int) -> ThreadedWSGIServer:
     """A server that holds the port (0: any free one) and serves once it is told to.
 
     Raises:
         PortTaken: another program listens there.
     """
     try:
-        server = ThreadedWSGIServer((HOST, port), QuietHandler if quiet else WSGIRequestHandler)
+        server = ThreadedWSGIServer((HOST, port), QuietHandler)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -50,7 +50,7 @@ def origin(server: ThreadedWSGIServer) -> str:
 @contextmanager
 def serving_in_background() -> Iterator[str]:
     """The address of a server on a free port, in a thread that ends with the block."""
-    with listen(0, quiet=True) as server:
+    with listen(0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:

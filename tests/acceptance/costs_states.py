@@ -19,6 +19,7 @@ from chat_memory.conf import Settings
 from chat_memory.models import (
     Attachment,
     AttachmentReference,
+    Draft,
     Feedback,
     Message,
     Revision,
@@ -151,6 +152,7 @@ class World:
         for kind, size in (("changed", 2), ("filled", 1), ("gone", 2_000 if largest else 1)):
             self.messages(self.session(f"{name}_{kind}", workspace, size), *[{"content": "x"}] * size)
         self._rated(name, workspace, largest=largest)
+        self._drafted(name, workspace, largest=largest)
         self._attached(name, workspace, largest=largest)
         if largest:
             self._listed(workspace)
@@ -170,6 +172,15 @@ class World:
         for start in range(0, len(made), 500):
             Feedback.objects.bulk_create(made[start : start + 500])
         self.ids[f"{name}_feedback"] = Feedback.objects.filter(session=session).values_list("pk", flat=True).first()
+
+    def _drafted(self, name: str, workspace: Workspace, *, largest: bool) -> None:
+        """As many drafts as a session may have, each of the largest text; they lapse long after the test."""
+        session = self.session(f"{name}_drafted", workspace, 1)
+        self.messages(session, {"content": "x"})
+        text, later = QUOTES if largest else "x", int((NOW.timestamp() + 10**9) * 1000)
+        said = {"role": "assistant", "text": text, "length": len(text), "begun": later, "touched": later}
+        for number in range(Settings().max_drafts if largest else 1):
+            Draft.objects.create(workspace=workspace, session=session, client_id=f"d{number}", **said)
 
     def _attached(self, name: str, workspace: Workspace, *, largest: bool) -> None:
         """A file of the largest size."""

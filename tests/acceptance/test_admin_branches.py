@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from django.utils.html import escape
 
 from chat_memory import Message, conversation
 from chat_memory.models import Message as MessageRow, Session, Summary, Workspace
@@ -45,6 +46,19 @@ def test_a_branch_is_read_with_what_it_shares(admin_client) -> None:
     main = admin_client.get(page("session_transcript", session))
     assert transcript_texts(main) == ["k says 1", "k says 2", "k says 3"]
     assert links(main) == {"draft": page("session_transcript", branch_row("draft"))}
+
+
+def test_the_page_of_a_session_says_which_branch_its_numbers_are_of(admin_client) -> None:
+    """The list shows the number of messages on the current branch, the page those of the row, which is main's."""
+    session = session_with_draft()
+    conversation("k", "acme").fork(HOSTILE)
+    said = "The numbers below are those of the branch main. The current branch is "
+    assert said not in admin_client.get(page("session_change", session)).text
+    conversation("k", "acme").switch(HOSTILE)
+    shown = admin_client.get(page("session_change", session)).text
+    assert f"{said}{escape(HOSTILE)}, with 3 messages." in shown
+    assert HOSTILE not in shown
+    assert said not in admin_client.get(page("session_change", branch_row("draft"))).text
 
 
 def test_a_conversation_shows_its_current_branch(admin_client) -> None:
@@ -110,10 +124,10 @@ def test_queries_do_not_grow_with_branches_edits_and_summaries(admin_client, dja
     for depth in range(12):
         deeper(depth, "draft" if depth == 0 else f"deep-{depth - 1}")
         address = page("session_transcript", branch_row(f"deep-{depth}"))
-        with django_assert_num_queries(12):
+        with django_assert_num_queries(13):
             assert transcript_texts(admin_client.get(address))[-1] == f"at depth {depth}"
     conversation("k", "acme").switch("deep-11")
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         assert len(transcript_texts(admin_client.get(root))) == 15
 
 

@@ -25,7 +25,7 @@ EDITABLE = {
     "workspace": {"name", "metadata"},
     "workspacemember": {"user_id", "role", "may_send_system", "may_send_tool"},
 }
-KEPT_BESIDE = {"version", "vtoken", "prev_vtoken", "updated_at", "title_made"}
+KEPT_BESIDE = {"version", "vtoken", "prev_vtoken", "updated_at", "changed_at", "title_made"}
 """What moves with a change of a session."""
 
 
@@ -67,6 +67,8 @@ class Ledger:
         if label in {"workspace", "workspacemember"}:
             return self.world.role == "admin" and (name in EDITABLE[label] or name in {"added", "gone"})
         session = row if label == "session" else before["session", row["session_id"]]
+        if label == "tombstone":  # it says that a session is gone, whose row is judged by itself
+            return name == "added"
         is_own = session["key"] in self.own
         if name == "gone":
             return self.world.role == "admin" or (is_own and self.world.role != "reader")

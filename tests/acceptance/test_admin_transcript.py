@@ -56,6 +56,14 @@ def test_a_conversation_is_readable(admin_client) -> None:
     )
 
 
+def test_a_title_is_shown_where_it_is_not_the_heading(admin_client) -> None:
+    session = session_with(Message.user("How hot for rye bread?"))
+    titled = '<dt>Title</dt><dd dir="auto">How hot for rye bread?</dd>'
+    assert titled in admin_client.get(page("session_transcript", session)).text
+    session.history().update(title="Rye")
+    assert "<dt>Title</dt>" not in admin_client.get(page("session_transcript", session)).text
+
+
 def test_what_no_field_has_is_shown(admin_client) -> None:
     session = session_with(Message.assistant(None, extra={"refusal": f"No. {HOSTILE}"}))
     row = MessageRow.objects.get()
@@ -148,7 +156,7 @@ def test_results_that_only_look_like_json_are_shown_as_they_are(result: str, adm
 def test_pages_go_through_a_long_conversation_by_position(admin_client, django_assert_max_num_queries) -> None:
     """No message is skipped or shown twice, and a page costs the same wherever it is."""
     address = page("session_transcript", stored_session("long", size=250))
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         assert positions_on_page(admin_client.get(address)) == list(range(151, 251))
     middle = admin_client.get(f"{address}?before=151")
     assert positions_on_page(middle) == list(range(51, 151))

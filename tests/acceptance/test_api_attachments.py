@@ -31,6 +31,12 @@ def download_of(me: Caller, session: Session, data: bytes = CAT) -> str:
     return f"{me.session(session)}attachments/{hashlib.sha256(data).hexdigest()}/"
 
 
+def test_a_server_without_a_place_for_files_does_not_offer_them(settings: Any) -> None:
+    settings.MEDIA_ROOT = ""
+    refused = upload(caller(), stored())
+    assert (refused.status_code, refused.json()["code"]) == (501, "not_supported")
+
+
 def test_bytes_are_uploaded_referred_to_and_downloaded() -> None:
     me, session = caller(), stored()
     answer = upload(me, session, query="?name=cat.png")

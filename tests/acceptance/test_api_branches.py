@@ -191,7 +191,7 @@ def test_the_tag_moves_with_every_change_of_what_is_shown(head: str) -> None:
         lambda: chat(branch="main").edit(2, "edited where it is shared"),
         lambda: chat().switch("main" if head == "draft" else "draft"),
         lambda: chat().switch(head),
-        lambda: chat().regenerate(2),
+        lambda: chat().regenerate(2).append(Message.assistant("another answer")),
         lambda: chat().clear(),
     ):
         change()

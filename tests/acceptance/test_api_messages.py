@@ -13,7 +13,8 @@ from tests.acceptance.api_support import caller, stored
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
 
 MEMBERS = [
-    "id", "seq", "role", "content", "name", "tool_calls", "tool_call_id", "metadata", "tokens", "created_at", "state",
+    "id", "seq", "turn", "role", "content", "name", "tool_calls", "tool_call_id", "metadata", "tokens", "created_at",
+    "state",
 ]  # fmt: skip
 
 

@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls
 
 SAID = {"role": "user", "content": "x"}
 BODIES: dict[str, Any] = {"messages": SAID, "message": {"content": "y"}, "fork": {"name": "b"}}
+WANTED = {"draft-by-id": "id=a", "draft-by-id-stop": "id=a"}
+"""What a route does not do without, in its query."""
 JSON_TYPE = "application/json"
 
 
@@ -57,10 +59,13 @@ def test_a17_what_is_hidden_is_told_as_what_is_not_there(route: URLPattern, meth
         ("unknown", theirs.pk, ""),
     ]
     template, body = f"/api/{route.pattern}", BODIES.get(str(route.name), {"title": "t"})
+    wanted = WANTED.get(str(route.name), "")
     before = list(MessageRow.objects.values()), list(Session.objects.values())
     for with_query in (True, False):
         answers = [
-            told(me, method, address.replace("<str:seq>", "1") + query, body)
+            told(
+                me, method, address.replace("<str:seq>", "1") + (f"{query or '?'}&{wanted}" if wanted else query), body
+            )
             for slug, session_id, query in places
             if bool(query) is with_query
             for address in [template.replace("<str:slug>", slug).replace("<str:session_id>", str(session_id))]

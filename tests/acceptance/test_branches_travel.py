@@ -2,15 +2,20 @@
 
 import io
 import json
+import random
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from chat_memory import Message, ValidationError, conversation
+from chat_memory import Conversation, Message, MessageNotFound, ValidationError, conversation
 from chat_memory.maintenance.formats.lines import read_line
-from chat_memory.models import Session
+from chat_memory.models import Draft, Message as MessageRow, Session
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -182,3 +187,104 @@ def test_a_child_may_seem_older_than_its_parent(tmp_path: Path) -> None:
     first = export("one", tmp_path / "first.jsonl")
     bring("two", tmp_path / "first.jsonl")
     assert export("two", tmp_path / "second.jsonl") == first
+
+
+def talked_at_random(workspace: str, seed: int) -> None:
+    """Asks, answers that cross, partial messages, other answers that are waited for, switches, cuts and clears."""
+    drawn = random.Random(seed)
+
+    def broken_off(chat: Conversation, state: str) -> None:
+        with suppress(ConnectionError), chat.streaming() as stream:
+            stream.write(f"So far {drawn.random()}")
+            if state == "failed":
+                raise ConnectionError
+            chat.drafts.stop(stream.id)
+            stream.flush()
+            assert stream.stopped
+            if state == "abandoned":
+                Draft.objects.update(touched=1_000)
+                chat.drafts.entries()
+                raise ConnectionError
+
+    def crossed(chat: Conversation) -> None:
+        with chat.turn(Message.user(f"q {drawn.random()}")) as turn:
+            chat.append(Message.user(f"meanwhile {drawn.random()}"))
+            turn.append(Message.assistant(f"late {drawn.random()}"))
+
+    steps: list[Callable[[Conversation], object]] = [
+        lambda chat: chat.append(Message.user(f"q {drawn.random()}"), Message.assistant("a")),
+        crossed,
+        *(partial(broken_off, state=state) for state in ("failed", "stopped", "abandoned")),
+        lambda chat: chat.regenerate(chat.count(), until=drawn.choice(("begun", "complete"))),
+        lambda chat: chat.edit_and_branch(1, f"other {drawn.random()}"),
+        lambda chat: chat.switch(drawn.choice(chat.branches()).name),
+        lambda chat: conversation("k", workspace, branch=drawn.choice(chat.branches()).name).append(Message.user("b")),
+        lambda chat: chat.clear() if drawn.random() < 0.3 else None,
+    ]
+    crossed(conversation("k", workspace))
+    for _number in range(25):
+        with suppress(MessageNotFound, ValidationError):
+            drawn.choice(steps)(conversation("k", workspace))
+
+
+def shown_everywhere(workspace: str) -> dict[str, Any]:
+    """What every branch shows, whatever token counts hosts have, and what it waits for."""
+    branches = conversation("k", workspace).branches()
+    waiting = dict(Session.objects.filter(workspace__slug=workspace).values_list("branch", "pending"))
+    return {
+        branch.name: (
+            branch.current,
+            waiting[branch.name],
+            [
+                (each.id, each.seq, each.turn, each.state, each.content)
+                for each in conversation("k", workspace, branch=branch.name).messages()
+            ],
+        )
+        for branch in branches
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_states_turns_and_what_branches_wait_for_travel(seed: int, tmp_path: Path) -> None:
+    talked_at_random("one", seed)
+    first = export("one", tmp_path / "first.jsonl")
+    bring("two", tmp_path / "first.jsonl")
+    assert shown_everywhere("two") == shown_everywhere("one")
+    assert export("two", tmp_path / "second.jsonl") == first
+    bring("two", tmp_path / "first.jsonl")
+    assert export("two", tmp_path / "second.jsonl") == first
+
+
+def test_the_walks_come_by_every_state() -> None:
+    for seed in range(6):
+        talked_at_random(f"w{seed}", seed)
+    assert set(MessageRow.objects.values_list("state", flat=True)) == {"complete", "failed", "stopped", "abandoned"}
+    assert MessageRow.objects.filter(crossed=True).exists()
+    assert {"answered", "complete"} <= set(Session.objects.values_list("pending", flat=True))
+
+
+def test_a_branch_that_waits_goes_on_waiting_after_an_import(tmp_path: Path) -> None:
+    chat = conversation("k", "one")
+    chat.append(Message.user("q", id="q"), Message.assistant("first", id="a"))
+    made = chat.regenerate(2, until="begun").branch
+    export("one", tmp_path / "f")
+    bring("two", tmp_path / "f")
+    brought = conversation("k", "two")
+    assert brought.regenerate(2).branch == made
+    receipt = conversation("k", "two", branch=made).append(Message.assistant("second"))
+    assert (receipt.former_branch, [each.content for each in brought.messages()]) == ("main", ["q", "second"])
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        {"pending": "later"},
+        {"pending": "answered", "current": True},
+        {"pending": "edited", "messages": [{"role": "user", "content": "x"}]},
+    ],
+)
+def test_what_no_branch_waits_for_is_named(branch: dict[str, Any]) -> None:
+    line = {"key": "k", "messages": [], "branches": [{"name": "b", "messages": [], **branch}]}
+    with pytest.raises(ValidationError) as caught:
+        read_line(json.dumps(line).encode())
+    assert caught.value.field == "branches[0].pending"

@@ -1,6 +1,7 @@
 """The command chat_memory_check: what must hold is compared with what is stored and cached, and told or repaired."""
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from chat_memory import Message, conversation
 from chat_memory.maintenance import integrity
-from chat_memory.models import Message as MessageRow, Session, Workspace
+from chat_memory.models import Message as MessageRow, Session, Turn, Workspace
 from chat_memory.signals import session_updated
 from tests.acceptance.checking import message_rows, printed, report, session_rows, talk, violations
 from tests.acceptance.command_line import run
@@ -199,6 +200,49 @@ def test_r1_tool_calls_without_a_result_are_listed_and_no_violation() -> None:
     draft.append(Message.tool("late", tool_call_id="b\n"))
     assert (report()["calls"], "tool call" in run("check")) == ([], False)
     assert report("--workspace", "acme")["unanswered"] == 0
+
+
+def test_rights_to_answer_that_nobody_has_any_more_are_told_and_given_up() -> None:
+    chat = talk()
+    with chat.turn(Message.user("q", id="q")) as held:
+        assert violations() == []
+        Turn.objects.update(lease_until=1_000)
+        assert "turn 4 is held by nobody" in printed()
+        assert violations("--repair") == [("turn", "k")]
+        assert violations() == []
+        assert (Turn.objects.get().state, held.number) == ("free", 4)
+    with chat.turn("q") as again:
+        again.append(Message.assistant("a"))
+    assert violations() == []
+
+
+def test_rights_to_answer_what_is_not_there_are_told_and_go() -> None:
+    talk().turn(Message.user("q", id="q")).__enter__()
+    Turn.objects.update(seq=9)
+    assert violations("--workspace", "acme", "--repair") == [("turn", "k")]
+    assert (violations(), Turn.objects.count()) == ([], 0)
+
+
+def test_branches_that_wait_in_vain_are_told_and_wait_no_longer() -> None:
+    chat = talk()
+    last = chat.count() + 1
+    waits = chat.regenerate(last, until="begun").branch
+    later = chat.regenerate(last - 2, until="complete")
+    later.append(Message.assistant("done"))
+    assert violations() == []  # they can still become the current one
+    chat.fork("has it").append(Message.user("x"))
+    chat.fork("lost", at=last - 1)
+    chat.switch(chat.fork("current").branch)
+    session_rows().filter(branch__in=("has it", "current")).update(pending="answered")
+    session_rows().filter(branch="lost").update(pending="edited")
+    assert {fault["branch"] for fault in report()["faults"]} == {"has it", "current"}
+    session_rows().filter(branch="lost").update(created_at=datetime(2020, 1, 1, tzinfo=UTC))
+    found = report("--repair")["faults"]
+    assert {(fault["what"], fault["branch"], fault["repaired"]) for fault in found} == {
+        ("pending", branch, True) for branch in ("has it", "current", "lost")
+    }
+    assert violations() == []
+    assert {branch.name for branch in chat.branches() if branch.pending} == {waits, later.branch}
 
 
 def test_statements_do_not_grow_with_the_messages() -> None:

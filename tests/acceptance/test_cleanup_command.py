@@ -178,7 +178,7 @@ def test_a_report_for_programs() -> None:
     idle_chat("k", idle=40)
     found = json.loads(run("cleanup", "--days", "30", "--format", "json"))
     removed = {"sessions": 1, "messages": 3, "cleared": 0, "finished": True}
-    assert found == {**removed, "entries_left": 0, "left_until": None, "busy": 0, "attachments": 0}
+    assert found == {**removed, "entries_left": 0, "left_until": None, "busy": 0, "attachments": 0, "drafts": 0}
 
 
 def test_cleared_messages_go_after_their_days() -> None:

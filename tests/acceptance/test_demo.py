@@ -27,6 +27,7 @@ from example_project.demo import probe
 from example_project.demo.browser import Browser
 from example_project.demo.people import make_people
 from example_project.demo.samples import import_samples
+from tests.waiting import until_threads_end
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = 14
@@ -34,8 +35,10 @@ MODELS = (User, Workspace, WorkspaceMember, Session, Message)
 
 
 @pytest.fixture
-def debug(settings: Any) -> None:
+def debug(settings: Any) -> Iterator[None]:
     settings.DEBUG = True
+    yield
+    until_threads_end("answer")
 
 
 def all_rows() -> dict[str, list[Any]]:
@@ -121,11 +124,12 @@ def test_what_is_said_survives_a_restart_of_the_process(tmp_path: Path) -> None:
         assert len(json.load(asked.getresponse())["results"]) == 5
         asked.close()
         browser, page = logged_in(said)
-        page = browser.submit(page, text="My name is Ada and I live in Turin.")
+        page = browser.settled(browser.submit(page, text="My name is Ada and I live in Turin."))
         address = page.url
     with served(database) as said:
         browser, _page = logged_in(said)
-        page = browser.submit(browser.get(re.sub(r"^http://[^/]+", "", address)), text="What is my name?")
+        page = browser.get(re.sub(r"^http://[^/]+", "", address))
+        page = browser.settled(browser.submit(page, text="What is my name?"))
         assert "Your name is Ada: you said so in message 1." in page.readable
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from chat_memory import Message
-from example_project import assistant
-from example_project.endpoint import NEWEST, EndpointError, newest_turns
+from chat_memory import Message, conversation
+from chat_memory.storage.memory import MemoryAdapter
+from example_project import assistant, offline
+from example_project.assistant import NEWEST
+from example_project.endpoint import EndpointError
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
@@ -28,11 +30,20 @@ def history(*texts: str) -> list[Message]:
     messages: list[Message] = []
     for text in texts:
         messages += [Message.user(text), Message.assistant("Fine.")]
-    return with_positions(messages[:-1])
+    return messages[:-1]
 
 
-def with_positions(messages: list[Message]) -> list[Message]:
-    return [Message.from_dict(message.to_dict() | {"seq": seq}) for seq, message in enumerate(messages, 1)]
+def reply_to(messages: list[Message]) -> str:
+    """What the assistant answers to the last message of a history, which is a question."""
+    chat = conversation("k", "acme", adapter=MemoryAdapter())
+    question = chat.append(*messages).messages[-1]
+    with chat.turn(str(question.id)) as turn:
+        return "".join(assistant.answer(turn))
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline, "PAUSE", 0)
 
 
 @pytest.mark.parametrize(
@@ -65,19 +76,19 @@ def with_positions(messages: list[Message]) -> list[Message]:
     ],
 )
 def test_rules_answer_from_the_history(question: str, answer: str) -> None:
-    assert answer in assistant.answer(history(*TOLD, question))
+    assert answer in reply_to(history(*TOLD, question))
 
 
 @pytest.mark.parametrize(
     "question", ["What is my name?", "What did I ask first?", "What do I like?", "Summarise", "Hi"]
 )
 def test_rules_answer_an_empty_history(question: str) -> None:
-    assert "Ada" not in assistant.answer(history(question))
+    assert "Ada" not in reply_to(history(question))
 
 
 def test_question_is_no_fact() -> None:
     asked = history("Do I like rain?", "Can you remember my birthday?", "What do you know about me?")
-    assert "Nothing of that kind" in assistant.answer(asked)
+    assert "Nothing of that kind" in reply_to(asked)
 
 
 def test_rules_read_content_parts_and_count_tool_results() -> None:
@@ -87,24 +98,14 @@ def test_rules_read_content_parts_and_count_tool_results() -> None:
         Message.assistant(tool_calls=call),
         Message.tool("12:40", tool_call_id="1"),
     ]
-    assert "Your name is Ada" in assistant.answer(with_positions([*messages, Message.user("Who am I?")]))
-    assert "and 1 tool results" in assistant.answer(with_positions([*messages, Message.user("How many messages?")]))
+    assert "Your name is Ada" in reply_to([*messages, Message.user("Who am I?")])
+    assert "and 1 tool results" in reply_to([*messages, Message.user("How many messages?")])
 
 
-def test_model_gets_whole_turns() -> None:
-    """FEATURES E16: the system prompt, then turns from their first message on, about as many messages as asked for."""
-    call = [{"id": "1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}]
-    turn = [
-        Message.user("Time?"),
-        Message.assistant(tool_calls=call),
-        Message.tool("12:40", tool_call_id="1"),
-        Message.assistant("12:40."),
-    ]
-    sent = newest_turns([Message.system("Be brief."), *turn * 25, Message.user("And now?")])
-    assert [message.role for message in sent[:3]] == ["system", "user", "assistant"]
-    assert NEWEST - len(turn) < len(sent) - 1 <= NEWEST
-    endless = [*turn, *[Message.assistant(f"Part {number}") for number in range(NEWEST)]]
-    assert newest_turns(endless) == endless
+def test_rules_say_all_there_is_word_by_word() -> None:
+    text = "From  our\n• history: \n"
+    assert "".join(offline.spoken(text)) == text
+    assert len(list(offline.spoken(text))) == 5
 
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -143,8 +144,15 @@ def wait(event: threading.Event) -> None:
     event.wait(PATIENCE)
 
 
-def completion(text: Any) -> bytes:
-    return json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
+def event(text: Any) -> bytes:
+    """One piece of an answer, as OpenAI sends it."""
+    return b"data: " + json.dumps({"choices": [{"delta": {"content": text}}]}).encode() + b"\n\n"
+
+
+def completion(*pieces: Any) -> bytes:
+    """A whole answer, with what else such a stream holds."""
+    said = b"".join(map(event, pieces))
+    return b": a comment\n\n" + said + b'data: {"choices": [], "usage": {}}\n\ndata: [DONE]\n\n'
 
 
 @pytest.fixture
@@ -163,15 +171,14 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 
 def test_endpoint_gets_the_history_as_openai_takes_it(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint.answer = lambda request: reply(request, 200, completion("Hello Ada."))
+    endpoint.answer = lambda request: reply(request, 200, completion("Hello", None, " Ada."))
     monkeypatch.setenv("OPENAI_MODEL", "tiny")
-    messages = with_positions(
-        [Message.user("I am Ada.", id="1", metadata={"a": 1}), Message.assistant("Hi"), Message.user("Hi")]
-    )
-    assert assistant.answer(messages) == "Hello Ada."
+    messages = [Message.user("I am Ada.", id="1", metadata={"a": 1}), Message.assistant("Hi"), Message.user("Hi")]
+    assert reply_to(messages) == "Hello Ada."
     assert endpoint.asked == [
         {
             "model": "tiny",
+            "stream": True,
             "messages": [
                 {"role": "user", "content": "I am Ada."},
                 {"role": "assistant", "content": "Hi"},
@@ -184,6 +191,21 @@ def test_endpoint_gets_the_history_as_openai_takes_it(endpoint: Endpoint, monkey
     assert headers["Authorization"] == "Bearer key-of-nobody"
 
 
+def test_model_gets_whole_turns(endpoint: Endpoint) -> None:
+    """FEATURES E16: the system prompt, then turns from their first message on, as many as fit."""
+    endpoint.answer = lambda request: reply(request, 200, completion("12:40."))
+    messages = [Message.system("Be brief.")]
+    for number in range(25):
+        call = {"id": f"{number}", "type": "function", "function": {"name": "clock", "arguments": "{}"}}
+        messages += [Message.user("Time?"), Message.assistant(tool_calls=[call])]
+        messages += [Message.tool("12:40", tool_call_id=f"{number}"), Message.assistant("12:40.")]
+    assert reply_to([*messages, Message.user("And now?")]) == "12:40."
+    (asked,) = endpoint.asked
+    roles = [message["role"] for message in asked["messages"]]
+    assert roles[:3] == ["system", "user", "assistant"]
+    assert NEWEST - 4 < len(roles) - 1 <= NEWEST
+
+
 @pytest.mark.parametrize(
     ("status", "body", "reason"),
     [
@@ -192,25 +214,27 @@ def test_endpoint_gets_the_history_as_openai_takes_it(endpoint: Endpoint, monkey
         (429, b"{}", "asked too often"),
         (500, b"oops", "HTTP status 500"),
         (599, b"", "HTTP status 599"),
-        (200, b"<html>", "no JSON"),
-        (200, b"\xff\xfe", "no JSON"),
-        (200, b"[]", "holds no text"),
-        (200, b'{"choices": []}', "holds no text"),
-        (200, completion(None), "holds no text"),
-        (200, completion([1]), "holds no text"),
+        (200, b"<html>", "broke off"),
+        (200, b"\xff\xfe", "broke off"),
+        (200, event("Half of"), "broke off"),
+        (200, b"data: <html>\n\n", "no JSON"),
+        (200, b"data: \xff\xfe\n\n", "no JSON"),
+        (200, b"data: []\n\n", "unknown form"),
+        (200, b"data: {}\n\n", "unknown form"),
+        (200, b'data: {"choices": [1]}\n\n', "unknown form"),
     ],
 )
 def test_endpoint_that_fails_says_why(endpoint: Endpoint, status: int, body: bytes, reason: str) -> None:
     endpoint.answer = lambda request: reply(request, status, body)
     with pytest.raises(EndpointError, match=reason):
-        assistant.answer(history("Hi"))
+        reply_to(history("Hi"))
 
 
 def test_endpoint_that_is_too_slow(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_TIMEOUT", "1")
     endpoint.answer = lambda _request: wait(endpoint.released)
-    with pytest.raises(EndpointError, match=r"longer than 1 seconds"):
-        assistant.answer(history("Hi"))
+    with pytest.raises(EndpointError, match=r"silent for 1 seconds"):
+        reply_to(history("Hi"))
 
 
 @pytest.mark.parametrize(
@@ -226,4 +250,4 @@ def test_endpoint_that_is_wrongly_named(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(EndpointError, match=reason):
-        assistant.answer(history("Hi"))
+        reply_to(history("Hi"))

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,12 +11,15 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from chat_memory import Message, conversation
+from chat_memory import Message, Turn, conversation
 from chat_memory.models import Session, Workspace, WorkspaceMember
-from example_project import assistant
+from example_project import assistant, offline
 from example_project.endpoint import EndpointError
+from tests.waiting import until_threads_end
 
 pytestmark = pytest.mark.django_db
+with_answers = pytest.mark.django_db(transaction=True)
+"""For tests that ask: the thread that answers sees what is committed."""
 
 NEW = "/chat/acme/"
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE)
@@ -28,15 +32,31 @@ def mara() -> User:
     return user
 
 
-@pytest.fixture
-def browser(mara: User) -> Client:
-    client = Client(enforce_csrf_checks=False)
+class Patient(Client):
+    """A browser whose user waits for the answer before anything else."""
+
+    def post(self, *args: Any, **kwargs: Any) -> Any:
+        response = super().post(*args, **kwargs)
+        until_threads_end("answer")
+        return response
+
+
+@pytest.fixture(name="browser")
+def _browser(mara: User, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setattr(offline, "PAUSE", 0)
+    client = Patient()
     client.force_login(mara)
     return client
 
 
 def form(text: str, **ids: uuid.UUID) -> dict[str, Any]:
     return {"text": text, "message_id": uuid.uuid4(), "chat_id": uuid.uuid4()} | ids
+
+
+def hidden_fields(page: str, action: str, number: int = 0) -> dict[str, str]:
+    """The hidden fields of a form on a page, by the last part of the address that it leads to."""
+    forms = re.findall(rf'<form [^>]*action="[^"]+/{action}/".*?</form>', page, re.DOTALL)
+    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', forms[number]))
 
 
 def path_of(response: Any) -> str:
@@ -60,16 +80,18 @@ def test_conversations_are_listed_by_their_last_message_with_what_is_shown(brows
     assert listed == ["2", "3"]
 
 
+@with_answers
 def test_message_is_stored_and_answered(browser: Client, mara: User) -> None:
     page = browser.get(path_of(browser.post(NEW, form("My name is Ada."))))
     session = Session.objects.get()
     assert (session.user, session.workspace.slug, session.title) == (mara, "acme", "My name is Ada.")
     assert [role for role, _content in stored_texts()] == ["user", "assistant"]
-    assert b"My name is Ada." in page.content
+    assert b"<h1>My name is Ada.</h1>" in page.content
     again = browser.post(path_of(browser.post(NEW, form("Another chat"))), form("What is my name?"))
     assert "You have not told me your name yet." in browser.get(path_of(again)).content.decode()
 
 
+@with_answers
 @pytest.mark.parametrize("begun", [False, True])
 def test_form_sent_twice_is_stored_once(browser: Client, begun: bool) -> None:
     """FEATURES E11: the ids are the form's."""
@@ -80,6 +102,7 @@ def test_form_sent_twice_is_stored_once(browser: Client, begun: bool) -> None:
     assert len(stored_texts()) == before + 2
 
 
+@with_answers
 def test_form_sent_again_with_other_text_keeps_both_texts(browser: Client) -> None:
     sent = form("One")
     browser.post(NEW, sent)
@@ -93,23 +116,27 @@ def test_form_sent_again_with_other_text_keeps_both_texts(browser: Client) -> No
     assert [content for role, content in stored_texts() if role == "user"] == ["One", "Two"]
 
 
+@with_answers
 def test_user_message_is_stored_before_a_model_that_fails(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """FEATURES E08."""
 
-    def fail(_history: list[Message]) -> str:
-        raise EndpointError("The model cannot be reached.")
+    def fail(turn: Turn) -> Iterator[str]:
+        assert turn.question.seq == 1
+        yield "I am"
+        raise EndpointError("The model broke off.")
 
     with monkeypatch.context() as broken:
         broken.setattr(assistant, "answer", fail)
         address = path_of(browser.post(NEW, form("Are you there?")))
-    assert stored_texts() == [("user", "Are you there?")]
+    assert stored_texts() == [("user", "Are you there?"), ("assistant", "I am")]
     page = browser.get(address).content.decode()
-    assert "The model cannot be reached. Your message is stored." in page
-    again = re.search(r'action="([^"]+/answer/)"', page)
-    assert again
+    assert "The model broke off." in page
+    offered = hidden_fields(page, "answer")
+    assert "answer" not in offered
     for _time in range(2):
-        browser.post(again[1])
+        browser.post(f"{address}answer/", offered)
     assert [role for role, _content in stored_texts()] == ["user", "assistant"]
+    assert "Noted: that is message 1" in browser.get(address).content.decode()
 
 
 def test_markup_in_messages_is_text(browser: Client, mara: User) -> None:
@@ -175,7 +202,8 @@ def test_conversations_of_others_do_not_exist(browser: Client) -> None:
     for address in theirs:
         assert browser.get(address).status_code == 404
         assert browser.post(address, form("Hello")).status_code == 404
-    assert browser.post(f"{theirs[0]}answer/").status_code == 404
+    for door in ("answer", "edit", "stop", "switch"):
+        assert browser.post(f"{theirs[0]}{door}/").status_code == 404
     assert b"under the mat" not in browser.get(NEW).content
     assert secret.count() == elsewhere.count() == 1
 

@@ -103,11 +103,11 @@ def test_a_line_has_a_fixed_order_and_no_keys_of_ours() -> None:
     assert third["base_seq"] == 1
     assert list(second["metadata"]) == ["a", "b"]
     assert [list(message) for message in second["messages"]] == [
-        ["id", "seq", "created_at", "role", "content", "name"],
-        ["id", "seq", "created_at", "role", "content", "metadata"],
-        ["id", "seq", "created_at", "role", "content", "tool_calls"],
-        ["id", "seq", "created_at", "role", "tool_calls"],
-        ["id", "seq", "created_at", "role", "content", "tool_call_id"],
+        ["id", "seq", "turn", "created_at", "role", "content", "name"],
+        ["id", "seq", "turn", "created_at", "role", "content", "metadata"],
+        ["id", "seq", "turn", "created_at", "role", "content", "tool_calls"],
+        ["id", "seq", "turn", "created_at", "role", "tool_calls"],
+        ["id", "seq", "turn", "created_at", "role", "content", "tool_call_id"],
     ]
     assert [message["seq"] for message in second["messages"]] == [3, 4, 5, 6, 7]
     session = Session.objects.get(key="b/2")

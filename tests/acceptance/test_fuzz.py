@@ -36,6 +36,8 @@ FOREIGN, HIDDEN = "words-of-globex", "words-of-bob"
 METHODS = ["GET"] * 6 + ["POST"] * 5 + ["PATCH"] * 3 + ["DELETE", "PUT", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get"]
 ROLES = ("member", "reader", "writer", "admin")
 LENGTHS = (0, 1, 2, 100, 101, 255, 256, 512, 4_000)
+DRAFTS = ["a", "a/b"]
+"""The ids of what is being streamed to each conversation."""
 WORDS = [
     "a",
     "k",
@@ -112,7 +114,9 @@ MARKS = (
     "(SELECT count(*) FROM chat_memory_workspacemember), (SELECT count(*) FROM chat_memory_revision), "
     "(SELECT count(*) FROM chat_memory_summary), (SELECT count(*) FROM chat_memory_redaction), "
     "(SELECT count(*) FROM chat_memory_feedback), (SELECT sum(vote) FROM chat_memory_feedback), "
-    "(SELECT count(*) FROM chat_memory_attachment), (SELECT count(*) FROM chat_memory_attachmentreference)"
+    "(SELECT count(*) FROM chat_memory_attachment), (SELECT count(*) FROM chat_memory_attachmentreference), "
+    "(SELECT count(*) FROM chat_memory_draft), (SELECT sum(length) FROM chat_memory_draft), "
+    "(SELECT count(*) FROM chat_memory_draft WHERE stop_asked)"
 )
 
 
@@ -150,6 +154,11 @@ def _talk(chat: Any, words: str) -> None:
     chat.append(Message.user(words))
     chat.fork(words, at=2).append(Message.user(words))
     chat.summarize(lambda _messages: words, keep=1)
+    for ident in DRAFTS:
+        stream = chat.streaming(id=ident)
+        stream.__enter__()
+        stream.write(words)
+        stream.flush()
     chat.edit(1, content=f"{words}!")
 
 
@@ -165,7 +174,12 @@ class Requests:
 
     def segment(self, name: str, at: Targets) -> str:
         """What stands for a parameter of an address; most often something that leads somewhere."""
-        likely = {"slug": at.slugs[:1] * 9 + at.slugs, "session_id": at.ids, "seq": ["1", "2", "3", "4"]}.get(name, [])
+        likely = {
+            "slug": at.slugs[:1] * 9 + at.slugs,
+            "session_id": at.ids,
+            "seq": ["1", "2", "3", "4"],
+            "draft_id": DRAFTS,
+        }.get(name, [])
         if likely and self.random.random() < 0.8:
             return self.random.choice(likely)
         drawn = self.random.choice((self.text(), self.text(), str(uuid4()), str(uuid4()).upper(), uuid4().hex))
@@ -236,6 +250,9 @@ class Requests:
         if form < 6:
             many = [self.message() for _ in range(self.random.choice((1, 1, 1, 2, 5)))]
             return json.dumps(many[0] if len(many) == 1 else self.random.choice((many, {"messages": many}))).encode()
+        if form == 6:
+            known = self.random.choice(("main", "own", None, self.value()))
+            return json.dumps({self.random.choice(("branch", "until", "content")): known}).encode()
         if form < 8:
             return json.dumps({"name": self.text(), "at": self.random.choice((1, 2, 3, None, self.value()))}).encode()
         fields = {self.random.choice((*GIVEN, *SETTABLE)): self.value() for _ in range(self.random.choice((1, 2)))}

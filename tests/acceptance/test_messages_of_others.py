@@ -14,6 +14,7 @@ from chat_memory import Message, MessageConflict, ValidationError, conversation
 from chat_memory.maintenance.importing import import_conversations
 from chat_memory.models import Message as MessageRow, Session
 from chat_memory.records import MESSAGE_KEYS
+from chat_memory.testing.providers import check_openai
 from tests import strategies
 from tests.acceptance.api_support import caller
 from tests.acceptance.command_line import run, write
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 ASKED = {"role": "user", "content": "x"}
-SERVER_KEYS = {"id", "seq", "created_at", "tokens", "metadata", "state"}
+SERVER_KEYS = {"id", "seq", "turn", "created_at", "tokens", "metadata", "state"}
 
 
 def through_python(message: dict[str, Any]) -> None:
@@ -123,9 +124,9 @@ def test_a_message_is_the_same_by_every_way(way_in: Callable[..., None], message
     conversation("k", "acme").delete()
     way_in(message.to_dict())
     (stored,) = conversation("k", "acme").messages()
-    kept = {"id", "created_at", "tokens"}
-    assert [getattr(stored, name) for name in message.__struct_fields__ if name not in {*kept, "seq"}] == [
-        getattr(message, name) for name in message.__struct_fields__ if name not in {*kept, "seq"}
+    kept = {"id", "seq", "turn", "created_at", "tokens"}
+    assert [getattr(stored, name) for name in message.__struct_fields__ if name not in kept] == [
+        getattr(message, name) for name in message.__struct_fields__ if name not in kept
     ]
     out = io.BytesIO()
     for line in exported():
@@ -197,6 +198,47 @@ def test_r16_r17_what_a_model_is_sent_is_made_to_fit() -> None:
     for name in ("Ада", "李", "  ", "🙂"):
         assert "name" not in Message.user("x", name=name).to_openai()
     assert Message("function", "42", name="погода").to_openai()["name"] == "______"
+
+
+TYPED = {"type": "function", "function": {"name": "f", "arguments": '{"city":"Åre"}'}}
+
+
+@pytest.mark.parametrize(
+    ("call", "sent"),
+    [
+        ({"id": "a", **TYPED}, {"id": "a", **TYPED}),
+        ({"id": "a", "index": 0, "function": TYPED["function"]}, {"id": "a", "index": 0, **TYPED}),
+        ({"id": "a", "function": {"name": "f", "arguments": {"city": "Åre"}}}, {"id": "a", **TYPED}),
+        ({"name": "f", "args": {"city": "Åre"}, "id": "a", "type": "tool_call"}, {"id": "a", **TYPED}),
+        ({"name": "f", "parameters": {"city": "Åre"}, "id": "a"}, {"id": "a", **TYPED}),
+        (
+            {"id": "a", "type": "function", "function": {"name": "f"}},
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+        ),
+        ({"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}, None),
+    ],
+    ids=repr,
+)
+def test_r16_calls_as_others_write_them_are_sent_as_openai_takes_them(call: dict[str, Any], sent: Any) -> None:
+    """Mistral leaves the type out, Ollama gives arguments as an object, LangChain and Cohere name the tool outside."""
+    stored = conversation("k", "acme").append(
+        Message.user("q"), Message.assistant(tool_calls=[call]), Message.tool("r", tool_call_id="a")
+    )
+    shown = [message.to_openai() for message in conversation("k", "acme").window(turns=1)]
+    check_openai(shown)
+    assert shown[1]["tool_calls"] == [sent or call]
+    assert stored.messages[1].tool_calls == [call]
+    assert stored.messages[1].to_dict()["tool_calls"] == [call]
+
+
+def test_r16_arguments_of_the_older_form_and_contents_without_parts_are_sent_as_openai_takes_them() -> None:
+    older = Message.assistant(extra={"function_call": {"name": "f", "arguments": {"x": 1}}})
+    assert older.to_openai()["function_call"] == {"name": "f", "arguments": '{"x":1}'}
+    assert older.extra == {"function_call": {"name": "f", "arguments": {"x": 1}}}
+    for empty in (Message.user([]), Message.tool([], tool_call_id="a"), Message.assistant([])):
+        assert empty.to_openai()["content"] == ""
+    refused = Message.assistant([], extra={"refusal": "No."})
+    check_openai([{"role": "user", "content": "q"}, refused.to_openai()])
 
 
 def test_r15_to_openai_may_leave_the_rest_out() -> None:

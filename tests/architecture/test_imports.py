@@ -30,7 +30,7 @@ ROOMS = {
         "pure",
         "source_modules",
     ): "cache.codec cache.entry cache.keys cache.spans fields history.pairs history.selection "
-    "history.tokens records rules storage.listing storage.mapping storage.titles storage.windowing",
+    "history.tokens records rules storage.listing storage.mapping storage.syncing storage.titles storage.windowing",
 }
 
 

@@ -37,6 +37,7 @@ GROUPS = (
     "search",
     "relevance",
     "dialects",
+    "turns",
 )
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 MARK = "<!-- figures -->"
@@ -69,8 +70,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
     cached, changing, listing, outage, stored = map(_module, ("cached", "changing", "listing", "outage", "stored"))
     threads, transfer, views, waiting = map(_module, ("threads", "transfer", "views", "waiting"))
     cases, dialects, searching, writers = map(_module, ("cases", "dialects", "searching", "writers"))
-    relevance = _module("relevance")
-
+    relevance, turns = map(_module, ("relevance", "turns"))
     places = {
         "writers": writers,
         "threads": threads,
@@ -80,6 +80,7 @@ def _table(groups: list[str] | tuple[str, ...], rounds: int) -> Iterator[str]:
         "search": searching,
         "relevance": relevance,
         "dialects": dialects,
+        "turns": turns,
         "listing": listing,
         "outage": outage,
         "views": views,

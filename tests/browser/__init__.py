@@ -1,1 +1,1 @@
-"""Markup stored in every field, on every page that shows it, in a real browser under a strict policy of content."""
+"""Stored markup on every page, and the chat page of the example, in a real browser under a strict policy of content."""

@@ -45,6 +45,9 @@ class TestDjangoAdapter(AdapterConformance):
         claims = models.Summary.objects.filter(workspace__slug=self.workspace, text=None)
         claims.update(created_at=datetime.now(UTC) - timedelta(seconds=CLAIM_LAPSES))
 
+    def let_drafts_lapse(self) -> None:
+        models.Draft.objects.filter(workspace__slug=self.workspace).update(touched=1_000)
+
 
 @pytest.mark.once
 class TestMemoryAdapter(AdapterConformance):
@@ -57,6 +60,9 @@ class TestMemoryAdapter(AdapterConformance):
 
     def let_claims_lapse(self) -> None:
         self.passed += timedelta(seconds=CLAIM_LAPSES)
+
+    def let_drafts_lapse(self) -> None:
+        self.passed += timedelta(days=1)
 
 
 @pytest.mark.once

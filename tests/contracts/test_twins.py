@@ -12,8 +12,11 @@ from chat_memory.cache import CachedAdapter
 from chat_memory.history import conversation
 from chat_memory.history.attachments import ConversationAttachments
 from chat_memory.history.conversation import Conversation
+from chat_memory.history.drafts import ConversationDrafts
 from chat_memory.history.feedback import ConversationFeedback
 from chat_memory.history.protocol import ChatHistory
+from chat_memory.history.streaming import Streaming
+from chat_memory.history.turn import Turn
 from chat_memory.storage import contract
 from chat_memory.storage.contract import Adapter, Part
 from chat_memory.storage.memory import MemoryAdapter
@@ -24,13 +27,16 @@ from chat_memory.turns import RedisChatMemory
 pytestmark = pytest.mark.once
 
 WITHOUT_TWIN: dict[Any, set[str]] = {
-    Conversation: set(),
+    Conversation: {"streaming", "turn"},  # they make an object, without input or output
+    Turn: {"stream"},
     ChatHistory: set(),
     conversation: {"conversation", "of_session", "on_settings"},  # they make a handle, without input or output
     RedisChatMemory: {"conversation"},
     sessions: set(),
     feedback: set(),
     ConversationFeedback: set(),
+    ConversationDrafts: set(),
+    Streaming: set(),
     ConversationAttachments: {"link"},  # it makes a part, without input or output
     health: set(),
     metrics: {"add", "sum_up_with", "flush"},  # the package calls them, in the thread that serves

@@ -1,17 +1,12 @@
-"""A mode of the cache to run in, what it counts, and a hypothesis profile that asks for no least example."""
+"""A mode of the cache to run in, and what it counts."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings as hypothesis_settings
 
 from chat_memory import metrics
 from tests.faults.one_key import PATIENT
-
-hypothesis_settings.register_profile(
-    "unshrunk", hypothesis_settings.get_profile("suite"), phases=[Phase.generate], database=None
-)
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """Do the tests bite? Each guard of the cache is broken in a copy of the checkout, and some test must see it.
 
-So are the moves of a branch's version that the cache relies on.
+So are the moves of a branch's version that the cache relies on, and the guards of turns.
 
 `python -m tests.faults.mutants [NAME ...]` prints which were caught and ends with 1 if one was not.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,48 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.faults.mutant import PACKAGE, ROOT, Mutant
+from tests.faults.turn_mutants import TURN_MUTANTS
+
 COPIED = ("chat_memory", "example_project", "tests", "manage.py", "pyproject.toml")
-PACKAGE = Path("chat_memory")
-TESTS = (
-    ("tests/faults/test_threats.py", "tests/faults/test_rules.py"),
-    ("tests/faults/test_branch_rules.py", "tests/faults/test_owner_rules.py"),
-    ("tests/faults/test_listening.py", "tests/cache/test_foreign_values.py", "tests/cache/test_whose_entries.py"),
-    ("tests/faults/test_histories.py",),
-)
-"""Each part only where those before it see nothing: most mutants are seen by the first within seconds."""
 RED = 1
 """What pytest ends with if tests failed, and only then."""
 WITHIN = 300.0
 """Seconds for the tests over one copy; what hangs is not what a test has seen."""
-
-
-class Mutant(NamedTuple):
-    """A guard, where it is, its text, and what is there instead."""
-
-    name: str
-    file: str
-    guard: str
-    broken: str
-
-    @property
-    def is_fit(self) -> bool:
-        """Whether its guard is in the checkout, and once."""
-        return len(self._places(self.text)) == 1
-
-    @property
-    def text(self) -> str:
-        """Its file as it is in the checkout."""
-        return (ROOT / PACKAGE / self.file).read_text()
-
-    def breaks(self, text: str) -> str:
-        """The text of its file with the guard broken."""
-        (place,) = self._places(text)
-        return text[: place.start()] + self.broken + text[place.end() :]
-
-    def _places(self, text: str) -> list[re.Match[str]]:
-        """Where the guard is, however its lines are broken."""
-        return list(re.finditer(r"\s+".join(map(re.escape, self.guard.split())), text))
 
 
 FILL, LEASE, PUSH = "cache/scripts/fill.lua", "cache/scripts/lease.lua", "cache/scripts/push.lua"
@@ -69,6 +34,7 @@ LISTENING, ADAPTER, WIRING = "cache/listening.py", "cache/adapter.py", "wiring.p
 NAMING, RENAMING = "storage/orm/naming.py", "storage/orm/renaming.py"
 EMISSION, EDITS, ROWS = "storage/orm/emission.py", "storage/orm/edits.py", "storage/orm/rows.py"
 MUTANTS = (
+    *TURN_MUTANTS,
     Mutant("fill ignores whose lease it is", FILL, "h.lease ~= lease or ", ""),
     Mutant("fill ignores that the lease lapsed", FILL, " or h.expires <= since", ""),
     Mutant("fill ignores that the key is filled", FILL, "h.state ~= 'L' or h.lease ~= lease", "false"),
@@ -265,8 +231,8 @@ MUTANTS = (
     Mutant(
         "edit moves no version",
         EDITS,
-        'sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=new_token(), updated_at=now)',
-        "sharing.update(updated_at=now)",
+        'sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=token, ',
+        "sharing.update(",
     ),
     Mutant(
         "edit moves the version of one branch",
@@ -310,10 +276,10 @@ def copy_of_checkout() -> Iterator[Path]:
         yield Path(folder)
 
 
-def tested(copy: Path) -> Found:
+def tested(copy: Path, tests: Sequence[tuple[str, ...]]) -> Found:
     """The tests over a copy, to the first that fails."""
     found = Found(0, "no test ran")
-    for part in TESTS:
+    for part in tests:
         found = _tested(copy, part)
         if found.code != 0:
             break
@@ -327,7 +293,7 @@ def survives(mutant: Mutant, copy: Path) -> bool:
     begin = time.perf_counter()
     path.write_text(mutant.breaks(whole))
     try:
-        found = tested(copy)
+        found = tested(copy, mutant.tests)
     finally:
         path.write_text(whole)
     verdict = "caught" if found.code == RED else "SURVIVED"
@@ -345,7 +311,7 @@ def main(names: list[str]) -> int:
     if unfit := [mutant.name for mutant in chosen if not mutant.is_fit]:
         raise SystemExit(f"these guards are no longer there, or are twice: {unfit}")
     with copy_of_checkout() as copy:
-        sound = tested(copy)
+        sound = tested(copy, [part for tests in {mutant.tests for mutant in chosen} for part in tests])
         if sound.code != 0:
             raise SystemExit(f"{sound.printed}\nnothing is broken yet, and the tests are red: {sound.first}")
         survivors = [mutant.name for mutant in chosen if survives(mutant, copy)]

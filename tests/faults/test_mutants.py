@@ -3,7 +3,8 @@
 import pytest
 from redis import Redis
 
-from tests.faults.mutants import MUTANTS, Mutant
+from tests.faults.mutant import Mutant
+from tests.faults.mutants import MUTANTS
 
 pytestmark = pytest.mark.once
 

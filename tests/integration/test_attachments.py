@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.test import override_settings
 
@@ -292,7 +291,7 @@ def test_a_back_end_without_attachments_says_so(redis_client: Any) -> None:
 
 
 def test_files_beside_the_code_are_refused() -> None:
-    with override_settings(MEDIA_ROOT=""), pytest.raises(ImproperlyConfigured, match="MEDIA_ROOT is empty"):
+    with override_settings(MEDIA_ROOT=""), pytest.raises(NotSupported, match="MEDIA_ROOT is empty"):
         conversation("k", "acme").attachments.add(CAT, media_type="image/png")
 
 

@@ -130,7 +130,9 @@ def test_a_switch_meanwhile_changes_nothing_of_where_a_change_is_made(verb: str)
     class Switching(OrmBranches):
         """Somebody switches between the look and the change."""
 
-        def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> Any:
+        def fork(
+            self, at: Address, name: str, seq: int | None = None, *, switch: bool = False, pending: str = ""
+        ) -> Any:
             conversation("k", "acme").switch("draft")
             return super().fork(at, name, seq, switch=switch)
 

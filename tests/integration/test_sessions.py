@@ -232,7 +232,7 @@ def test_a_bad_page_is_named(given: dict[str, Any], field: str) -> None:
 
 
 def test_an_unknown_condition_is_refused() -> None:
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(TypeError, match="'colour' is no condition; there are archived, key, pinned, since, tags"):
         find_sessions("acme", colour="red")  # type: ignore[call-arg]
 
 

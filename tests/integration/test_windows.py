@@ -21,8 +21,9 @@ from chat_memory.records import uuid7
 from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.memory import MemoryAdapter
 from chat_memory.storage.redis import RedisAdapter
+from chat_memory.testing.providers import check_anthropic
 from tests.conversations import positions
-from tests.histories import ANTHROPIC, FORMS, Form, accepts, calling, histories_of_forms, without_system
+from tests.histories import ANTHROPIC, FORMS, Form, accepts, as_blocks, calling, histories_of_forms, without_system
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -177,7 +178,7 @@ def test_r1_calls_without_a_result_are_listed(chats) -> None:
     chat = chats()
     assert chat.unanswered_calls() == []
     chat.append(Message.user("q"), calling("a", "b"), Message.tool("r", tool_call_id="a"), Message.user("p"))
-    expected = [UnansweredCall(2, "b", "clock")]
+    expected = [UnansweredCall(2, "b", "clock", "{}")]
     assert chat.unanswered_calls() == async_to_sync(chat.aunanswered_calls)() == expected
     assert positions(chat.window(turns=1, pending=True)) == [4]
     draft = chat.fork("draft", at=2)
@@ -291,3 +292,19 @@ def test_results_for_many_calls_in_one_message_stay_within_the_budget(chats) -> 
     assert positions(shown[5]) == positions(shown[6]) == [1, 2, 4, 6, 5, 6]
     assert positions(shown[7]) == [1, 2, 3, 6, 4, 6, 5, 6]
     assert all(len(without_system(messages)) <= n and accepts(ANTHROPIC, messages) for n, messages in shown.items())
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+def test_a_context_under_a_ceiling_begins_with_a_question(chats, size: int) -> None:
+    """Also where a summary takes the place that the question of an older turn had."""
+    chat = chats("ceiling")
+    for number in range(4):
+        chat.append(Message.user(f"q{number}"), Message.assistant(f"a{number}"))
+    chat.summarize(lambda _messages: "so far", keep=6)
+    chat.append(Message.user("q4"))
+    shown, cut = chat.context_within(turns=9, size=size, most=10**6)
+    assert cut
+    assert len(shown) <= size
+    assert [message.role for message in shown][:2] == ["system", "user"]
+    assert shown[-1].content == "q4"
+    check_anthropic(as_blocks(shown))

@@ -8,8 +8,9 @@ from django.test import Client
 from chat_memory import Message, conversation
 from chat_memory.maintenance.indexing import fill_index
 from chat_memory.rules.searching import LONGEST_SEARCH, MAX_TERMS
+from tests.acceptance.costs_rows import LONGEST, Row
 from tests.acceptance.costs_states import World
-from tests.acceptance.test_costs import IDLE, LONGEST, PACE, PROCESSOR, SLOWEST, TIMES, Row, Worker
+from tests.acceptance.test_costs import IDLE, PACE, PROCESSOR, SLOWEST, TIMES, Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SEARCH = "/api/workspaces/{of}/search/?page_size=100&q="

@@ -33,7 +33,9 @@ def owned_session(user: User, key: str) -> Session:
 def check_forgotten(session: Session, user_id: int) -> None:
     """The user is gone, and so is the membership; the session stays, with the user's key."""
     assert not User.objects.filter(pk=user_id).exists()
+    listed = session.changed_at
     session.refresh_from_db()
+    assert session.changed_at > listed
     assert (session.user_id, session.user_key) == (None, str(user_id))
     assert session.user is None
     assert not WorkspaceMember.objects.filter(user_id=user_id).exists()

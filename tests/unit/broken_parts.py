@@ -94,14 +94,18 @@ class TitlesEveryAppend(BrokenPart):
 class ForksEverything(BrokenPart):
     part = "branches"
 
-    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+    def fork(
+        self, at: Address, name: str, seq: int | None = None, *, switch: bool = False, pending: str = ""
+    ) -> tuple[Branch, Header]:
         return self.right.fork(at, name, switch=switch)
 
 
 class ForksOnlyTheKnown(BrokenPart):
     part = "branches"
 
-    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+    def fork(
+        self, at: Address, name: str, seq: int | None = None, *, switch: bool = False, pending: str = ""
+    ) -> tuple[Branch, Header]:
         if self.adapter.messages.peek(at) is None:
             raise BranchNotFound(at.key, name)
         return self.right.fork(at, name, seq, switch=switch)
@@ -128,7 +132,9 @@ class ForksInTwoSteps(BrokenPart):
 
         adapter.messages.append = wait  # type: ignore[method-assign]
 
-    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+    def fork(
+        self, at: Address, name: str, seq: int | None = None, *, switch: bool = False, pending: str = ""
+    ) -> tuple[Branch, Header]:
         made = self.right.fork(at, name, seq)
         self.forked.set()
         self.written.wait(PATIENCE)
@@ -145,7 +151,9 @@ class ForksWithoutLock(BrokenPart):
         super().__init__(adapter)
         self.looked = threading.Barrier(4)
 
-    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+    def fork(
+        self, at: Address, name: str, seq: int | None = None, *, switch: bool = False, pending: str = ""
+    ) -> tuple[Branch, Header]:
         is_free = all(branch.name != name for branch in self.right.all(at))
         self.looked.wait(PATIENCE)
         try:

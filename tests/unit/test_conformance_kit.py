@@ -18,10 +18,13 @@ from chat_memory.testing.conformance.kit import at_once
 from tests.unit import (
     broken_attachments as attachments,
     broken_changes as changes,
+    broken_drafts as drafts,
     broken_feedback as feedback,
     broken_lists as lists,
     broken_owners as owners,
     broken_parts as broken,
+    broken_syncing as syncing,
+    broken_turns as turns,
 )
 
 pytestmark = pytest.mark.once
@@ -105,6 +108,9 @@ class MutantKit(AdapterConformance):
     def let_claims_lapse(self) -> None:
         self.passed += timedelta(seconds=CLAIM_LAPSES)
 
+    def let_drafts_lapse(self) -> None:
+        self.passed += timedelta(days=1)
+
 
 def holds(kit: Kit, clause: str, *args: object) -> bool:
     """Whether the adapter of a kit keeps a clause."""
@@ -150,6 +156,17 @@ MUTANTS: list[tuple[type[broken.BrokenPart], str, tuple[object, ...]]] = [
     (broken.TitlesEveryAppend, "test_a_title_that_is_set_stays", ()),
     (broken.TitlesEveryAppend, "test_no_title_comes_once_a_turn_has_begun", ()),
     (broken.TitlesEveryAppend, "test_a_first_append_brings_the_title", ()),
+    (syncing.ForgetsEdits, "test_a_reader_is_told_what_says_something_else", ()),
+    (syncing.VoidsNothing, "test_a_reader_is_told_that_a_position_has_another_message", ()),
+    (syncing.VoidsNothing, "test_a_reader_is_told_of_a_clear", ()),
+    (syncing.VoidsNothing, "test_a_reader_is_told_of_a_switch", ()),
+    (syncing.VoidsNothing, "test_a_reader_of_another_conversation_begins_anew", ()),
+    (syncing.BeginsAnewEachTime, "test_a_reader_is_told_what_is_new", ()),
+    (syncing.BeginsAnewEachTime, "test_a_reader_who_holds_nothing_is_told_all", ()),
+    (syncing.ForgetsWhatIsGone, "test_a_reader_of_a_list_is_told_what_changed_and_what_is_gone", ()),
+    (syncing.WaitsForNothing, "test_a_pending_branch_becomes_current_with_its_first_message", ()),
+    (syncing.MakesOneForEachClick, "test_one_branch_is_pending_for_another_answer", ()),
+    (syncing.TakesEveryBranchForAnAlternative, "test_alternatives_follow_the_same_messages", ()),
     (broken.ForksEverything, "test_a_fork_shares_what_there_is_up_to_a_position", ()),
     (broken.ForksOnlyTheKnown, "test_a_fork_of_an_unknown_conversation_makes_it", ()),
     (broken.ForksInTwoSteps, "test_append_racing_a_fork_with_a_switch", ()),
@@ -236,6 +253,41 @@ MUTANTS: list[tuple[type[broken.BrokenPart], str, tuple[object, ...]]] = [
     (feedback.IgnoresPages, "test_pages_are_in_the_order_of_the_messages", ()),
     (feedback.SumsOfEverything, "test_sums_are_of_one_workspace_and_of_a_time", ()),
     (feedback.RemembersComments, "test_a_redaction_takes_the_words_and_keeps_the_votes", ()),
+    (drafts.Repeats, "test_a_reader_gets_what_came_since", ()),
+    (drafts.MovesVersionsByPieces, "test_a_draft_moves_no_version_until_its_end", ()),
+    (drafts.HearsNoStop, "test_a_stop_reaches_the_writer", ()),
+    (drafts.ForgivesTheLost, "test_a_writer_that_lost_its_draft_is_told", ()),
+    (drafts.SettlesTheLiving, "test_only_what_nobody_writes_to_lapses", ()),
+    (drafts.AppendsInstead, "test_a_draft_comes_in_the_place_of_the_newest_partial_message", ()),
+    (drafts.AppendsInstead, "test_nothing_else_is_replaced", ()),
+    (drafts.FollowsTheCurrentBranch, "test_a_draft_stays_on_its_branch_and_goes_with_it", ()),
+    (drafts.LosesTheRefused, "test_what_is_refused_at_the_end_leaves_the_draft", ()),
+    (drafts.RemembersDrafts, "test_a_redaction_takes_the_draft_that_goes_on_from_the_message", ()),
+    (drafts.RemembersDrafts, "test_a_pop_takes_the_draft_that_goes_on_from_the_message", ()),
+    (drafts.ForgetsTheTurn, "test_a_draft_of_a_turn_becomes_a_message_of_it", ()),
+    (drafts.ForgetsTheTurn, "test_who_lost_the_right_to_a_turn_neither_begins_nor_ends_a_draft_of_it", ()),
+    (drafts.ForgetsTheTurn, "test_the_draft_of_a_turn_that_nobody_answers_is_stored_in_it", ()),
+    (drafts.ForgetsTheTurn, "test_in_a_turn_a_partial_message_need_not_be_the_newest", ()),
+    (drafts.AnswersNoTurn, "test_a_turn_whose_draft_broke_off_is_not_answered", ()),
+    (turns.GivesToAll, "test_a_turn_that_is_taken_is_not_given_twice", ()),
+    (turns.GivesToAll, "test_of_several_callers_one_answers", ()),
+    (turns.GivesToAll, "test_an_answered_question_is_not_answered_again", ()),
+    (turns.LeasesForEver, "test_a_lease_that_lapsed_gives_the_turn_to_the_next", ()),
+    (turns.StoresUnderTheNewest, "test_an_answer_stands_with_its_question_in_every_window", ()),
+    (turns.StoresUnderTheNewest, "test_a_window_ends_with_the_turn_it_is_to_end_with", ()),
+    (turns.StoresUnderTheNewest, "test_what_is_read_in_order_of_position_says_its_turn", ()),
+    (turns.StoresUnderTheNewest, "test_a_repeated_append_is_a_replay_whatever_it_says", ()),
+    (turns.LetsTheLostAppend, "test_a_lease_that_lapsed_gives_the_turn_to_the_next", ()),
+    (turns.LetsTheLostAppend, "test_who_is_interrupted_appends_no_more_and_what_was_stored_stays", ()),
+    (turns.LetsTheLostAppend, "test_a_question_that_is_taken_off_takes_its_turn_along", ()),
+    (turns.LetsTheLostAppend, "test_a_removed_conversation_takes_its_turns_along", ()),
+    (turns.LetsTheLostAppend, "test_an_append_renews_the_lease", ()),
+    (turns.AnswersOnTheCurrentBranch, "test_a_question_is_found_on_its_branch_whichever_is_current", ()),
+    (turns.NeverInterrupts, "test_who_is_interrupted_appends_no_more_and_what_was_stored_stays", ()),
+    (turns.AnswersBeside, "test_alone_refuses_beside_another_question_and_stores_nothing", ()),
+    (turns.NeverGivesUp, "test_a_turn_that_is_given_up_can_be_taken", ()),
+    (turns.NeverGivesUp, "test_turns_that_are_being_answered_are_told", ()),
+    (turns.RenewsByAVersion, "test_rights_move_no_version", ()),
     (broken.SendsTwice, "test_the_append_that_makes_a_session_is_sent", ()),
     (broken.SendsTwice, "test_a_later_append_is_sent", ()),
     (broken.SendsTwice, "test_a_clear_is_sent", ()),

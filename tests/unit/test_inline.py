@@ -49,6 +49,35 @@ INLINE: dict[str, tuple[dict[str, Any], Inline]] = {
     "gemini": ({"inline_data": {"mime_type": "image/webp", "data": DATA}}, Inline("image", "image/webp", SIZE)),
     "gemini camel": ({"inlineData": {"mimeType": "audio/mp3", "data": DATA}}, Inline("audio", "audio/mp3", SIZE)),
     "vercel": ({"type": "image", "image": DATA}, Inline("image", "", SIZE)),
+    "vercel generated": (
+        {"type": "file", "file": {"base64Data": DATA, "mediaType": "image/png"}},
+        Inline("image", "image/png", SIZE),
+    ),
+    "mistral sound": ({"type": "input_audio", "input_audio": DATA}, Inline("audio", "", SIZE)),
+    "langchain": ({"type": "image", "base64": DATA, "mime_type": "image/png"}, Inline("image", "image/png", SIZE)),
+    "responses generated": (
+        {"type": "image_generation_call", "id": "i", "result": DATA},
+        Inline("image", "", SIZE),
+    ),
+    "mcp resource": (
+        {"type": "resource", "resource": {"uri": "file://a", "mimeType": "video/mp4", "blob": DATA}},
+        Inline("video", "video/mp4", SIZE),
+    ),
+    "haystack": ({"image": {"base64_image": DATA, "mime_type": "image/png"}}, Inline("image", "image/png", SIZE)),
+    "ollama": ({"images": [DATA]}, Inline("image", "", SIZE)),
+    "addresses in a list": ({"files": [f" data:audio/wav;base64,{DATA}"]}, Inline("audio", "audio/wav", SIZE)),
+    "anywhere beside a media type": (
+        {"type": "media", "content": DATA, "contentType": "image/png"},
+        Inline("image", "image/png", SIZE),
+    ),
+    "numbers of node": (
+        {"type": "image", "image": {"type": "Buffer", "data": [137] * SIZE}},
+        Inline("image", "", SIZE),
+    ),
+    "numbers of a browser": (
+        {"type": "file", "mediaType": "image/png", "data": {str(place): 137 for place in range(1_000)}},
+        Inline("image", "image/png", 1_000),
+    ),
 }
 
 
@@ -117,6 +146,12 @@ def test_r6_what_the_provider_added_counts_as_text_and_its_sound_is_inline() -> 
         {"type": "document", "source": {"media_type": "text/plain", "data": "words in plain text " * 50}},
         {"type": "tool_use", "id": "a", "name": "f", "input": {"data": DATA}},
         {"type": "custom", "data": "short"},
+        {"type": "result", "result": DATA},
+        {"type": "media", "content": DATA, "mediaType": "text/plain"},
+        {"type": "vector", "data": [0.5] * 1_000},
+        {"type": "levels", "data": [256] * 1_000},
+        {"type": "levels", "data": [1, 2, 3]},
+        {"type": "media", "id": "file-abc", "media_type": "image/png"},
         {"type": "redacted_thinking", "data": DATA},
         {"type": "image_url", "image_url": {"url": "data:" + "a;" * 1_000}},
         {"data": 5, "bytes": None, "url": []},

@@ -90,6 +90,7 @@ def test_a_line_of_ours_is_read_as_it_was_written(messages: list[Message], key: 
         ({"key": "k", "messages": [], "expires_at": "x"}, "expires_at: must be a time such as"),
         ({"key": "k", "messages": [], "created_at": "0001-01-01T00:00:00+14:00"}, "created_at: is out of range in UTC"),
         ({"key": "k", "messages": [], "branches": {}}, "branches: must be a list, not object"),
+        ([{"key": "k"}], "a line holds one conversation as an object, not list: jq -c '.[]' makes lines of a list"),
         ({"key": "k", "messages": [], "branches": [1]}, "branches[0]: must be an object, not int"),
         (
             {"key": "k", "messages": [], "branches": [{"name": "b", "messages": [], "current": 1}]},

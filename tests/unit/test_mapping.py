@@ -46,7 +46,7 @@ placed = st.builds(
 @given(st.lists(placed, max_size=5))
 def test_rows_are_lossless(expected: list[Message]) -> None:
     """FEATURES R09: alone and in any company, since rows are decoded column by column."""
-    assert to_messages([(message.seq, *to_row(message)) for message in expected]) == expected
+    assert to_messages([(message.seq, *to_row(message), message.turn) for message in expected]) == expected
 
 
 @given(st.lists(placed, min_size=1, max_size=5))

@@ -14,6 +14,7 @@ from tests.histories import (
     ANTHROPIC,
     BEDROCK,
     FORMS,
+    GEMINI,
     LEGACY,
     OPENAI,
     Form,
@@ -21,22 +22,18 @@ from tests.histories import (
     calling,
     histories_of_forms,
     numbered,
+    said,
 )
 
 pytestmark = pytest.mark.once
 by_form = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
-with_parallel_calls = pytest.mark.parametrize("form", [OPENAI, ANTHROPIC, BEDROCK], ids=lambda form: form.name)
+with_parallel_calls = pytest.mark.parametrize("form", [OPENAI, ANTHROPIC, BEDROCK, GEMINI], ids=lambda form: form.name)
 
 
 def from_a_question(history: Sequence[Message]) -> list[Message]:
     """As a window begins."""
     first = next((n for n, message in enumerate(history) if starts_turn(message)), len(history))
     return [message for n, message in enumerate(history) if n >= first or message.role == "system"]
-
-
-def said(history: Sequence[Message]) -> list[Message]:
-    """What is shown of a history."""
-    return accepted(numbered(history))
 
 
 def occurrences(messages: Sequence[Message], identity: str) -> int:
@@ -53,7 +50,7 @@ def test_what_is_shown_is_accepted(drawn: tuple[Form, list[Message]]) -> None:
     assert accepts(form, shown)
     questions = [message.seq for message in window if starts_turn(message)]
     there = {message.seq for message in shown if message.role == "user"}
-    assert form is BEDROCK or there.issuperset(questions)
+    assert form in (BEDROCK, GEMINI) or there.issuperset(questions)
     assert not questions or questions[-1] in there
     assert sum(message.tokens or 0 for message in shown) <= sum(message.tokens or 0 for message in window)
     assert {message.seq for message in shown} <= {message.seq for message in window}
@@ -84,7 +81,7 @@ def test_r1_a_call_that_was_never_answered_is_left_out(form: Form) -> None:
     shown = accepted(history)
     assert accepts(form, shown)
     assert (occurrences(shown, "a"), occurrences(shown, "b")) == (2, 0)
-    assert [(call.seq, call.id) for call in unanswered(history)] == [(2, "b")]
+    assert [(call.seq, call.id) for call in unanswered(history)] == [(2, "" if form is GEMINI else "b")]
 
 
 @by_form
@@ -119,7 +116,7 @@ def test_a_result_that_comes_after_the_next_question_is_moved_behind_its_call(fo
     asked = [Message.user(form.say("slow job")), form.call("", ["a"]), Message.user(form.say("still there?"))]
     shown = said([*asked, *form.results(["a"], ""), Message.assistant(form.say("done"))])
     assert accepts(form, shown)
-    assert positions(shown) == ([1, 2, 3, 5] if form is BEDROCK else [1, 2, 4, 3, 5])
+    assert positions(shown) == ([1, 2, 3, 5] if form in (BEDROCK, GEMINI) else [1, 2, 4, 3, 5])
     assert "still there?" in repr(shown)
 
 
@@ -299,6 +296,23 @@ def test_r20_calls_by_call_id_and_those_of_vercel_are_pairs_too() -> None:
     assert [call.id for call in unanswered(numbered([Message.assistant(calls), *results]))] == ["c"]
 
 
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        (Message.assistant(tool_calls=[{"id": "c", "function": {"name": "f", "arguments": '{"a": 1}'}}]), '{"a": 1}'),
+        (Message.assistant(extra={"function_call": {"name": "f", "arguments": "{}"}}), "{}"),
+        (Message.assistant([{"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}}]), {"a": 1}),
+        (Message.assistant([{"toolUse": {"toolUseId": "c", "name": "f", "input": {"a": 1}}}]), {"a": 1}),
+        (Message.assistant([{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]), "{}"),
+        (Message.assistant([{"type": "tool-call", "toolCallId": "c", "toolName": "f", "args": {"a": 1}}]), {"a": 1}),
+        (Message.assistant(tool_calls=[{"id": "c", "function": "f"}]), None),
+    ],
+)
+def test_a_call_without_a_result_has_its_arguments_as_the_provider_gave_them(message: Message, arguments: Any) -> None:
+    (call,) = unanswered(numbered([message]))
+    assert call.arguments == arguments
+
+
 def test_the_legacy_form_is_answered_by_name() -> None:
     history = numbered([Message.user("q"), LEGACY.call("", ["f"]), *LEGACY.results(["f"], ""), Message.assistant("a")])
     assert accepted(history) == history
@@ -338,6 +352,17 @@ def test_thoughts_go_with_the_calls_that_they_led_to(form: Form, thought: dict[s
     assert accepts(form, shown)
     assert said([*asked, *form.results(["a"], "")])[1].content == asked[1].content
     assert accepted(numbered(asked), pending=True)[1].content == asked[1].content
+
+
+@pytest.mark.parametrize("form", [BEDROCK, GEMINI], ids=lambda form: form.name)
+def test_texts_in_a_conversation_in_the_form_of_bedrock_or_gemini_are_joined(form: Form) -> None:
+    """As answers that were streamed and broke off."""
+    parts = [Message.assistant("It is ", state="failed"), Message.assistant("It is noon.")]
+    shown = said([Message.user(form.say("q")), *parts, Message.user(form.say("p"))])
+    assert accepts(form, shown)
+    assert [message.content for message in shown][1:2] == [[{"text": "It is "}, {"text": "It is noon."}]]
+    alone = numbered([Message.user("q"), *parts, Message.user("p")])
+    assert accepted(alone) == alone
 
 
 def test_a_text_among_neighbours_in_the_form_of_bedrock_is_joined_with_them() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chat_memory.testing.providers import Refused, check_anthropic, check_bedrock, check_openai
+from chat_memory.testing.providers import Refused, check_anthropic, check_bedrock, check_gemini, check_openai
 
 pytestmark = pytest.mark.once
 
@@ -45,8 +45,23 @@ def given_back(*ids: str) -> Sent:
     return asks([{"toolResult": {"toolUseId": each, "content": [{"text": "r"}]}} for each in ids])
 
 
+def serves(*kinds: str) -> Sent:
+    return replies([{"type": kind, "id": "s", "tool_use_id": "s"} for kind in kinds])
+
+
+def contains(role: str, *parts: Any) -> Sent:
+    return {"role": role, "parts": list(parts)}
+
+
+def of_gemini(*names: str, kind: str = "functionCall") -> list[Sent]:
+    return [{kind: {"name": name}} for name in names]
+
+
 TEXT = {"type": "text", "text": "x"}
 BLOCK = [{"text": "x"}]
+Q = BLOCK[0]
+GIVEN = of_gemini("f", kind="functionResponse")
+CALLED = contains("model", *of_gemini("f"))
 FUNCTION = replies(None, function_call={"name": "f", "arguments": "{}"})
 ANSWER = {"role": "function", "name": "f", "content": "r"}
 OBJECT_ARGUMENTS = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": {}}}]
@@ -62,6 +77,13 @@ OBJECT_ARGUMENTS = [{"id": "a", "type": "function", "function": {"name": "f", "a
         (check_anthropic, [asks(), use("a", "b"), results("a", "b"), replies(), use("a"), results("a")]),
         (check_anthropic, [asks(), asks([TEXT])]),
         (check_bedrock, [asks(BLOCK), used("a", "b"), given_back("b", "a"), replies(BLOCK), asks(BLOCK)]),
+        (check_anthropic, [asks(), serves("server_tool_use"), serves("web_search_tool_result"), asks()]),
+        (check_anthropic, [asks(), serves("mcp_tool_use", "mcp_tool_result")]),
+        (
+            check_gemini,
+            [contains("user", Q), contains("model", *of_gemini("f", "f")), contains("user", *GIVEN, *GIVEN)],
+        ),
+        (check_gemini, [contains("user", Q), contains("model", Q), contains("model", Q), contains("user", Q)]),
     ],
 )
 def test_what_a_provider_accepts_passes(check: Callable[[list[Sent]], None], messages: list[Sent]) -> None:
@@ -114,6 +136,23 @@ def test_what_a_provider_accepts_passes(check: Callable[[list[Sent]], None], mes
         (check_anthropic, [asks(), {**results("a"), "role": "assistant"}], 1, "results are a user's"),
         (check_anthropic, [asks(), use("a"), asks([TEXT, *results("a")["content"]])], 2, "results come before"),
         (check_anthropic, [asks(), replies([{"type": "thinking", "thinking": "hm"}])], 1, "thoughts"),
+        (check_anthropic, [asks(), replies("a\n")], 1, "white space"),
+        (check_anthropic, [asks(), replies([{"type": "text", "text": "a "}])], 1, "white space"),
+        (check_anthropic, [asks(), serves("server_tool_use"), asks()], 2, "Anthropic runs"),
+        (check_anthropic, [asks(), serves("server_tool_use")], 2, "Anthropic runs"),
+        (check_anthropic, [asks(), serves("web_search_tool_result")], 1, "call before it"),
+        (check_anthropic, [{**serves("mcp_tool_use"), "role": "user"}], 0, "an assistant's"),
+        (check_gemini, [], 0, "at least one"),
+        (check_gemini, [contains("assistant", Q)], 0, "user or model"),
+        (check_gemini, [contains("model", Q)], 0, "first content"),
+        (check_gemini, [contains("user")], 0, "a part at least"),
+        (check_gemini, [contains("user", {"type": "text"})], 0, "one key"),
+        (check_gemini, [contains("user", *of_gemini("f"))], 0, "a model's"),
+        (check_gemini, [contains("user", Q), contains("model", Q), CALLED], 2, "behind a user's"),
+        (check_gemini, [contains("user", Q), CALLED], 2, "follow them"),
+        (check_gemini, [contains("user", Q), CALLED, contains("user", Q)], 2, "those of the calls"),
+        (check_gemini, [contains("user", Q), CALLED, contains("user", *GIVEN, *GIVEN)], 2, "those of the calls"),
+        (check_gemini, [contains("user", *GIVEN)], 0, "those of the calls"),
         (check_bedrock, [replies(BLOCK), asks(BLOCK)], 0, "first message"),
         (check_bedrock, [asks(BLOCK), asks(BLOCK)], 1, "alternate"),
         (check_bedrock, [asks("text")], 0, "a list"),

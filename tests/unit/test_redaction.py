@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from chat_memory import Message
+from chat_memory.rules.calls import starts_turn
 from chat_memory.rules.limits import limits
 from chat_memory.rules.message import check_message
 from chat_memory.rules.redaction import PLACEHOLDER, redacted
@@ -61,6 +62,40 @@ PARTS: list[tuple[list[Any], Any]] = [
         [{"type": "output_text", "text": PLACEHOLDER}, RESPONSES_CALL | {"arguments": "{}"}],
     ),
     ([RESPONSES_RESULT], [RESPONSES_RESULT | {"output": PLACEHOLDER}]),
+    (
+        [{"text": SECRET}, {"functionCall": {"name": "f", "args": {"q": SECRET}}, "thoughtSignature": SECRET}],
+        [{"text": PLACEHOLDER}, {"functionCall": {"name": "f", "args": {}}}],
+    ),
+    (
+        [{"functionResponse": {"id": "t1", "name": "f", "response": {"x": SECRET}}}],
+        [{"functionResponse": {"id": "t1", "name": "f", "response": {"output": PLACEHOLDER}}}],
+    ),
+    (
+        [{"type": "custom_tool_call", "call_id": "t1", "name": "f", "input": SECRET}],
+        [{"type": "custom_tool_call", "call_id": "t1", "name": "f", "input": ""}],
+    ),
+    (
+        [{"type": "custom_tool_call_output", "call_id": "t1", "output": SECRET}],
+        [{"type": "custom_tool_call_output", "call_id": "t1", "output": PLACEHOLDER}],
+    ),
+    (
+        [
+            {"type": "server_tool_use", "id": "t1", "name": "web_search", "input": {"q": SECRET}},
+            {"type": "web_search_tool_result", "tool_use_id": "t1", "content": [{"title": SECRET}]},
+        ],
+        [
+            {"type": "server_tool_use", "id": "t1", "name": "web_search", "input": {}},
+            {"type": "web_search_tool_result", "tool_use_id": "t1", "content": []},
+        ],
+    ),
+    (
+        [{"part_kind": "tool-return", "tool_name": "f", "content": SECRET, "tool_call_id": "t1"}],
+        [{"part_kind": "tool-return", "tool_name": "f", "content": PLACEHOLDER, "tool_call_id": "t1"}],
+    ),
+    (
+        [{"type": "tool-invocation", "toolInvocation": {"toolCallId": "t1", "state": "call", "args": {"q": SECRET}}}],
+        [{"type": "tool-invocation", "toolInvocation": {"toolCallId": "t1", "state": "call", "args": {}}}],
+    ),
 ]
 
 
@@ -71,6 +106,7 @@ def left(message: Message) -> Message:
     assert SECRET not in json.dumps(found.to_dict(), default=str)
     assert (found.role, found.id, found.seq, found.state) == (message.role, message.id, message.seq, "redacted")
     assert redacted(found) == found
+    assert starts_turn(found) == starts_turn(message)
     return found
 
 

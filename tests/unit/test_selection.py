@@ -41,7 +41,7 @@ def separated(dialogue: Sequence[Message], ending: Sequence[Message]) -> bool:
 @given(histories, st.integers(0, 45))
 def test_a_new_answer_keeps_all_that_is_before_it_and_parts_no_pair(history: list[Message], at: int) -> None:
     at %= len(history) + 2
-    kept = selection.last_kept(history, at)
+    kept = selection.last_kept(traits(history), at)
     if not 1 <= at <= len(history):
         assert kept is None
         return
@@ -49,6 +49,10 @@ def test_a_new_answer_keeps_all_that_is_before_it_and_parts_no_pair(history: lis
     wanted = at if history[at - 1].role == "user" else at - 1
     parted = {cut for cut in range(wanted + 1) if parts(history, cut)}
     assert kept == max(set(range(wanted + 1)) - parted)
+
+
+def traits(history: Sequence[Message]) -> list[selection.Trait]:
+    return [selection.Trait.of(message) for message in history]
 
 
 def parts(history: Sequence[Message], cut: int) -> bool:
@@ -64,8 +68,8 @@ def test_a_new_answer_needs_no_more_than_what_follows_it_where_nothing_there_is_
 ) -> None:
     at = at % len(history) + 1
     rest = history[at - 1 :]
-    if not selection.orphaned(rest):
-        assert selection.last_kept(rest, at) == selection.last_kept(history, at)
+    if not selection.orphaned(traits(rest)):
+        assert selection.last_kept(traits(rest), at) == selection.last_kept(traits(history), at)
 
 
 LATE = numbered(
@@ -89,7 +93,7 @@ def test_a_covered_turn_stays_where_a_later_one_answers_its_call() -> None:
 
 def test_a_new_answer_begins_before_the_call_of_a_late_result() -> None:
     """The question in between goes with it."""
-    assert [selection.last_kept(LATE, at) for at in range(9)] == [None, 0, 2, 2, 2, 2, 2, 6, None]
+    assert [selection.last_kept(traits(LATE), at) for at in range(9)] == [None, 0, 2, 2, 2, 2, 2, 6, None]
 
 
 def test_a_summary_stands_after_the_system_messages_that_open_the_conversation() -> None:

@@ -232,6 +232,20 @@ def test_what_is_no_message_is_refused(thing: Any) -> None:
         conversation("k", adapter=MemoryAdapter()).append(thing)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"role": "user", "content": "x"}, "not dict: Message.from_dict() makes one of it"),
+        ([Message.user("x")], "not list: give the messages one by one, as in append(*messages)"),
+        ((Message.user("x"),), "not tuple: give the messages one by one, as in append(*messages)"),
+    ],
+)
+def test_what_makes_messages_of_it_is_said(given: Any, said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        conversation("k", adapter=MemoryAdapter()).append(given)
+    assert str(caught.value) == f"messages[0]: must be a chat_memory.Message, {said}"
+
+
 @pytest.mark.parametrize("number", [-1, 1.0, True, "1", None, SENT_AT])
 @pytest.mark.parametrize("verb", ["tail", "head", "since"])
 def test_counts_are_whole_numbers_from_0(verb: str, number: Any) -> None:

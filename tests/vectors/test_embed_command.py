@@ -94,8 +94,10 @@ def test_what_it_refuses_is_named_by_its_option(arguments: list[str], refusal: s
 
 def test_an_embedder_that_fails_is_a_refusal(settings) -> None:
     unasked()
-    settings.CHAT_MEMORY = {"EMBEDDER": "tests.vectors.test_embedders.fail"}
-    with pytest.raises(CommandError, match=r"embedder 'tests\.vectors\.test_embedders\.fail' failed \(ConnectionError"):
+    settings.CHAT_MEMORY = {"EMBEDDER": "tests.vectors.test_embedders.unreachable"}
+    with pytest.raises(
+        CommandError, match=r"embedder 'tests\.vectors\.test_embedders\.unreachable' failed \(ConnectionError"
+    ):
         run("embed")
     settings.CHAT_MEMORY = {}
     with pytest.raises(CommandError, match="EMBEDDER names none"):

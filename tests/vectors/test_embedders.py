@@ -1,9 +1,12 @@
 """What an embedder gives is stored only where it fits, and only of what a message says when it is stored."""
 
+import array
 import threading
 from collections.abc import Callable
+from itertools import count, repeat
 from typing import Any
 
+import numpy
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
@@ -20,19 +23,27 @@ from tests.vectors.looking import embeddings, saying
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def fail(_texts: list[str]) -> Any:
+def unreachable(_texts: list[str]) -> Any:
     raise ConnectionError("the text of a host's error may quote what was said")
 
 
 def misfits() -> dict[str, Callable[[list[str]], Any]]:
     """What an embedder may do wrong, each with the rest of its vectors right."""
     return {
-        "failed": fail,
+        "failed": unreachable,
         "gave 0 vectors": lambda _texts: [],
         "vectors for": lambda texts: [*EMBED(texts), [0.1] * 256],
         "numbers beside": lambda texts: [[1.0] * (2 + ("soup" in text)) for text in texts],
         "of 0 numbers": lambda texts: [[] for _text in texts],
-        "of 16001 numbers": lambda texts: [[1.0] * 16_001 for _text in texts],
+        "of more numbers": lambda texts: [[1.0] * 16_001 for _text in texts],
+        "of more numbers, not": lambda texts: [repeat(1.0) for _text in texts],
+        "gave more vectors": lambda _texts: repeat([1.0]),
+        r"r 'wrong' failed \(TypeError\)": lambda _texts: count(),
+        r" \(TypeError\)$": lambda texts: [{1.0, 0.5} for _text in texts],
+        r"failed \(TypeError\)$": lambda texts: {(1.0, float(place)) for place in range(len(texts))},
+        r"d \(TypeError\)$": lambda texts: {place: [1.0] for place in range(len(texts))},
+        r"ed \(TypeError\)$": lambda texts: [memoryview(b"12") for _text in texts],
+        r"\(OverflowError\)": lambda texts: [[10**400] for _text in texts],
         "not finite": lambda texts: [[1.0, float("nan")] for _text in texts],
         "is not finite": lambda texts: [[1.0, float("inf")] for _text in texts],
         r"failed \(TypeError\)": lambda _texts: None,
@@ -56,6 +67,36 @@ def test_an_embedder_that_fails_is_one_error_and_writes_nothing(what: str) -> No
     assert saying(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
 
 
+@pytest.mark.parametrize("form", [tuple, iter, array.array, numpy.asarray, "float16", "float32", "int8"])
+def test_numbers_may_come_in_any_form_that_has_an_order(form: Any) -> None:
+    say("bread", "soup", "onion")
+
+    def embed(texts: list[str]) -> Any:
+        vectors = [[2.0 * ("bread" in text), 1.0] for text in texts]
+        if isinstance(form, str):
+            return numpy.array(vectors, dtype=form)
+        return iter([form("d", each) if form is array.array else form(each) for each in vectors])
+
+    (found,) = conversation("k", "acme").relevant("bread", 1, Counting("m", embed))
+    assert (found.message.content, found.score) == ("bread", 1.0)
+
+
+def test_an_embedder_that_writes_to_the_conversation_comes_to_an_end() -> None:
+    """What it stores while it works is for the next question, and for the next run."""
+    say("bread", "soup", "onion")
+
+    def embed(texts: list[str]) -> list[list[float]]:
+        conversation("k", "acme").append(Message.user("embedded"))
+        return EMBED(texts)
+
+    asked, run = Counting("asked", embed), Counting("run", embed)
+    assert saying(conversation("k", "acme").relevant("bread", 1, asked)) == ["bread"]
+    assert len(asked.calls) == 2
+    assert embedding.embed(embedder=run).messages == 5
+    assert len(run.calls) == 1
+    assert embedding.embed(embedder=run).messages == 1
+
+
 def test_an_embedder_that_changes_its_mind_writes_nothing() -> None:
     """Of messages it gives as many numbers as of the text they are compared with, or nothing is stored."""
     sizes = iter([2, 3])
@@ -72,7 +113,7 @@ def test_an_embedder_that_changes_its_mind_writes_nothing() -> None:
 
 def test_what_earlier_batches_gave_is_kept() -> None:
     say(*(f"bread {number}" for number in range(250)))
-    failing = Counting("m", lambda texts: fail(texts) if "bread 249" in texts else EMBED(texts))
+    failing = Counting("m", lambda texts: unreachable(texts) if "bread 249" in texts else EMBED(texts))
     with pytest.raises(EmbedderFailed):
         conversation("k", "acme").relevant("bread", 1, failing)
     assert embeddings("m") == 200

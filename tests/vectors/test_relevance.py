@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from chat_memory import Message, NotOwner, ValidationError, append_many, conversation
-from chat_memory.vectors import comparing
+from chat_memory.vectors import comparing, keeping
 from tests.conversations import say
 from tests.vectors.embedders import Asynchronous, Counting
 from tests.vectors.looking import cosine, embeddings, saying
@@ -66,6 +66,19 @@ class TestRelevance:
         monkeypatch.setattr(comparing, "AT_ONCE", 256 * 7)
         assert conversation("k", "acme").relevant("the one sought", 4) == whole
         assert "the one sought" in saying(whole)
+
+    def test_what_lacks_embeddings_is_looked_for_a_range_at_a_time(self, monkeypatch) -> None:
+        monkeypatch.setattr(keeping, "AT_ONCE", 7)
+        embedder, chat = Counting("m"), conversation("k", "acme")
+        say("hidden", *(f"bread {number}" for number in range(130)))
+        chat.clear()
+        chat.append(*(Message.user(f"soup {number}") for number in range(130)))
+        draft = chat.fork("draft", at=200)
+        draft.append(*(Message.user(f"onion {number}") for number in range(60)))
+        for branch in (draft, chat):
+            branch.relevant("bread", 1, embedder)
+        assert list(map(len, embedder.calls)) == [1, 100, 29, 1, 61]
+        assert len(set(embedder.texts)) == len(embedder.texts) - 1
 
     def test_parts_count_by_their_texts(self) -> None:
         """FEATURES N49: what has no words is never found, and never given to the embedder."""
@@ -179,6 +192,13 @@ class TestRelevance:
         (found,) = conversation("k", "acme").relevant("bread", 1, embedder)
         assert found.message.content == "bread"
         assert found.score == pytest.approx(1.0)
+
+    @pytest.mark.parametrize("tiny", [1e-50, 1e-40, -5e-324, 1e-46])
+    def test_numbers_too_small_for_single_precision_are_nothing(self, tiny: float) -> None:
+        """PostgreSQL takes them for an error: of the message's embedding, and of the query's."""
+        say("bread", "soup", "onion")
+        embedder = Counting("m", lambda texts: [[1.0, tiny] for _text in texts])
+        assert [each.score for each in conversation("k", "acme").relevant("bread", 2, embedder)] == [1, 1]
 
     def test_vectors_of_nothing_are_like_nothing(self) -> None:
         say("bread", "soup", "onion")

@@ -26,7 +26,7 @@ from chat_memory.admin.pages.votes import newest_on
 from chat_memory.admin.presentation import SECTIONS, entry_of
 from chat_memory.admin.scope import Scope
 from chat_memory.admin.session_texts import owner_of, transcript_of_row
-from chat_memory.choices import MAIN_BRANCH, State
+from chat_memory.choices import MAIN_BRANCH, PARTIAL, State
 from chat_memory.exceptions import ValidationError
 from chat_memory.maintenance.sizes import bytes_of
 from chat_memory.models import Message
@@ -44,7 +44,8 @@ HELP = format_lazy(
 HELP_WITH_INDEX = _('Searches for words in all messages: "words together", -without, one or other, begin*.')
 EXPLAINED = _(
     "A turn is a user message and everything after it, up to the next user message. The state is complete for every "
-    "message that is stored in one call, and redacted once what it said was removed."
+    "message that is stored in one call; stopped, failed or abandoned where the message has only the first part of "
+    "what was to be said; and redacted once what it said was removed."
 )
 
 
@@ -141,7 +142,10 @@ class MessageAdmin(ScopedAdmin):
         text: str = getattr(message, "beginning", None) or ""
         if text[:1] in {"{", "["}:
             text = readable(text)
-        return Truncator(text).chars(EXCERPT - 1) or gettext("(no text)")
+        said = Truncator(text).chars(EXCERPT - 1) or gettext("(no text)")
+        if message.state not in PARTIAL:
+            return said
+        return format_html('{} <span class="cm-state">{}</span>', said, message.get_state_display())
 
     @admin.display(description=_("conversation"))
     def transcript(self, message: Message) -> str:

@@ -13,8 +13,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
-from django.utils.html import format_html, format_html_join
-from django.utils.translation import gettext_lazy as _
+from django.utils.html import escape, format_html, format_html_join
+from django.utils.translation import gettext, gettext_lazy as _
 
 from chat_memory.admin.base import ScopedAdmin
 from chat_memory.admin.filters import StatusFilter, WorkspaceFilter
@@ -108,7 +108,11 @@ class SessionAdmin(ScopedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Session | None = None) -> Any:
         """The fieldsets; a branch has no editable ones, since those fields belong to the conversation."""
         fieldsets = super().get_fieldsets(request, obj)
-        return [each for each in fieldsets if obj is None or obj.parent_id is None or each[0] != EDITABLE]
+        if obj is not None and obj.parent_id is not None:
+            return [each for each in fieldsets if each[0] != EDITABLE]
+        if obj is None or obj.head_id is None:
+            return fieldsets
+        return [*fieldsets[:-1], (_("State"), {"fields": STATE, "description": _of_main(obj.current)})]
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The columns; users who may not read messages see the count without the link to the transcript."""
@@ -216,6 +220,12 @@ class SessionAdmin(ScopedAdmin):
     def get_deleted_objects(self, objs: Iterable[Session], request: HttpRequest) -> Any:
         """The confirmation before a deletion; its numbers come from counters."""
         return deletion.of_sessions(list(objs), self.admin_site, lambda each: self.has_delete_permission(request, each))
+
+
+def _of_main(current: Session) -> str:
+    """Says that the numbers on the page are not those of the current branch, which the list shows."""
+    text = gettext("The numbers below are those of the branch main. The current branch is {branch}, with {size}.")
+    return format_html(escape(text), branch=current.branch, size=sized(current.message_count))
 
 
 def _last_active(session: Session) -> tuple[datetime, Any]:

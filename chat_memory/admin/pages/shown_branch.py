@@ -67,7 +67,9 @@ class ShownBranch(msgspec.Struct, frozen=True):
         """
         first = [self.root] if self.current is self.root else [self.root, self.current]
         others = family_of(self.root).exclude(pk__in=[row.pk for row in first]).order_by("-branch_number", "-pk")
-        listed = others.only("branch", "parent_id", "head_id", "message_count")[skipped : skipped + LISTED + 1]
+        listed = others.only("branch", "parent_id", "head_id", "message_count", "pending")[
+            skipped : skipped + LISTED + 1
+        ]
         found = list(listed)
         return [*first, *found[:LISTED]], len(found) > LISTED
 

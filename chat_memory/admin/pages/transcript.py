@@ -13,8 +13,9 @@ from django.utils.translation import gettext
 
 from chat_memory.admin.base import ExtraPage
 from chat_memory.admin.json_text import pretty_value
+from chat_memory.admin.pages.open_drafts import open_drafts
 from chat_memory.admin.pages.paging import page_of, position
-from chat_memory.admin.pages.shown_branch import LISTED, SUMMARY_CHARACTERS, ShownBranch, shown_branch
+from chat_memory.admin.pages.shown_branch import LISTED, SUMMARY_CHARACTERS, ShownBranch, family_of, shown_branch
 from chat_memory.admin.scope import may_read_messages
 from chat_memory.admin.session_texts import owner_of, sized, states_of, transcript_of_row
 
@@ -48,6 +49,7 @@ def transcript(
         "opts": sessions.opts,
         "breadcrumbs_are_a_list": django.VERSION >= (6, 1),
         **_conversation(shown),
+        **open_drafts(family_of(shown.root), shown.root),
         **_branches(shown, site, position(request.GET.get("branches")) or 0),
         "page": page_of(shown, request.GET),
     }
@@ -95,6 +97,7 @@ def _branches(shown: ShownBranch, site: AdminSite, skipped: int) -> dict[str, An
             "size": sized(row.message_count),
             "is_shown": row == shown.row,
             "is_current": row == shown.current,
+            "is_pending": bool(row.pending),
         }
         for row in rows
         if len(rows) > 1

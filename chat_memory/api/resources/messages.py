@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from chat_memory import wiring
 from chat_memory.api import lookup
+from chat_memory.api.given import Changes, changes_in, messages_in
 from chat_memory.api.http import idempotency
 from chat_memory.api.http.pages import MessagePage
 from chat_memory.api.http.preconditions import unmodified
@@ -21,7 +22,6 @@ from chat_memory.api.http.request import ChatRequest
 from chat_memory.api.http.responses import json_response
 from chat_memory.api.queries import BranchQuery, MessageQuery
 from chat_memory.api.resources.views import ChatMemoryViewSet
-from chat_memory.api.shapes import Changes, changes_in, messages_in
 from chat_memory.choices import CURRENT
 from chat_memory.conf import settings
 from chat_memory.exceptions import MessageConflict, NotFound, ValidationError

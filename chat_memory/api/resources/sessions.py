@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from chat_memory import wiring
 from chat_memory.api import lookup
 from chat_memory.api.access import Member
+from chat_memory.api.given import settings_in
 from chat_memory.api.http import idempotency, pages
 from chat_memory.api.http.bodies import members_of
 from chat_memory.api.http.preconditions import etag, unmodified
@@ -22,7 +23,7 @@ from chat_memory.api.http.request import ChatRequest
 from chat_memory.api.http.responses import json_response, show
 from chat_memory.api.queries import NoQuery, SessionQuery
 from chat_memory.api.resources.views import ChatMemoryViewSet
-from chat_memory.api.shapes import SessionIn, SessionOut, SessionPatch, settings_in
+from chat_memory.api.shapes import SessionIn, SessionOut, SessionPatch
 from chat_memory.choices import MAIN_BRANCH
 from chat_memory.conf import live
 from chat_memory.exceptions import NotFound, ValidationError

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from chat_memory.exceptions import ValidationError
-from chat_memory.rules.json_values import object_of
+from chat_memory.rules.json_values import object_of, unstorable
 
 _LINE_ENDS = {sign.encode(): f"\\u{ord(sign):04x}".encode() for sign in "\x85\u2028\u2029"}
 """What some readers take for the end of a line, though JSON allows it inside text; and its escape."""
@@ -30,7 +30,8 @@ def parse(line: bytes) -> dict[str, Any]:
     except (UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise ValidationError(_damage(line, error)) from None
     if not isinstance(record, dict):
-        raise ValidationError(f"a line holds one conversation as an object, not {type(record).__name__}")
+        hint = ": jq -c '.[]' makes lines of a list" if isinstance(record, list) else ""
+        raise ValidationError(f"a line holds one conversation as an object, not {type(record).__name__}{hint}")
     return record
 
 
@@ -48,7 +49,16 @@ def _damage(line: bytes, error: Exception) -> str:
         line.decode()
     except UnicodeDecodeError as wrong:
         return f"is not UTF-8: {wrong.reason}"
+    if _has_half_a_sign(line):
+        return "a text has half of a sign, such as \\ud83d without the escape that belongs behind it"
     return f"is not JSON: {str(error).removeprefix('JSON is malformed: ')}"
+
+
+def _has_half_a_sign(line: bytes) -> bool:
+    """Whether a text has a lone surrogate, as tools write one that cut a text within an emoji."""
+    with suppress(ValueError, RecursionError):
+        return unstorable(json.dumps(json.loads(line), ensure_ascii=False).replace("\x00", ""))
+    return False
 
 
 def _is_written_alike(record: object, line: bytes) -> bool:

@@ -18,7 +18,7 @@ NAMESPACE = uuid.UUID("b9d0b2f4-6f0c-5c39-9a4e-3d1f6f0f2c57")
 """Of the ids of messages that came without one; another value would import every such message anew."""
 
 _EXPECTED = frozenset({"role", "content"})
-_OWN_KEYS = frozenset({"id", "seq", "created_at", "metadata", "tokens", "state"})
+_OWN_KEYS = frozenset({"id", "seq", "turn", "created_at", "metadata", "tokens", "state"})
 """The keys that OpenAI's format has not."""
 _IDS = ("id", "tool_call_id")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import AT_ONCE, MAIN_BRANCH, Pending
 from chat_memory.exceptions import ValidationError
 from chat_memory.fields import SETTABLE, SETTABLE_MOMENTS
 from chat_memory.maintenance.formats import json_lines, messages
@@ -17,7 +17,7 @@ from chat_memory.maintenance.formats.shapes import shaped, utc
 from chat_memory.maintenance.formats.values import normal
 from chat_memory.records import Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary, as_utc
 from chat_memory.rules.feedback import verdict
-from chat_memory.rules.json_values import unstorable
+from chat_memory.rules.json_values import shown, unstorable
 from chat_memory.rules.names import BRANCH_LENGTH, check_key, check_model
 
 MAX_POSITION = 2**53
@@ -35,6 +35,7 @@ class _Branch(msgspec.Struct, forbid_unknown_fields=True):
     base_seq: Position = 0
     current: bool = False
     created_at: datetime | None = None
+    pending: str = ""
 
 
 class _Summary(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,7 +107,7 @@ def write(transcript: Transcript) -> bytes:
     fields = dict(transcript.fields)
     # jsonb does not keep the order of keys, so none is promised: sorted is the same on every database.
     metadata = msgspec.json.encode(fields.get("metadata"), order="sorted") if fields.get("metadata") else b""
-    shown = {
+    fixed = {
         "key": transcript.key,
         "title": fields.get("title"),
         "tags": fields.get("tags"),
@@ -118,7 +119,7 @@ def write(transcript: Transcript) -> bytes:
         "expires_at": _iso(fields.get("expires_at")),
         "base_seq": transcript.base_seq,
     }
-    line = {name: value for name, value in shown.items() if value}
+    line = {name: value for name, value in fixed.items() if value}
     line["messages"] = [messages.to_own(message) for message in transcript.messages]
     if transcript.branches:
         line["branches"] = [_branch_record(branch) for branch in transcript.branches]
@@ -150,7 +151,20 @@ def _branch(item: _Branch, known: set[str], session: uuid.UUID) -> TranscriptBra
     _check_known(item.parent, known, "parent")
     own = messages.read(item.messages, uuid.uuid5(session, name))
     began = utc(item.created_at, "created_at")
-    return TranscriptBranch(name, item.parent, item.fork_seq, item.base_seq, own, item.current, began)
+    _check_pending(item)
+    return TranscriptBranch(name, item.parent, item.fork_seq, item.base_seq, own, item.current, began, item.pending)
+
+
+def _check_pending(item: _Branch) -> None:
+    """Check what makes a branch the current one.
+
+    Raises:
+        ValidationError: it is no such word, or the branch is current, or has the message that would have made it so.
+    """
+    if item.pending not in ("", *Pending.values):
+        raise ValidationError(f"must be one of {', '.join(Pending.values)}, not {shown(item.pending)}", field="pending")
+    if item.pending and (item.current or (item.messages and item.pending in AT_ONCE)):
+        raise ValidationError("is of a branch that is not current, and waits for a message", field="pending")
 
 
 def _summaries(items: Sequence[_Summary], branches: set[str]) -> list[TranscriptSummary]:
@@ -202,9 +216,9 @@ def _check_known(name: str, known: set[str], field: str) -> None:
 
 def _branch_record(branch: TranscriptBranch) -> dict[str, Any]:
     line = {"name": branch.name, "parent": branch.parent, "fork_seq": branch.fork_seq, "base_seq": branch.base_seq}
-    line |= {"current": branch.current, "created_at": _iso(branch.created_at)}
-    shown = {name: value for name, value in line.items() if value or name == "fork_seq"}
-    return shown | {"messages": [messages.to_own(message) for message in branch.messages]}
+    line |= {"current": branch.current, "created_at": _iso(branch.created_at), "pending": branch.pending}
+    filled = {name: value for name, value in line.items() if value or name == "fork_seq"}
+    return filled | {"messages": [messages.to_own(message) for message in branch.messages]}
 
 
 def _summary_record(summary: TranscriptSummary) -> dict[str, Any]:

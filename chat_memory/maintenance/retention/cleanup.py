@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,8 +13,9 @@ from django.db.models import QuerySet
 
 from chat_memory import wiring
 from chat_memory.cache import CachedAdapter
+from chat_memory.conf import settings
 from chat_memory.exceptions import Busy
-from chat_memory.maintenance import forgotten
+from chat_memory.maintenance import abandoned, forgotten
 from chat_memory.maintenance.bounds import deadline
 from chat_memory.maintenance.retention.policy import Policy, policy
 from chat_memory.maintenance.tenants import database
@@ -45,6 +46,7 @@ class Report(msgspec.Struct, frozen=True):
         busy: conversations that another transaction held, left to the next run.
         attachments: files of attachments removed that no message refers to, or that something stopped half-way; those
             whose last message goes are removed with it, and do not count here.
+        drafts: messages that were being streamed and that nobody wrote to any more, stored as far as they had come.
     """
 
     sessions: int = 0
@@ -55,6 +57,7 @@ class Report(msgspec.Struct, frozen=True):
     left_until: datetime | None = None
     busy: int = 0
     attachments: int = 0
+    drafts: int = 0
 
 
 class _Batch(NamedTuple):
@@ -84,6 +87,8 @@ def clean_up(
 ) -> Report:
     """Remove for good what is due: idle and expired conversations, and messages cleared CLEARED_DAYS ago.
 
+    Of what stays, abandoned drafts become messages.
+
     A batch is one transaction; rows that another transaction holds are left to the next run, so two cleanups share the
     work and a conversation that is written to is kept. Before that it drops the cache entries that an earlier removal
     had to leave, since Redis could not be reached.
@@ -108,11 +113,20 @@ def clean_up(
         adapter.drop_what_is_left()
     report = _remove_due(alias, due, batch_size, end, on_batch)
     if report.finished:
-        report = msgspec.structs.replace(report, attachments=forgotten.remove(alias, due.tenant))
+        done = {"attachments": forgotten.remove(alias, due.tenant), "drafts": abandoned.settle(alias, due.tenant)}
+        report = msgspec.structs.replace(report, **done)
+        _forget_notes(alias, due)
     if adapter.undropped is None:
         return report
     left = adapter.undropped.left()
     return msgspec.structs.replace(report, entries_left=left.entries, left_until=left.until)
+
+
+def _forget_notes(alias: str, due: Policy) -> None:
+    """Forget what readers are told of, once it is TOMBSTONE_DAYS old; a day later, since clocks may differ."""
+    before = datetime.now(UTC) - timedelta(days=settings.tombstone_days + 1)
+    with across_workspaces():
+        run_write(alias, lambda **_nested: removal.remove_notes(alias, before, due.tenant))
 
 
 def _remove_due(alias: str, due: Policy, batch_size: int, end: float, on_batch: Callable[[int], None]) -> Report:

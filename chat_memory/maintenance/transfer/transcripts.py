@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from django.db.models import Exists, OuterRef, Q
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import AT_ONCE, MAIN_BRANCH
 from chat_memory.fields import SETTABLE
 from chat_memory.history.naming import address_of
 from chat_memory.models import Feedback, Session, Summary
@@ -73,7 +73,8 @@ def _branches(adapter: DjangoAdapter, main: Address, stored: Sequence[Branch], b
     ``base_seq`` is that of ``main``: the position up to which its messages are hidden.
     """
     branches: list[TranscriptBranch] = []
-    bases = {MAIN_BRANCH: base_seq}
+    bases, origins = {MAIN_BRANCH: base_seq}, {MAIN_BRANCH: (MAIN_BRANCH, -1)}
+    waiting_for = _pending(adapter.alias, main) if any(branch.pending for branch in stored) else {}
     waiting = list(stored)
     while waiting:  # parents first: a branch that an import added may share messages of one with a higher number
         branch = next(each for each in waiting if (each.parent or MAIN_BRANCH) in bases)
@@ -82,11 +83,24 @@ def _branches(adapter: DjangoAdapter, main: Address, stored: Sequence[Branch], b
         parent = branch.parent or MAIN_BRANCH
         # Messages that the parent has cleared are not exported with the parent; they are exported with this branch.
         fork_seq = base if bases[parent] > base else branch.fork_seq
+        while fork_seq <= origins[parent][1]:  # then it hangs on whatever has the position, as an import has it
+            parent = origins[parent][0]
+        origins[branch.name] = parent, fork_seq
         at = Address(main.workspace, main.key, branch.name)
         own = adapter.messages.read(at, Span(after=max(fork_seq, base))).messages
-        branches.append(TranscriptBranch(branch.name, parent, fork_seq, base, own, branch.current, branch.created_at))
+        kind = waiting_for.get(branch.name, "")
+        pending = "" if branch.current or (own and kind in AT_ONCE) else kind
+        branches.append(
+            TranscriptBranch(branch.name, parent, fork_seq, base, own, branch.current, branch.created_at, pending)
+        )
         bases[branch.name] = base
     return branches
+
+
+def _pending(alias: str, main: Address) -> dict[str, str]:
+    """What makes the pending branches of a conversation current, by their names."""
+    rows = Session.objects.using(alias).filter(workspace__slug=main.workspace, key=main.key).exclude(pending="")
+    return dict(rows.values_list("branch", "pending"))
 
 
 def _summaries(alias: str, main: Address) -> list[TranscriptSummary]:

@@ -69,6 +69,8 @@ def _summary(report: retention.Report) -> str:
     )
     if report.attachments:
         removed += f"; {counted(report.attachments, 'file')} of attachments that no message refers to"
+    if report.drafts:
+        removed += f"; {counted(report.drafts, 'abandoned draft')} stored as messages"
     if not report.finished:
         removed += "; the time was up, the next run goes on"
     if report.busy:

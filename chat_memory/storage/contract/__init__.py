@@ -13,7 +13,9 @@ from chat_memory.storage.contract.adapter import Adapter
 from chat_memory.storage.contract.archive import ArchiveStore, Restored
 from chat_memory.storage.contract.attachments import HELD_SECONDS, AttachmentStore, Upload
 from chat_memory.storage.contract.branches import BranchStore
+from chat_memory.storage.contract.changes import ChangeStore
 from chat_memory.storage.contract.cuts import CutStore
+from chat_memory.storage.contract.drafts import Conclude, DraftStore, Settled
 from chat_memory.storage.contract.edits import EditStore
 from chat_memory.storage.contract.feedback import FeedbackStore
 from chat_memory.storage.contract.messages import ALL_MESSAGES, Batch, MessageStore
@@ -21,6 +23,7 @@ from chat_memory.storage.contract.part import Part
 from chat_memory.storage.contract.search import Indexed, SearchStore, Within
 from chat_memory.storage.contract.sessions import NO_FIELDS, SessionStore
 from chat_memory.storage.contract.summaries import CLAIM_LAPSES, SummaryStore
+from chat_memory.storage.contract.turns import TurnStore
 from chat_memory.storage.contract.undropped import Undropped, UndroppedStore
 from chat_memory.storage.contract.vectors import Unembedded, Vector, VectorStore
 
@@ -34,7 +37,10 @@ __all__ = [
     "AttachmentStore",
     "Batch",
     "BranchStore",
+    "ChangeStore",
+    "Conclude",
     "CutStore",
+    "DraftStore",
     "EditStore",
     "FeedbackStore",
     "Indexed",
@@ -43,7 +49,9 @@ __all__ = [
     "Restored",
     "SearchStore",
     "SessionStore",
+    "Settled",
     "SummaryStore",
+    "TurnStore",
     "Undropped",
     "UndroppedStore",
     "Unembedded",

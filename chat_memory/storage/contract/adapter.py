@@ -9,7 +9,9 @@ from chat_memory.exceptions import NotSupported
 from chat_memory.storage.contract.archive import ArchiveStore
 from chat_memory.storage.contract.attachments import AttachmentStore
 from chat_memory.storage.contract.branches import BranchStore
+from chat_memory.storage.contract.changes import ChangeStore
 from chat_memory.storage.contract.cuts import CutStore
+from chat_memory.storage.contract.drafts import DraftStore
 from chat_memory.storage.contract.edits import EditStore
 from chat_memory.storage.contract.feedback import FeedbackStore
 from chat_memory.storage.contract.messages import MessageStore
@@ -17,6 +19,7 @@ from chat_memory.storage.contract.part import Part
 from chat_memory.storage.contract.search import SearchStore
 from chat_memory.storage.contract.sessions import SessionStore
 from chat_memory.storage.contract.summaries import SummaryStore
+from chat_memory.storage.contract.turns import TurnStore
 from chat_memory.storage.contract.undropped import UndroppedStore
 from chat_memory.storage.contract.vectors import VectorStore
 
@@ -32,12 +35,15 @@ class Adapter(ABC):
     messages: MessageStore
     sessions: SessionStore
     branches: BranchStore | None = None
+    changes: ChangeStore | None = None
     cuts: CutStore | None = None
     edits: EditStore | None = None
     summaries: SummaryStore | None = None
     archive: ArchiveStore | None = None
     feedback: FeedbackStore | None = None
     attachments: AttachmentStore | None = None
+    drafts: DraftStore | None = None
+    turns: TurnStore | None = None
     undropped: UndroppedStore | None = None
     search: SearchStore | None = None
     vectors: VectorStore | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from chat_memory.records import Address, Branch, Header
+from chat_memory.records import Address, Branch, Header, Sibling
 from chat_memory.storage.contract.part import Part
 
 
@@ -33,7 +33,9 @@ class BranchStore(Part):
         return [branch for branch in branches if after is None or branch.number > after][:size]
 
     @abstractmethod
-    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+    def fork(
+        self, at: Address, name: str, seq: int | None = None, *, switch: bool = False, pending: str = ""
+    ) -> tuple[Branch, Header]:
         """Create a branch, in time that depends neither on the messages it shares nor on the number of branches.
 
         An unknown conversation is created first. The branch gets the next number, under the lock of the conversation.
@@ -43,9 +45,12 @@ class BranchStore(Part):
             name: the name of the new branch.
             seq: the last position the new branch shares; None: all messages.
             switch: whether to make the new branch current in the same transaction.
+            pending: what will make it current, one of ``choices.Pending``; "": only a switch. A branch for a new
+                answer, ANSWERED or COMPLETE, is made once: one that shares the same messages and is pending too is
+                returned.
 
         Returns:
-            The new branch, and the state of the branch it was forked from.
+            The new branch, or the one that was pending, and the state of the branch it was forked from.
 
         Raises:
             BranchExists: the conversation already has a branch of this name.
@@ -53,6 +58,14 @@ class BranchStore(Part):
             MessageNotFound: ``seq`` is neither the position of a visible message nor the one before the first.
             TooManyBranches: the conversation has MAX_BRANCHES branches.
             WorkspaceNotFound: the workspace is unknown and may not be created.
+        """
+
+    @abstractmethod
+    def siblings(self, at: Address, seq: int) -> list[Sibling]:
+        """The visible message at a position and its alternatives, which follow the same messages on other branches.
+
+        They are in the order in which their branches were made; there are none where the position is not visible. Of
+        one message with several branches behind it, the branch is that on which it was stored.
         """
 
     @abstractmethod

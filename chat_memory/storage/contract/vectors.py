@@ -65,9 +65,27 @@ class VectorStore(Part):
 
     @abstractmethod
     def unembedded_anywhere(
-        self, model: str, workspace: str | None = None, *, after: tuple[UUID, int] | None = None, size: int = 100
+        self,
+        model: str,
+        workspace: str | None = None,
+        *,
+        after: tuple[UUID, int] | None = None,
+        until: int | None = None,
+        size: int = 100,
     ) -> list[Unembedded]:
-        """The same of all conversations, along the places of messages; ``workspace``: of this one only."""
+        """The same of all conversations, along the places of messages.
+
+        Args:
+            model: the name of the model.
+            workspace: of this one only.
+            after: behind this place.
+            until: none that was stored after the message of this number.
+            size: the maximum number of messages.
+        """
+
+    @abstractmethod
+    def newest(self) -> int:
+        """The number of the message that was stored last; 0 where there is none."""
 
     @abstractmethod
     def missing(self, model: str, workspace: str | None = None) -> int:

@@ -9,12 +9,15 @@ from chat_memory.storage.contract import Adapter
 from chat_memory.storage.memory.archive import MemoryArchive
 from chat_memory.storage.memory.attachments import MemoryAttachments
 from chat_memory.storage.memory.branches import MemoryBranches
+from chat_memory.storage.memory.drafts import MemoryDrafts
 from chat_memory.storage.memory.edits import MemoryEdits
 from chat_memory.storage.memory.feedback import MemoryFeedback
 from chat_memory.storage.memory.messages import MemoryMessages
 from chat_memory.storage.memory.sessions import MemorySessions
 from chat_memory.storage.memory.store import MemoryStore
 from chat_memory.storage.memory.summaries import MemorySummaries
+from chat_memory.storage.memory.syncing import MemoryChanges
+from chat_memory.storage.memory.turns import MemoryTurns
 
 
 def _now() -> datetime:
@@ -36,8 +39,11 @@ class MemoryAdapter(Adapter):
     edits: MemoryEdits
     summaries: MemorySummaries
     archive: MemoryArchive
+    changes: MemoryChanges
     feedback: MemoryFeedback
     attachments: MemoryAttachments
+    drafts: MemoryDrafts
+    turns: MemoryTurns
 
     def __init__(self, clock: Callable[[], datetime] = _now) -> None:
         self._store = store = MemoryStore(self, clock)
@@ -47,8 +53,11 @@ class MemoryAdapter(Adapter):
         self.edits = MemoryEdits(store)
         self.summaries = MemorySummaries(store)
         self.archive = MemoryArchive(store)
+        self.changes = MemoryChanges(store)
         self.feedback = MemoryFeedback(store)
         self.attachments = MemoryAttachments(store)
+        self.drafts = MemoryDrafts(store)
+        self.turns = MemoryTurns(store)
 
     def add_workspace(self, slug: str) -> None:
         """Create a workspace; needed only where CREATE_WORKSPACES is False."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH, State
+from chat_memory.choices import AT_ONCE, MAIN_BRANCH, State
 from chat_memory.exceptions import BranchNotFound, ChatMemoryError, MessageNotFound, ValidationError, WorkspaceNotFound
 from chat_memory.records import (
     Address,
@@ -23,6 +23,7 @@ from chat_memory.records import (
 from chat_memory.rules.feedback import model_of
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import ArchiveStore, Restored
+from chat_memory.storage.mapping import turns_before, turns_of_fork
 from chat_memory.storage.memory import changes
 from chat_memory.storage.memory.states import BranchState, ConversationState
 from chat_memory.storage.memory.store import MemoryStore, Transaction
@@ -160,9 +161,10 @@ class _Restoring:
             owner.name,
             fork_seq=branch.fork_seq,
             base_seq=branch.base_seq,
-            last_turn=owner.ledger.turns_until(branch.fork_seq),
+            last_turn=turns_of_fork(branch, owner.ledger.turns_until(branch.fork_seq) or None),
             created_at=branch.created_at,
             now=self._now,
+            pending=branch.pending,
         )
 
     def _append(self, name: str, messages: Sequence[Message], after: int | None) -> None:
@@ -172,13 +174,22 @@ class _Restoring:
             ValidationError: ``after`` is given, and the messages are not stored at the positions that follow it.
         """
         view = self._view(name)
-        conversation, placed = changes.append(view, self._at, messages, now=self._now)
+        known = view.stored(messages)
+        pairs = ((message.turn, known[message.id].turn) for message in messages if message.id in known)
+        here = {there: turn for there, turn in pairs if there is not None and turn is not None}
+        if not (view.state.last_turn or known):
+            earlier = turns_before(messages, view.state.ledger.offset)
+            view = view._replace(state=msgspec.structs.replace(view.state, last_turn=earlier))
+        conversation, placed = changes.append(view, self._at, messages, now=self._now, begun=here)
         for expected, message in enumerate(placed, (after or 0) + 1):
             if after is not None and message.seq != expected:
                 raise ValidationError(
                     f"message {message.id!r} of branch {name!r} is stored at position {message.seq}, not {expected}"
                 )
         if conversation is not None:
+            state = conversation.branches[name]
+            if state.pending in AT_ONCE:  # it has its first message, and a restore makes no stored branch current
+                conversation = conversation.with_branches(msgspec.structs.replace(state, pending=""))
             self.conversation = conversation
             self.added += conversation.branches[name].last_seq - view.state.last_seq
             self._active_times.append(conversation.record.active_at)

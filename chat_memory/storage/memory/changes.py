@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, Pending
 from chat_memory.conf import settings
 from chat_memory.exceptions import (
     BranchExists,
@@ -20,10 +20,12 @@ from chat_memory.exceptions import (
 )
 from chat_memory.fields import COUNTERS, empty_session
 from chat_memory.records import Address, Message, SessionRecord, uuid7
-from chat_memory.storage.mapping import new_messages
+from chat_memory.storage.mapping import new_messages, numbered
 from chat_memory.storage.memory.ledger import Ledger
 from chat_memory.storage.memory.states import BranchState, ConversationState, new_token
 from chat_memory.storage.memory.view import BranchView
+
+_ONCE = (Pending.ANSWERED.value, Pending.COMPLETE.value)
 
 
 def new_conversation(at: Address, workspace_id: int, fields: Mapping[str, Any], now: datetime) -> ConversationState:
@@ -57,6 +59,7 @@ def new_branch(
     last_turn: int = 0,
     version: int = 1,
     created_at: datetime | None = None,
+    pending: str = "",
 ) -> BranchState:
     """A branch without own messages; its first one gets the position after all shared and hidden positions."""
     last_seq = max(fork_seq, base_seq)
@@ -73,6 +76,7 @@ def new_branch(
         created_at=created_at or now,
         updated_at=now,
         ledger=Ledger(last_seq),
+        pending=pending,
     )
 
 
@@ -84,8 +88,20 @@ def append(
     now: datetime,
     title: str | None = None,
     if_version: int | None = None,
+    under: int | None = None,
+    begun: dict[int, int] | None = None,
 ) -> tuple[ConversationState | None, tuple[Message, ...]]:
     """The conversation with the new messages, or None where all are replays; and all messages as they are stored.
+
+    Args:
+        view: the branch.
+        at: its address.
+        messages: in their order.
+        now: the time.
+        title: as for ``MessageStore.append``.
+        if_version: as for ``MessageStore.append``.
+        under: the turn of all of them, none of which begins one; None: each begins one or is in the newest.
+        begun: for ``mapping.numbered``, where messages come with the numbers of turns they had elsewhere.
 
     Raises:
         MessageConflict: an id is stored with different content.
@@ -97,8 +113,10 @@ def append(
     if not fresh:
         return None, tuple(stored[message.id] for message in messages)
     check_version(view, if_version)
-    new = [msgspec.structs.replace(message, seq=seq) for seq, message in enumerate(fresh, state.last_seq + 1)]
-    state.ledger.put(new, state.last_turn)
+    in_turns = [under] * len(fresh) if under is not None else numbered(fresh, state.last_turn, begun or {})
+    placed = enumerate(zip(fresh, in_turns, strict=True), state.last_seq + 1)
+    new = [msgspec.structs.replace(message, seq=seq, turn=turn) for seq, (message, turn) in placed]
+    state.ledger.put(new, in_turns, state.last_turn)
     last_seq = state.last_seq + len(new)
     after = state.next_version(now, last_seq=last_seq, last_turn=state.ledger.turns_until(last_seq))
     stored |= {message.id: message for message in new}
@@ -134,7 +152,18 @@ def rename(conversation: ConversationState, key: str, now: datetime) -> Conversa
     return conversation.after(conversation.branches[MAIN_BRANCH].next_version(now), key=key)
 
 
-def fork(view: BranchView, name: str, seq: int | None, now: datetime) -> ConversationState:
+def waiting(view: BranchView, seq: int | None, pending: str) -> str | None:
+    """The name of the branch that is pending already for another answer to the same messages."""
+    at = view.state.last_seq if seq is None else seq
+    if pending not in _ONCE or not view.state.base_seq <= at <= view.state.last_seq:
+        return None
+    alike = view.owner(at).name, at, view.state.base_seq
+    others = sorted(view.conversation.branches.values(), key=lambda state: state.number)
+    known = (state for state in others if state.pending in _ONCE)
+    return next((state.name for state in known if (state.parent, state.fork_seq, state.base_seq) == alike), None)
+
+
+def fork(view: BranchView, name: str, seq: int | None, now: datetime, pending: str = "") -> ConversationState:
     """The conversation with a new branch, which shares the messages of ``view`` up to ``seq``; None: all.
 
     Raises:
@@ -152,7 +181,8 @@ def fork(view: BranchView, name: str, seq: int | None, now: datetime) -> Convers
         raise MessageNotFound(conversation.record.key, seq=fork_seq)
     owner = view.owner(fork_seq)
     turn = state.last_turn if fork_seq == state.last_seq else owner.ledger.turns_until(fork_seq)
-    branch = new_branch(name, owner.name, fork_seq=fork_seq, base_seq=state.base_seq, last_turn=turn, now=now)
+    shared: dict[str, Any] = {"fork_seq": fork_seq, "base_seq": state.base_seq, "last_turn": turn}
+    branch = new_branch(name, owner.name, **shared, now=now, pending=pending)
     # A fork does not change what readers of the conversation see, so updated_at stays.
     return conversation.with_new(branch)
 
@@ -168,7 +198,7 @@ def switch(conversation: ConversationState, name: str, now: datetime) -> Convers
     versions = [conversation.branches[branch].version for branch in (MAIN_BRANCH, conversation.current, name)]
     # A switch changes the conversation, like a new title, so main gets a new version too.
     states = {MAIN_BRANCH: conversation.branches[MAIN_BRANCH].next_version(now)}
-    states[name] = conversation.branches[name].next_version(now, version=max(versions) + 1)
+    states[name] = conversation.branches[name].next_version(now, version=max(versions) + 1, pending="")
     return conversation.after(*states.values(), current=name)
 
 
@@ -184,7 +214,8 @@ def delete_branch(view: BranchView, now: datetime) -> ConversationState:
         raise BranchInUse(state.name, others)
     after = switch(conversation, MAIN_BRANCH, now) if conversation.current == state.name else conversation
     remaining = {name: other for name, other in after.branches.items() if name != state.name}
-    return msgspec.structs.replace(after, branches=remaining)
+    drafts = tuple(each for each in after.drafts if each.draft.branch != state.name)
+    return msgspec.structs.replace(after, branches=remaining, drafts=drafts)
 
 
 def _new_owner(view: BranchView, at: Address) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class MemoryEdits(EditStore):
                 return Commit((before,), view.header, None)
             transaction.shelf.check_reached(view, [after], transaction.now)
             transaction.shelf.let_go(at.workspace, at.key, [after])
-            return _rewrite(transaction, at, view, after, Kind.EDITED)
+            return rewrite_in(transaction, at, view, after, Kind.EDITED)
 
     def redact(
         self,
@@ -52,7 +52,7 @@ class MemoryEdits(EditStore):
             after = redacted(before, restate)
             if after is before:
                 return Commit((before,), view.header, None)
-            return _rewrite(transaction, at, view, after, Kind.REDACTED)
+            return rewrite_in(transaction, at, view, after, Kind.REDACTED)
 
     def revisions(self, at: Address, place: Place) -> list[Revision]:
         """See ``EditStore.revisions``."""
@@ -81,7 +81,8 @@ def _found(transaction: Transaction, at: Address, place: Place, if_version: int 
     return view, view.message(seq)
 
 
-def _rewrite(transaction: Transaction, at: Address, view: BranchView, after: Message, kind: Kind) -> Commit:
+def rewrite_in(transaction: Transaction, at: Address, view: BranchView, after: Message, kind: Kind) -> Commit:
+    """Put a message in the place of the stored one at its position, within a transaction, and tell of each branch."""
     conversation, places = _REWRITES[kind](view, after.seq or 0, after, transaction.now)
     transaction.keep(conversation)
     transaction.shelf.let_go_lost(view.conversation, conversation)

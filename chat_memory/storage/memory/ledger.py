@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 from chat_memory.choices import Role
 from chat_memory.records import Message
-from chat_memory.storage.mapping import Row, to_row, turns
+from chat_memory.storage.mapping import Row, to_row
 
 _SYSTEM = Role.SYSTEM.value
 
@@ -22,16 +23,18 @@ class Ledger:
         self.offset = offset
         self._rows: list[Row] = []
         self._turns: list[int] = []
+        self._begun: list[int] = []
         self._system: list[int] = []
         self._positions: dict[str, int] = {}
 
-    def put(self, messages: Sequence[Message], turns_before: int) -> None:
+    def put(self, messages: Sequence[Message], in_turns: Sequence[int], turns_before: int) -> None:
         """Add messages at adjacent positions; rows that a failed call has left at these positions are replaced."""
         first = messages[0].seq or 0
         start = first - 1 - self.offset
         rows = [to_row(message) for message in messages]
         self._rows[start:] = rows
-        self._turns[start:] = [turns_before + begun for begun in turns(messages)]
+        self._turns[start:] = in_turns
+        self._begun[start:] = list(accumulate(in_turns, max, initial=turns_before))[1:]
         self._system[bisect_left(self._system, first) :] = [
             seq for seq, row in enumerate(rows, first) if row.role == _SYSTEM
         ]
@@ -49,7 +52,7 @@ class Ledger:
 
     def _copied(self, size: int) -> Ledger:
         made = Ledger(self.offset)
-        made._rows, made._turns = self._rows[:size], self._turns[:size]
+        made._rows, made._turns, made._begun = self._rows[:size], self._turns[:size], self._begun[:size]
         made._system = self._system[: bisect_right(self._system, self.offset + size)]
         made._positions = dict(self._positions)
         return made
@@ -60,7 +63,11 @@ class Ledger:
 
     def turns_until(self, seq: int) -> int:
         """The number of turns that began at or before a position."""
-        return self._turns[seq - 1 - self.offset] if seq > self.offset else 0
+        return self._begun[seq - 1 - self.offset] if seq > self.offset else 0
+
+    def turn(self, seq: int) -> int:
+        """The turn that the message at a position belongs to."""
+        return self._turns[seq - 1 - self.offset]
 
     def system_positions(self, low: int, high: int) -> list[int]:
         """The positions of system messages after ``low``, up to and including ``high``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from chat_memory.exceptions import VersionConflict
 from chat_memory.records import Address, Budget, Change, Commit, Header, Message, Slice, Span
@@ -11,6 +12,7 @@ from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import ALL_MESSAGES, Batch, MessageStore
 from chat_memory.storage.memory import changes, rewriting
 from chat_memory.storage.memory.store import MemoryStore, Transaction, change_between
+from chat_memory.storage.memory.switching import told
 
 
 class MemoryMessages(MessageStore):
@@ -24,12 +26,12 @@ class MemoryMessages(MessageStore):
     ) -> Commit:
         """See ``MessageStore.append``."""
         with self._store.transaction() as transaction:
-            return _append(transaction, at, messages, title, if_version)
+            return append_in(transaction, at, messages, title, if_version)
 
     def append_many(self, batches: Sequence[Batch]) -> list[Commit]:
         """See ``MessageStore.append_many``."""
         with self._store.transaction() as transaction:
-            return [_append(transaction, at, messages, title, None) for at, messages, title in batches]
+            return [append_in(transaction, at, messages, title, None) for at, messages, title in batches]
 
     def read(self, at: Address, span: Span = ALL_MESSAGES) -> Slice:
         """See ``MessageStore.read``."""
@@ -61,7 +63,7 @@ class MemoryMessages(MessageStore):
             transaction.keep(conversation)
             after = view.in_state(conversation)
             transaction.add_event(Kind.POPPED, at, after, first_seq=message.seq, last_seq=message.seq)
-            return Commit((message,), after.header, change_between(view, after))
+            return Commit((message,), after.header, change_between(view, after), after.state.name)
 
     def clear(self, at: Address) -> Change | None:
         """See ``MessageStore.clear``."""
@@ -76,9 +78,19 @@ class MemoryMessages(MessageStore):
             return change_between(view, after)
 
 
-def _append(
-    transaction: Transaction, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None
+def append_in(
+    transaction: Transaction,
+    at: Address,
+    messages: Sequence[Message],
+    title: str | None,
+    if_version: int | None,
+    *,
+    under: int | None = None,
 ) -> Commit:
+    """Append to a conversation within a transaction, to its newest turn or to the turn ``under``.
+
+    The contract is ``MessageStore.append``.
+    """
     existing = transaction.find(at)
     if existing is None and if_version and at.means_whole:
         raise VersionConflict(if_version, 0)
@@ -86,13 +98,9 @@ def _append(
     known = before.stored(messages)
     fresh = [each for each in messages if each.id not in known]
     transaction.shelf.check_reached(before, fresh, transaction.now)
-    conversation, stored = changes.append(before, at, messages, title=title, if_version=if_version, now=transaction.now)
+    terms: dict[str, Any] = {"title": title, "if_version": if_version, "under": under}
+    conversation, stored = changes.append(before, at, messages, now=transaction.now, **terms)
     if conversation is None:
-        return Commit(stored, before.header, None)
-    transaction.keep(conversation)
+        return Commit(stored, before.header, None, before.state.name)
     transaction.shelf.let_go(at.workspace, at.key, messages)
-    after = before.in_state(conversation)
-    commit = Commit(stored, after.header, change_between(before, after))
-    added = {"first_seq": before.state.last_seq + 1, "last_seq": after.state.last_seq}
-    transaction.add_event(Kind.APPENDED, at, after, **added, commit=commit, made=existing is None)
-    return commit
+    return told(transaction, at, before, before.in_state(conversation), stored)

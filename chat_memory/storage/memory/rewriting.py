@@ -17,6 +17,7 @@ from chat_memory.storage import titles
 from chat_memory.storage.mapping import Row, to_messages, to_row
 from chat_memory.storage.memory.states import BranchState, ConversationState, EditedRow
 from chat_memory.storage.memory.view import BranchView
+from chat_memory.storage.syncing import digest
 
 replace = msgspec.structs.replace
 _REDACTED = State.REDACTED.value
@@ -35,6 +36,7 @@ def edit(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[Con
     feedback = _naming(owner.feedback, seq, after, _message(owner, seq))
     places = {state.name: seq for state in view.conversation.sharing(owner.name, seq)}
     conversation = view.conversation.with_branches(replace(owner, edits=edits, feedback=feedback))
+    conversation = conversation.noting((owner.id, seq))
     if not says_else:
         return _moved(conversation, places, {}, now), places
     title = _new_title(view.conversation, {owner.name: seq}, after)
@@ -53,7 +55,9 @@ def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[C
         feedback = {**state.feedback, at: tuple(_without_words(each) for each in state.feedback.get(at, ()))}
         conversation = conversation.with_branches(replace(state, ledger=ledger, edits=edits, feedback=feedback))
         places |= {sharing.name: at for sharing in conversation.sharing(name, at)}
+    conversation = conversation.noting(*((conversation.branches[name].id, at) for name, at in same.items()))
     title = _new_title(view.conversation, same, after)
+    conversation = conversation.without_drafts(*places.items())
     return _moved(_without_summaries(conversation, places), places, title, now), places
 
 
@@ -79,9 +83,14 @@ def pop(view: BranchView, now: datetime) -> tuple[ConversationState, Message]:
     else:
         parent = view.owner(seq - 1).name
         less = replace(state, fork_seq=seq - 1, parent=parent, ledger=type(state.ledger)(seq - 1))
-    turn = owner.ledger.turns_until(seq) - starts_turn(message)
-    less = replace(less, last_seq=seq - 1, last_turn=turn)
+    turn = state.last_turn - starts_turn(message)
+    rights = {number: right for number, right in state.rights.items() if right.seq != seq}
+    less = replace(less, last_seq=seq - 1, last_turn=turn, rights=rights)
     conversation = _without_summaries(view.conversation.with_branches(less), {state.name: seq})
+    conversation = conversation.noting((state.id, seq), taken=digest(message.id, message.created_at))
+    conversation = conversation.without_drafts((state.name, seq))
+    if starts_turn(message):
+        conversation = conversation.without_drafts_of(state.name, message.turn)
     return _moved(conversation, {state.name: seq}, title, now), message
 
 
@@ -101,7 +110,7 @@ def _without_words(given: Feedback) -> Feedback:
 
 
 def _message(owner: BranchState, seq: int) -> Message:
-    (message,) = to_messages([(seq, *owner.row(seq))])
+    (message,) = to_messages([owner.columns(seq)])
     return message
 
 
@@ -142,7 +151,7 @@ def _new_title(conversation: ConversationState, places: Mapping[str, int], after
     record = conversation.record
     for name, seq in places.items():
         state = conversation.branches[name]
-        turn, before = state.ledger.turns_until(seq), _message(state, seq)
+        turn, before = state.ledger.turn(seq), _message(state, seq)
         title = titles.remade(record.title, made=record.title_made, turn=turn, before=before, after=after)
         if title is not None:
             return {"title": title}

@@ -10,11 +10,12 @@ from uuid import UUID
 
 import msgspec
 
-from chat_memory.choices import MAIN_BRANCH
+from chat_memory.choices import MAIN_BRANCH, TurnState
 from chat_memory.fields import MOMENTS
-from chat_memory.records import Branch, Claim, Feedback, SessionRecord, Summary, as_utc
+from chat_memory.records import Branch, Claim, Draft, Feedback, SessionRecord, Summary, as_utc
 from chat_memory.storage.mapping import Row
 from chat_memory.storage.memory.ledger import Ledger
+from chat_memory.storage.syncing import Noted
 
 _TOKEN_BITS = 62
 
@@ -31,6 +32,22 @@ class HeldClaim(NamedTuple):
 
     claim: Claim
     since: datetime
+
+
+class HeldDraft(NamedTuple):
+    """A draft with its whole text; ``place``: the branch and the position of the message that it comes in place of."""
+
+    draft: Draft
+    place: tuple[str, int] | None
+
+
+class Right(NamedTuple):
+    """The right to answer the question at a position, and until when, by the store's clock."""
+
+    seq: int
+    holder: str
+    until: datetime
+    state: TurnState
 
 
 class BranchState(msgspec.Struct, frozen=True):
@@ -54,6 +71,8 @@ class BranchState(msgspec.Struct, frozen=True):
     held: HeldClaim | None = None
     feedback: dict[int, tuple[Feedback, ...]] = {}
     feedback_number: int = 0
+    pending: str = ""
+    rights: dict[int, Right] = {}
 
     @property
     def message_count(self) -> int:
@@ -65,9 +84,13 @@ class BranchState(msgspec.Struct, frozen=True):
         edited = self.edits.get(seq)
         return edited.row if edited else self.ledger.row(seq)
 
+    def columns(self, seq: int) -> tuple[Any, ...]:
+        """The columns of one of the branch's own messages, with its edits, as ``mapping.to_messages`` reads them."""
+        return (seq, *self.row(seq), self.ledger.turn(seq))
+
     def own_rows(self) -> list[tuple[Any, ...]]:
-        """All rows that the branch does not share with its parent, hidden ones included, each after its position."""
-        return [(seq, *self.row(seq)) for seq in range(self.ledger.offset + 1, self.last_seq + 1)]
+        """The columns of all rows that the branch does not share with its parent, hidden ones included."""
+        return [self.columns(seq) for seq in range(self.ledger.offset + 1, self.last_seq + 1)]
 
     def with_feedback(self, new: Feedback) -> BranchState:
         """The state with feedback on one of the branch's own messages, in place of that of its number."""
@@ -89,6 +112,14 @@ class ConversationState(msgspec.Struct, frozen=True):
     branches: dict[str, BranchState]
     current: str = MAIN_BRANCH
     last_number: int = 0
+    drafts: tuple[HeldDraft, ...] = ()
+    notes: tuple[Noted, ...] = ()
+
+    def noting(self, *places: tuple[UUID, int], taken: str = "") -> ConversationState:
+        """The conversation with notes that messages changed, by the ids of their branches and their positions."""
+        first = len(self.notes) + 1
+        notes = (Noted(number, new_token(), *place, taken) for number, place in enumerate(places, first))
+        return msgspec.structs.replace(self, notes=(*self.notes, *notes))
 
     def after(self, *states: BranchState, current: str | None = None, **fields: Any) -> ConversationState:
         """The conversation after a change: with new states of some branches, changed fields and a new updated_at."""
@@ -100,6 +131,16 @@ class ConversationState(msgspec.Struct, frozen=True):
         """The conversation with new states of some branches; its record and ``updated_at`` stay."""
         branches = {**self.branches, **{state.name: state for state in states}}
         return msgspec.structs.replace(self, branches=branches)
+
+    def without_drafts(self, *places: tuple[str, int]) -> ConversationState:
+        """The conversation without the drafts that were to come in the place of these messages."""
+        kept = tuple(each for each in self.drafts if each.place is None or each.place not in places)
+        return self if len(kept) == len(self.drafts) else msgspec.structs.replace(self, drafts=kept)
+
+    def without_drafts_of(self, name: str, turn: int | None) -> ConversationState:
+        """The conversation without what is streamed in a turn of a branch."""
+        kept = tuple(each for each in self.drafts if (each.draft.branch, each.draft.turn) != (name, turn))
+        return self if len(kept) == len(self.drafts) else msgspec.structs.replace(self, drafts=kept)
 
     def with_new(self, branch: BranchState) -> ConversationState:
         """The conversation with a new branch, which gets the next number; ``updated_at`` stays."""
@@ -133,6 +174,7 @@ class ConversationState(msgspec.Struct, frozen=True):
             state.created_at,
             state.updated_at,
             state.number,
+            bool(state.pending),
         )
 
 

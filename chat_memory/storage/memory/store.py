@@ -17,6 +17,7 @@ from chat_memory.rules.names import yielded_key
 from chat_memory.storage.changed import Changed, Kind, emit
 from chat_memory.storage.contract import NO_FIELDS
 from chat_memory.storage.memory import changes
+from chat_memory.storage.memory.journal import Journal
 from chat_memory.storage.memory.shelf import Shelf
 from chat_memory.storage.memory.states import ConversationState
 from chat_memory.storage.memory.view import BranchView
@@ -41,11 +42,22 @@ class MemoryStore:
         self._table = threading.Lock()
         self._workspaces: dict[str, _Workspace] = {}
         self.shelf = Shelf()
+        self.token = secrets.token_hex(8)
 
     def add_workspace(self, slug: str) -> None:
         """Create a workspace, unless it exists."""
         with self._table:
             self._workspaces.setdefault(slug, _Workspace(len(self._workspaces) + 1))
+
+    def journal(self, slug: str) -> Journal:
+        """What changed in a workspace, as it is now."""
+        with self._table:
+            workspace = self._workspaces.get(slug)
+            return workspace.journal.copy() if workspace else Journal()
+
+    def now(self) -> datetime:
+        """The present time."""
+        return self._clock()
 
     def get(self, place: Place) -> ConversationState | None:
         """The conversation's present state; None where there is no conversation."""
@@ -90,20 +102,22 @@ class MemoryStore:
         with self._writing:
             transaction = Transaction(self, self._clock())
             yield transaction
-            self._publish(transaction.changed)
+            self._publish(transaction.changed, transaction.now)
             for slug in {event.workspace for event in transaction.events if event.kind in _TAKING}:
                 views = self.current_views(slug)
                 self.shelf.remove_unused(slug, [view.conversation for view in views], transaction.now)
         emit(self._source, *transaction.events)
 
-    def _publish(self, changed: Mapping[Place, ConversationState | None]) -> None:
+    def _publish(self, changed: Mapping[Place, ConversationState | None], now: datetime) -> None:
         with self._table:
             for (workspace, key), conversation in changed.items():
-                conversations = self._workspaces[workspace].conversations
-                if conversation is None:
-                    conversations.pop(key, None)
-                else:
-                    conversations[key] = conversation
+                conversations, journal = self._workspaces[workspace].conversations, self._workspaces[workspace].journal
+                if conversation is not None:
+                    former, conversations[key] = conversations.get(key), conversation
+                    if former is None or former.record is not conversation.record:
+                        journal.note(conversation.record.id, key)
+                elif key in conversations:
+                    journal.note_gone(conversations.pop(key).record.id, now)
 
 
 class Transaction:
@@ -215,4 +229,5 @@ class _Workspace:
 
     def __init__(self, number: int) -> None:
         self.id = number
+        self.journal = Journal()
         self.conversations: dict[str, ConversationState] = {}

@@ -82,7 +82,7 @@ class BranchView(NamedTuple):
 
     def message(self, seq: int) -> Message:
         """The message at a visible position."""
-        (message,) = to_messages([(seq, *self.owner(seq).row(seq))])
+        (message,) = to_messages([self.owner(seq).columns(seq)])
         return message
 
     def slice(self, span: Span) -> Slice:
@@ -100,7 +100,7 @@ class BranchView(NamedTuple):
     def stored(self, messages: Iterable[Message]) -> dict[str | None, Message]:
         """The stored messages, by id, whose ids are among those of ``messages``; hidden and shared ones included."""
         places = {place for message in messages if (place := self._position_of(message.id or ""))}
-        rows = [(seq, *self.owner(seq).row(seq)) for seq in places]
+        rows = [self.owner(seq).columns(seq) for seq in places]
         return {message.id: message for message in to_messages(rows)}
 
     def locate(self, message_id: str) -> int | None:
@@ -131,7 +131,7 @@ class BranchView(NamedTuple):
 
 
 def _rows(segment: Segment, start: int, end: int, *, system: bool) -> list[tuple[Any, ...]]:
-    """The rows of a segment at positions after ``start``, up to and including ``end``, each after its position."""
+    """The columns of a segment's rows at positions after ``start``, up to and including ``end``."""
     low, high = max(start, segment.low), min(end, segment.high)
     places = segment.state.ledger.system_positions(low, high) if system else range(low + 1, high + 1)
-    return [(seq, *segment.state.row(seq)) for seq in places]
+    return [segment.state.columns(seq) for seq in places]

@@ -24,6 +24,7 @@ class SessionForMember(msgspec.Struct, frozen=True):
         own: whether it is the asking user's.
         root: the state of the session's first row, which holds its title and the like, without positions.
         shown: the state of the row whose messages are meant: the root, or a branch.
+        branch: the name of that branch.
         role: of the asking user.
         may_send_system: whether the user's grants cover system messages.
         may_send_tool: whether they cover tool messages.
@@ -34,6 +35,7 @@ class SessionForMember(msgspec.Struct, frozen=True):
     own: bool
     root: Header
     shown: Header
+    branch: str
     role: str
     may_send_system: bool
     may_send_tool: bool
@@ -67,13 +69,14 @@ def find_for_member(
 
 def _session(session_id: UUID, key: str, user_key: str, workspace_id: int, *columns: Any) -> SessionForMember:
     """What a row of ``_statement`` says; SQLite's truth values are numbers."""
-    own, version, vtoken, shown_id, *shown, role, may_send_system, may_send_tool = columns
+    own, version, vtoken, shown_id, *shown, branch, role, may_send_system, may_send_tool = columns
     return SessionForMember(
         key,
         user_key,
         bool(own),
         Header(session_id, workspace_id, version, vtoken),
         Header(as_uuid(shown_id), workspace_id, *shown),
+        branch,
         role,
         bool(may_send_system),
         bool(may_send_tool),
@@ -87,7 +90,7 @@ def _statement(*, named: bool) -> str:
     shown = "b.key = s.key AND b.branch = %(branch)b" if named else "b.id = COALESCE(s.head_id, s.id)"
     return f"""
 SELECT s.key, s.user_key, s.workspace_id, s.user_id = %(user_id)b, s.version, s.vtoken,
-  b.id, b.version, b.vtoken, b.base_seq, b.last_seq, m.role, m.may_send_system, m.may_send_tool
+  b.id, b.version, b.vtoken, b.base_seq, b.last_seq, b.branch, m.role, m.may_send_system, m.may_send_tool
 FROM {session} s JOIN {workspace} w ON w.id = s.workspace_id JOIN {member} m ON m.workspace_id = w.id
   JOIN {session} b ON b.workspace_id = s.workspace_id AND {shown} AND b.deleted_at IS NULL
 WHERE s.id = %(session_id)b AND w.slug = %(workspace)b AND m.user_id = %(user_id)b

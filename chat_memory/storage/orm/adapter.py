@@ -10,6 +10,8 @@ from chat_memory.storage.orm import sub_apps
 from chat_memory.storage.orm.archive import OrmArchive
 from chat_memory.storage.orm.attachments import OrmAttachments
 from chat_memory.storage.orm.branches import OrmBranches
+from chat_memory.storage.orm.changes import OrmChanges
+from chat_memory.storage.orm.drafts import OrmDrafts
 from chat_memory.storage.orm.edits import OrmEdits
 from chat_memory.storage.orm.emission import source_of
 from chat_memory.storage.orm.feedback import OrmFeedback
@@ -17,6 +19,7 @@ from chat_memory.storage.orm.messages import OrmMessages
 from chat_memory.storage.orm.naming import name_of
 from chat_memory.storage.orm.sessions import OrmSessions
 from chat_memory.storage.orm.summaries import OrmSummaries
+from chat_memory.storage.orm.turns import OrmTurns
 from chat_memory.storage.orm.undropped import OrmUndropped
 
 
@@ -32,11 +35,14 @@ class DjangoAdapter(Adapter):
         self.messages = OrmMessages(using)
         self.sessions = OrmSessions(using)
         self.branches = OrmBranches(using)
+        self.changes = OrmChanges(using)
         self.edits = OrmEdits(using)
         self.summaries = OrmSummaries(using)
         self.archive = OrmArchive(using)
         self.feedback = OrmFeedback(using)
         self.attachments = OrmAttachments(using)
+        self.drafts = OrmDrafts(using)
+        self.turns = OrmTurns(using)
         self.undropped = OrmUndropped(using)
         self.search = sub_apps.search(using)
         self.vectors = sub_apps.vectors(using)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import msgspec
 from django.db import IntegrityError, connections
-from django.db.models import BigIntegerField, QuerySet
-from django.db.models.expressions import RawSQL
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.choices import AT_ONCE, CURRENT, MAIN_BRANCH
 from chat_memory.conf import settings
-from chat_memory.exceptions import TooLarge, VersionConflict
+from chat_memory.exceptions import VersionConflict
 from chat_memory.models import Message as MessageRow, Session
 from chat_memory.records import Address, Change, Commit, Header, Message, uuid7
 from chat_memory.rules.attachments import hashes
@@ -22,11 +21,9 @@ from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.mapping import (
     COLUMNS,
-    READ_COLUMNS,
     new_messages,
+    numbered,
     to_columns,
-    to_json,
-    to_messages,
     to_row,
     turns,
 )
@@ -35,37 +32,58 @@ from chat_memory.storage.orm.bulk import COLUMNS as INSERTED, insert_messages
 from chat_memory.storage.orm.creating import create
 from chat_memory.storage.orm.cursor import fetch
 from chat_memory.storage.orm.emission import changed_branch
-from chat_memory.storage.orm.lineage import Lineage, lineage
+from chat_memory.storage.orm.known import known_messages
 from chat_memory.storage.orm.referring import check_stored, refer
-from chat_memory.storage.orm.rows import Rows, activity, check_version, grain, lock, move, new_token, touch
+from chat_memory.storage.orm.rows import (
+    Rows,
+    activity,
+    check_version,
+    family,
+    grain,
+    lock,
+    make_current,
+    move,
+    new_token,
+    touch,
+)
 from chat_memory.storage.orm.statements import append as statements
-from chat_memory.storage.orm.statements.tables import MESSAGE, owner_of, weight
+from chat_memory.storage.orm.statements.tables import owner_of
 from chat_memory.storage.orm.transactions import owns_transaction, run_write, trying_again
 from chat_memory.storage.orm.waiting import milliseconds
 
 Stored = tuple[Commit, str]
 """What was stored, and the name of the branch it is on."""
-_MEMBERS = 400
-"""Bytes of a message's JSON beside its texts, at most: what each message of a call is answered with anyhow."""
+"""The branches that become current with their first message."""
 Statement = tuple[str, dict[str, Any]]
 
 
 def append(alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None) -> Commit:
     """Store the messages of one call; the contract is ``MessageStore.append``."""
     refers = bool(hashes(message.content for message in messages))
-    if not refers and owns_transaction(alias) and connections[alias].vendor == "postgresql":
+    numbered_elsewhere = messages[0].turn is not None  # as what a merge of branches brings
+    if not refers and not numbered_elsewhere and owns_transaction(alias) and connections[alias].vendor == "postgresql":
         stored = _at_once(alias, at, _Call(alias, at, messages, title, if_version))
         if stored is not None:
-            _tell(alias, at, *stored, nested=False)
+            tell(alias, at, *stored, nested=False)
             return stored[0]
     # What refers to attachments may be refused after the session was made: that goes then, too.
     return run_write(alias, partial(append_locked, alias, at, messages, title, if_version), whole=refers, at=at)
 
 
 def append_locked(
-    alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None, *, nested: bool
+    alias: str,
+    at: Address,
+    messages: Sequence[Message],
+    title: str | None,
+    if_version: int | None,
+    *,
+    under: int | None = None,
+    nested: bool,
 ) -> Commit:
-    """Lock the session, then see which messages are new, then store those: right in every transaction."""
+    """Lock the session, then see which messages are new, then store those: right in every transaction.
+
+    ``under`` is as for ``store``.
+    """
     rows = lock(alias, at)
     if rows is None:
         if if_version and at.means_whole:
@@ -74,30 +92,58 @@ def append_locked(
     known = known_messages(rows.row, messages, at.most)
     fresh = new_messages(messages, known)
     if not fresh:
-        return Commit(tuple(known[message.id] for message in messages), rows.header, None)
+        return Commit(tuple(known[message.id] for message in messages), rows.header, None, rows.row.branch)
     check_version(rows.row, if_version)
     check_stored(alias, rows.root, fresh)
-    commit = store(alias, at, rows, fresh, title)
-    _tell(alias, at, commit, rows.row.branch, nested=nested)
+    commit = store_and_tell(alias, at, rows, fresh, title, under=under, nested=nested)
     placed = known | {message.id: message for message in commit.messages}
     return msgspec.structs.replace(commit, messages=tuple(placed[message.id] for message in messages))
 
 
-def store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message], title: str | None) -> Commit:
-    """Store messages known to be new, under the lock; the row object shows the state after it."""
+def store_and_tell(
+    alias: str,
+    at: Address,
+    rows: Rows,
+    fresh: Sequence[Message],
+    title: str | None,
+    *,
+    under: int | None = None,
+    nested: bool,
+) -> Commit:
+    """Store messages known to be new, and tell of them; a branch that waits for its first message is current then."""
+    commit = store(alias, at, rows, fresh, title, under=under)
+    tell(alias, at, commit, rows.row.branch, nested=nested)
+    if rows.row.pending in AT_ONCE:
+        return _taken_over(alias, at, rows, commit, nested=nested)
+    return commit
+
+
+def store(
+    alias: str,
+    at: Address,
+    rows: Rows,
+    fresh: Sequence[Message],
+    title: str | None,
+    *,
+    begun: dict[int, int] | None = None,
+    under: int | None = None,
+) -> Commit:
+    """Store messages known to be new, under the lock; the row object shows the state after it.
+
+    Args:
+        alias: the database.
+        at: the conversation.
+        rows: its locked rows.
+        fresh: the messages.
+        title: as for ``MessageStore.append``.
+        begun: for ``mapping.numbered``, where messages come with the numbers of turns they had elsewhere.
+        under: the turn of all of them, none of which begins one; None: each begins one or is in the newest.
+    """
     root, row = rows
-    before, starts = row.version, turns(fresh)
-    placed = _placed(fresh, row.last_seq + len(fresh))
-    columns = [
-        (row.workspace_id, row.pk, message.seq or 0, row.last_turn + turn, *to_row(message))
-        for message, turn in zip(placed, starts, strict=True)
-    ]
-    if connections[alias].vendor == "postgresql" and len(columns) <= statements.FEW:  # a COPY takes two journeys
-        MessageRow.objects.using(alias).bulk_create(
-            MessageRow(**dict(zip(INSERTED, values, strict=True))) for values in columns
-        )
-    else:
-        insert_messages(alias, columns)
+    before = row.version
+    in_turns = [under] * len(fresh) if under is not None else numbered(fresh, row.last_turn, begun or {})
+    placed = _placed(fresh, row.last_seq + len(fresh), in_turns)
+    last_turn = _insert(alias, row, placed, in_turns)
     refer(alias, row.workspace_id, root.pk, {(row.pk, message.seq or 0): message.content for message in placed})
     beside.write(alias, at.workspace, (row.workspace_id, row.pk), (row.last_seq + 1, row.last_seq + len(fresh)))
     owned = _owned(at, root, row, title)
@@ -107,56 +153,39 @@ def store(alias: str, at: Address, rows: Rows, fresh: Sequence[Message], title: 
         row,
         last_seq=row.last_seq + len(fresh),
         message_count=row.message_count + len(fresh),
-        last_turn=row.last_turn + starts[-1],
+        last_turn=last_turn,
         **activity(row, active),
         **(owned if row is root else {}),
     )
     touch(rows, **activity(root, active), **owned)
-    return Commit(placed, header, Change(header, before, token, len(fresh)))
+    return Commit(placed, header, Change(header, before, token, len(fresh)), row.branch)
 
 
-def known_messages(row: Session, messages: Sequence[Message], most: int | None = None) -> dict[str | None, Message]:
-    """Which of the messages are stored already, by id: on the branch or on what it shares.
-
-    With ``most`` and several messages one statement asks for lengths, and a second loads what there is.
-
-    Raises:
-        TooLarge: those that are stored have more than ``most`` bytes together.
-    """
-    line = lineage(row)
-    stored = MessageRow.objects.using(row._state.db).filter(
-        **line.where, client_id__in=[message.id for message in messages]
-    )
-    is_bounded = most is not None and len(messages) > 1
-    if is_bounded and not _is_any_known(line, stored, most or 0):
-        return {}
-    found = stored.values_list(*READ_COLUMNS, "session_id")
-    reached = [columns for columns in found if line.reaches(columns[-1], columns[0])]
-    known = to_messages(reached)
-    if is_bounded and len(known) > 1:  # JSON may be six times as long as the text that is stored
-        _check_fits(len(known), len(to_json(known)) - _MEMBERS * len(known), most or 0)
-    return {message.id: message for message in known}
+def _taken_over(alias: str, at: Address, rows: Rows, commit: Commit, *, nested: bool) -> Commit:
+    """The commit of the first message of a branch that becomes the current one with it."""
+    root, row = rows
+    before = root if root.head_id is None else family(root).get(pk=root.head_id)
+    header = make_current(root, before, row)
+    hints.note(alias, msgspec.structs.replace(at, branch=CURRENT), branched=True)
+    changed_branch(alias, Kind.SWITCHED, at, row.pk, row.branch, header=header, nested=nested)
+    change = commit.change and msgspec.structs.replace(commit.change, header=header)
+    return msgspec.structs.replace(commit, header=header, change=change, former_branch=before.branch)
 
 
-def _is_any_known(line: Lineage, stored: QuerySet[MessageRow], most: int) -> bool:
-    """Whether the branch has any of these messages; only their lengths are read, so that no call loads too much.
-
-    Raises:
-        TooLarge: see ``known_messages``.
-    """
-    own = weight(MESSAGE, postgresql=connections[stored.db].vendor == "postgresql")
-    length = RawSQL(own, (), output_field=BigIntegerField())  # noqa: S611  # of names of columns alone
-    found = stored.order_by().annotate(length=length).values_list("seq", "session_id", "length")
-    lengths = [length for seq, session_id, length in found if line.reaches(session_id, seq)]
-    if len(lengths) > 1:
-        _check_fits(len(lengths), sum(lengths), most)
-    return bool(lengths)
-
-
-def _check_fits(number: int, size: int, most: int) -> None:
-    if size > most:
-        text = f"{number} of them are stored already, too large to be answered at once: {size} bytes, over {most}"
-        raise TooLarge(f"{text}; retry in smaller calls", field="messages")
+def _insert(alias: str, row: Session, placed: Sequence[Message], in_turns: Sequence[int]) -> int:
+    """Insert messages at positions of a locked row; the number of its newest turn from then on."""
+    newest = list(accumulate(in_turns, max, initial=row.last_turn))[1:]
+    columns = [
+        (row.workspace_id, row.pk, message.seq or 0, turn, turn < last, *to_row(message))
+        for message, turn, last in zip(placed, in_turns, newest, strict=True)
+    ]
+    if connections[alias].vendor == "postgresql" and len(columns) <= statements.FEW:  # a COPY takes two journeys
+        MessageRow.objects.using(alias).bulk_create(
+            MessageRow(**dict(zip(INSERTED, values, strict=True))) for values in columns
+        )
+    else:
+        insert_messages(alias, columns)
+    return newest[-1]
 
 
 def _owned(at: Address, root: Session, row: Session, title: str | None) -> dict[str, Any]:
@@ -181,11 +210,46 @@ def _at_once(alias: str, at: Address, call: _Call) -> Stored | None:
     return None
 
 
+def of_turn(alias: str, at: Address, messages: Sequence[Message], title: str | None, turn: OfTurn) -> Stored | None:
+    """Store messages of a turn by one statement, which also says who holds it.
+
+    None: nothing was stored, and why takes more statements to know.
+    """
+    stored = _at_once(alias, at, _Call(alias, at, messages, title, None, turn=turn))
+    if stored is not None:
+        tell(alias, at, *stored, nested=False)
+    return stored
+
+
+class OfTurn(NamedTuple):
+    """What an append on PostgreSQL does with a turn.
+
+    Attributes:
+        form: ``Shape.turn``.
+        values: the parameters of that form.
+        number: the turn of all messages; None: as each begins one.
+    """
+
+    form: str = ""
+    values: Mapping[str, Any] = {}
+    number: int | None = None
+
+
+_NO_TURN = OfTurn()
+
+
 class _Call:
     """One append on PostgreSQL: its values, and the statements that may store them."""
 
     def __init__(
-        self, alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None
+        self,
+        alias: str,
+        at: Address,
+        messages: Sequence[Message],
+        title: str | None,
+        if_version: int | None,
+        *,
+        turn: OfTurn = _NO_TURN,
     ) -> None:
         self._alias, self._at, self._messages = alias, at, messages
         self._connection = connections[alias]
@@ -199,6 +263,7 @@ class _Call:
             "now": now,
             "active": active,
             "stale": active - grain(),
+            "unchanged": now - grain(),
             "if_version": if_version,
             "title": title,
             "user_id": at.user_id,
@@ -209,6 +274,8 @@ class _Call:
             "session_id": at.session_id,
             "workspace_id": at.workspace_id,
         } | beside.values(at.workspace)
+        self._values |= turn.values
+        self._turn = turn
         plain = self._add_messages(messages)
         rows = len(messages) if len(messages) <= statements.FEW else 0
         self._form = (rows, plain, bool(at.user_key), title is not None, owner_of(at))
@@ -216,16 +283,17 @@ class _Call:
     @property
     def _shape(self) -> statements.Shape:
         """Of the present try: what it may wait is part of the text."""
-        return statements.Shape(*self._form, wait=milliseconds(), beside=beside.registered())
+        return statements.Shape(*self._form, wait=milliseconds(), beside=beside.registered(), turn=self._turn.form)
 
     def _add_messages(self, messages: Sequence[Message]) -> bool:
         """The columns of the messages among the values, as their number asks for; whether they are plain."""
         values = self._values
         if len(messages) == 1:
             row = to_row(messages[0])
-            values |= row._asdict() | {"turns": int(starts_turn(messages[0]))}
+            self._starts = [int(starts_turn(messages[0]))]
+            values |= row._asdict() | {"turns": self._starts[0]}
             return row.is_plain
-        starts = turns(messages)
+        starts = self._starts = turns(messages)
         values["turns"] = starts[-1]
         if len(messages) > statements.FEW:
             *columns, is_plain = to_columns(messages)
@@ -274,21 +342,23 @@ class _Call:
 
     def stored(self, row: tuple[Any, ...]) -> Stored:
         """The commit that a statement's row tells of."""
-        session_id, workspace_id, version, base_seq, last_seq, prev_vtoken, _last_turn, branch = row
+        session_id, workspace_id, version, base_seq, last_seq, prev_vtoken, last_turn, branch = row
         hints.note(self._alias, self._at, branched=branch != MAIN_BRANCH)
         hints.note_stored(self._alias, self._at)
         header = Header(session_id, workspace_id, version, self._token, base_seq, last_seq)
         change = Change(header, version - 1, prev_vtoken, len(self._messages))
-        return Commit(_placed(self._messages, last_seq), header, change), branch
+        before, number = last_turn - self._values["turns"], self._turn.number
+        in_turns = [before + start if number is None else number for start in self._starts]
+        return Commit(_placed(self._messages, last_seq, in_turns), header, change, branch), branch
 
 
-def _placed(messages: Sequence[Message], last_seq: int) -> tuple[Message, ...]:
+def _placed(messages: Sequence[Message], last_seq: int, in_turns: Sequence[int]) -> tuple[Message, ...]:
     first = last_seq - len(messages) + 1
-    return tuple(placed(message, first + index) for index, message in enumerate(messages))
+    return tuple(placed(message, first + index, in_turns[index]) for index, message in enumerate(messages))
 
 
-def placed(message: Message, seq: int) -> Message:
-    """The message at a position; cheaper than ``replace``, since every append needs one for each message."""
+def placed(message: Message, seq: int, turn: int) -> Message:
+    """The message at a position, in a turn; cheaper than ``replace``, since every append needs one for each message."""
     return Message(
         message.role,
         message.content,
@@ -303,10 +373,12 @@ def placed(message: Message, seq: int) -> Message:
         message.content_absent,
         message.state,
         message.extra,
+        turn,
     )
 
 
-def _tell(alias: str, at: Address, commit: Commit, branch: str, *, nested: bool) -> None:
+def tell(alias: str, at: Address, commit: Commit, branch: str, *, nested: bool) -> None:
+    """Emit the event of an append, unless all of it was a replay."""
     header, change = commit.header, commit.change
     if change is None:
         return

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.db.models import F, QuerySet
 from msgspec import structs
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.choices import CURRENT, MAIN_BRANCH, Pending
 from chat_memory.exceptions import BranchExists, BranchNotFound, MessageNotFound
 from chat_memory.models import Session
-from chat_memory.records import Address, Branch, Header
+from chat_memory.records import Address, Branch, Header, Sibling
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import BranchStore
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.creating import create
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.lineage import lineage
+from chat_memory.storage.orm.owning import check_unreached
 from chat_memory.storage.orm.part import OrmPart
+from chat_memory.storage.orm.reading import fetch_rows
 from chat_memory.storage.orm.rows import (
     Rows,
     branch_row,
@@ -31,7 +34,10 @@ from chat_memory.storage.orm.rows import (
     make_current,
     note_number,
 )
+from chat_memory.storage.orm.statements import branch as statements
 from chat_memory.storage.orm.transactions import run_write
+
+_ONCE = (Pending.ANSWERED.value, Pending.COMPLETE.value)
 
 
 class OrmBranches(OrmPart, BranchStore):
@@ -56,7 +62,9 @@ class OrmBranches(OrmPart, BranchStore):
             return _others(root, others.filter(branch_number__gt=after)[:size])
         return [to_branch(root, root, None), *_others(root, others[: size - 1])]
 
-    def fork(self, at: Address, name: str, seq: int | None = None, *, switch: bool = False) -> tuple[Branch, Header]:
+    def fork(
+        self, at: Address, name: str, seq: int | None = None, *, switch: bool = False, pending: str = ""
+    ) -> tuple[Branch, Header]:
         """See ``BranchStore.fork``."""
         alias = self._alias
 
@@ -67,13 +75,16 @@ class OrmBranches(OrmPart, BranchStore):
                 raise BranchExists(at.key, name)
             if source is None and seq and at.means_whole:
                 raise MessageNotFound(at.key, seq=seq)
+            waiting = source and _waiting(source, seq, pending)
+            if source and waiting:
+                return waiting, source.header
             check_room(at.key, source and source.root)
             if source is None:
                 source, opened = create(alias, at, {"version": 1}, nested=nested)
                 if opened:
                     changed_row(alias, Kind.OPENED, at, source.row, source.header, made=True, nested=nested)
             left = source.header
-            made, parent = _forked(at, source, name, left.last_seq if seq is None else seq)
+            made, parent = _forked(at, source, name, left.last_seq if seq is None else seq, pending)
             shared = {"parent": parent.branch, "last_seq": made.fork_seq}
             changed_row(alias, Kind.FORKED, at, made, header_of(made), nested=nested, **shared)
             if switch:
@@ -81,6 +92,20 @@ class OrmBranches(OrmPart, BranchStore):
             return to_branch(made, source.root, parent.branch), left
 
         return run_write(alias, write, at=at)
+
+    def siblings(self, at: Address, seq: int) -> list[Sibling]:
+        """See ``BranchStore.siblings``: one statement."""
+        follows = at.branch == CURRENT
+        if follows and not at.pinned:
+            at = structs.replace(at, session_id=None)  # the id may be that of a branch that was current earlier
+        rows = fetch_rows(self._alias, at, partial(statements.siblings, follows=follows), {"seq": seq})
+        if not rows and at.is_checked:
+            check_unreached(self._alias, at)
+        count = len(rows)
+        return [
+            Sibling(branch, seq, message_id, bool(is_current), number, count)
+            for number, (branch, message_id, is_current) in enumerate(rows, 1)
+        ]
 
     def switch(self, at: Address, name: str) -> Header | None:
         """See ``BranchStore.switch``."""
@@ -106,7 +131,7 @@ def to_branch(row: Session, root: Session, parent: str | None) -> Branch:
     current = row.pk == (root.head_id or root.pk)
     counters = (row.fork_seq or 0, row.last_seq, row.message_count, row.version)
     number = 0 if row.pk == root.pk else row.branch_number
-    return Branch(row.branch, parent, *counters, current, row.created_at, row.updated_at, number)
+    return Branch(row.branch, parent, *counters, current, row.created_at, row.updated_at, number, bool(row.pending))
 
 
 def _others_of(root: Session) -> QuerySet[Session]:
@@ -136,7 +161,17 @@ def _row(rows: Rows, ident: Any) -> Session:
     return next((row for row in rows if row.pk == ident), None) or family(rows.root).get(pk=ident)
 
 
-def _forked(at: Address, source: Rows, name: str, seq: int) -> tuple[Session, Session]:
+def _waiting(source: Rows, seq: int | None, pending: str) -> Branch | None:
+    """The branch that is pending already for another answer to the same messages."""
+    if pending not in _ONCE or (seq is not None and not source.row.base_seq <= seq <= source.row.last_seq):
+        return None
+    seq = source.row.last_seq if seq is None else seq
+    same = _others_of(source.root).filter(parent_id=lineage(source.row).owner(seq), fork_seq=seq, pending__in=_ONCE)
+    row: Any = same.filter(base_seq=source.row.base_seq).first()
+    return row and to_branch(row, source.root, row.parent_name)
+
+
+def _forked(at: Address, source: Rows, name: str, seq: int, pending: str) -> tuple[Session, Session]:
     """A branch of the row that holds the position, and that row.
 
     Raises:
@@ -149,7 +184,9 @@ def _forked(at: Address, source: Rows, name: str, seq: int) -> tuple[Session, Se
     parent = _row(source, line.owner(seq))
     now = datetime.now(UTC)
     times = {"created_at": now, "updated_at": now, "active_at": root.active_at, "listed_at": root.listed_at}
-    made = branch_row(root, name, parent.pk, seq=seq, base=row.base_seq, turn=line.turn_at(seq), times=times)
+    made = branch_row(
+        root, name, parent.pk, seq=seq, base=row.base_seq, turn=line.turn_at(seq), times=times, pending=pending
+    )
     made.save(using=root._state.db, force_insert=True)
     note_number(root)
     return made, parent

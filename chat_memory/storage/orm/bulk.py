@@ -15,7 +15,7 @@ from chat_memory.storage.orm.cursor import uuid_value
 Item = TypeVar("Item")
 BATCH_SIZE = 500
 """How many rows one statement asks for or writes, where it names each of them."""
-COLUMNS = ("workspace_id", "session_id", "seq", "turn", *MESSAGE_COLUMNS)
+COLUMNS = ("workspace_id", "session_id", "seq", "turn", "crossed", *MESSAGE_COLUMNS)
 """The columns of a row, in this order."""
 _TIME = COLUMNS.index("created_at")
 _TABLE = f"{Message._meta.db_table} ({', '.join(COLUMNS)})"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from chat_memory.models import Session
 
 try:
     import psycopg
+    from psycopg.types.array import ListBinaryDumper
     from psycopg.types.numeric import Int8
 except ImportError:  # a host on SQLite alone needs no driver
     psycopg = None  # type: ignore[assignment]
@@ -26,6 +28,9 @@ AWAITED = "chat_memory: in a coroutine await the async twin, such as `aappend` f
 """What Django's error about a synchronous call does not know."""
 CURSORS = ("cursor", "_cursor", "create_cursor", "make_cursor", "_prepare_cursor", "ensure_connection")
 """What a back end overrides that has something to do before a statement, or wants to see it."""
+STATEMENTS = 1_000
+"""At most so many statements are kept in PostgreSQL's form; those of searches are made of what is searched for."""
+_PLACEHOLDER = re.compile(r"%\((\w+)\)[bs]")  # what is written beside messages may reach Django's cursor too
 
 
 def fetch(
@@ -121,9 +126,14 @@ def fetch_raw(
     connection.ensure_connection()
     if connection.needs_rollback:
         connection.validate_no_broken_transaction()
-    cursor = _kept.of(connection.connection) if brief else psycopg.Cursor(connection.connection)
+    cursor = _kept.of(connection.connection) if brief else psycopg.RawCursor(connection.connection)
+    text, names = _numbered(sql)
+    # Every whole number as bigint: psycopg's own choice by size would prepare each statement once per size.
+    values = [Int8(value) if type(value) is int else value for value in map(params.__getitem__, names)]
+    if list in map(type, values):  # arrays as text take three times as long
+        cursor.adapters.register_dumper(list, ListBinaryDumper)
     try:
-        cursor.execute(sql, _typed(params), binary=True)
+        cursor.execute(text, values, binary=True)
         rows = cursor.fetchall()
     except psycopg.Error:
         with connection.wrap_database_errors:
@@ -139,21 +149,28 @@ class _Kept(threading.local):
     Of brief ones alone: it holds on to the values and the rows of its last.
     """
 
-    cursor: psycopg.Cursor[Any] | None = None
+    cursor: psycopg.RawCursor[Any] | None = None
 
-    def of(self, connection: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+    def of(self, connection: psycopg.Connection[Any]) -> psycopg.RawCursor[Any]:
         cursor = self.cursor
         if cursor is None or cursor.connection is not connection or cursor.closed:
-            cursor = self.cursor = psycopg.Cursor(connection)
+            cursor = self.cursor = psycopg.RawCursor(connection)
         return cursor
 
 
 _kept = _Kept()
 
 
-def _typed(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Every whole number as bigint: psycopg's own choice by size would prepare each statement once per size."""
-    return {name: Int8(value) if type(value) is int else value for name, value in params.items()}
+@lru_cache(maxsize=STATEMENTS)
+def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """A statement with ``$1`` for its first name and so on, and the names in that order.
+
+    psycopg looks for names again at every call where a statement has more than 4,096 characters: for that which makes a
+    conversation it took as long as PostgreSQL.
+    """
+    numbers: dict[str, int] = {}
+    text = _PLACEHOLDER.sub(lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", sql)
+    return text, tuple(numbers)
 
 
 @cache

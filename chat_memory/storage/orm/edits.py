@@ -9,11 +9,13 @@ from operator import or_
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.db.models import F, Q
 
 from chat_memory.choices import State
 from chat_memory.models import (
     AttachmentReference,
+    Draft,
     Feedback,
     Message as MessageRow,
     Redaction,
@@ -30,6 +32,7 @@ from chat_memory.storage.orm import beside, removal
 from chat_memory.storage.orm.derived import forget_summaries, record_of, remade_title, set_title
 from chat_memory.storage.orm.emission import branch_event, emit_after_commit
 from chat_memory.storage.orm.lineage import branches_sharing, lineage
+from chat_memory.storage.orm.message_changes import note_rewritten
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.referring import check_stored, refer
 from chat_memory.storage.orm.rows import Rows, check_version, family, find, header_of, lock, new_token, touch
@@ -76,6 +79,19 @@ class OrmEdits(OrmPart, EditStore):
         return [
             Revision(stored.seq, content_of(row.content, row.parts), row.edited_at) for row in former.order_by("id")
         ]
+
+
+def finished(alias: str, at: Address, place: Place, after: Message, *, nested: bool) -> Commit:
+    """Put the whole of a message in the place of its first part, within an open transaction; its id stays.
+
+    Raises:
+        MessageNotFound: the branch does not show it.
+    """
+    found = _found(alias, at, place, None)
+    after = msgspec.structs.replace(
+        after, seq=found.stored.seq, turn=found.stored.turn, created_at=found.message.created_at
+    )
+    return _Change(alias, at, found, nested=nested).edit(after)
 
 
 class Found(NamedTuple):
@@ -127,6 +143,7 @@ class _Change:
             refer(alias, root.workspace_id, root.pk, {(stored.session_id, stored.seq): after.content})
             removal.remove_made_of(alias, _of([stored]), stored.workspace_id)
             self._forget([stored], after, shown)
+        note_rewritten(alias, self._rows.root, [stored])
         return self._moved(Kind.EDITED, after, shown)
 
     def redact(self, after: Message, by: str) -> Commit:
@@ -144,8 +161,16 @@ class _Change:
         notes = [Redaction(session_id=each.session_id, seq=each.seq, **noted) for each in same]
         Redaction.objects.using(alias).bulk_create(notes)
         shown = _shown_on(self._rows, same)
+        self._forget_drafts(shown)
         self._forget(same, after, shown)
+        note_rewritten(alias, self._rows.root, same)
         return self._moved(Kind.REDACTED, after, shown)
+
+    def _forget_drafts(self, shown: Mapping[UUID, int]) -> None:
+        """Remove what is streamed in place of messages, to whichever branch: it may have their words."""
+        drafts = Draft.objects.using(self._alias).filter(workspace_id=self._rows.root.workspace_id)
+        for seq in {*shown.values()}:
+            drafts.filter(session_id__in=[pk for pk, place in shown.items() if place == seq], seq=seq).delete()
 
     def _forget_attachments(self, stored: Sequence[MessageRow]) -> None:
         """Remove the references of messages, and what was added again of the same for the next message."""
@@ -167,9 +192,9 @@ class _Change:
 
         They get one token together: a state is told apart from another of the same session.
         """
-        rows, old, now = self._rows, self._rows.header, datetime.now(UTC)
+        rows, old, now, token = self._rows, self._rows.header, datetime.now(UTC), new_token()
         sharing = Session.objects.using(self._alias).filter(workspace_id=rows.root.workspace_id, pk__in=[*shown])
-        sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=new_token(), updated_at=now)
+        sharing.update(version=F("version") + 1, prev_vtoken=F("vtoken"), vtoken=token, updated_at=now, changed_at=now)
         rows.row.updated_at = now
         touch(rows)
         headers = {row.branch: header_of(row) for row in sharing}

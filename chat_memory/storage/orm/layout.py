@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import count
+from itertools import accumulate, count
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from chat_memory.records import (
 )
 from chat_memory.rules.attachments import hashes
 from chat_memory.rules.feedback import model_of
-from chat_memory.storage.mapping import to_row, turns
+from chat_memory.storage.mapping import numbered, to_row, turns_before, turns_of_fork
 from chat_memory.storage.orm.rows import branch_row, new_token
 
 
@@ -42,7 +42,8 @@ class Layout:
         self.messages: list[tuple[Any, ...]] = []
         self.contents: dict[tuple[UUID, int], object] = {}
         root = new_root(at, workspace_id, transcript, now)
-        self._rows = {MAIN_BRANCH: Row(root, None, 0)}
+        before = turns_before(transcript.messages, transcript.base_seq)
+        self._rows = {MAIN_BRANCH: Row(root, None, before)}
         self._fill(MAIN_BRANCH, transcript.messages)
         for branch in transcript.branches:
             self._fork(branch)
@@ -66,7 +67,7 @@ class Layout:
             raise BranchNotFound(self._key, branch.parent)
         check_origin(self._key, branch, parent.session)
         seq, root = branch.fork_seq, self._rows[MAIN_BRANCH].session
-        turn = parent.turn_at(seq) if seq > parent.session.base_seq else 0
+        turn = turns_of_fork(branch, parent.turn_at(seq) if seq > parent.session.base_seq else None)
         owner = parent.owner(seq)
         self._rows[branch.name] = Row(new_branch(root, branch, owner.session.pk, turn, self._now), owner, turn)
 
@@ -78,8 +79,8 @@ class Layout:
         row.check_new(messages)
         session_id = row.session.pk
         self.messages += [
-            (self._workspace_id, session_id, seq, turn, *to_row(message))
-            for seq, turn, message in zip(count(row.start + 1), row.fill(messages), messages)
+            (self._workspace_id, session_id, seq, turn, turn < newest, *to_row(message))
+            for seq, turn, newest, message in zip(count(row.start + 1), *row.fill(messages), messages)
         ]
         self.contents |= {
             (session_id, seq): message.content
@@ -126,26 +127,28 @@ class Row:
         self.parent = parent
         self.newest: datetime | None = None
         self._turn = turn
-        self._turns: list[int] = []
+        self._newest: list[int] = []
+        self._begun: dict[int, int] = {} if parent is None else {**parent._begun}
         self._messages: Sequence[Message] = ()
         self._places: dict[str | None, int] = {}
 
-    def fill(self, messages: Sequence[Message]) -> list[int]:
-        """Add the messages to the row's counters, and return the turn of each."""
+    def fill(self, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+        """Add the messages to the row's counters; the turn of each, and the newest turn begun by then."""
         session = self.session
         self._messages = messages
-        self._turns = [self._turn + turn for turn in turns(messages)] if self._turn else turns(messages)
+        in_turns = numbered(messages, self._turn, self._begun)
+        self._newest = list(accumulate(in_turns, max, initial=self._turn))[1:]
         session.last_seq += len(messages)
         session.message_count += len(messages)
-        session.last_turn = self._turns[-1]
+        session.last_turn = self._newest[-1]
         self.newest = messages[-1].created_at
         _set_activity(session, self.newest)
-        return self._turns
+        return in_turns, self._newest
 
     @property
     def positions(self) -> dict[str, int]:
         """The range of its own messages, as fields of an event; empty where it has none."""
-        return {"first_seq": self.start + 1, "last_seq": self.session.last_seq} if self._turns else {}
+        return {"first_seq": self.start + 1, "last_seq": self.session.last_seq} if self._newest else {}
 
     def check_new(self, messages: Sequence[Message]) -> None:
         """Check that no message has the id of a message that the branch shares with an ancestor.
@@ -179,7 +182,7 @@ class Row:
     def turn_at(self, seq: int) -> int:
         """The number of turns begun up to a position."""
         if seq > self.start:
-            return self._turns[seq - self.start - 1]
+            return self._newest[seq - self.start - 1]
         if self.parent is None or seq > (self.session.fork_seq or 0):
             return self._turn
         return self.parent.turn_at(seq)
@@ -219,7 +222,8 @@ def began(transcript: Transcript, now: datetime) -> datetime:
 def new_branch(root: Session, branch: TranscriptBranch, parent_id: UUID, turn: int, now: datetime) -> Session:
     """The row of a branch without its own messages; ``parent_id`` is the row that has the position it begins at."""
     times = _times(branch.created_at or now)
-    return branch_row(root, branch.name, parent_id, seq=branch.fork_seq, base=branch.base_seq, turn=turn, times=times)
+    places = {"seq": branch.fork_seq, "base": branch.base_seq, "turn": turn}
+    return branch_row(root, branch.name, parent_id, **places, times=times, pending=branch.pending)
 
 
 def new_summary(session: Session, summary: TranscriptSummary, now: datetime) -> Summary:

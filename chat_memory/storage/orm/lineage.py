@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections
+from django.db.models import Q, QuerySet
 
 from chat_memory.choices import Role
 from chat_memory.models import Message, Session
@@ -52,8 +56,19 @@ class Lineage(NamedTuple):
         """The message at a position; None where the position is not visible."""
         if not self.row.base_seq < seq <= self.row.last_seq:
             return None
-        stored = Message.objects.using(self.row._state.db).filter(workspace_id=self.row.workspace_id, seq=seq)
-        return stored.filter(session_id=self.owner(seq)).first()
+        return self.stored_at(seq).first()
+
+    def stored_at(self, seq: int) -> QuerySet[Message]:
+        """The message that a row of the lineage has at a position, visible or not."""
+        return self.stored([seq])
+
+    def stored(self, positions: Iterable[int]) -> QuerySet[Message]:
+        """The messages that rows of the lineage have at positions, visible or not."""
+        by_row: dict[UUID, list[int]] = {}
+        for seq in positions:
+            by_row.setdefault(self.owner(seq), []).append(seq)
+        places = reduce(or_, (Q(session_id=row, seq__in=own) for row, own in by_row.items()))
+        return Message.objects.using(self.row._state.db).filter(places, workspace_id=self.row.workspace_id)
 
     def message(self, place: int | str) -> Message | None:
         """The stored message at a visible position, or the visible one of an id."""
@@ -63,12 +78,20 @@ class Lineage(NamedTuple):
         return next((each for each in stored if self.shows(each.session_id, each.seq)), None)
 
     def turn_at(self, seq: int) -> int:
-        """The number of turns begun up to a position; the message at the position itself may be hidden."""
-        following = self.message_at(seq + 1)
-        if following is None:
+        """The number of turns begun up to a position; the message at the position itself may be hidden.
+
+        It is told by the next message in line: the next position's where no answer crossed a later question.
+        """
+        if seq >= self.row.last_seq:
             return self.row.last_turn
-        content = content_of(following.content, following.parts)
-        return following.turn - (following.role == Role.USER.value and not is_results_alone(content))
+        rows = Message.objects.using(self.row._state.db).filter(workspace_id=self.row.workspace_id, crossed=False)
+        for each in reversed(self.stretches):
+            later = rows.filter(session_id=each.session_id, seq__gt=max(each.low, seq), seq__lte=each.high)
+            following = later.order_by("seq").first()
+            if following is not None:
+                content = content_of(following.content, following.parts)
+                return following.turn - (following.role == Role.USER.value and not is_results_alone(content))
+        return self.row.last_turn
 
 
 def lineage(row: Session) -> Lineage:

@@ -43,9 +43,9 @@ def find(
     backwards = after is not None
     edge, page, end = statements.find(connection.vendor, tuple(given), backwards=backwards, capped=most is not None)
     statement = f"{edge}{max(0, size - 1):d}{page}{size:d}{end}" if edge else f"{page}{size:d}"
-    rows, is_cut = _fetch(connection, statement, with_workspace(connection, given, workspace), most)
-    records = _records(rows, workspace, connection.timezone or UTC)
-    return (records[::-1] if backwards else records), is_cut
+    rows, is_cut = fetch_within(connection, statement, with_workspace(connection, given, workspace), most)
+    found = records(rows, workspace, connection.timezone or UTC)
+    return (found[::-1] if backwards else found), is_cut
 
 
 def count(alias: str, workspace: str, wanted: Filter) -> int:
@@ -69,10 +69,10 @@ def usage(alias: str, workspace: str, wanted: Filter) -> Usage:
     return Usage(sessions, messages, input_tokens, output_tokens, exact)
 
 
-def _fetch(
+def fetch_within(
     connection: BaseDatabaseWrapper, statement: str, params: dict[str, Any], most: int | None
 ) -> tuple[list[tuple[Any, ...]], bool]:
-    """The rows of ``find``, and whether there were more of them than ``most`` allows."""
+    """The rows of a list, which is capped where ``most`` is given, and whether there were more than that allows."""
     if most is None:
         return fetch(connection, statement, params), False
     if connection.vendor != "postgresql":
@@ -115,7 +115,7 @@ def _like(text: str) -> str:
     return f"%{escaped}%"
 
 
-def _records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> list[SessionRecord]:
+def records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> list[SessionRecord]:
     """The records of the rows of ``find``; ``zone`` is the time zone of naive times, which SQLite returns."""
     if not rows:
         return []
@@ -131,10 +131,10 @@ def _records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> l
         columns["id"] = list(map(UUID, columns["id"]))
         owner: Any = Session._meta.get_field("user")
         columns["user_id"] = list(map(owner.target_field.to_python, columns["user_id"]))
-    records = (SessionRecord(first, workspace, *rest) for first, *rest in zip(*columns.values(), strict=True))
+    made = (SessionRecord(first, workspace, *rest) for first, *rest in zip(*columns.values(), strict=True))
     return [
         record if current is None else _on_branch(record, current)
-        for record, current in zip(records, currents, strict=True)
+        for record, current in zip(made, currents, strict=True)
     ]
 
 

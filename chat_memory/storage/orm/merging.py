@@ -9,19 +9,20 @@ from uuid import UUID
 
 from msgspec import structs
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH
+from chat_memory.choices import AT_ONCE, CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchNotFound, MessageConflict, ValidationError
 from chat_memory.models import Feedback, Message as MessageRow, Redaction, Session, Summary
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Restored
-from chat_memory.storage.mapping import new_messages
+from chat_memory.storage.mapping import new_messages, turns_before, turns_of_fork
 from chat_memory.storage.orm import hints
-from chat_memory.storage.orm.appending import known_messages, store
+from chat_memory.storage.orm.appending import store
 from chat_memory.storage.orm.bulk import batches
 from chat_memory.storage.orm.creating import create, give_way
 from chat_memory.storage.orm.derived import record_of
 from chat_memory.storage.orm.emission import emit_after_commit, row_event
+from chat_memory.storage.orm.known import known_messages
 from chat_memory.storage.orm.layout import began, check_origin, new_branch, new_feedback, new_summary
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.rows import Rows, family, header_of, lock, make_current, note_number
@@ -101,8 +102,13 @@ class Merge:
         if fresh:
             # An address without an owner: an existing conversation keeps its owner, and a new one has it already.
             at = structs.replace(self._at, user_id=None, user_key="")
-            placed = store(self._alias, at, rows, fresh, None).messages
+            begun = _begun(messages, known)
+            if not (rows.row.last_turn or known):
+                rows.row.last_turn = turns_before(messages, rows.row.base_seq)
+            placed = store(self._alias, at, rows, fresh, None, begun=begun).messages
             self._note(rows.row, first_seq=placed[0].seq, last_seq=placed[-1].seq)
+            if rows.row.pending in AT_ONCE:  # it has its first message, and an import makes no stored branch current
+                family(rows.root).filter(pk=rows.row.pk).update(pending="")
             known |= {message.id: message for message in placed}
             self._added += len(fresh)
             self._active.append(placed[-1].created_at or self._now)
@@ -129,7 +135,7 @@ class Merge:
             return False
         check_origin(self._at.key, branch, parent.row)
         line, seq = lineage(parent.row), branch.fork_seq
-        turn = line.turn_at(seq) if seq > parent.row.base_seq else 0
+        turn = turns_of_fork(branch, line.turn_at(seq) if seq > parent.row.base_seq else None)
         made = new_branch(parent.root, branch, line.owner(seq), turn, self._now)
         made.save(using=self._alias, force_insert=True)
         note_number(parent.root)
@@ -213,6 +219,12 @@ def _fresh_feedback(alias: str, row: Session, given: Sequence[TranscriptFeedback
                 known.add(place)
                 columns = {"workspace_id": row.workspace_id, "session_id": message.session_id, "seq": message.seq}
                 yield new_feedback(columns, record_of(alias, message), each, now)
+
+
+def _begun(messages: Sequence[Message], known: Mapping[str | None, Message]) -> dict[int, int]:
+    """The numbers of turns whose questions are stored, by the numbers that a transcript has for them."""
+    pairs = ((message.turn, known[message.id].turn) for message in messages if message.id in known)
+    return {there: here for there, here in pairs if there is not None and here is not None}
 
 
 def _says_what_was_redacted(row: Session, summary: TranscriptSummary) -> bool:

@@ -11,7 +11,7 @@ from django.db import connections, router, transaction
 from django.db.models import Model, signals
 
 from chat_memory.models import Feedback, Session, WorkspaceMember
-from chat_memory.models.user_link import has_table, users_of
+from chat_memory.models.user_link import has_table, left, users_of
 from chat_memory.storage.orm.waiting import transaction_bounded
 from chat_memory.storage.tenancy import across_workspaces
 
@@ -41,8 +41,8 @@ def _forget(user_id: Any, users: str) -> None:
         if not has_table(Session, alias):
             continue
         with across_workspaces(), transaction_bounded(alias):
-            Session.objects.using(alias).filter(user_id=user_id).update(user=None, user_left=True)
-            Feedback.objects.using(alias).filter(user_id=user_id).update(user=None, user_left=True)
+            for model in (Session, Feedback):
+                model._default_manager.using(alias).filter(user_id=user_id).update(user=None, **left(model))
             WorkspaceMember.objects.using(alias).filter(user_id=user_id).delete()
 
 

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.exceptions import BranchInUse
-from chat_memory.models import Message as MessageRow, Session
+from chat_memory.models import Draft, Message as MessageRow, Session, Turn
 from chat_memory.records import Address, Change, Commit, Header
 from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.changed import Kind
@@ -22,7 +23,8 @@ from chat_memory.storage.orm.cursor import fetch, user_value
 from chat_memory.storage.orm.derived import forget_summaries, record_of, remade_title, set_title
 from chat_memory.storage.orm.emission import changed_branch, changed_row
 from chat_memory.storage.orm.lineage import Lineage, lineage
-from chat_memory.storage.orm.rows import Rows, family, lock, move, new_token, touch
+from chat_memory.storage.orm.message_changes import note_taken
+from chat_memory.storage.orm.rows import Rows, family, grain, lock, move, new_token, touch
 from chat_memory.storage.orm.statements import pop as statements
 from chat_memory.storage.orm.statements.tables import owner_of
 from chat_memory.storage.orm.transactions import run_write
@@ -61,7 +63,8 @@ def _at_once(alias: str, at: Address, others: Sequence[removal.Dependent], *, ne
         return None
     seq, token = row.last_seq, new_token()
     ids = {"session_id": row.id, "workspace_id": row.workspace_id}
-    values = {"seq": seq, "titled": row.title_made, "vtoken": token, "now": datetime.now(UTC)}
+    now = datetime.now(UTC)
+    values = {"seq": seq, "titled": row.title_made, "vtoken": token, "now": now, "unchanged": now - grain()}
     tables = tuple(other.place for other in others if other.place)
     found = fetch(connection, statements.taken(tables), ids | values)
     if not found:
@@ -73,7 +76,7 @@ def _at_once(alias: str, at: Address, others: Sequence[removal.Dependent], *, ne
     after = Header(row.id, row.workspace_id, row.version + 1, token, row.base_seq, seq - 1)
     positions = {"first_seq": seq, "last_seq": seq}
     changed_branch(alias, Kind.POPPED, at, row.id, MAIN_BRANCH, header=after, nested=nested, **positions)
-    return Commit(tuple(messages), after, Change(after, row.version, row.vtoken))
+    return Commit(tuple(messages), after, Change(after, row.version, row.vtoken), MAIN_BRANCH)
 
 
 def _locked(connection: BaseDatabaseWrapper, at: Address) -> Locked | None:
@@ -113,14 +116,22 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
         removal.remove_messages(alias, same)
     else:  # the branch shares one message less, and perhaps nothing more of the row that it hung on
         fields = {"fork_seq": seq - 1, "parent_id": line.owner(seq - 1)}
+        for hanging in (Draft, Turn):
+            removal.remove_from(alias, hanging, Q(session_id=row.pk, seq=seq), row.workspace_id)
     forget_summaries(alias, row.workspace_id, {row.pk: seq})
+    if starts_turn(message):  # who was to answer it finds neither the right to nor what was streamed
+        for model, where in ((Turn, Q(seq=seq)), (Draft, Q(turn=message.turn))):
+            removal.remove_from(alias, model, where & Q(session=row), row.workspace_id)
     if title is not None:
         set_title(alias, at, root, title, alone=row is not root, nested=nested)
-    turn = stored.turn - starts_turn(message)
+    if starts_turn(message):
+        removal.remove_from(alias, Draft, Q(session_id=row.pk, turn=message.turn), row.workspace_id)
+    turn = row.last_turn - starts_turn(message)
+    note_taken(alias, root, row.pk, message)
     after = move(row, last_seq=seq - 1, message_count=row.message_count - 1, last_turn=turn, **fields)
     touch(rows)
     changed_row(alias, Kind.POPPED, at, row, after, first_seq=seq, last_seq=seq, nested=nested)
-    return Commit((message,), after, Change(after, before.version, before.vtoken))
+    return Commit((message,), after, Change(after, before.version, before.vtoken), row.branch)
 
 
 def _check_not_shared(row: Session, seq: int) -> None:

@@ -89,12 +89,13 @@ def _window(alias: str, at: Address, budget: Budget, **bound: int) -> list[Row]:
     # Whether a greeting is right before the turns asked for is told by one turn more.
     size = getattr(budget, kind) + (kind == "turns" and budget.greeting)
     shape = {"budget": kind, "system": budget.system, "greeting": budget.greeting, "capped": bool(bound)}
-    shape["postgresql"] = connections[alias].vendor == "postgresql"
+    shape |= {"postgresql": connections[alias].vendor == "postgresql", "until": budget.until is not None}
     short, along = partial(main.window, **shape), partial(branch.window, **shape)
     per_unit, besides = FIRST_LOOK[kind]
     look = min(int(size * per_unit), _END // WIDER) + besides
+    params = {"size": size, **bound} | ({} if budget.until is None else {"until": budget.until})
     while True:
-        rows = shown(alias, at, short, along, {"size": size, "look": look, **bound})
+        rows = shown(alias, at, short, along, params | {"look": look})
         if _flags(rows)[1:2] != ["1"]:
             return rows
         look *= WIDER
@@ -141,13 +142,13 @@ def _shown(
     alias: str, at: Address, short: Statement, along: Statement, params: dict[str, Any], *, brief: bool
 ) -> list[Row]:
     if at.means_whole and not hints.expects_branch(alias, at):
-        rows = _fetch(alias, at, short, params, brief=brief)
+        rows = fetch_rows(alias, at, short, params, brief=brief)
         if not rows or not _flag(rows):
             return rows
     follows = at.branch == CURRENT
     if follows and not at.pinned:
         at = msgspec.structs.replace(at, session_id=None)  # the id may be that of a branch that was current earlier
-    rows = _fetch(alias, at, partial(along, follows=follows), params, brief=brief)
+    rows = fetch_rows(alias, at, partial(along, follows=follows), params, brief=brief)
     if rows:
         hints.note(alias, at, branched=_flag(rows))
     return rows
@@ -185,7 +186,9 @@ def _slice_of_few(rows: list[Row], zone: tzinfo) -> Slice:
     return Slice(to_messages(rows, zone), header)
 
 
-def _fetch(alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False) -> list[Row]:
+def fetch_rows(
+    alias: str, at: Address, statement: Statement, params: dict[str, Any], *, brief: bool = False
+) -> list[Row]:
     """The rows of a session, found by the ids in the address; if they find nothing, by its names.
 
     A pinned address is found by its ids only.

@@ -14,13 +14,12 @@ from itertools import takewhile
 from typing import NamedTuple
 from uuid import UUID
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import FileSystemStorage, Storage, storages
 from django.db import connections
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from chat_memory.conf import settings
-from chat_memory.exceptions import AttachmentNotFound
+from chat_memory.exceptions import AttachmentNotFound, NotSupported
 from chat_memory.models import Attachment, AttachmentReference, Session
 from chat_memory.records import Message
 from chat_memory.rules.attachments import hashes
@@ -62,12 +61,13 @@ def storage() -> Storage:
     """Where the files of attachments are: the alias ATTACHMENT_STORAGE of Django's STORAGES.
 
     Raises:
-        ImproperlyConfigured: there is no such alias, or its files would lie in the working directory.
+        InvalidStorageError: there is no such alias.
+        NotSupported: its files would lie in the working directory.
     """
     found: Storage = storages[settings.attachment_storage]
     if isinstance(found, FileSystemStorage) and not found.base_location:
-        text = "MEDIA_ROOT is empty, so attachments would lie beside the code: set it, or a location in STORAGES."
-        raise ImproperlyConfigured(text)
+        lack = "keeps no attachments: MEDIA_ROOT is empty, so that they would lie beside the code"
+        raise NotSupported("DjangoAdapter", "", f"{lack} (set it, or a location in STORAGES)")
     return found
 
 

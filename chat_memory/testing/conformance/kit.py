@@ -25,11 +25,13 @@ from chat_memory.storage.contract import (
     ArchiveStore,
     AttachmentStore,
     BranchStore,
+    DraftStore,
     EditStore,
     FeedbackStore,
     MessageStore,
     SessionStore,
     SummaryStore,
+    TurnStore,
 )
 from chat_memory.storage.contract.edits import Place, Restate
 
@@ -70,6 +72,13 @@ class Kit:
         """Make every claim on a summary in this clause's workspace older than ``CLAIM_LAPSES`` seconds, at once.
 
         A subclass must implement this if its adapter stores summaries.
+        """
+        raise NotImplementedError
+
+    def let_drafts_lapse(self) -> None:
+        """Make every draft in this clause's workspace older than DRAFT_LAPSE_SECONDS, at once.
+
+        A subclass must implement this if its adapter keeps drafts.
         """
         raise NotImplementedError
 
@@ -117,6 +126,16 @@ class Kit:
     def feedback(self) -> FeedbackStore:
         """The adapter's part for feedback; raises NotSupported if it has none."""
         return self.adapter.part(FeedbackStore)
+
+    @property
+    def drafts(self) -> DraftStore:
+        """The adapter's part for drafts; raises NotSupported if it has none."""
+        return self.adapter.part(DraftStore)
+
+    @property
+    def turns(self) -> TurnStore:
+        """The adapter's part for turns; raises NotSupported if it has none."""
+        return self.adapter.part(TurnStore)
 
     @property
     def workspace(self) -> str:

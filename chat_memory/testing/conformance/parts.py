@@ -10,12 +10,15 @@ from chat_memory.storage.contract import (
     ArchiveStore,
     AttachmentStore,
     BranchStore,
+    ChangeStore,
+    DraftStore,
     EditStore,
     FeedbackStore,
     MessageStore,
     Part,
     SessionStore,
     SummaryStore,
+    TurnStore,
     UndroppedStore,
 )
 from chat_memory.testing.conformance.kit import Kit
@@ -24,11 +27,14 @@ PARTS: tuple[type[Part], ...] = (
     MessageStore,
     SessionStore,
     BranchStore,
+    ChangeStore,
+    DraftStore,
     EditStore,
     SummaryStore,
     ArchiveStore,
     FeedbackStore,
     AttachmentStore,
+    TurnStore,
     UndroppedStore,
 )
 

@@ -36,7 +36,14 @@ class RedactionClauses(Kit):
         assert (left[0], left[2]) == (stored[0], stored[2])
         assert commit.messages == (left[1],)
         assert left[1] == Message(
-            "user", PLACEHOLDER, id="b", seq=2, created_at=SENT_AT, state=State.REDACTED.value, tokens=left[1].tokens
+            "user",
+            PLACEHOLDER,
+            id="b",
+            seq=2,
+            created_at=SENT_AT,
+            state=State.REDACTED.value,
+            tokens=left[1].tokens,
+            turn=stored[1].turn,
         )
 
     @may_redact

@@ -1,11 +1,66 @@
-// The page works without this file, which adds: Enter sends, the box grows, one submit per click, the end is in view.
+// The page works without this file, which adds: answers that grow as they are written, Enter sends, the box grows,
+// one submit per click, the end is in view.
 "use strict";
 
-const history_ = document.querySelector(".history");
-const composer = document.querySelector(".composer");
+const PAUSE = 250; // milliseconds between two looks at an answer that is being written
+const AWAY = 2000; // milliseconds until the next try, where the server could not be reached
 
-if (history_ && (!location.hash || location.hash === "#latest")) {
-  history_.scrollTop = history_.scrollHeight;
+const history_ = document.querySelector("#history");
+const composer = document.querySelector(".composer");
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+// An answer is a draft of the API's while it is written: ask for what it has got since, until it has ended.
+async function follow(bubble) {
+  const text = bubble.querySelector(".text");
+  let length = bubble.dataset.length;
+  while (bubble.isConnected) {
+    try {
+      const response = await fetch(`${bubble.dataset.follow}?after=${length}`);
+      if (!response.ok) throw new Error(response.statusText);
+      const draft = await response.json();
+      inView(() => text.append(draft.text));
+      if (draft.state !== "streaming") break;
+      length = draft.length;
+      await pause(PAUSE);
+    } catch {
+      await pause(AWAY); // the network is away, or the answer has gone with its branch: the page will tell
+      break;
+    }
+  }
+  if (bubble.isConnected) await refresh();
+}
+
+// What the page would be if it were loaded now, but for what somebody is writing.
+async function refresh() {
+  const response = await fetch(location.href).catch(() => pause(AWAY).then(refresh));
+  if (!response?.ok || response.redirected) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const edited = document.querySelector(".edit[open]");
+  for (const part of ["#history", "#chats"]) {
+    inView(() => document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes));
+  }
+  if (edited) document.querySelector(`[data-edit="${edited.dataset.edit}"]`)?.replaceWith(edited);
+  followAll();
+}
+
+function followAll() {
+  for (const bubble of document.querySelectorAll("[data-follow]")) follow(bubble);
+}
+
+// Change the history, and stay at its end where that was in view.
+function inView(change) {
+  const atTheEnd = history_.scrollHeight - history_.scrollTop - history_.clientHeight < 40;
+  change();
+  if (atTheEnd) history_.scrollTop = history_.scrollHeight;
+}
+
+if (history_) {
+  if (!location.hash || location.hash === "#latest") history_.scrollTop = history_.scrollHeight;
+  followAll();
+  // Another tab may have asked, switched or stopped meanwhile.
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) refresh();
+  });
 }
 
 if (composer) {
@@ -25,13 +80,13 @@ if (composer) {
   box.focus({ preventScroll: true });
 }
 
-for (const form of document.querySelectorAll(".composer, .again")) {
-  form.addEventListener("submit", () => {
-    form.querySelector("[type=submit]").disabled = true;
-  });
-}
+// A second click sends nothing.
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = "yes";
+});
 
 // A page that comes back from the browser's memory may be sent again: the ids in it make that a replay.
 addEventListener("pageshow", () => {
-  for (const button of document.querySelectorAll("button:disabled")) button.disabled = false;
+  for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
 });

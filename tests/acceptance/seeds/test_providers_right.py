@@ -366,6 +366,18 @@ async def test_what_cannot_be_stored_is_refused_everywhere_alike(provider: Any, 
     assert await found(provider) == []
 
 
+@pytest.mark.parametrize("given", [42, {"a": 1}, True], ids=repr)
+async def test_e17_a_content_that_is_neither_text_nor_a_list_is_refused_by_name(provider: Any, given: Any) -> None:
+    for field in ("content", "tool_calls", "attachments"):
+        message = Message(**{"role": "assistant", "content": "x", field: given})
+        outcome = await provider.store_messages("c1", [message])
+        assert isinstance(outcome, Failure)
+        assert str(outcome.error) == f"messages[0].{field}: must be a list, not {type(given).__name__}"
+    for content in ("42", "[1, 2]", "null", '{"a": 1}', [{"type": "text", "text": "x", "detail": None}]):
+        assert await provider.store_messages("c2", [Message("tool", content, tool_call_id="a")])
+        assert (await provider.get_recent_messages("c2", 1))[0].content == content
+
+
 @pytest.mark.parametrize("given", ["text", [1], [Message], None, {"a": 1}])
 async def test_what_is_no_list_of_messages_is_refused(provider: Any, given: Any) -> None:
     """S1.9."""

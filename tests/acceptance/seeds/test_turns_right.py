@@ -147,6 +147,13 @@ def test_a_history_has_only_what_its_reader_knows(either_memory: RedisChatMemory
     assert {type(value) for entry in history for value in entry.values()} == {str}
 
 
+@pytest.mark.parametrize("text", ["Paris. ", " Paris\n\n", "\u2003x\u2003"], ids=ascii)
+def test_what_was_said_comes_back_letter_by_letter(either_memory: RedisChatMemory, text: str) -> None:
+    either_memory.append("s", "user", text)
+    either_memory.append("s", "assistant", text)
+    assert [entry["content"] for entry in either_memory.get_history("s")] == [text, text]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lower_cap_holds_for_reads_at_once(kind: str, redis_client: redis.Redis) -> None:
     """R11: and a higher one shows again what is stored."""

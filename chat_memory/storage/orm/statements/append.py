@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from chat_memory.fields import MESSAGE_COLUMNS, PLAIN_COLUMNS
 from chat_memory.storage.orm.beside import Beside, expressions, returning
-from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, ROOT, SESSION, WORKSPACE, meant_root, owned
+from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, ROOT, SESSION, TURN, WORKSPACE, meant_root, owned
+from chat_memory.storage.orm.statements.turns import NOW, OVERWRITE, of_turn
 from chat_memory.storage.orm.statements.waiting import bound
 
 TYPES = dict.fromkeys(MESSAGE_COLUMNS, "text") | {"tokens": "int4", "created_at": "timestamptz"}
@@ -26,12 +27,18 @@ _TITLE = """,
     title_made = s.title_made OR (s.title = '' AND s.last_turn = 0)"""
 _AT_VERSION = "(%(if_version)b::int8 IS NULL OR s.version = %(if_version)b::int8)"
 _ACTIVE = """updated_at = %(now)b, active_at = %(active)b,
-    listed_at = CASE WHEN s.listed_at > %(stale)b AND s.listed_at <= %(active)b THEN s.listed_at ELSE %(active)b END"""
-"""``listed_at``, which is indexed, is set only if it lags by ACTIVITY_GRAIN; otherwise every index would be updated."""
+    listed_at = CASE WHEN s.listed_at > %(stale)b AND s.listed_at <= %(active)b THEN s.listed_at ELSE %(active)b END,
+    changed_at = CASE WHEN s.changed_at > %(unchanged)b THEN s.changed_at ELSE %(now)b END"""
+"""``listed_at`` and ``changed_at``, which are indexed, are set only if they lag by ACTIVITY_GRAIN.
+
+Otherwise every append would write to every index of the row."""
 _COUNTERS = """prev_vtoken = s.vtoken, vtoken = %(vtoken)b, version = s.version + 1,
     last_seq = s.last_seq + %(size)b, message_count = s.message_count + %(size)b, last_turn = s.last_turn + %(turns)b"""
 FEW = 4
 """Up to this many messages, each value is a parameter of its own; building arrays takes the driver longer."""
+
+
+NEW, FOUND, HELD = "new", "found", "held"
 
 
 class Shape(NamedTuple):
@@ -45,6 +52,9 @@ class Shape(NamedTuple):
         owner: how the owner of the conversation is compared, as ``tables.owner_of`` says.
         wait: how long it waits for a lock, in milliseconds; 0: as long as the host's ``lock_timeout`` says.
         beside: what sub-apps write beside messages.
+        turn: NEW or FOUND: the message is a question, which the caller of the statement has the right to answer from
+            now on; with FOUND, only if no branch of the conversation has a message of its id. HELD: the messages are of
+            a turn that the caller holds, and only if it does.
     """
 
     rows: int
@@ -54,13 +64,14 @@ class Shape(NamedTuple):
     owner: str
     wait: int
     beside: tuple[Beside, ...] = ()
+    turn: str = ""
 
 
 @cache
 def to_main(shape: Shape, *, by_id: bool, follows: bool) -> str:
     """Append to ``main``; with ``follows``, only if ``main`` is the current branch."""
     return f"""
-WITH {_main("session", shape, by_id=by_id, follows=follows)}, {_stored(shape)}
+WITH {_held(shape)}{_main("session", shape, by_id=by_id, follows=follows)}, {_stored(shape)}
 SELECT {RETURNED}, 'main' FROM session"""
 
 
@@ -71,7 +82,7 @@ def to_branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
     The root's row is updated too: its times, and the owner and title if they are not set.
     """
     return f"""
-WITH {_branch(shape, by_id=by_id, follows=follows)}, session AS (SELECT {RETURNED}, branch FROM appended),
+WITH {_held(shape)}{_branch(shape, by_id=by_id, follows=follows)}, session AS (SELECT {RETURNED}, branch FROM appended),
 {_stored(shape)}
 SELECT {RETURNED}, branch FROM session"""
 
@@ -92,10 +103,10 @@ built AS (
   ON CONFLICT DO NOTHING RETURNING id
 ), made AS (
   INSERT INTO {SESSION} (id, workspace_id, last_seq, last_turn, message_count, version, vtoken, prev_vtoken, updated_at,
-    active_at, listed_at, base_seq, created_at, pinned, title_made, key_from_client, user_left, key, branch, user_id,
-    user_key, title, tags, metadata)
+    active_at, listed_at, changed_at, base_seq, created_at, pinned, title_made, key_from_client, user_left, key,
+    branch, user_id, user_key, title, tags, metadata)
   SELECT %(new_id)b, w.id, %(size)b, %(turns)b, %(size)b, 1, %(vtoken)b, 0, %(now)b,
-    %(active)b, %(active)b, 0, %(now)b, false, %(title)b::text IS NOT NULL, false, false, %(key)b, 'main',
+    %(active)b, %(active)b, %(now)b, 0, %(now)b, false, %(title)b::text IS NOT NULL, false, false, %(key)b, 'main',
     %(user_id)b::{user_type}, %(user_key)b, COALESCE(%(title)b::text, ''), '[]', '{{}}'
   FROM (SELECT id FROM home UNION ALL SELECT id FROM built) w
   WHERE NOT EXISTS (SELECT 1 FROM main) AND NOT EXISTS (SELECT 1 FROM root) AND {bound(shape.wait)}
@@ -112,7 +123,7 @@ def _main(name: str, shape: Shape, *, by_id: bool, follows: bool) -> str:
     return f"""{name} AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}{_owned(shape)}
   WHERE {meant_root(by_id=by_id, owner=shape.owner)} {"AND s.head_id IS NULL" if follows else ""} AND {_AT_VERSION}
-    AND {bound(shape.wait)}
+    AND {bound(shape.wait)}{_may_store(shape)}{_shows_question(shape)}
   RETURNING {_columns("s")}
 )"""
 
@@ -122,19 +133,20 @@ def _branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
     first = f"s.id, s.workspace_id, s.key, s.head_id FROM {SESSION} s WHERE"
     if follows:
         root = f"""SELECT {first} {meant_root(by_id=by_id, owner=shape.owner)} AND s.head_id IS NOT NULL
-  AND {bound(shape.wait)} FOR NO KEY UPDATE"""
+  AND {bound(shape.wait)}{_may_store(shape)} FOR NO KEY UPDATE"""
         which = "s.id = root.head_id AND s.workspace_id = root.workspace_id"
     else:
         named = f"SELECT s.key FROM {SESSION} s WHERE {BY_ID}" if by_id else "SELECT %(key)b"
         workspace = "%(workspace_id)b" if by_id else f"(SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b)"
         root = f"""SELECT {first} s.workspace_id = {workspace} AND s.key = ({named}) AND {ROOT}{owned(shape.owner)}
-  AND {bound(shape.wait)} FOR NO KEY UPDATE"""
+  AND {bound(shape.wait)}{_may_store(shape)} FOR NO KEY UPDATE"""
         which = "s.workspace_id = root.workspace_id AND s.key = root.key AND s.parent_id IS NOT NULL AND " + (
             "s.id = %(session_id)b" if by_id else "s.branch = %(branch)b"
         )
     return f"""root AS ({root}), appended AS (
   UPDATE {SESSION} AS s SET {_COUNTERS}, {_ACTIVE}
-  FROM root WHERE {which} AND s.deleted_at IS NULL AND {_AT_VERSION} AND NOT EXISTS ({_known(shape)})
+  FROM root WHERE {which} AND s.deleted_at IS NULL AND s.pending NOT IN ('answered', 'edited') AND {_AT_VERSION}
+    AND NOT EXISTS ({_known(shape)}){_shows_question(shape)}
   RETURNING {_columns("s")}, s.branch, root.id AS root_id
 ), active AS (
   UPDATE {SESSION} AS s SET {_ACTIVE}{_owned(shape)}
@@ -175,15 +187,55 @@ def _stored(shape: Shape) -> str:
     """CTEs that insert the messages, and what is written beside them; ``session`` has the counters after the call."""
     columns = PLAIN_COLUMNS if shape.plain else MESSAGE_COLUMNS
     source, position, turn = "session", "session.last_seq", "session.last_turn"
+    crossed = ""
     values = ", ".join(f"%({column})b::{TYPES[column]}" for column in columns)
     if shape.rows != 1:
         source = f"session, {_rows(columns, shape.rows)} AS m({', '.join(columns)}, turn, position)"
         position, turn = "session.last_seq - %(size)b + m.position", "session.last_turn - %(turns)b + m.turn"
         values = ", ".join(f"m.{column}" for column in columns)
+    if shape.turn == HELD:
+        turn, crossed = "%(under)b", "%(under)b < session.last_turn, "
     return f"""stored AS (
-  INSERT INTO {MESSAGE} (workspace_id, session_id, seq, turn, {", ".join(columns)})
-  SELECT session.workspace_id, session.id, {position}, {turn}, {values} FROM {source}{returning(shape.beside)}
-){expressions(shape.beside)}"""
+  INSERT INTO {MESSAGE} (workspace_id, session_id, seq, turn, {"crossed, " if crossed else ""}{", ".join(columns)})
+  SELECT session.workspace_id, session.id, {position}, {turn}, {crossed}{values} FROM {source}{returning(shape.beside)}
+){expressions(shape.beside)}{_taken(shape)}"""
+
+
+def _taken(shape: Shape) -> str:
+    """A CTE that notes who has the right to answer the question; a row may be left of a question that was taken off."""
+    if shape.turn not in (NEW, FOUND):
+        return ""
+    return f""", taken AS (
+  INSERT INTO {TURN} (workspace_id, session_id, turn, seq, holder, lease_until, state)
+  SELECT session.workspace_id, session.id, session.last_turn, session.last_seq, %(holder)b,
+    {NOW} + %(lease)b, 'open' FROM session {OVERWRITE}
+)"""
+
+
+def _held(shape: Shape) -> str:
+    """A CTE that renews the right of the caller; its row is locked before the session's, as in every such change."""
+    if shape.turn != HELD:
+        return ""
+    return f"""held AS (
+  UPDATE {TURN} AS t SET lease_until = {NOW} + %(lease)b, state = %(state_of_turn)b
+  WHERE {of_turn("t")} AND t.turn = %(under)b AND t.holder = %(holder)b AND {bound(shape.wait)} RETURNING t.turn
+), """
+
+
+def _may_store(shape: Shape) -> str:
+    """The condition on a conversation's first row that a call about a turn has besides."""
+    if shape.turn == HELD:
+        return " AND EXISTS (SELECT 1 FROM held)"
+    if shape.turn != FOUND:
+        return ""
+    return f""" AND (s.branch_number = 0 OR NOT EXISTS (
+    SELECT 1 FROM {SESSION} f JOIN {MESSAGE} k ON k.session_id = f.id AND k.workspace_id = f.workspace_id
+    WHERE f.workspace_id = s.workspace_id AND f.key = s.key AND k.client_id = %(client_id)b))"""
+
+
+def _shows_question(shape: Shape) -> str:
+    """The condition on the row of the branch that it has not hidden the question of a turn since it was taken."""
+    return " AND s.base_seq < %(asked_at)b" if shape.turn == HELD else ""
 
 
 def _rows(columns: Sequence[str], number: int) -> str:

@@ -16,7 +16,10 @@ from chat_memory.storage.orm.statements.read import (
     first_passed,
     functions,
     heavy,
+    in_line,
+    newest_turn,
     of_window,
+    up_to,
 )
 from chat_memory.storage.orm.statements.tables import (
     BY_ID,
@@ -107,6 +110,7 @@ def window(
     greeting: bool,
     postgresql: bool,
     capped: bool = False,
+    until: bool = False,
 ) -> str:
     """As ``statements.read.window``, along a branch.
 
@@ -115,36 +119,43 @@ def window(
     """
     least, greatest = functions(postgresql=postgresql)
     since = f"(SELECT {greatest}(base_seq, last_seq - %(look)b) FROM session)"
-    of_system = _part("(SELECT base_seq FROM session)", "l.high", SYSTEM, postgresql=postgresql)
+    ends, line = up_to(until=until), in_line(until=until)
+    of_system = _part("(SELECT base_seq FROM session)", "l.high", f"{SYSTEM}{ends}", postgresql=postgresql)
     spent = f"(SELECT COALESCE(SUM(m.tokens), 0) FROM lineage l {of_system})" if system else "0"
-    passed = {
-        "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
-        "messages": "SELECT turn, seq FROM recent WHERE role <> 'system' ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
-        "tokens": f"""
-    SELECT turn, seq FROM (
-      SELECT turn, seq, SUM(COALESCE(tokens, 0)) OVER (ORDER BY seq DESC) AS spent FROM recent WHERE role <> 'system'
-    ) AS counted WHERE spent > %(size)b - {spent} ORDER BY seq DESC LIMIT 1""",
-    }[budget]
+    passed = _passed(budget, f"recent m WHERE role <> 'system' {line}", spent)
     too_near = (
         f"(SELECT CASE WHEN seq IS NULL AND {since} > (SELECT base_seq FROM session) THEN 1 ELSE 0 END FROM edge)"
     )
-    fitting = """AND m.role <> 'system'
+    fitting = f"""AND m.role <> 'system'{ends} AND m.turn > (SELECT turn FROM start)
   AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM low) + 1)"""
     counted = _part("(SELECT seq FROM low)", "l.high", fitting, postgresql=postgresql)
     parts = [f"FROM lineage l {part} WHERE true" for part in ((counted, of_system) if system else (counted,))]
     bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
+    newest = newest_turn("b", until=until)
     flags = (FORKED, too_near, "(SELECT heavy FROM bound)") if capped else (FORKED, too_near)
     return f"""
-WITH RECURSIVE {meant_row("last_turn", by_id=by_id, owner=owner, follows=follows)}, {line_of("last_seq", "session s")},
+WITH RECURSIVE {meant_row(newest, by_id=by_id, owner=owner, follows=follows)}, {line_of("last_seq", "session s")},
 recent AS (
-  SELECT m.seq, m.turn, m.role, m.tokens FROM lineage l {_part(since, "l.high", "", postgresql=postgresql)}
+  SELECT m.seq, m.turn, m.role, m.tokens, m.crossed FROM lineage l {_part(since, "l.high", ends, postgresql=postgresql)}
 ),
 passed AS ({first_passed(passed, greeting=greeting)}),
 start AS ({beginning(least, greatest)}),
-edge AS (SELECT MAX(seq) AS seq FROM recent WHERE turn <= (SELECT turn FROM start)),
+edge AS (SELECT MAX(seq) AS seq FROM recent m WHERE turn <= (SELECT turn FROM start) {line}),
 low AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge){bound}
 {header_row(*flags)}
 {of_window(parts, capped=capped)}"""
+
+
+def _passed(budget: str, walked: str, spent: str) -> str:
+    """A query for the newest message that a budget does not take, of which system messages have spent some."""
+    return {
+        "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
+        "messages": f"SELECT turn, seq FROM {walked} ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
+        "tokens": f"""
+    SELECT turn, seq FROM (
+      SELECT turn, seq, SUM(COALESCE(tokens, 0)) OVER (ORDER BY seq DESC) AS spent FROM {walked}
+    ) AS counted WHERE spent > %(size)b - {spent} ORDER BY seq DESC LIMIT 1""",
+    }[budget]
 
 
 @cache
@@ -166,6 +177,33 @@ WITH RECURSIVE below(id) AS (
     ON s.parent_id = below.id AND s.workspace_id = %(workspace_id)b AND s.fork_seq >= %(seq)b
 )
 SELECT id FROM below"""
+
+
+@cache
+def siblings(*, by_id: bool, owner: str, follows: bool) -> str:
+    """The messages at a position that follow the same messages: of the row that has the one before, and of its forks.
+
+    Each comes with the branch it was stored on, and whether it is the one that is shown.
+    """
+    return f"""
+WITH RECURSIVE {meant_row(by_id=by_id, owner=owner, follows=follows)}, {line_of("last_seq", "session s")},
+origin AS (SELECT id, workspace_id FROM lineage WHERE low < %(seq)b - 1 AND %(seq)b - 1 <= high
+  UNION ALL SELECT id, workspace_id FROM lineage WHERE %(seq)b = 1 AND parent_id IS NULL),
+alternative AS (
+  SELECT s.id, s.workspace_id, s.branch, 0 AS number FROM origin o
+    JOIN {SESSION} s ON s.id = o.id AND s.workspace_id = o.workspace_id
+  WHERE s.last_seq >= %(seq)b AND s.base_seq < %(seq)b
+  UNION ALL
+  SELECT s.id, s.workspace_id, s.branch, s.branch_number FROM origin o
+    JOIN {SESSION} s ON s.parent_id = o.id AND s.workspace_id = o.workspace_id AND s.fork_seq = %(seq)b - 1
+  WHERE s.last_seq >= %(seq)b AND s.base_seq < %(seq)b AND s.deleted_at IS NULL
+)
+SELECT a.branch, m.client_id, CASE WHEN EXISTS (
+    SELECT 1 FROM lineage l WHERE l.id = a.id AND l.low < %(seq)b AND l.high >= %(seq)b
+  ) THEN 1 ELSE 0 END
+FROM alternative a JOIN {MESSAGE} m ON m.session_id = a.id AND m.workspace_id = a.workspace_id AND m.seq = %(seq)b
+WHERE EXISTS (SELECT 1 FROM session WHERE base_seq < %(seq)b AND last_seq >= %(seq)b)
+ORDER BY a.number, a.id"""
 
 
 def _part(low: str, high: str, condition: str, *, postgresql: bool) -> str:
@@ -193,8 +231,11 @@ def line_of(high: str, first: str) -> str:
 
 
 def meant_row(*more: str, by_id: bool, owner: str, follows: bool) -> str:
-    """A CTE of the row to read: the branch that is named, or with ``follows`` the conversation's current branch."""
-    row = ", ".join(f"b.{column}" for column in (*HEADER, *OF_BRANCH, *more))
+    """A CTE of the row to read: the branch that is named, or with ``follows`` the conversation's current branch.
+
+    ``more`` are further expressions, of the row ``b``.
+    """
+    row = ", ".join([*(f"b.{column}" for column in (*HEADER, *OF_BRANCH)), *more])
     if not follows:
         return f"session AS (SELECT {row.replace('b.', 's.')} FROM {SESSION} s WHERE {meant(by_id=by_id, owner=owner)})"
     current = "b.id = COALESCE(s.head_id, s.id) AND b.workspace_id = s.workspace_id"

@@ -80,12 +80,9 @@ def find(vendor: str, given: tuple[str, ...], *, backwards: bool, capped: bool =
     With ``capped`` the page ends at a number of bytes too, and each row ends with the number of rows before that; on
     SQLite the caller stops by itself.
     """
-    columns = ", ".join(f"CAST(s.{name} AS text) AS {name}" if name in JSON else f"s.{name}" for name in COLUMNS)
-    counters = " || ' ' || ".join(f"b.{name}" for name in (*OF_CURRENT, "branch"))
-    current = f"SELECT {counters} FROM {SESSION} b WHERE b.id = s.head_id AND b.workspace_id = s.workspace_id"
     where, order = meets(vendor, given), "ASC" if backwards else "DESC"
     page = f"""
-SELECT {columns}, CASE WHEN s.head_id IS NOT NULL THEN ({current} AND b.deleted_at IS NULL) END AS shown
+SELECT {recorded()}
 FROM {SESSION} s WHERE {where}"""
     if vendor == "sqlite":
         return "", f"{page} ORDER BY s.listed_at {order}, s.id {order} LIMIT ", ""
@@ -103,16 +100,30 @@ FROM {SESSION} s WHERE {where}"""
     page = f"{page} AND {bound} ORDER BY s.active_at {order}, s.id {order} LIMIT "
     if not capped:
         return f"WITH edge AS ({nth}", f"){page}", ""
+    end = f"){until_heavy('page', (*COLUMNS, 'shown'), f'active_at {order}, id {order}')}"
+    return f"WITH edge AS ({nth}", f"), page AS ({page}", end
+
+
+def until_heavy(page: str, columns: Sequence[str], order: str) -> str:
+    """Of the rows of a page, for PostgreSQL, those that have %(most)b bytes together, at least one.
+
+    Each ends with the number of rows that the page had before. ``page``: a query, or the name of one.
+    """
     own = " + ".join(("256", *(f"octet_length({name})" for name in JSON)))
-    summed = f"SUM({own}) OVER (ORDER BY active_at {order}, id {order} ROWS UNBOUNDED PRECEDING)"
-    return (
-        f"WITH edge AS ({nth}",
-        f"), page AS ({page}",
-        f""")
-SELECT {", ".join(COLUMNS)}, shown, whole FROM (
-  SELECT *, {own} AS own, {summed} AS spent, COUNT(*) OVER () AS whole FROM page
-) AS page WHERE spent <= %(most)b OR spent = own ORDER BY active_at {order}, id {order}""",
-    )
+    summed = f"SUM({own}) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
+    rows = page if page.isidentifier() else f"({page}) AS page"
+    return f"""
+SELECT {", ".join(columns)}, whole FROM (
+  SELECT *, {own} AS own, {summed} AS spent, COUNT(*) OVER () AS whole FROM {rows}
+) AS page WHERE spent <= %(most)b OR spent = own ORDER BY {order}"""
+
+
+def recorded() -> str:
+    """The columns of the record of a root ``s``, and as text what differs in that of its current branch."""
+    columns = ", ".join(f"CAST(s.{name} AS text) AS {name}" if name in JSON else f"s.{name}" for name in COLUMNS)
+    counters = " || ' ' || ".join(f"b.{name}" for name in (*OF_CURRENT, "branch"))
+    current = f"SELECT {counters} FROM {SESSION} b WHERE b.id = s.head_id AND b.workspace_id = s.workspace_id"
+    return f"{columns}, CASE WHEN s.head_id IS NOT NULL THEN ({current} AND b.deleted_at IS NULL) END AS shown"
 
 
 @cache

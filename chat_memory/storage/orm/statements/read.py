@@ -31,8 +31,8 @@ SUMMARY_COLUMNS = ("first_seq", "last_seq", "text", "model", "tokens", "created_
 
 
 def root(*more: str, by_id: bool, owner: str) -> str:
-    """A CTE of the root's row."""
-    state = ", ".join(f"s.{column}" for column in (*HEADER, *more))
+    """A CTE of the root's row; ``more`` are further expressions."""
+    state = ", ".join([*(f"s.{column}" for column in HEADER), *more])
     return f"session AS (SELECT {state}, {ON_BRANCH} FROM {SESSION} s WHERE {meant_root(by_id=by_id, owner=owner)})"
 
 
@@ -98,34 +98,46 @@ WHERE {meant_root(by_id=by_id, owner=owner)}"""
 
 @cache
 def window(
-    *, by_id: bool, owner: str, budget: str, system: bool, greeting: bool, postgresql: bool, capped: bool = False
+    *,
+    by_id: bool,
+    owner: str,
+    budget: str,
+    system: bool,
+    greeting: bool,
+    postgresql: bool,
+    capped: bool = False,
+    until: bool = False,
 ) -> str:
     """The newest whole turns within a budget; of a newest turn that does not fit, its question and its newest messages.
 
     ``passed`` is the newest message that the budget does not take, found by walking back over the window's rows and one
-    more; the turns after its turn are the window. Rows come in no promised order. With ``capped`` the header row ends
-    in 1, and no message comes, where they are more than %(cap)b or have more than %(most)b bytes.
+    more; the turns after its turn are the window. Messages that crossed a later question are passed over there, since
+    turns do not grow by them; so the rows may be more than the window, and the caller takes it of them. Rows come in no
+    promised order. With ``capped`` the header row ends in 1, and no message comes, where they are more than %(cap)b or
+    have more than %(most)b bytes. With ``until`` the turn %(until)b counts as the newest.
     """
     least, greatest = functions(postgresql=postgresql)
-    shown = f"FROM {MESSAGE} m WHERE {OF_SESSION} AND m.seq > (SELECT base_seq FROM session)"
+    shown = f"FROM {MESSAGE} m WHERE {OF_SESSION} AND m.seq > (SELECT base_seq FROM session){up_to(until=until)}"
     counted = f"{shown} AND m.role <> 'system'"
+    walked = f"{counted} {in_line(until=until)}"
     passed = {
         "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
-        "messages": f"SELECT m.turn, m.seq {counted} ORDER BY m.seq DESC LIMIT 1 OFFSET %(size)b",
+        "messages": f"SELECT m.turn, m.seq {walked} ORDER BY m.seq DESC LIMIT 1 OFFSET %(size)b",
         "tokens": f"""
     SELECT turn, seq FROM (
-      SELECT m.turn, m.seq, SUM(COALESCE(m.tokens, 0)) OVER (ORDER BY m.seq DESC) AS spent {counted}
+      SELECT m.turn, m.seq, SUM(COALESCE(m.tokens, 0)) OVER (ORDER BY m.seq DESC) AS spent {walked}
     ) AS m WHERE spent > %(size)b - {f"(SELECT COALESCE(SUM(m.tokens), 0) {shown} {SYSTEM})" if system else "0"}
     ORDER BY m.seq DESC LIMIT 1""",
     }[budget]
-    before = f"SELECT m.seq {shown} AND m.turn <= (SELECT turn FROM start) ORDER BY m.seq DESC LIMIT 1"
-    turns = f"""{counted} AND m.seq > (SELECT seq FROM edge)
+    started = f"{shown} {in_line(until=until)} AND m.turn <= (SELECT turn FROM start)"
+    before = f"SELECT m.seq {started} ORDER BY m.seq DESC LIMIT 1"
+    turns = f"""{counted} AND m.seq > (SELECT seq FROM edge) AND m.turn > (SELECT turn FROM start)
   AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM edge) + 1)"""
     parts = [turns, f"{shown} {SYSTEM}"] if system else [turns]
     bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
     flags = ("on_branch", "0", "(SELECT heavy FROM bound)") if capped else ("on_branch",)
     return f"""
-WITH {root("last_turn", by_id=by_id, owner=owner)},
+WITH {root(newest_turn("s", until=until), by_id=by_id, owner=owner)},
 passed AS ({first_passed(passed, greeting=greeting)}),
 start AS ({beginning(least, greatest)}),
 edge AS (SELECT COALESCE(({before}), (SELECT base_seq FROM session)) AS seq){bound}
@@ -164,6 +176,21 @@ def beginning(least: str, greatest: str) -> str:
   SELECT {least}(p.turn, {greatest}(s.last_turn - 1, 0)) AS turn,
     CASE WHEN p.turn < s.last_turn THEN 0 ELSE p.seq END AS seq
   FROM passed p CROSS JOIN session s"""
+
+
+def newest_turn(table: str, *, until: bool) -> str:
+    """The turn with which a window ends."""
+    return "CAST(%(until)b AS bigint) AS last_turn" if until else f"{table}.last_turn"
+
+
+def up_to(*, until: bool) -> str:
+    """The condition for messages of the turns with which a window may end."""
+    return " AND m.turn <= %(until)b" if until else ""
+
+
+def in_line(*, until: bool) -> str:
+    """The condition for messages whose turns never go back from one position to the next."""
+    return "AND NOT (m.crossed AND m.turn < %(until)b)" if until else "AND NOT m.crossed"
 
 
 def functions(*, postgresql: bool) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chat_memory.models import Message, Session, Summary, Workspace
+from chat_memory.models import Message, Session, Summary, Turn, Workspace
 from chat_memory.records import Address
 from chat_memory.storage.mapping import READ_COLUMNS
 
@@ -10,6 +10,7 @@ SESSION = Session._meta.db_table
 MESSAGE = Message._meta.db_table
 WORKSPACE = Workspace._meta.db_table
 SUMMARY = Summary._meta.db_table
+TURN = Turn._meta.db_table
 
 BY_ID = "s.id = %(session_id)b AND s.workspace_id = %(workspace_id)b"
 BY_KEY = f"s.workspace_id = (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b) AND s.key = %(key)b"

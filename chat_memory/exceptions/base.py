@@ -1,4 +1,4 @@
-"""Owns every error that the package raises on purpose."""
+"""Owns the errors that the package raises on purpose, but for those of messages that are being streamed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any, Self
 
 class ChatMemoryError(Exception):
     """Base of every error this package raises on purpose."""
+
+    def __reduce__(self) -> Any:
+        # For pickle: an error with attributes is made again of these, which its constructor takes in their order.
+        given = [value for name, value in vars(self).items() if not name.startswith("_")]
+        return (type(self), tuple(given)) if given else super().__reduce__()
 
 
 class ValidationError(ChatMemoryError, ValueError):
@@ -73,9 +78,6 @@ class SessionNotFound(NotFound):
         self.key = key
         self.workspace = workspace
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.workspace)
-
 
 class NotOwner(ChatMemoryError):
     """The session belongs to somebody else than the user of the handle; nothing was written, and nothing is shown.
@@ -98,9 +100,6 @@ class NotOwner(ChatMemoryError):
         self.workspace = workspace
         self.user_key = user_key
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.workspace, self.user_key)
-
 
 class BranchNotFound(NotFound):
     """The session has no branch of this name.
@@ -115,9 +114,6 @@ class BranchNotFound(NotFound):
         self.key = key
         self.branch = branch
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.branch)
-
 
 class MessageNotFound(NotFound):
     """The conversation has no visible message with this id, or at this position.
@@ -129,7 +125,7 @@ class MessageNotFound(NotFound):
     """
 
     def __init__(self, key: str, *, seq: int | None = None, message_id: object = None) -> None:
-        where = f"at position {seq}" if seq is not None else f"with id {_quoted(message_id)}"
+        where = f"at position {seq}" if seq is not None else f"with id {quoted(message_id)}"
         super().__init__(f"conversation {key!r} has no visible message {where}")
         self.key = key
         self.seq = seq
@@ -149,13 +145,10 @@ class AttachmentNotFound(NotFound):
 
     def __init__(self, key: str, sha256: str) -> None:
         super().__init__(
-            f"conversation {key!r} has no attachment {_quoted(sha256)}: add its bytes with chat.attachments.add() first"
+            f"conversation {key!r} has no attachment {quoted(sha256)}: add its bytes with chat.attachments.add() first"
         )
         self.key = key
         self.sha256 = sha256
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.sha256)
 
 
 class Conflict(ChatMemoryError):
@@ -203,9 +196,6 @@ class MessageRedacted(Conflict):
         self.key = key
         self.seq = seq
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.seq)
-
 
 class BranchExists(Conflict):
     """The conversation already has a branch of this name.
@@ -220,9 +210,6 @@ class BranchExists(Conflict):
         self.key = key
         self.branch = branch
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.branch)
-
 
 class TooManyBranches(Conflict):
     """The conversation has as many branches as MAX_BRANCHES allows; delete some, or raise the setting.
@@ -236,9 +223,6 @@ class TooManyBranches(Conflict):
         super().__init__(f"conversation {key!r} has {limit} branches already, as many as MAX_BRANCHES allows")
         self.key = key
         self.limit = limit
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.key, self.limit)
 
 
 class BranchInUse(Conflict):
@@ -271,9 +255,6 @@ class VersionConflict(Conflict):
         self.expected = expected
         self.actual = actual
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.expected, self.actual)
-
 
 class WindowTooSmall(ChatMemoryError, ValueError):
     """The tokens are too few for the newest question beside the system messages that open the conversation.
@@ -288,12 +269,9 @@ class WindowTooSmall(ChatMemoryError, ValueError):
         self.needed = needed
         self.budget = budget
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.needed, self.budget)
-
 
 class TransactionOpen(ChatMemoryError):
-    """summarize() or attachments.add() was called inside a transaction: it waits for others, and is not rolled back."""
+    """summarize(), attachments.add(), a turn or a stream was begun in a transaction: others are to see it at once."""
 
 
 class NotSupported(ChatMemoryError):
@@ -327,9 +305,6 @@ class Busy(ChatMemoryError):
         self.what = what
         self.seconds = seconds
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.what, self.seconds)
-
 
 class SearchTooLong(ChatMemoryError):
     """A search took longer than SEARCH_SECONDS and was ended; with further conditions or other words it may not.
@@ -343,9 +318,6 @@ class SearchTooLong(ChatMemoryError):
             f"the search took longer than {seconds:g} seconds and was ended: narrow it, or use other words"
         )
         self.seconds = seconds
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.seconds,)
 
 
 class EmbedderFailed(ChatMemoryError):
@@ -363,9 +335,6 @@ class EmbedderFailed(ChatMemoryError):
         self.model = model
         self.reason = reason
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.model, self.reason)
-
 
 class StorageUnavailable(ChatMemoryError):
     """The only store did not answer, so it is unknown whether the call took effect.
@@ -374,6 +343,6 @@ class StorageUnavailable(ChatMemoryError):
     """
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
     """A value for an error's text: shortened, and without calling ``repr`` of an untrusted object."""
     return ascii(value[:40]) if isinstance(value, str) else f"of type {type(value).__name__}"

@@ -1,0 +1,104 @@
+"""Owns how a conversation goes on differently from a message: asked in other words, answered again, or taken back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from msgspec import structs
+
+from chat_memory.choices import Pending, Role
+from chat_memory.conf import settings
+from chat_memory.exceptions import MessageNotFound, ValidationError
+from chat_memory.history import selection
+from chat_memory.history.reading import Reads
+from chat_memory.history.selection import Trait
+from chat_memory.history.stamping import stamped
+from chat_memory.records import Branch, Content, Message, Receipt, Span, uuid7
+from chat_memory.rules.json_values import shown
+from chat_memory.storage.contract import BranchStore
+from chat_memory.storage.contract.edits import not_found
+
+PAGE, PAGE_BYTES = 5_000, 8 * 1024 * 1024
+"""So many messages, and bytes of them, are in memory while it is looked for where to cut."""
+_UNTIL = {"begun": Pending.ANSWERED.value, "complete": Pending.COMPLETE.value}
+
+
+def pending(until: object) -> str:
+    """What makes the branch of a new answer the current one.
+
+    Raises:
+        ValidationError: ``until`` is none of the words there are.
+    """
+    given = settings.regenerate_until if until is None else until
+    if not isinstance(given, str) or given not in _UNTIL:
+        raise ValidationError(f"must be begun or complete, not {shown(until)}", field="until")
+    return _UNTIL[given]
+
+
+class Regenerated(NamedTuple):
+    """The branch for another answer, and whether this call made it; otherwise it was waiting for that answer."""
+
+    branch: Branch
+    is_new: bool
+
+
+def regenerated(chat: Reads, at: int, until: str) -> Regenerated:
+    """See ``Branches.regenerate``; ``chat`` is bound to one branch, and ``until`` is of ``pending``, or "": now.
+
+    Raises:
+        MessageNotFound: the branch shows no message at ``at``.
+    """
+    messages = _traits(chat, max(0, at - 1))
+    if selection.orphaned(messages):
+        messages = _traits(chat, 0)
+    kept = selection.last_kept(messages, at)
+    if kept is None:
+        raise MessageNotFound(chat.key, seq=at)
+    branches, name = chat.place.adapter.part(BranchStore), f"regenerated-{uuid7()}"
+    made, _left = branches.fork(chat.place.address, name, kept, switch=not until, pending=until)
+    return Regenerated(made, made.name == name)
+
+
+def _traits(chat: Reads, after: int) -> list[Trait]:
+    """The traits of the messages after a position, whose texts are in memory for a page at a time."""
+    header = chat.place.adapter.messages.peek(chat.place.address)
+    found: list[Trait] = []
+    while header is not None and after < header.last_seq:
+        span = Span(after=after, first=PAGE, most=PAGE_BYTES, min_version=header.version)
+        page = chat._answer(span).messages
+        if not page:
+            break
+        found += map(Trait.of, page)
+        after = page[-1].seq or header.last_seq
+    return found
+
+
+def edited_and_branched(
+    chat: Reads, seq: int | str, content: Content, *, message_id: str | None, metadata: dict[str, Any] | None
+) -> Receipt:
+    """See ``Branches.edit_and_branch``; ``chat`` is bound to one branch."""
+    ready = stamped([Message.user(content, id=message_id, metadata=metadata)])
+    known = None if message_id is None else chat.get(message_id)
+    if known is not None:
+        return _appended(chat, ready)
+    former = chat.get(seq)
+    if former is None or former.seq is None:
+        raise not_found(chat.key, seq)
+    if former.role != Role.USER.value:
+        raise ValidationError(f"is a message in the role {former.role}; only a user's is asked again", field="seq")
+    if former.name is not None:
+        ready = [structs.replace(ready[0], name=former.name)]
+    branches = chat.place.adapter.part(BranchStore)
+    again = next((each.branch for each in chat.siblings(former.seq) if each.id == message_id), None)
+    if again is not None:
+        receipt = _appended(chat._on(again), ready)
+        branches.switch(chat.place.address, again)
+        return structs.replace(receipt, former_branch=chat.branch)
+    made, _left = branches.fork(chat.place.address, f"edited-{uuid7()}", former.seq - 1, pending=Pending.EDITED.value)
+    # The branch becomes the current one in the transaction of its first message: nobody is shown it without that.
+    return _appended(chat._on(made.name), ready)
+
+
+def _appended(chat: Reads, ready: list[Message]) -> Receipt:
+    place = chat.place
+    return place.receipt(place.adapter.messages.append(place.address, ready))

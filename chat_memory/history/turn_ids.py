@@ -1,0 +1,83 @@
+"""Owns the ids of what is stored in a turn: made of the question's, so that who repeats a step stores nothing twice."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from hashlib import sha256
+from itertools import count
+
+from msgspec import json, structs
+
+from chat_memory.choices import Role
+from chat_memory.records import HeldTurn, Message
+from chat_memory.storage.mapping import check_replay
+
+_SYSTEM = Role.SYSTEM.value
+
+
+def next_id(held: HeldTurn, messages: Sequence[Message], given: Collection[str] = ()) -> str:
+    """The id of the next message of a turn: of its place there, among those that are not the system's.
+
+    Args:
+        held: the turn.
+        messages: what the turn has. Who resumes it does not know the system's, so these do not count.
+        given: the ids of messages that are being streamed.
+    """
+    return _first_free(held, map(str, count(_place(messages))), messages, given)
+
+
+def named(
+    held: HeldTurn,
+    ready: Sequence[Message],
+    nameless: Sequence[bool],
+    messages: Sequence[Message],
+    given: Collection[str] = (),
+) -> list[Message]:
+    """Messages that are to follow those of a turn, with ids of the turn where they came without.
+
+    Args:
+        held: the turn.
+        ready: the messages.
+        nameless: which of them came without an id.
+        messages: as for ``next_id``.
+        given: as for ``next_id``.
+    """
+    so_far = list(messages)
+    for message, is_nameless in zip(ready, nameless, strict=True):
+        if not is_nameless:
+            so_far.append(message)
+        elif message.role == _SYSTEM:
+            so_far.append(structs.replace(message, id=_of_system(held, message, so_far)))
+        else:
+            so_far.append(structs.replace(message, id=next_id(held, so_far, given)))
+    return so_far[len(messages) :]
+
+
+def check_known(ready: Iterable[Message], known: Iterable[Message]) -> None:
+    """Check that no message has the id of a known one that says something else.
+
+    Raises:
+        MessageConflict: one has.
+    """
+    by_id = {message.id: message for message in known}
+    for message in ready:
+        if message.id in by_id:
+            check_replay(by_id[message.id], message)
+
+
+def _place(messages: Iterable[Message]) -> int:
+    return sum(message.role != _SYSTEM for message in messages)
+
+
+def _of_system(held: HeldTurn, message: Message, messages: Sequence[Message]) -> str:
+    """The id of a system message: of what it says, and of the place before which it stands."""
+    said = sha256(json.encode(message.content)).hexdigest()[:16]
+    return _first_free(held, (f"{_place(messages)}/{said}/{number}" for number in count()), messages, ())
+
+
+def _first_free(held: HeldTurn, places: Iterable[str], messages: Iterable[Message], given: Collection[str]) -> str:
+    known = {message.id for message in messages}
+    space = held.at.session_id or uuid.NAMESPACE_OID
+    made = (str(uuid.uuid5(space, f"{held.question.id}/{place}")) for place in places)
+    return next(each for each in made if each not in known and each not in given)

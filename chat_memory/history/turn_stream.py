@@ -1,0 +1,143 @@
+"""Owns the stream of an answer within a turn: its flushes renew the right to answer, and it ends where that is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from msgspec import structs
+
+from chat_memory.choices import Role, State
+from chat_memory.exceptions import DraftLost, MessageConflict, MessageNotFound, TurnLost, ValidationError
+from chat_memory.history.drafts import abandoned, concluded, discard
+from chat_memory.history.handle import Place
+from chat_memory.history.streaming import Streaming
+from chat_memory.history.turn_messages import TurnMessages
+from chat_memory.records import Commit, Draft, Lease, Message, NewDraft, TurnRight
+from chat_memory.rules import drafts
+from chat_memory.storage.contract import Conclude, DraftStore
+
+
+class TurnStreaming(Streaming):
+    """One message of a turn that is being streamed, as ``Turn.stream`` makes it; see ``Streaming``.
+
+    Where somebody else has got the right to answer, or the turn was interrupted, the next flush and the end raise
+    TurnLost. What was flushed until then is kept as a message of the turn that ``failed``; whoever has the right has
+    found it as ``abandoned`` instead. Nothing is kept of an answer whose question was taken off.
+
+    Where it comes in the place of a part that is not shown any more, it begins without; where the question is not
+    either, its begin raises TurnLost.
+    """
+
+    def __init__(
+        self,
+        known: TurnMessages,
+        renew: Callable[[], None],
+        place: Place,
+        right: TurnRight,
+        new: NewDraft,
+        **bounds: Any,
+    ) -> None:
+        super().__init__(place, new, **bounds)
+        self._known, self._renew, self._right = known, renew, right
+        self._lost = False
+
+    def _opened(self, store: DraftStore) -> Lease:
+        try:
+            return self._begun(store)
+        except (MessageNotFound, ValidationError):  # the partial one was taken off, redacted or completed meanwhile
+            self._known.is_stale = True
+            return self._begun(store)
+
+    def _begun(self, store: DraftStore) -> Lease:
+        ident, partial = self._known.next()
+        place_of = None if partial is None else partial.id
+        goes_on = self._new.goes_on and partial is not None
+        self._new = self._new._replace(id=ident, place=place_of, goes_on=goes_on)
+        lease = store.open(self._place.address, self._new, self._right)
+        self._known.begun(lease.draft.id, goes_on=goes_on)
+        return lease
+
+    def _told(self, lease: Lease, piece: str) -> bool:
+        try:
+            self._renew()
+            return super()._told(lease, piece)
+        except TurnLost:
+            self._lost = True
+            raise
+        except DraftLost:
+            self._known.is_stale = True
+            raise
+
+    def _end(self, state: str, **fields: Any) -> None:
+        if not self._lost:
+            try:
+                return super()._end(state, **fields)
+            except TurnLost:
+                self._keep()
+                raise
+        return self._keep()
+
+    def _settled(self, lease: Lease, conclude: Conclude) -> Commit | None:
+        stopped = self._stop_seen
+
+        def settled(draft: Draft, stored: Message | None) -> Message | None:
+            message = conclude(draft, stored)
+            if message is not None and stored is None and lease.replaced is not None:
+                return structs.replace(message, id=self._known.next_id())  # the partial one is another branch's too
+            if message is None and stopped and stored is not None:
+                return structs.replace(stored, state=State.STOPPED.value, seq=None, turn=None)
+            return message
+
+        try:
+            commit = super()._settled(lease, settled)
+        except DraftLost:
+            self._known.is_stale = True
+            raise
+        if commit is not None:
+            self._known.streamed(commit)
+        return commit
+
+    def _keep(self) -> None:
+        """Keep what was flushed, unless somebody has the right: who does has found it."""
+        lease, self._ended = self._open_lease(), True
+
+        def conclude(draft: Draft, stored: Message | None) -> Message | None:
+            return concluded(draft, stored, draft.text, State.FAILED.value)
+
+        with suppress(TurnLost, DraftLost, MessageConflict):
+            self._store.settle(self._place.address, lease.draft, conclude)
+
+
+def new_draft(name: str | None, metadata: dict[str, Any] | None, *, resume: bool) -> NewDraft:
+    """The draft of an answer, which gets its id and its place where it is begun."""
+    return NewDraft("", Role.ASSISTANT.value, name, metadata, None, resume)
+
+
+def flush_bounds(seconds: float | None, size: int | None) -> dict[str, Any]:
+    """When a stream is flushed, checked; None: as the settings say."""
+    return {
+        "seconds": None if seconds is None else drafts.flush_seconds(seconds),
+        "size": None if size is None else drafts.flush_bytes(size),
+    }
+
+
+def settle_left(place: Place, right: TurnRight) -> bool:
+    """Store what the former holder of a turn was streaming, as abandoned, for who has just taken it.
+
+    Returns:
+        Whether there was anything.
+    """
+    store, held = place.adapter.drafts, right.held
+    if store is None:
+        return False
+    found = store.all(held.at)
+    left = [draft for draft in found if draft.turn == held.number and draft.branch == held.at.branch]
+    for draft in left:
+        with suppress(DraftLost):
+            try:
+                store.settle(held.at, draft, abandoned, right=right)
+            except MessageConflict:
+                discard(place, draft, right)
+    return bool(left)

@@ -1,0 +1,51 @@
+"""Owns the rules for turns that overlap: when a turn is answered, and how long to wait for one that is taken; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from chat_memory.choices import Role, State
+from chat_memory.exceptions import MessageConflict
+from chat_memory.records import HeldTurn, Message
+from chat_memory.rules.calls import calls
+
+TAKEN = ("wait", "refuse", "look")
+"""What a caller may choose where somebody else answers the same question."""
+BUSY = ("beside", "reject", "enqueue", "interrupt", "rollback")
+"""What a caller may choose where another question is being answered."""
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
+_WRITTEN = (State.COMPLETE.value, State.REDACTED.value, State.STOPPED.value)
+
+
+def is_answered(messages: Sequence[Message]) -> bool:
+    """Whether a turn with these messages has its answer: its newest one is an assistant's that calls no tool.
+
+    One that broke off, or whose writer is gone, is no answer; one that somebody had stopped is.
+
+    Args:
+        messages: of the turn, in their order, with or without its question.
+    """
+    said = [message for message in messages if message.role != Role.SYSTEM.value]
+    if not said or said[-1].role != Role.ASSISTANT.value:
+        return False
+    return said[-1].state in _WRITTEN and not calls(said[-1])
+
+
+def check_of_turn(held: HeldTurn, stored: Iterable[Message]) -> None:
+    """Check that messages, whose ids came again, are of a turn, and not its question.
+
+    Raises:
+        MessageConflict: one is not.
+    """
+    for message in stored:
+        if message.turn != held.number or message.id == held.question.id:
+            raise MessageConflict(message.id or "", seq=message.seq)
+
+
+def pauses() -> Iterator[float]:
+    """How long to wait before each further look at a turn that is taken, in seconds."""
+    pause = _FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 2, _LONGEST_PAUSE)
