@@ -58,7 +58,11 @@ def planted(name: str) -> Planted:
     chat.fork(payload[:100], at=2).append(Message.user(payload), Message.assistant(payload))
     chat.summarize(lambda _messages: payload, keep=1, model=payload)
     keyed = conversation(f"{payload} of a key", workspace.slug, user=payload)
-    keyed.append(Message.user(payload))
+    keyed.append(Message.user(payload), Message.assistant(payload, metadata={"model": payload}))
+    keyed.feedback.give(2, 1, comment=payload, by=payload)
+    growing = chat.streaming(id=f"{payload} of a draft", name=payload, metadata={payload: payload})
+    growing.__enter__().write(payload)
+    growing.flush()
     session = Session.objects.get(workspace=workspace, key=payload, parent=None)
     return Planted(payload, owner, session)
 

@@ -20,7 +20,7 @@ from tests.browser.traps import Sight, Watched
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CHOSEN = {"slug", "branch", "role", "state", "client_id"}
+CHOSEN = {"slug", "branch", "pending", "role", "state", "client_id"}
 """Columns whose text the rules choose from a few, or that hold markup in some rows alone."""
 
 

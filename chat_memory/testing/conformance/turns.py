@@ -278,6 +278,21 @@ class TurnClauses(Kit):
         ]
 
     @on_branches
+    def test_the_question_comes_first_where_its_turn_is_too_large_also_behind_an_answer_that_crossed(self) -> None:
+        self.append("q1")
+        for branch in ("main", "alt"):
+            if branch != "main":
+                self.branches.fork(self.at(), branch, 1, switch=True)
+            first = self.take("q1", branch=branch)
+            self.append(f"q2 {branch}")
+            self.tell(first, answer(f"a1 {branch}"))
+            last = self.take(user(f"q3 {branch}"))
+            self.tell(last, answer(f"a3 {branch}"), answer(f"more {branch}"))
+            for until in (None, last.number):
+                assert self.shown(messages=1, until=until) == [(f"q3 {branch}", 3)]
+                assert self.shown(messages=2, until=until) == [(f"q3 {branch}", 3), (f"more {branch}", 3)]
+
+    @on_branches
     def test_a_question_is_found_on_its_branch_whichever_is_current(self) -> None:
         self.append("q1")
         self.branches.fork(self.at(), "alt", 1, switch=True)

@@ -127,7 +127,7 @@ def window(
         f"(SELECT CASE WHEN seq IS NULL AND {since} > (SELECT base_seq FROM session) THEN 1 ELSE 0 END FROM edge)"
     )
     fitting = f"""AND m.role <> 'system'{ends} AND m.turn > (SELECT turn FROM start)
-  AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM low) + 1)"""
+  AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM asked))"""
     counted = _part("(SELECT seq FROM low)", "l.high", fitting, postgresql=postgresql)
     parts = [f"FROM lineage l {part} WHERE true" for part in ((counted, of_system) if system else (counted,))]
     bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
@@ -141,7 +141,11 @@ recent AS (
 passed AS ({first_passed(passed, greeting=greeting)}),
 start AS ({beginning(least, greatest)}),
 edge AS (SELECT MAX(seq) AS seq FROM recent m WHERE turn <= (SELECT turn FROM start) {line}),
-low AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge){bound}
+low AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge),
+asked AS (
+  SELECT MIN(seq) AS seq FROM recent
+  WHERE role <> 'system' AND seq > (SELECT seq FROM low) AND turn > (SELECT turn FROM start)
+){bound}
 {header_row(*flags)}
 {of_window(parts, capped=capped)}"""
 

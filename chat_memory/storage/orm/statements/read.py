@@ -131,8 +131,10 @@ def window(
     }[budget]
     started = f"{shown} {in_line(until=until)} AND m.turn <= (SELECT turn FROM start)"
     before = f"SELECT m.seq {started} ORDER BY m.seq DESC LIMIT 1"
-    turns = f"""{counted} AND m.seq > (SELECT seq FROM edge) AND m.turn > (SELECT turn FROM start)
-  AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM edge) + 1)"""
+    behind = f"{counted} AND m.seq > (SELECT seq FROM edge) AND m.turn > (SELECT turn FROM start)"
+    # Between the border and the question there may be messages that crossed.
+    asked = f"(SELECT m.seq {behind} ORDER BY m.seq LIMIT 1)"
+    turns = f"{behind} AND (m.seq > (SELECT seq FROM start) OR m.seq = {asked})"
     parts = [turns, f"{shown} {SYSTEM}"] if system else [turns]
     bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
     flags = ("on_branch", "0", "(SELECT heavy FROM bound)") if capped else ("on_branch",)
