@@ -14,7 +14,13 @@ TESTS = (
 )
 """Each part only where those before it see nothing: most mutants are seen by the first within seconds."""
 TURNS = (
-    ("tests/integration/test_crossed_turns.py", "tests/integration/test_turn_streams.py"),
+    (
+        "tests/integration/test_crossed_turns.py",
+        "tests/integration/test_turn_streams.py",
+        "tests/integration/test_resumed_streams.py",
+        "tests/integration/test_attacked_turns.py",
+        "tests/contracts/test_adapters.py",
+    ),
     ("tests/integration/test_interleavings.py",),
 )
 """The same for the guards of turns."""

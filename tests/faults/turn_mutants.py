@@ -34,15 +34,15 @@ TURN_MUTANTS = (
     Mutant(
         "a right stays whose question is gone",
         POPPING,
-        "for hanging in (Draft, Turn):",
-        "for hanging in (Draft,):",
+        "(Turn, Q(seq=seq)), ",
+        "(Draft, Q(seq=seq)), ",
         TURNS,
     ),
     Mutant(
         "a draft stays whose question is gone",
         POPPING,
-        "removal.remove_from(alias, Draft, Q(session_id=row.pk, turn=message.turn), row.workspace_id)",
-        "pass",
+        "(Draft, Q(turn=message.turn))",
+        "(Turn, Q(turn=message.turn))",
         TURNS,
     ),
     Mutant(

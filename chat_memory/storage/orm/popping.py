@@ -116,16 +116,13 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
         removal.remove_messages(alias, same)
     else:  # the branch shares one message less, and perhaps nothing more of the row that it hung on
         fields = {"fork_seq": seq - 1, "parent_id": line.owner(seq - 1)}
-        for hanging in (Draft, Turn):
-            removal.remove_from(alias, hanging, Q(session_id=row.pk, seq=seq), row.workspace_id)
+        removal.remove_from(alias, Draft, Q(session_id=row.pk, seq=seq), row.workspace_id)
     forget_summaries(alias, row.workspace_id, {row.pk: seq})
     if starts_turn(message):  # who was to answer it finds neither the right to nor what was streamed
         for model, where in ((Turn, Q(seq=seq)), (Draft, Q(turn=message.turn))):
             removal.remove_from(alias, model, where & Q(session=row), row.workspace_id)
     if title is not None:
         set_title(alias, at, root, title, alone=row is not root, nested=nested)
-    if starts_turn(message):
-        removal.remove_from(alias, Draft, Q(session_id=row.pk, turn=message.turn), row.workspace_id)
     turn = row.last_turn - starts_turn(message)
     note_taken(alias, root, row.pk, message)
     after = move(row, last_seq=seq - 1, message_count=row.message_count - 1, last_turn=turn, **fields)

@@ -117,6 +117,14 @@ class TurnDraftClauses(DraftClauses, TurnClauses):
             self.drafts.settle(self.at(), lease.draft, self.saying_all())
         assert self.ids() == ["another"]
 
+    @on_branches
+    def test_a_draft_goes_with_a_question_that_its_branch_alone_shows_no_more(self) -> None:
+        self.append("q1", "q2")
+        self.branches.fork(self.at(), "alt", 2, switch=True)
+        self.streamed(self.take("q2"), "a2")
+        assert self.pop() == "q2"
+        assert (self.drafts.all(self.at()), self.ids(branch="main")) == ([], ["q1", "q2"])
+
     @in_turns
     def test_a_draft_in_the_place_of_a_message_that_was_cleared_away_goes(self) -> None:
         for lapsed in (True, False):

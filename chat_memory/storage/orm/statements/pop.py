@@ -12,7 +12,6 @@ from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, SESSION, S
 from chat_memory.storage.orm.statements.waiting import bound
 
 _LOCKED = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq", "title_made", "head_id")
-_DRAFT = Draft._meta.db_table
 _OF_ROW = "x.session_id = %(session_id)b AND x.workspace_id = %(workspace_id)b"
 _HUNG_ON = {table._meta.db_table: "x.seq = %(seq)b" for table in (Revision, Redaction, Feedback, Turn)}
 _HUNG_ON[Draft._meta.db_table] = "(x.seq = %(seq)b OR (t.role = 'user' AND x.turn = t.turn))"
@@ -60,9 +59,7 @@ WITH taken AS (
       AND s.fork_seq >= %(seq)b
   ) AND NOT (x.role = 'user' AND (x.content IS NULL OR (%(titled)b AND x.turn = 1)))
   RETURNING {message_columns("x")}
-), {hung_on}answering AS (
-  DELETE FROM {_DRAFT} x USING taken t WHERE {_OF_ROW} AND x.turn = t.turn AND x.seq <> %(seq)b AND t.role = 'user'
-), covered AS (
+), {hung_on}covered AS (
   DELETE FROM {SUMMARY} x USING taken t WHERE {_OF_ROW} AND x.first_seq <= %(seq)b AND x.last_seq >= %(seq)b
 ), noted AS (
   INSERT INTO {CHANGE} (workspace_id, session_id, number, "row", seq, vtoken, taken, changed_at)
