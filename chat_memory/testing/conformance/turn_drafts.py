@@ -10,9 +10,10 @@ import pytest
 from chat_memory.choices import State, TurnState
 from chat_memory.exceptions import DraftLost, MessageConflict, TurnLost, TurnTaken
 from chat_memory.records import Draft, HeldTurn, Lease, Message, NewDraft, TurnRight
+from chat_memory.testing.conformance.crossing import CrossingClauses
 from chat_memory.testing.conformance.drafts import DraftClauses, nothing
 from chat_memory.testing.conformance.kit import answer, at_once, user, users, where
-from chat_memory.testing.conformance.turns import ROUNDS, TurnClauses, answering
+from chat_memory.testing.conformance.turns import ROUNDS, answering
 
 in_turns = where("turns", "drafts")
 on_branches = where("turns", "drafts", "branches")
@@ -20,7 +21,7 @@ LONG = 48 * 3600
 """Seconds, longer than it takes a draft to lapse."""
 
 
-class TurnDraftClauses(DraftClauses, TurnClauses):
+class TurnDraftClauses(DraftClauses, CrossingClauses):
     """See ``DraftStore``, of the right to a turn."""
 
     def streamed(self, held: HeldTurn, message_id: str, place: str | None = None) -> Lease:
