@@ -19,7 +19,6 @@ TURNS = (
         "tests/integration/test_turn_streams.py",
         "tests/integration/test_resumed_streams.py",
         "tests/integration/test_attacked_turns.py",
-        "tests/contracts/test_adapters.py",
     ),
     ("tests/integration/test_interleavings.py",),
 )
