@@ -79,5 +79,7 @@ ROLES = frozenset(Role.values)
 DEVELOPER = "developer"
 """OpenAI's newer name of the role system, which a mapping may use; the message then says so in ``extra``."""
 STATES = frozenset(State.values)
-PARTIAL = frozenset({State.STOPPED.value, State.FAILED.value, State.ABANDONED.value})
+BROKEN = frozenset({State.FAILED.value, State.ABANDONED.value})
+"""The states of messages that nobody wanted to end where they do."""
+PARTIAL = BROKEN | {State.STOPPED.value}
 """The states of messages that have only the first part of what was to be said."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from chat_memory.choices import CURRENT, MAIN_BRANCH, State
+from chat_memory.choices import BROKEN, CURRENT, MAIN_BRANCH, State
 from chat_memory.exceptions import DraftLost, DraftNotFound, MessageConflict
 from chat_memory.history.handle import Place
 from chat_memory.history.stamping import stamped
@@ -144,8 +144,7 @@ def concluded(draft: Draft, stored: Message | None, text: str, state: str, **fie
         "extra": extra or None,
         "state": state,
     }
-    broke_off = state in (State.FAILED.value, State.ABANDONED.value)
-    return stamped([Message(draft.role, content, **given, **fields)], checked=not broke_off)[0]
+    return stamped([Message(draft.role, content, **given, **fields)], checked=state not in BROKEN)[0]
 
 
 def abandoned(draft: Draft, stored: Message | None) -> Message | None:

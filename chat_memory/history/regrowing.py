@@ -1,4 +1,4 @@
-"""Owns how a conversation goes on differently from a message: asked in other words, answered again, or taken back."""
+"""Owns how a conversation goes on differently from a message: asked again in other words, or answered again."""
 
 from __future__ import annotations
 

@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from chat_memory.choices import Role, State
+from chat_memory.choices import BROKEN, Role
 from chat_memory.exceptions import TurnNotFound
 from chat_memory.history.windows import Windows
 from chat_memory.records import Budget, HeldTurn, Message, Slice
 from chat_memory.storage.contract import Adapter
-
-_BROKEN = (State.FAILED.value, State.ABANDONED.value)
 
 
 def prompted(held: HeldTurn, adapter: Adapter, budget: Budget, *, pending: bool, left: bool) -> list[Message]:
@@ -43,7 +41,7 @@ def _without_left(found: Slice, number: int) -> Slice:
     """
     said = [message for message in found.messages if message.role != Role.SYSTEM.value]
     last = said[-1] if said else None
-    if last is None or last.turn != number or last.role != Role.ASSISTANT.value or last.state not in _BROKEN:
+    if last is None or last.turn != number or last.role != Role.ASSISTANT.value or last.state not in BROKEN:
         return found
     return Slice([message for message in found.messages if message is not last], found.header)
 
