@@ -25,6 +25,7 @@ def views(bench: Bench) -> Iterator[Result]:
     over = "over 20,000 / tail of the same rows"
     yield bench.compare(f"window of 10 turns {over}", 2.0, lambda: chat().window(turns=10), limit.tail, 60)
     yield bench.compare(f"window of 20 messages {over}", 2.0, lambda: chat().window(messages=20), limit.tail, 60)
+    yield bench.compare(f"window of 4,000 tokens {over}", 2.0, lambda: chat().window(tokens=4000), limit.tail, 60)
     yield bench.compare(
         "window of 10 turns, without system messages",
         None,

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from chat_memory import Message, conversation
+from chat_memory import Conversation, Message, conversation
 from chat_memory.models import Message as MessageRow, Workspace
 from chat_memory.sessions import find_sessions
 
@@ -17,6 +17,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 LOOKED_AT = 500
 """A page of 20 may look at so many rows."""
+LOOKED_AT_FOR_WINDOWS = 5_000
+"""A window of some twenty messages may look at so many rows, each step of the plan counted."""
+MOST_STATEMENTS = {"main": 1, "draft": 2}
+"""Of a window: on a branch, messages that are much shorter than most take a second look."""
+LONG = 8_000
+"""The messages of a long conversation."""
 PARAMETERS = 65_535
 """The most that a statement of PostgreSQL's own binding has."""
 
@@ -87,6 +93,67 @@ def test_c23_a_page_of_sessions_looks_at_few_where_one_workspace_has_them_all() 
         with CaptureQueriesContext(connection) as seen:
             assert len(find_sessions("acme", size=20, before=before).sessions) == 20
         assert rows_looked_at([query["sql"] for query in seen]) <= LOOKED_AT
+
+
+BUDGETS: dict[str, dict[str, Any]] = {
+    "turns": {"turns": 10},
+    "messages": {"messages": 20},
+    "tokens": {"tokens": 400},
+    "no system messages": {"tokens": 400, "system": False},
+}
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("analyzed", [False, True], ids=["never analyzed", "analyzed"])
+@pytest.mark.parametrize("branch", ["main", "draft"])
+def test_a_window_looks_at_few_however_long_the_conversation_is(branch: str, *, analyzed: bool) -> None:
+    """Neither without statistics, nor with those of one long conversation, are all its messages read or sorted."""
+    chat = long_conversation()
+    if branch != "main":
+        chat = chat.fork(branch, at=LONG - 2)
+        chat.append(Message.user(f"{LONG - 2}"), Message.assistant(f"{LONG - 1}"))
+    if analyzed:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE chat_memory_message, chat_memory_session")
+    for name, budget in BUDGETS.items():
+        with CaptureQueriesContext(connection) as seen:
+            window = chat.window(**budget)
+        assert [message.content for message in window] == [f"{number}" for number in range(LONG - len(window), LONG)]
+        assert 10 <= len(window) <= 100, name
+        assert len(seen) <= MOST_STATEMENTS[branch], name
+        assert rows_looked_at([query["sql"] for query in seen]) <= LOOKED_AT_FOR_WINDOWS, name
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
+def test_a_window_of_a_long_conversation_is_planned_a_few_times_only(budget: dict[str, Any]) -> None:
+    """PostgreSQL keeps a plan only where it expects as little of it as of one made for the values."""
+    chat = long_conversation()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE chat_memory_message, chat_memory_session")
+        for _ in range(20):
+            chat.window(**budget)
+        cursor.execute("SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%passed%'")
+        ((generic, custom),) = cursor.fetchall()
+    assert generic > custom
+
+
+@pytest.mark.parametrize("size", [40, 3_000])
+def test_a_turn_that_is_longer_than_a_window_looks_at_is_found(size: int) -> None:
+    """Its question is before the messages that are looked at first: one more statement looks farther."""
+    chat = conversation("k")
+    chat.append(Message.user("before"), Message.assistant("x"), Message.user("asked"))
+    chat.append(*(Message.assistant(f"{number}") for number in range(size)))
+    assert [message.seq for message in chat.window(turns=1)] == [*range(3, size + 4)]
+    assert [message.seq for message in chat.window(messages=2)] == [3, size + 3]
+    assert [message.seq for message in chat.window(tokens=1_000_000)] == [*range(1, size + 4)]
+
+
+def long_conversation() -> Conversation:
+    """A conversation whose questions are answered by one message each; each message has its number for its text."""
+    chat = conversation("long")
+    chat.append(*(Message("assistant" if number % 2 else "user", f"{number}") for number in range(LONG)))
+    return chat
 
 
 def test_c26_a_long_conversation_is_deleted_by_as_many_statements_as_a_short_one() -> None:

@@ -21,6 +21,7 @@ from chat_memory.storage.orm.cursor import as_uuid, fetch, fetch_until_full, use
 from chat_memory.storage.orm.owning import check_unreached
 from chat_memory.storage.orm.statements import branch, read as main
 from chat_memory.storage.orm.statements.tables import HEADER, LONG_COLUMNS, owner_of
+from chat_memory.storage.orm.statements.window import window as window_on_main
 from chat_memory.storage.windowing import is_within, may_fit_more, newest_turns, read as read_window, read_within
 
 _START, _END = 0, 2**63 - 1
@@ -31,9 +32,9 @@ _LONG = itemgetter(*map(READ_COLUMNS.index, LONG_COLUMNS))
 FEW = 100
 """Up to this many messages are read with the header in each row."""
 WIDER = 8
-"""The factor by which ``look`` grows if the start of a branch's window was not found."""
+"""The factor by which ``look`` grows if the start of a window was not found."""
 FIRST_LOOK = {"turns": (4, 16), "messages": (2, 16), "tokens": (1 / 32, 32)}
-"""The first ``look`` of a branch's window, by kind of budget: the messages per unit of the budget, and a constant."""
+"""The first ``look`` of a window, by kind of budget: the messages per unit of the budget, and a constant."""
 
 Row = tuple[Any, ...]
 Statement = Callable[..., str]
@@ -84,15 +85,15 @@ def window_within(alias: str, at: Address, budget: Budget, *, size: int, most: i
 
 
 def _window(alias: str, at: Address, budget: Budget, **bound: int) -> list[Row]:
-    """The rows of a window, with the header; for ``bound`` see ``statements.read.window``."""
+    """The rows of a window, with the header; for ``bound`` see ``statements.window``."""
     kind = next(name for name in FIRST_LOOK if getattr(budget, name) is not None)
     # Whether a greeting is right before the turns asked for is told by one turn more.
     size = getattr(budget, kind) + (kind == "turns" and budget.greeting)
     shape = {"budget": kind, "system": budget.system, "greeting": budget.greeting, "capped": bool(bound)}
     shape |= {"postgresql": connections[alias].vendor == "postgresql", "until": budget.until is not None}
-    short, along = partial(main.window, **shape), partial(branch.window, **shape)
+    short, along = partial(window_on_main, **shape), partial(branch.window, **shape)
     per_unit, besides = FIRST_LOOK[kind]
-    look = min(int(size * per_unit), _END // WIDER) + besides
+    look = min(int(size * per_unit), _END // WIDER**2) + besides
     params = {"size": size, **bound} | ({} if budget.until is None else {"until": budget.until})
     while True:
         rows = shown(alias, at, short, along, params | {"look": look})

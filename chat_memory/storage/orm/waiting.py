@@ -28,9 +28,9 @@ from chat_memory.storage.orm.statements import waiting as statements
 
 Result = TypeVar("Result")
 
-TRIES = (25, 25, 50)
+TRIES = (20, 20, 20)
 """How long the first tries wait, in milliseconds; every further one as long as the last."""
-STUCK = 100
+STUCK = 60
 """A transaction that is older, in milliseconds, is taken for one that holds its locks for long."""
 TRUSTED, REMEMBERED = 1.0, 10.0
 """For how many seconds a process takes a conversation that was stuck for one that is while its places are taken; and

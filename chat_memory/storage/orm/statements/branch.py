@@ -1,8 +1,9 @@
 """Owns the statements that read a branch: its own messages and, up to its fork, those of its ancestors.
 
-They are longer forms of the statements in ``statements.read``, and can read ``main`` too. The last column of the header
-row is 1 for a branch and 0 for ``main``. Positions along a lineage have no gaps, so the newest n messages are a range
-of positions; nothing is sorted, and of each session in the lineage only the messages within the range are read.
+They are longer forms of the statements in ``statements.read`` and ``statements.window``, and can read ``main`` too. The
+last column of the header row is 1 for a branch and 0 for ``main``. Positions along a lineage have no gaps, so the
+newest n messages are a range of positions; nothing is sorted, and of each session in the lineage only the messages
+within the range are read.
 """
 
 from __future__ import annotations
@@ -10,17 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 
-from chat_memory.storage.orm.statements.read import (
-    SUMMARY_COLUMNS,
-    beginning,
-    first_passed,
-    functions,
-    heavy,
-    in_line,
-    newest_turn,
-    of_window,
-    up_to,
-)
+from chat_memory.storage.orm.statements.read import SUMMARY_COLUMNS
 from chat_memory.storage.orm.statements.tables import (
     BY_ID,
     HEADER,
@@ -33,6 +24,19 @@ from chat_memory.storage.orm.statements.tables import (
     meant_root,
     message_columns,
     weight,
+)
+from chat_memory.storage.orm.statements.window import (
+    beginning,
+    edge,
+    flags,
+    functions,
+    heavy,
+    in_line,
+    newest_turn,
+    of_window,
+    passed,
+    since,
+    up_to,
 )
 
 OF_BRANCH = ("parent_id", "fork_seq")
@@ -112,54 +116,35 @@ def window(
     capped: bool = False,
     until: bool = False,
 ) -> str:
-    """As ``statements.read.window``, along a branch.
+    """As ``statements.window.window``, along a branch.
 
-    The start of the window is searched among the newest ``look`` messages. If it is not among them, the header row ends
-    in 1; the caller must then run the statement again with a larger ``look``.
+    The start of the window is searched among the newest ``look`` messages. If it is not among them, the second flag of
+    the header row is 1.
     """
     least, greatest = functions(postgresql=postgresql)
-    since = f"(SELECT {greatest}(base_seq, last_seq - %(look)b) FROM session)"
     ends, line = up_to(until=until), in_line(until=until)
     of_system = _part("(SELECT base_seq FROM session)", "l.high", f"{SYSTEM}{ends}", postgresql=postgresql)
     spent = f"(SELECT COALESCE(SUM(m.tokens), 0) FROM lineage l {of_system})" if system else "0"
-    passed = _passed(budget, f"recent m WHERE role <> 'system' {line}", spent)
-    too_near = (
-        f"(SELECT CASE WHEN seq IS NULL AND {since} > (SELECT base_seq FROM session) THEN 1 ELSE 0 END FROM edge)"
-    )
     fitting = f"""AND m.role <> 'system'{ends} AND m.turn > (SELECT turn FROM start)
   AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM asked))"""
-    counted = _part("(SELECT seq FROM low)", "l.high", fitting, postgresql=postgresql)
+    counted = _part("(SELECT seq FROM edge)", "l.high", fitting, postgresql=postgresql)
     parts = [f"FROM lineage l {part} WHERE true" for part in ((counted, of_system) if system else (counted,))]
     bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
-    newest = newest_turn("b", until=until)
-    flags = (FORKED, too_near, "(SELECT heavy FROM bound)") if capped else (FORKED, too_near)
+    more = newest_turn("b", until=until), since("b", "%(look)b", greatest)
+    looked_at = _part("(SELECT since FROM session)", "l.high", ends, postgresql=postgresql)
+    found = f"SELECT MAX(seq) FROM recent m WHERE turn <= (SELECT turn FROM start) {line}"
     return f"""
-WITH RECURSIVE {meant_row(newest, by_id=by_id, owner=owner, follows=follows)}, {line_of("last_seq", "session s")},
-recent AS (
-  SELECT m.seq, m.turn, m.role, m.tokens, m.crossed FROM lineage l {_part(since, "l.high", ends, postgresql=postgresql)}
-),
-passed AS ({first_passed(passed, greeting=greeting)}),
+WITH RECURSIVE {meant_row(*more, by_id=by_id, owner=owner, follows=follows)}, {line_of("last_seq", "session s")},
+recent AS (SELECT m.seq, m.turn, m.role, m.tokens, m.crossed FROM lineage l {looked_at}),
+{passed(budget, f"FROM recent m WHERE m.role <> 'system' {line}", spent, greeting=greeting)},
 start AS ({beginning(least, greatest)}),
-edge AS (SELECT MAX(seq) AS seq FROM recent m WHERE turn <= (SELECT turn FROM start) {line}),
-low AS (SELECT {greatest}(COALESCE(seq, 0), (SELECT base_seq FROM session)) AS seq FROM edge),
+{edge(found)},
 asked AS (
   SELECT MIN(seq) AS seq FROM recent
-  WHERE role <> 'system' AND seq > (SELECT seq FROM low) AND turn > (SELECT turn FROM start)
+  WHERE role <> 'system' AND seq > (SELECT seq FROM edge) AND turn > (SELECT turn FROM start)
 ){bound}
-{header_row(*flags)}
+{header_row(FORKED, *flags(capped=capped))}
 {of_window(parts, capped=capped)}"""
-
-
-def _passed(budget: str, walked: str, spent: str) -> str:
-    """A query for the newest message that a budget does not take, of which system messages have spent some."""
-    return {
-        "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
-        "messages": f"SELECT turn, seq FROM {walked} ORDER BY seq DESC LIMIT 1 OFFSET %(size)b",
-        "tokens": f"""
-    SELECT turn, seq FROM (
-      SELECT turn, seq, SUM(COALESCE(tokens, 0)) OVER (ORDER BY seq DESC) AS spent FROM {walked}
-    ) AS counted WHERE spent > %(size)b - {spent} ORDER BY seq DESC LIMIT 1""",
-    }[budget]
 
 
 @cache

@@ -5,7 +5,6 @@ Nearly all conversations are such. If another branch is current, the flag ``on_b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
 from chat_memory.storage.mapping import READ_COLUMNS
@@ -20,7 +19,6 @@ from chat_memory.storage.orm.statements.tables import (
     meant_root,
     message_columns,
     until_full,
-    weight,
 )
 
 OF_SESSION = (
@@ -94,107 +92,3 @@ def read_few(*, by_id: bool, owner: str, newest: bool, system: bool, capped: boo
     return f"""
 SELECT {message_columns("m")}, {state}, {ON_BRANCH} FROM {SESSION} s LEFT JOIN LATERAL ({span}) m ON true
 WHERE {meant_root(by_id=by_id, owner=owner)}"""
-
-
-@cache
-def window(
-    *,
-    by_id: bool,
-    owner: str,
-    budget: str,
-    system: bool,
-    greeting: bool,
-    postgresql: bool,
-    capped: bool = False,
-    until: bool = False,
-) -> str:
-    """The newest whole turns within a budget; of a newest turn that does not fit, its question and its newest messages.
-
-    ``passed`` is the newest message that the budget does not take, found by walking back over the window's rows and one
-    more; the turns after its turn are the window. Messages that crossed a later question are passed over there, since
-    turns do not grow by them; so the rows may be more than the window, and the caller takes it of them. Rows come in no
-    promised order. With ``capped`` the header row ends in 1, and no message comes, where they are more than %(cap)b or
-    have more than %(most)b bytes. With ``until`` the turn %(until)b counts as the newest.
-    """
-    least, greatest = functions(postgresql=postgresql)
-    shown = f"FROM {MESSAGE} m WHERE {OF_SESSION} AND m.seq > (SELECT base_seq FROM session){up_to(until=until)}"
-    counted = f"{shown} AND m.role <> 'system'"
-    walked = f"{counted} {in_line(until=until)}"
-    passed = {
-        "turns": "SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session",
-        "messages": f"SELECT m.turn, m.seq {walked} ORDER BY m.seq DESC LIMIT 1 OFFSET %(size)b",
-        "tokens": f"""
-    SELECT turn, seq FROM (
-      SELECT m.turn, m.seq, SUM(COALESCE(m.tokens, 0)) OVER (ORDER BY m.seq DESC) AS spent {walked}
-    ) AS m WHERE spent > %(size)b - {f"(SELECT COALESCE(SUM(m.tokens), 0) {shown} {SYSTEM})" if system else "0"}
-    ORDER BY m.seq DESC LIMIT 1""",
-    }[budget]
-    started = f"{shown} {in_line(until=until)} AND m.turn <= (SELECT turn FROM start)"
-    before = f"SELECT m.seq {started} ORDER BY m.seq DESC LIMIT 1"
-    behind = f"{counted} AND m.seq > (SELECT seq FROM edge) AND m.turn > (SELECT turn FROM start)"
-    # Between the border and the question there may be messages that crossed.
-    asked = f"(SELECT m.seq {behind} ORDER BY m.seq LIMIT 1)"
-    turns = f"{behind} AND (m.seq > (SELECT seq FROM start) OR m.seq = {asked})"
-    parts = [turns, f"{shown} {SYSTEM}"] if system else [turns]
-    bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
-    flags = ("on_branch", "0", "(SELECT heavy FROM bound)") if capped else ("on_branch",)
-    return f"""
-WITH {root(newest_turn("s", until=until), by_id=by_id, owner=owner)},
-passed AS ({first_passed(passed, greeting=greeting)}),
-start AS ({beginning(least, greatest)}),
-edge AS (SELECT COALESCE(({before}), (SELECT base_seq FROM session)) AS seq){bound}
-{header_row(*flags)}
-{of_window(parts, capped=capped)}"""
-
-
-def of_window(parts: Sequence[str], *, capped: bool) -> str:
-    """The messages of a window, which are those of several queries, each from its FROM on."""
-    only = " AND (SELECT heavy FROM bound) = 0" if capped else ""
-    return " ".join(f"UNION ALL SELECT {message_columns('m')}, NULL {part}{only}" for part in parts)
-
-
-def heavy(parts: Sequence[str], *, postgresql: bool) -> str:
-    """A CTE that says by 1 whether a window has more messages than %(cap)b, or more bytes than %(most)b."""
-    own = weight("m", postgresql=postgresql)
-    rows = " UNION ALL ".join(f"SELECT * FROM (SELECT {own} AS own {part} LIMIT %(cap)b + 1) AS part" for part in parts)
-    return f"""
-bound AS (
-  SELECT CASE WHEN COUNT(*) > %(cap)b OR COALESCE(SUM(own), 0) > %(most)b THEN 1 ELSE 0 END AS heavy FROM ({rows}) AS m
-)"""
-
-
-def first_passed(passed: str, *, greeting: bool) -> str:
-    """The one row of the newest message that a budget does not take; where it takes all, the turn before the first.
-
-    What precedes the first question has the turn 0.
-    """
-    none = -1 if greeting else 0
-    return f"SELECT COALESCE(MAX(turn), {none}) AS turn, COALESCE(MAX(seq), 0) AS seq FROM ({passed}) AS passed"
-
-
-def beginning(least: str, greatest: str) -> str:
-    """The last turn before the window; and in the newest turn, if it does not fit, the position before what fits."""
-    return f"""
-  SELECT {least}(p.turn, {greatest}(s.last_turn - 1, 0)) AS turn,
-    CASE WHEN p.turn < s.last_turn THEN 0 ELSE p.seq END AS seq
-  FROM passed p CROSS JOIN session s"""
-
-
-def newest_turn(table: str, *, until: bool) -> str:
-    """The turn with which a window ends."""
-    return "CAST(%(until)b AS bigint) AS last_turn" if until else f"{table}.last_turn"
-
-
-def up_to(*, until: bool) -> str:
-    """The condition for messages of the turns with which a window may end."""
-    return " AND m.turn <= %(until)b" if until else ""
-
-
-def in_line(*, until: bool) -> str:
-    """The condition for messages whose turns never go back from one position to the next."""
-    return "AND NOT (m.crossed AND m.turn < %(until)b)" if until else "AND NOT m.crossed"
-
-
-def functions(*, postgresql: bool) -> tuple[str, str]:
-    """The smaller and the larger of two numbers."""
-    return ("least", "greatest") if postgresql else ("min", "max")

@@ -1,0 +1,164 @@
+"""Owns the statement of a window on ``main``, and what it shares with that of a branch: the walk back to its beginning.
+
+How far it walks is bounded whatever PostgreSQL knows of the tables: a conversation may be most of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from chat_memory.storage.orm.statements.read import OF_SESSION, root
+from chat_memory.storage.orm.statements.tables import MESSAGE, SYSTEM, header_row, message_columns, weight
+
+FARTHER = 8
+"""How many times as far a window on ``main`` looks back as one on a branch, which reads all that it looks at."""
+
+
+@cache
+def window(
+    *,
+    by_id: bool,
+    owner: str,
+    budget: str,
+    system: bool,
+    greeting: bool,
+    postgresql: bool,
+    capped: bool = False,
+    until: bool = False,
+) -> str:
+    """The newest whole turns within a budget; of a newest turn that does not fit, its question and its newest messages.
+
+    ``passed`` is the newest message that the budget does not take, found by walking back over the window's rows and one
+    more; the turns after its turn are the window. Messages that crossed a later question are passed over there, since
+    turns do not grow by them; so the rows may be more than the window, and the caller takes it of them. Rows come in no
+    promised order. With ``until`` the turn %(until)b counts as the newest.
+
+    The walk goes back by some times ``look`` positions at most, since PostgreSQL may sort what it could walk over. If
+    it ends there, the second flag of the header row is 1, and no message comes but those of the system: the caller must
+    run the statement again with a larger ``look``. With ``capped`` the third flag is 1, and no message comes, where
+    they are more than %(cap)b or have more than %(most)b bytes.
+    """
+    least, greatest = functions(postgresql=postgresql)
+    ends, line = up_to(until=until), in_line(until=until)
+    near = f"{_after('since FROM session')}{ends} {line}"
+    of_system = f"{_after('base_seq FROM session')}{ends} {SYSTEM}"
+    spent = f"(SELECT COALESCE(SUM(m.tokens), 0) {of_system})" if system else "0"
+    before = f"SELECT m.seq {near} AND m.turn <= (SELECT turn FROM start) ORDER BY m.seq DESC LIMIT 1"
+    behind = f"{_after('seq FROM edge')}{ends} AND m.role <> 'system' AND m.turn > (SELECT turn FROM start)"
+    # Between the border and the question there may be messages that crossed.
+    asked = f"(SELECT m.seq {behind} ORDER BY m.seq LIMIT 1)"
+    turns = f"{behind} AND (m.seq > (SELECT seq FROM start) OR m.seq = {asked})"
+    parts = [turns, of_system] if system else [turns]
+    bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
+    begin = since("s", f"{FARTHER} * %(look)b", greatest)
+    return f"""
+WITH {root(newest_turn("s", until=until), begin, by_id=by_id, owner=owner)},
+{passed(budget, f"{near} AND m.role <> 'system'", spent, greeting=greeting)},
+start AS ({beginning(least, greatest)}),
+{edge(before)}{bound}
+{header_row("on_branch", *flags(capped=capped))}
+{of_window(parts, capped=capped)}"""
+
+
+def _after(place: str) -> str:
+    """The messages after a position, from the FROM on.
+
+    With both ends PostgreSQL expects few of them; with one, a third of all, and it may read the whole table.
+    """
+    ends = f"m.seq > (SELECT {place}) AND m.seq <= (SELECT last_seq FROM session)"
+    return f"FROM {MESSAGE} m WHERE {OF_SESSION} AND {ends}"
+
+
+def of_window(parts: Sequence[str], *, capped: bool) -> str:
+    """The messages of a window, which are those of several queries, each from its FROM on."""
+    only = " AND (SELECT heavy FROM bound) = 0" if capped else ""
+    return " ".join(f"UNION ALL SELECT {message_columns('m')}, NULL {part}{only}" for part in parts)
+
+
+def heavy(parts: Sequence[str], *, postgresql: bool) -> str:
+    """A CTE that says by 1 whether a window has more messages than %(cap)b, or more bytes than %(most)b."""
+    own = weight("m", postgresql=postgresql)
+    rows = " UNION ALL ".join(f"SELECT * FROM (SELECT {own} AS own {part} LIMIT %(cap)b + 1) AS part" for part in parts)
+    return f"""
+bound AS (
+  SELECT CASE WHEN COUNT(*) > %(cap)b OR COALESCE(SUM(own), 0) > %(most)b THEN 1 ELSE 0 END AS heavy FROM ({rows}) AS m
+)"""
+
+
+def passed(budget: str, walked: str, spent: str, *, greeting: bool) -> str:
+    """The CTE ``passed``: the one row of the newest message that a budget does not take.
+
+    Where it takes all, that is the turn before the first. What precedes the first question has the turn 0.
+
+    Args:
+        budget: its kind.
+        walked: the messages it is spent on, from their FROM on.
+        spent: an expression of the tokens that system messages have spent of it.
+        greeting: whether the window begins with what precedes the first question, where the budget takes all.
+    """
+    none = -1 if greeting else 0
+    highest = f"COALESCE(MAX(turn), {none}) AS turn, COALESCE(MAX(seq), 0) AS seq"
+    if budget == "turns":
+        return f"passed AS (SELECT {highest} FROM (SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session) AS m)"
+    own, spent = ("1", "0") if budget == "messages" else ("COALESCE(m.tokens, 0)", spent)
+    # The one row is told by its sums. Beside an ORDER BY, or an OFFSET whose size it does not know, PostgreSQL would
+    # sort the conversation, or plan each call anew, where it can walk back over an index.
+    return f"""room AS (SELECT CAST(%(size)b AS bigint) - {spent} AS size),
+passed AS (
+  SELECT {highest} FROM (
+    SELECT turn, seq FROM (
+      SELECT m.turn, m.seq, {own} AS own, SUM({own}) OVER back AS spent, ROW_NUMBER() OVER back AS number
+      {walked} WINDOW back AS (ORDER BY m.seq DESC)
+    ) AS m
+    WHERE spent > (SELECT size FROM room) AND (number = 1 OR spent - own <= (SELECT size FROM room)) LIMIT 1
+  ) AS m
+)"""
+
+
+def beginning(least: str, greatest: str) -> str:
+    """The last turn before the window; and in the newest turn, if it does not fit, the position before what fits."""
+    return f"""
+  SELECT {least}(p.turn, {greatest}(s.last_turn - 1, 0)) AS turn,
+    CASE WHEN p.turn < s.last_turn THEN 0 ELSE p.seq END AS seq
+  FROM passed p CROSS JOIN session s"""
+
+
+def since(table: str, look: str, greatest: str) -> str:
+    """The position at which the walk ends."""
+    return f"{greatest}({table}.base_seq, {table}.last_seq - {look}) AS since"
+
+
+def edge(found: str) -> str:
+    """The CTE of the position after which a window begins, by a query for it; of the last one where the walk ended."""
+    is_too_near = "found IS NULL AND since > base_seq"
+    return f"""edge AS (
+  SELECT CASE WHEN {is_too_near} THEN last_seq ELSE COALESCE(found, base_seq) END AS seq,
+    CASE WHEN {is_too_near} THEN 1 ELSE 0 END AS is_too_near
+  FROM session CROSS JOIN (SELECT ({found}) AS found) AS border
+)"""
+
+
+def flags(*, capped: bool) -> tuple[str, ...]:
+    """What follows the header of a window, but for the branch."""
+    return ("(SELECT is_too_near FROM edge)", "(SELECT heavy FROM bound)")[: 1 + capped]
+
+
+def newest_turn(table: str, *, until: bool) -> str:
+    """The turn with which a window ends."""
+    return "CAST(%(until)b AS bigint) AS last_turn" if until else f"{table}.last_turn"
+
+
+def up_to(*, until: bool) -> str:
+    """The condition for messages of the turns with which a window may end."""
+    return " AND m.turn <= %(until)b" if until else ""
+
+
+def in_line(*, until: bool) -> str:
+    """The condition for messages whose turns never go back from one position to the next."""
+    return "AND NOT (m.crossed AND m.turn < %(until)b)" if until else "AND NOT m.crossed"
+
+
+def functions(*, postgresql: bool) -> tuple[str, str]:
+    """The smaller and the larger of two numbers."""
+    return ("least", "greatest") if postgresql else ("min", "max")
