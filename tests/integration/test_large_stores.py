@@ -138,6 +138,21 @@ def test_a_window_of_a_long_conversation_is_planned_a_few_times_only(budget: dic
     assert generic > custom
 
 
+@pytest.mark.postgresql
+@pytest.mark.parametrize("size", [1, 2, 30])
+def test_an_append_on_a_branch_reads_no_whole_table(size: int) -> None:
+    """Whether an ancestor has an id is asked of its index, also where the table was never analyzed."""
+    branch = long_conversation().fork("draft", at=LONG - 2)
+    branch.append(Message.user("first"))
+    with CaptureQueriesContext(connection) as seen:
+        branch.append(*(Message.user(f"{number}") for number in range(size)))
+    (statement,) = (query["sql"] for query in seen)
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {statement}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Seq Scan on chat_memory_message " not in plan
+
+
 @pytest.mark.parametrize("size", [40, 3_000])
 def test_a_turn_that_is_longer_than_a_window_looks_at_is_found(size: int) -> None:
     """Its question is before the messages that are looked at first: one more statement looks farther."""

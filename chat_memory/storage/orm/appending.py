@@ -256,14 +256,14 @@ class _Call:
         self._token = new_token()
         self._if_version = if_version
         now = datetime.now(UTC)
-        active = messages[-1].created_at or now
+        active, lag = messages[-1].created_at or now, grain()
         self._values: dict[str, Any] = {
             "vtoken": self._token,
             "size": len(messages),
             "now": now,
             "active": active,
-            "stale": active - grain(),
-            "unchanged": now - grain(),
+            "stale": active - lag,
+            "unchanged": now - lag,
             "if_version": if_version,
             "title": title,
             "user_id": at.user_id,

@@ -59,22 +59,30 @@ def row_event(
     alias: str, kind: Kind, at: Address, row: Session, header: Header | None, *, nested: bool, **more: Any
 ) -> Changed:
     """The event of ``changed_row``, for who emits those of many branches together: the cache then drops at once."""
-    more = {"key": row.key} | more
-    return branch_event(alias, kind, at, row.pk, row.branch, header=header, nested=nested, **more)
+    return branch_event(alias, kind, at, row.pk, row.branch, key=row.key, header=header, nested=nested, **more)
 
 
 def branch_event(
-    alias: str, kind: Kind, at: Address, session_id: UUID, branch: str, *, nested: bool, **more: Any
+    alias: str,
+    kind: Kind,
+    at: Address,
+    session_id: UUID,
+    branch: str,
+    *,
+    nested: bool,
+    key: str | None = None,
+    **more: Any,
 ) -> Changed:
-    """The event of ``changed_branch``; see ``row_event``."""
-    fields: dict[str, Any] = {
-        "workspace": at.workspace,
-        "key": at.key,
-        "session_id": session_id,
-        "branch": branch,
-        "asked": at.branch,
-        "cache_ttl": at.cache_ttl,
-        "nested": nested,
-        "using": alias,
-    }
-    return Changed(kind=kind, **(fields | more))
+    """The event of ``changed_branch``; see ``row_event``. ``key``: what the session has now; None: that of ``at``."""
+    return Changed(
+        kind=kind,
+        workspace=at.workspace,
+        key=at.key if key is None else key,
+        session_id=session_id,
+        branch=branch,
+        asked=at.branch,
+        cache_ttl=at.cache_ttl,
+        nested=nested,
+        using=alias,
+        **more,
+    )

@@ -170,8 +170,10 @@ def _known(shape: Shape) -> str:
       UNION ALL
       SELECT p.id, p.parent_id, p.fork_seq, a.fork_seq FROM above a JOIN {SESSION} p ON p.id = a.parent_id
     )
-    SELECT 1 FROM above a JOIN {MESSAGE} m ON m.session_id = a.id AND m.seq <= a.high
-    WHERE m.workspace_id = s.workspace_id AND m.client_id {ids}"""
+    SELECT 1 FROM above a CROSS JOIN LATERAL (
+      SELECT FROM {MESSAGE} m
+      WHERE m.session_id = a.id AND m.workspace_id = s.workspace_id AND m.seq <= a.high AND m.client_id {ids} OFFSET 0
+    ) m"""  # OFFSET 0, as in statements.branch: without statistics PostgreSQL would read the whole table
 
 
 def _owned(shape: Shape) -> str:
