@@ -33,7 +33,7 @@ FEW = 100
 """Up to this many messages are read with the header in each row."""
 WIDER = 8
 """The factor by which ``look`` grows if the start of a window was not found."""
-FIRST_LOOK = {"turns": (4, 16), "messages": (2, 16), "tokens": (1 / 32, 32)}
+FIRST_LOOK = {"turns": (4, 16), "messages": (2, 16), "tokens": (1 / 64, 24)}
 """The first ``look`` of a window, by kind of budget: the messages per unit of the budget, and a constant."""
 
 Row = tuple[Any, ...]

@@ -125,9 +125,10 @@ def window(
     ends, line = up_to(until=until), in_line(until=until)
     of_system = _part("(SELECT base_seq FROM session)", "l.high", f"{SYSTEM}{ends}", postgresql=postgresql)
     spent = f"(SELECT COALESCE(SUM(m.tokens), 0) FROM lineage l {of_system})" if system else "0"
+    behind = "(SELECT COALESCE(e.seq, s.last_seq) FROM edge e CROSS JOIN session s)"
     fitting = f"""AND m.role <> 'system'{ends} AND m.turn > (SELECT turn FROM start)
   AND (m.seq > (SELECT seq FROM start) OR m.seq = (SELECT seq FROM asked))"""
-    counted = _part("(SELECT seq FROM edge)", "l.high", fitting, postgresql=postgresql)
+    counted = _part(behind, "l.high", fitting, postgresql=postgresql)
     parts = [f"FROM lineage l {part} WHERE true" for part in ((counted, of_system) if system else (counted,))]
     bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
     more = newest_turn("b", until=until), since("b", "%(look)b", greatest)

@@ -11,7 +11,7 @@ from functools import cache
 from chat_memory.storage.orm.statements.read import OF_SESSION, root
 from chat_memory.storage.orm.statements.tables import MESSAGE, SYSTEM, header_row, message_columns, weight
 
-FARTHER = 8
+FARTHER = 16
 """How many times as far a window on ``main`` looks back as one on a branch, which reads all that it looks at."""
 
 
@@ -130,18 +130,14 @@ def since(table: str, look: str, greatest: str) -> str:
 
 
 def edge(found: str) -> str:
-    """The CTE of the position after which a window begins, by a query for it; of the last one where the walk ended."""
-    is_too_near = "found IS NULL AND since > base_seq"
-    return f"""edge AS (
-  SELECT CASE WHEN {is_too_near} THEN last_seq ELSE COALESCE(found, base_seq) END AS seq,
-    CASE WHEN {is_too_near} THEN 1 ELSE 0 END AS is_too_near
-  FROM session CROSS JOIN (SELECT ({found}) AS found) AS border
-)"""
+    """The CTE of the position after which a window begins, by a query for it; NULL where the walk ended before it."""
+    return f"edge AS (SELECT COALESCE(({found}), CASE WHEN since = base_seq THEN base_seq END) AS seq FROM session)"
 
 
 def flags(*, capped: bool) -> tuple[str, ...]:
-    """What follows the header of a window, but for the branch."""
-    return ("(SELECT is_too_near FROM edge)", "(SELECT heavy FROM bound)")[: 1 + capped]
+    """What follows the header of a window, but for the branch: whether the walk ended, whether it is too large."""
+    is_too_near = "CASE WHEN (SELECT seq FROM edge) IS NULL THEN 1 ELSE 0 END"
+    return (is_too_near, "(SELECT heavy FROM bound)")[: 1 + capped]
 
 
 def newest_turn(table: str, *, until: bool) -> str:
