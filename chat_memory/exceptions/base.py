@@ -226,7 +226,7 @@ class TooManyBranches(Conflict):
 
 
 class BranchInUse(Conflict):
-    """The branch cannot be deleted, since other branches share its messages; delete those first.
+    """The branch cannot be deleted, or its newest message popped: others share what would go; delete those first.
 
     Attributes:
         branch: the name of the branch.

@@ -38,7 +38,8 @@ class Conversation(Windows, Summaries, Branches):
     """A conversation by its names: building one costs no query, and it may be kept or thrown away.
 
     Reads of an unknown conversation give nothing; the first append makes it. Every method ``x`` that does I/O has an
-    async twin ``ax`` of the same signature, one thread hop each.
+    async twin ``ax`` of the same signature, one thread hop each. Any of them raises NotOwner where the session is not
+    the user's, Busy where others lock it for LOCK_TIMEOUT seconds, and Django's OperationalError without a database.
     """
 
     def __reduce__(self) -> Any:
@@ -130,20 +131,20 @@ class Conversation(Windows, Summaries, Branches):
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Store the messages, adjacent and in this order, exactly once.
 
-        A message whose id is stored already is replayed: the answer holds the stored one. Without an id it gets one,
-        so a caller who wants to retry gives the ids.
+        A message whose id is stored already is replayed: the answer holds the stored one. To retry, give the ids.
 
         Args:
             messages: what to store; none at all is allowed and does nothing.
             if_version: refuse when the session has changed since this version (0: when it exists at all).
 
         Raises:
-            ValidationError: a message cannot be stored; nothing was written.
+            ValidationError: a message cannot be stored, as one over a limit (TooLarge); nothing was written.
             MessageConflict: an id is stored with other content.
             VersionConflict: the session is not at ``if_version``.
             WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
             BranchNotFound: there is no such branch.
-            AttachmentNotFound: a message refers to an attachment that the workspace has not.
+            AttachmentNotFound: a message refers to an attachment that the conversation has not.
+            Busy: others locked the conversation for LOCK_TIMEOUT seconds; nothing was written, and it may be repeated.
         """
         if_version = optional_number(if_version, "if_version")
         if not messages:

@@ -28,7 +28,7 @@ class Reads(Handle):
                 writes). Without it, or in any other mode, reads are never behind.
 
         Raises:
-            ValidationError: ``n`` is negative.
+            ValidationError: ``n`` is no whole number from 0.
         """
         n = whole_number(n)
         return self._read(Span(last=n, min_version=min_version)) if n else []
@@ -46,7 +46,7 @@ class Reads(Handle):
         """The oldest ``n`` messages, oldest first.
 
         Raises:
-            ValidationError: ``n`` is negative.
+            ValidationError: ``n`` is no whole number from 0.
         """
         n = whole_number(n)
         return self._read(Span(first=n, min_version=min_version)) if n else []

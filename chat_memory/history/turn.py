@@ -192,7 +192,7 @@ class Turn:
             TurnLost: this block has not the right to answer; nothing was written.
             TurnNotFound: a stream of this block was lost, and the question is not shown any more; nothing was written.
             MessageConflict: an id that the caller gave is stored with other content, or in another turn.
-            AttachmentNotFound: a message refers to an attachment that the workspace has not.
+            AttachmentNotFound: a message refers to an attachment that the conversation has not.
         """
         known = self._known_now
         held, lease = known.holding(), self._terms.lease

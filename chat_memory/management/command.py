@@ -82,7 +82,7 @@ class FillingCommand(MaintenanceCommand):
         parser.add_argument(
             "--batch-size", type=int, metavar="N", default=self.batch_size, help=f"{self.batch_is} (%(default)s)"
         )
-        parser.add_argument("--max-seconds", type=float, metavar="N", help="begin no batch after this time")
+        parser.add_argument("--max-seconds", type=float, metavar="N", help="begin no batch after so many seconds")
         parser.add_argument(
             "--format", dest="report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout"
         )

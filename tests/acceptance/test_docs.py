@@ -16,7 +16,7 @@ from django.core.management import call_command, get_commands, load_command_clas
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import chat_memory
+import chat_memory.exceptions
 from chat_memory import Message, conversation
 from chat_memory.conf import NAMES
 from chat_memory.fields import SETTABLE
@@ -237,6 +237,14 @@ def test_every_public_name_is_documented() -> None:
     assert set(Message.__struct_fields__) | set(SessionRecord.__struct_fields__) | set(SETTABLE) <= named
     assert {adapter.__name__ for adapter in (DjangoAdapter, MemoryAdapter, RedisAdapter)} <= named
     assert {name for name in chat_memory.__all__ if not name.startswith("aappend")} <= named
+
+
+@pytest.mark.once
+def test_every_error_is_imported_from_the_root_and_documented() -> None:
+    text = (ROOT / "docs" / "reference" / "python-api.md").read_text()
+    assert set(chat_memory.exceptions.__all__) <= set(chat_memory.__all__)
+    rows = [row for row in text[text.index("\n## Errors") :].splitlines() if row.startswith("|")]
+    assert set(chat_memory.exceptions.__all__) - {"ChatMemoryError"} <= set(re.findall(r"`([A-Za-z]+)`", "".join(rows)))
 
 
 @pytest.mark.once

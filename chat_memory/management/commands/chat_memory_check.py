@@ -17,8 +17,8 @@ class Command(MaintenanceCommand):
     """Compare what is stored with what must hold."""
 
     help = (
-        "Compare sessions with their messages, those with the search index where chat_memory.search is installed, and "
-        "with --cache cached sessions with their rows. Exit status 1 where "
+        "Compare sessions with their messages, attachments with their files, search index and embeddings, where there "
+        "are some, with the messages, and with --cache cached sessions with their rows. Exit status 1 where "
         "something is wrong and not repaired. Tool calls without a result are listed too, and are nothing wrong. "
         "May be run while others write."
     )
@@ -36,7 +36,8 @@ class Command(MaintenanceCommand):
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="recount sessions, mend the search index, drop wrong cached entries",
+            help="recount sessions, store abandoned drafts, give up turns and branches that wait in vain, remove files "
+            "and embeddings of nothing, mend the search index, drop wrong cached entries; no message is removed",
         )
         parser.add_argument(
             "--format", dest="report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout"

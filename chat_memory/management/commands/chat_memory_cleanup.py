@@ -15,8 +15,9 @@ class Command(MaintenanceCommand):
     """Remove what is due."""
 
     help = (
-        "Remove for good the conversations whose newest message is older than N days, those past their own expiry, and "
-        "messages that were cleared CLEARED_DAYS ago. May be killed, run again and run twice at once."
+        "Remove for good the conversations that are not pinned and whose newest message is older than N days, those "
+        "past their own expiry, messages that were cleared CLEARED_DAYS ago, and files that no message refers to. "
+        "Abandoned drafts become messages. May be killed, run again and run twice at once."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,7 +32,7 @@ class Command(MaintenanceCommand):
             default=retention.BATCH_SIZE,
             help="conversations per transaction (%(default)s)",
         )
-        parser.add_argument("--max-seconds", type=float, metavar="N", help="begin no batch after this time")
+        parser.add_argument("--max-seconds", type=float, metavar="N", help="begin no batch after so many seconds")
         parser.add_argument(
             "--format", dest="report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout"
         )

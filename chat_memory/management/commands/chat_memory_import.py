@@ -24,10 +24,18 @@ class Command(MaintenanceCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """The options of the command line."""
         parser.add_argument("path", help="the file; - is standard input")
-        parser.add_argument("--workspace", required=True, metavar="SLUG", help="where to; made if it does not exist")
+        parser.add_argument(
+            "--workspace",
+            required=True,
+            metavar="SLUG",
+            help="where to; made if it does not exist and CREATE_WORKSPACES allows it",
+        )
         parser.add_argument("--format", choices=(AUTO, CHAT_MEMORY, OPENAI), default=AUTO, help="of the lines")
         parser.add_argument(
-            "--timezone", default="UTC", metavar="NAME", help="of times without an offset, such as Europe/Berlin"
+            "--timezone",
+            default="UTC",
+            metavar="NAME",
+            help="of times without an offset, such as Europe/Berlin (%(default)s)",
         )
         parser.add_argument("--report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout")
 

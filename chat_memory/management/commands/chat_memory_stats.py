@@ -23,7 +23,13 @@ class Command(MaintenanceCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """The options of the command line."""
         parser.add_argument("--workspace", metavar="SLUG", help="this workspace only")
-        parser.add_argument("--format", dest="report", choices=(TABLE, JSON, CSV), default=TABLE)
+        parser.add_argument(
+            "--format",
+            dest="report",
+            choices=(TABLE, JSON, CSV),
+            default=TABLE,
+            help="the form of the result on stdout",
+        )
 
     def run(self, **options: Any) -> None:
         """Count."""
