@@ -16,7 +16,9 @@ DATA_KEYS = frozenset(
     | {"images", "audios", "videos", "files", "image_data", "audio_data"}
 )
 """The keys that hold base64, beside those that are named after it."""
-_LIKELY = re.compile(r"image|audio|video|screenshot|photo|picture|^(?:data|bytes|blob|png|jpe?g|gif|webp|pdf)$", re.IGNORECASE)
+_LIKELY = re.compile(
+    r"image|audio|video|screenshot|photo|picture|^(?:data|bytes|blob|png|jpe?g|gif|webp|pdf)$", re.IGNORECASE
+)
 """Keys that hold base64 where it is long, such as ``screenshot``, and a media type as Jupyter has it for a key."""
 _BASE64_NAMES = ("base64", "b64")
 _GENERATED = "image_generation_call"

@@ -153,7 +153,9 @@ class ArchiveClauses(Kit):
     def test_a_number_that_no_turn_has_is_none(self) -> None:
         """As foreign lines may have it under the name; the messages are shown with the question before them."""
         numbers = (-1, -3, -1, 0, 2**70, -(2**63), 2**70, -5)
-        said = aged(answer("hello"), *(user(q) if q < "b" else answer(q) for q in ("a1", "b", "c", "a2", "d", "e", "f")))
+        said = aged(
+            answer("hello"), *(user(q) if q < "b" else answer(q) for q in ("a1", "b", "c", "a2", "d", "e", "f"))
+        )
         given = [msgspec.structs.replace(each, turn=turn) for each, turn in zip(said, numbers, strict=True)]
         for number in (7, 8):  # of a new conversation, and of one that is there
             assert self._restore(given[:number]).error is None
