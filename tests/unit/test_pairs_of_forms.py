@@ -158,3 +158,14 @@ def test_an_assistants_own_results_in_a_form_of_a_user_are_left_out() -> None:
         shown = said([Message.user(form.say("q1")), own, Message.user(form.say("q2"))])
         assert accepts(form, shown)
         assert len(shown[1].content or ()) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "result"), [("mcp_tool_use", "mcp_tool_result"), ("server_tool_use", "web_search_tool_result")]
+)
+def test_what_anthropic_runs_itself_no_user_answers(call: str, result: str) -> None:
+    use = {"type": call, "id": "s", "name": "f", "input": {}}
+    asked = [{"type": result, "tool_use_id": "s", "content": []}, {"type": "text", "text": "and?"}]
+    shown = said([Message.user("q"), Message.assistant([use]), Message.user(asked), Message.assistant("done")])
+    assert [(message.seq, message.content) for message in shown] == [(1, "q"), (3, asked[1:]), (4, "done")]
+    assert accepts(ANTHROPIC, shown)
