@@ -374,36 +374,3 @@ def test_a_text_among_neighbours_in_the_form_of_bedrock_is_joined_with_them() ->
         assert [len(message.content or ()) for message in shown] == [len([m for m in order if m.role == "user"]), 1]
     for others in ([text, text], [text, Message.user([{"type": "text", "text": "q"}])], [text, Message.user([])]):
         assert accepted(numbered(others)) == numbered(others)
-
-
-def test_of_both_kinds_of_calls_in_one_message_the_newer_is_shown() -> None:
-    """Some write a call twice; OpenAI wants the results of each kind right behind the message."""
-    legacy = {"function_call": {"name": "clock", "arguments": "{}"}}
-    both, old, new = (
-        calling("a", extra=legacy),
-        Message("function", "r", name="clock"),
-        Message.tool("r", tool_call_id="a"),
-    )
-    for results, seqs, kept in (
-        ([old, new], [1, 2, 4, 5], "tool_calls"),
-        ([new, old], [1, 2, 3, 5], "tool_calls"),
-        ([new], [1, 2, 3, 4], "tool_calls"),
-        ([old], [1, 2, 3, 4], "function_call"),
-    ):
-        shown = said([Message.user("q"), both, *results, Message.user("q2")])
-        assert positions(shown) == seqs
-        assert kept in shown[1].to_openai()
-        assert accepts(OPENAI, shown)
-
-
-def test_a_result_of_a_call_with_an_id_is_sent_in_its_role() -> None:
-    shown = said([Message.user("q"), calling("a"), Message("function", "r", name="clock", tool_call_id="a")])
-    assert positions(shown) == [1, 2, 3]
-    assert accepts(OPENAI, shown)
-
-
-@pytest.mark.parametrize("call", [{}, {"name": ""}, {"name": None, "arguments": "{}"}], ids=repr)
-def test_a_function_call_that_names_nothing_is_not_sent(call: dict[str, Any]) -> None:
-    answer = Message.assistant(extra={"function_call": call, "refusal": None})
-    assert answer.to_openai() == {"role": "assistant", "content": "", "refusal": None}
-    assert accepts(OPENAI, said([Message.user("q"), Message.assistant("words", extra={"function_call": call})]))
