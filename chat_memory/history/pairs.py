@@ -85,8 +85,9 @@ class _Arrangement:
         last = self._last() if pending else None
         for index, message in enumerate(self._messages):
             if message.role == _ASSISTANT:
-                results = self.results.get(index, {})
-                said = _said(message, self._wanted(index, is_last=index == last), self.served.results.get(index))
+                wanted = self._wanted(index, is_last=index == last)
+                results = {key: place for key, place in self.results.get(index, {}).items() if key in wanted}
+                said = _said(message, wanted, self.served.results.get(index))
                 if not _is_empty(said):
                     shown += [said, *self._behind(results)]
             elif message.role not in _RESULTS:
@@ -94,10 +95,18 @@ class _Arrangement:
         return shown
 
     def _wanted(self, index: int, *, is_last: bool) -> set[Key | None]:
-        """The calls of a message that are shown; all of them where it is the last, and the caller adds the results."""
+        """The calls of a message that are shown; all of them where it is the last, and the caller adds the results.
+
+        Of ``tool_calls`` and a ``function_call`` in one message it is the first: OpenAI wants the results of each right
+        behind the message.
+        """
         message, served = self._messages[index], self.served.calls.get(index, set())
         answered = {call.key for call in rule.calls(message)} if is_last else {*self.results.get(index, ())}
-        return (answered | served) - {None}
+        wanted = (answered | served) - {None}
+        legacy = rule.legacy_call(message) if message.tool_calls else None
+        if legacy is not None and any(rule.call_of(call).key in wanted for call in message.tool_calls or ()):
+            wanted.discard(legacy.key)
+        return wanted
 
     def _last(self) -> int | None:
         """The index of the newest message that is no result and no system message."""

@@ -101,7 +101,8 @@ class Message(msgspec.Struct, frozen=True):
 
         What the API would refuse is made to fit: an empty list of tool calls and an empty name are left out, and so is
         a name without a letter or digit of ASCII; other characters of a name become ``_``. A call gets its type, its
-        function and the text of its arguments where it has them as LangChain, Ollama or Mistral write them. A content
+        function and the text of its arguments where it has them as LangChain, Ollama or Mistral write them. A result
+        with the id of its call gets the role tool, and a ``function_call`` without a name is left out. A content
         without parts is "", and so is an assistant's of None where nothing stands in its place. A part that refers to
         an attachment becomes a text that names it: ``chat.attachments.resolve`` puts in its place what a model is to
         see.
@@ -109,10 +110,12 @@ class Message(msgspec.Struct, frozen=True):
         Args:
             extra: whether the keys of ``extra`` are included, for a provider that takes them back.
         """
-        further = (self.extra or {}) if extra else {}
+        further = fit_further((self.extra or {}) if extra else {})
         shown = {name: value for name, value in self._openai_fields() if value is not None or self._shows(name)}
-        name = fit_name(self.name, self.role)
-        shown |= {"name": name} if name else {}
+        # The role function is for the result of a function_call, which has no id.
+        role = Role.TOOL.value if self.role == Role.FUNCTION.value and self.tool_call_id else self.role
+        name = fit_name(self.name, role)
+        shown |= {"role": role, "name": name} if name else {"role": role}
         unfit = {"name"} if not name else set()
         unfit |= {"tool_calls"} if not self.tool_calls else set()
         if self.tool_calls:
@@ -122,7 +125,7 @@ class Message(msgspec.Struct, frozen=True):
             shown["content"] = parts or None
         if not self.content and not self.tool_calls and not any(map(further.get, _INSTEAD_OF_CONTENT)):
             shown["content"] = ""
-        return {name: value for name, value in shown.items() if name not in unfit} | fit_further(further)
+        return {name: value for name, value in shown.items() if name not in unfit} | further
 
     def _openai_fields(self) -> tuple[tuple[str, Any], ...]:
         return (

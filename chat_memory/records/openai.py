@@ -38,9 +38,13 @@ def fit_call(call: Any) -> Any:
 
 
 def fit_further(further: dict[str, Any]) -> dict[str, Any]:
-    """What else a message has, its older ``function_call`` with the arguments as text."""
+    """What else a message has, its older ``function_call`` with the arguments as text; without one of no name."""
     call = further.get(_LEGACY)
-    return {**further, _LEGACY: _with_text(call)} if isinstance(call, dict) and "name" in call else further
+    if not isinstance(call, dict):
+        return further
+    if call.get("name"):
+        return {**further, _LEGACY: _with_text(call)}
+    return {name: value for name, value in further.items() if name != _LEGACY}
 
 
 def _with_text(function: dict[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,8 @@ _SERVER_RESULT = "_tool_result"
 """How the types of results end that Anthropic has found itself: of a ``server_tool_use``."""
 _OF_OTHERS = frozenset({"tool_use", BEDROCK, GEMINI, BY_NAME})
 """The forms whose results no assistant's message may have: those of Anthropic, Bedrock and Gemini."""
+_BY_ANTHROPIC = frozenset({"server_tool_use", "mcp_tool_use"})
+"""The forms whose results none but an assistant's message may have: those of tools that Anthropic runs itself."""
 GEMINI_CALLS, GEMINI_RESULTS = ("functionCall", "function_call"), ("functionResponse", "function_response")
 CALL_MEMBERS = (BEDROCK, *GEMINI_CALLS)
 """The keys of a part that hold a call."""
@@ -232,8 +234,8 @@ def answers(message: Message) -> Iterable[Key]:
     key = answer(message)
     if key is not None:
         return (key,)
-    content = message.content
-    return [key for key in part_answers(content) if key] if isinstance(content, list) else ()
+    found = part_answers(message.content) if isinstance(message.content, list) else ()
+    return [key for key in found if key and key[0] not in _BY_ANTHROPIC]
 
 
 def answer(message: Message) -> Key | None:

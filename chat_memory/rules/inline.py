@@ -16,6 +16,10 @@ DATA_KEYS = frozenset(
     | {"images", "audios", "videos", "files", "image_data", "audio_data"}
 )
 """The keys that hold base64, beside those that are named after it."""
+_LIKELY = re.compile(
+    r"image|audio|video|screenshot|photo|picture|^(?:data|bytes|blob|png|jpe?g|gif|webp|pdf)$", re.IGNORECASE
+)
+"""Keys that hold base64 where it is long, such as ``screenshot``, and a media type as Jupyter has it for a key."""
 _BASE64_NAMES = ("base64", "b64")
 _GENERATED = "image_generation_call"
 """The type of an item of OpenAI's Responses that has a picture as its ``result``."""
@@ -101,7 +105,7 @@ def _inline(holder: Mapping[str, Any], name: str, text: str, names: tuple[str, .
 
 def _may_be_data(holder: Mapping[str, Any], name: str, size: int) -> bool:
     """Whether a text of this size is something inline if it is base64."""
-    holds = _holds_data(holder, name)
+    holds = _holds_data(holder, name, size)
     if (size < LOOKED_AT and not holds) or holder.get("type") in _NO_MEDIA:
         return False
     media_type = _media_type(holder)
@@ -110,9 +114,11 @@ def _may_be_data(holder: Mapping[str, Any], name: str, size: int) -> bool:
     return _MEDIA_TYPE.match(media_type) is not None
 
 
-def _holds_data(holder: Mapping[str, Any], name: str) -> bool:
+def _holds_data(holder: Mapping[str, Any], name: str, size: int) -> bool:
     """Whether the key of a text says that it is base64."""
     if name in DATA_KEYS or (name == "result" and holder.get("type") == _GENERATED):
+        return True
+    if size >= LOOKED_AT and (_LIKELY.search(name[-LOOKED_AT:]) or _MEDIA_TYPE.match(name)):
         return True
     return "64" in name and any(each in name[-LOOKED_AT:].lower() for each in _BASE64_NAMES)
 

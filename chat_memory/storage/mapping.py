@@ -300,8 +300,9 @@ def turns(messages: Sequence[Message]) -> list[int]:
 def numbered(messages: Sequence[Message], newest: int, begun: dict[int, int]) -> list[int]:
     """For each message the number of its turn, where messages come with the numbers they had elsewhere.
 
-    A question begins the next turn. Another message is in that of the question it was with; without a number in the
-    newest, and with that of a question which is not among these in the turn of that number.
+    A question begins the next turn. Another message is in that of the question it was with; without a number, or with
+    one that no question has, in the newest, and with that of a question which is not among these in the turn of that
+    number.
 
     Args:
         messages: in their order.
@@ -316,7 +317,8 @@ def numbered(messages: Sequence[Message], newest: int, begun: dict[int, int]) ->
                 begun[message.turn] = newest
             numbers.append(newest)
         else:
-            numbers.append(newest if message.turn is None else min(begun.get(message.turn, message.turn), newest))
+            number = newest if message.turn is None else begun.get(message.turn, message.turn)
+            numbers.append(min(number, newest) if number > 0 else newest)
     return numbers
 
 

@@ -70,6 +70,12 @@ INLINE: dict[str, tuple[dict[str, Any], Inline]] = {
         {"type": "media", "content": DATA, "contentType": "image/png"},
         Inline("image", "image/png", SIZE),
     ),
+    "jupyter": ({"type": "output", "data": {"image/png": DATA}}, Inline("image", "", SIZE)),
+    "jupyter document": ({"data": {"application/pdf": DATA}}, Inline("file", "", SIZE)),
+    "e2b": ({"type": "output", "png": DATA}, Inline("file", "", SIZE)),
+    "by a name that tells": ({"type": "computer", "screenshot": DATA}, Inline("file", "", SIZE)),
+    "by a name of two words": ({"image_bytes": DATA}, Inline("image", "", SIZE)),
+    "semantic kernel": ({"$type": "ImageContent", "Data": DATA, "MimeType": "image/png"}, Inline("file", "", SIZE)),
     "numbers of node": (
         {"type": "image", "image": {"type": "Buffer", "data": [137] * SIZE}},
         Inline("image", "", SIZE),

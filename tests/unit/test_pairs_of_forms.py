@@ -10,7 +10,7 @@ from chat_memory.history.pairs import accepted, unanswered
 from chat_memory.records.message import text_of
 from chat_memory.rules.calls import starts_turn
 from tests.conversations import positions
-from tests.histories import ANTHROPIC, BEDROCK, GEMINI, OPENAI, accepts, numbered, said
+from tests.histories import ANTHROPIC, BEDROCK, GEMINI, OPENAI, accepts, calling, numbered, said
 
 pytestmark = pytest.mark.once
 
@@ -158,3 +158,47 @@ def test_an_assistants_own_results_in_a_form_of_a_user_are_left_out() -> None:
         shown = said([Message.user(form.say("q1")), own, Message.user(form.say("q2"))])
         assert accepts(form, shown)
         assert len(shown[1].content or ()) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "result"), [("mcp_tool_use", "mcp_tool_result"), ("server_tool_use", "web_search_tool_result")]
+)
+def test_what_anthropic_runs_itself_no_user_answers(call: str, result: str) -> None:
+    use = {"type": call, "id": "s", "name": "f", "input": {}}
+    asked = [{"type": result, "tool_use_id": "s", "content": []}, {"type": "text", "text": "and?"}]
+    shown = said([Message.user("q"), Message.assistant([use]), Message.user(asked), Message.assistant("done")])
+    assert [(message.seq, message.content) for message in shown] == [(1, "q"), (3, asked[1:]), (4, "done")]
+    assert accepts(ANTHROPIC, shown)
+
+
+def test_of_both_kinds_of_calls_in_one_message_the_newer_is_shown() -> None:
+    """Some write a call twice; OpenAI wants the results of each kind right behind the message."""
+    legacy = {"function_call": {"name": "clock", "arguments": "{}"}}
+    both, old, new = (
+        calling("a", extra=legacy),
+        Message("function", "r", name="clock"),
+        Message.tool("r", tool_call_id="a"),
+    )
+    for results, seqs, kept in (
+        ([old, new], [1, 2, 4, 5], "tool_calls"),
+        ([new, old], [1, 2, 3, 5], "tool_calls"),
+        ([new], [1, 2, 3, 4], "tool_calls"),
+        ([old], [1, 2, 3, 4], "function_call"),
+    ):
+        shown = said([Message.user("q"), both, *results, Message.user("q2")])
+        assert positions(shown) == seqs
+        assert kept in shown[1].to_openai()
+        assert accepts(OPENAI, shown)
+
+
+def test_a_result_of_a_call_with_an_id_is_sent_in_its_role() -> None:
+    shown = said([Message.user("q"), calling("a"), Message("function", "r", name="clock", tool_call_id="a")])
+    assert positions(shown) == [1, 2, 3]
+    assert accepts(OPENAI, shown)
+
+
+@pytest.mark.parametrize("call", [{}, {"name": ""}, {"name": None, "arguments": "{}"}], ids=repr)
+def test_a_function_call_that_names_nothing_is_not_sent(call: dict[str, Any]) -> None:
+    answer = Message.assistant(extra={"function_call": call, "refusal": None})
+    assert answer.to_openai() == {"role": "assistant", "content": "", "refusal": None}
+    assert accepts(OPENAI, said([Message.user("q"), Message.assistant("words", extra={"function_call": call})]))

@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from chat_memory.choices import CURRENT, MAIN_BRANCH
 from chat_memory.records import Address, Budget, Header, Slice, Span
+from chat_memory.rules.calls import starts_turn
 from chat_memory.storage.mapping import READ_COLUMNS, to_messages
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.cursor import as_uuid, fetch, fetch_until_full, user_value, uuid_value
@@ -113,6 +114,8 @@ def _exactly(read_span: Callable[[Span], Slice], budget: Budget, found: Slice) -
         return found
     if budget.tokens is not None and budget.system and may_fit_more(messages, header):
         return read_window(read_span, budget)
+    if budget.greeting and messages and not any(map(starts_turn, messages)):
+        return read_window(read_span, budget)  # a part of what precedes the first question looks like all of it
     window = newest_turns(messages, budget, has_all=True, first=header.base_seq + 1)
     return Slice(window or [], header)
 

@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from chat_memory.choices import Pending
 from chat_memory.exceptions import MessageConflict, WorkspaceNotFound
-from chat_memory.records import Address, Message, Summary, Transcript, TranscriptBranch, TranscriptSummary
+from chat_memory.records import Address, Budget, Message, Summary, Transcript, TranscriptBranch, TranscriptSummary
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.contract import Restored
 from chat_memory.testing.conformance.kit import SENT_AT, Kit, answer, user, users, where
@@ -148,6 +148,20 @@ class ArchiveClauses(Kit):
             draft = TranscriptBranch(name, "main", fork_seq=2, base_seq=5, messages=[own])
             self._restore(aged(*users("a", "b")), branches=[draft])
             assert [message.turn for message in self.messages.read(self.at(branch=name)).messages] == [4]
+
+    @where("archive", "turns")
+    def test_a_number_that_no_turn_has_is_none(self) -> None:
+        """As foreign lines may have it under the name; the messages are shown with the question before them."""
+        numbers = (-1, -3, -1, 0, 2**70, -(2**63), 2**70, -5)
+        said = aged(
+            answer("hello"), *(user(q) if q < "b" else answer(q) for q in ("a1", "b", "c", "a2", "d", "e", "f"))
+        )
+        given = [msgspec.structs.replace(each, turn=turn) for each, turn in zip(said, numbers, strict=True)]
+        for number in (7, 8):  # of a new conversation, and of one that is there
+            assert self._restore(given[:number]).error is None
+            turns = [message.turn for message in self.messages.read(self.at()).messages]
+            assert turns == [0, 1, 1, 1, 2, 2, 2, 2][:number]
+            assert len(self.messages.window(self.at(), Budget(turns=2)).messages) == number - 1
 
     @where("archive", "summaries")
     def test_a_conversation_is_restored_with_its_summaries(self) -> None:

@@ -178,6 +178,23 @@ class WindowClauses(Kit):
         self.messages.append(self.at(), more)
         assert positions(self.messages.window(self.at(), budget).messages) == [6, 7, 8]
 
+    @pytest.mark.parametrize("letters", ["aaaS", "SuaaSaS"])
+    def test_what_precedes_the_first_question_comes_whole_or_not_at_all(self, letters: str) -> None:
+        """Also where there is no question, or the one whose turn it is was cleared."""
+        said, hidden = messages_of(letters), letters.find("u") + 1
+        said[hidden] = msgspec.structs.replace(said[hidden], tokens=1)
+        for part in (said[:hidden], said[hidden:]):
+            self.messages.clear(self.at())
+            self.messages.append(self.at(), part or users("hidden"))
+        for system in (True, False):
+            shown = [m for m in said[hidden:] if system or m.role != "system"]
+            others = [m.id for m in shown if m.role != "system"]
+            for unit, whole in (("turns", 1), ("messages", len(others)), ("tokens", sum(m.tokens or 0 for m in shown))):
+                for size in range(1, whole + 2):
+                    budget = Budget(**{unit: size}, system=system, greeting=True)
+                    found = self.messages.window(self.at(), budget).messages
+                    assert [m.id for m in found if m.role != "system"] == (others if size >= whole else [])
+
     def test_window_without_a_turn_is_the_system_messages(self) -> None:
         self.messages.append(self.at(), messages_of("aSa"))
         for budget in (Budget(turns=1), Budget(messages=5), Budget(tokens=99)):
