@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages as notices
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
+from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -63,7 +64,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def chat(request: HttpRequest, workspace: str, session_id: uuid.UUID | None = None) -> HttpResponse:
     """A conversation, or the beginning of one; a POST says something in it."""
-    place = get_object_or_404(workspaces_of(_user(request)), slug=workspace)
+    place = _workspace(request, workspace)
     session = _session(request, workspace, session_id) if session_id else None
     if request.method != "POST":
         return _page(request, place, session, MessageForm())
@@ -79,10 +80,13 @@ def answer(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpR
     """Have a question answered: for the first time, or once more where the form names the answer it has."""
     session = _session(request, workspace, session_id)
     question, former = request.POST.get("question", ""), request.POST.get("answer", "")
-    if former:
-        answer_again(session.history(), question, former)
-    else:
-        answering.begin(session.history(), question)
+    try:
+        if former:
+            answer_again(session.history(), question, former)
+        else:
+            answering.begin(session.history(), question)
+    except ChatMemoryError as error:  # such as one branch too many
+        notices.error(request, f"The question is not answered again: {error}")
     return _to_latest(session)
 
 
@@ -161,13 +165,24 @@ def _page(
     return render(request, "example_project/chat.html", context, status=status)
 
 
+def _workspace(request: HttpRequest, slug: str) -> Workspace:
+    """A workspace of the user's.
+
+    Raises:
+        Http404: it is somebody else's, or there is none.
+    """
+    if "\x00" in slug:  # which PostgreSQL takes in no text
+        raise Http404
+    return get_object_or_404(workspaces_of(_user(request)), slug=slug)
+
+
 def _session(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> Session:
     """The user's own conversation.
 
     Raises:
         Http404: it is somebody else's, or there is none.
     """
-    place = get_object_or_404(workspaces_of(_user(request)), slug=workspace)
+    place = _workspace(request, workspace)
     return get_object_or_404(sessions_of(_user(request), place), pk=session_id)
 
 

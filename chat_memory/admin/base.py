@@ -38,6 +38,8 @@ View = Callable[..., Any]
 
 AT_ONCE = 200
 """An action takes at most so many rows, as many as a page of a list shows."""
+LARGEST_LIST = 2_000
+"""A list has pages for its first so many rows."""
 LONGEST_QUERY = 4_000
 """Characters after the question mark of an address, which every link of a list repeats."""
 
@@ -45,7 +47,7 @@ LONGEST_QUERY = 4_000
 class NearPaginator(RowPaginator):
     """A paginator over the first ``ceiling`` rows only, so that no page counts a whole table."""
 
-    ceiling = 2_000
+    ceiling = LARGEST_LIST
 
     @cached_property
     def count(self) -> int:

@@ -45,6 +45,13 @@ class MetadataField(forms.JSONField):
         except (RecursionError, ValueError):
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid", params={"value": "…"}) from None
 
+    def run_validators(self, value: Any) -> None:
+        """Django's, which make a text of the value: Python may read JSON that is too deep for that."""
+        try:
+            super().run_validators(value)
+        except RecursionError:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid", params={"value": "…"}) from None
+
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether the value differs from the initial one; a value that cannot be compared counts as changed."""
         try:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from chat_memory.choices import BROKEN, CURRENT, MAIN_BRANCH, State
-from chat_memory.exceptions import DraftLost, DraftNotFound, MessageConflict
+from chat_memory.exceptions import Busy, DraftLost, DraftNotFound, MessageConflict
 from chat_memory.history.handle import Place
 from chat_memory.history.stamping import stamped
 from chat_memory.history.twins import twin
@@ -22,7 +22,8 @@ class ConversationDrafts:
     """What is being streamed to a conversation, on whichever of its branches.
 
     A draft that nobody has written to for DRAFT_LAPSE_SECONDS is abandoned: whoever asks next stores it as a message of
-    that state, with its text so far, and so does ``chat_memory_cleanup``.
+    that state, with its text so far, and so does ``chat_memory_cleanup``. While others hold the conversation, or the
+    database only reads, it is shown as it is.
 
     Every method raises NotSupported where the back end keeps no drafts.
     """
@@ -33,7 +34,7 @@ class ConversationDrafts:
     def entries(self) -> list[Draft]:
         """What is being streamed now, in the order it was begun, without the texts."""
         found = self._store.all(self.place.address)
-        return [draft for draft in found if not (draft.lapsed and settle_lapsed(self.place, draft))]
+        return [draft for draft in found if not _is_gone(self.place, draft)]
 
     aentries = twin(entries)
 
@@ -54,7 +55,7 @@ class ConversationDrafts:
         if not isinstance(message_id, str) or unstorable(message_id):
             raise DraftNotFound(place.address.key, message_id)
         draft = self._store.find(place.address, message_id, behind)
-        if draft is not None and not (draft.lapsed and settle_lapsed(place, draft)):
+        if draft is not None and not _is_gone(place, draft):
             return draft
         message = self._message(message_id)
         if message is None:
@@ -92,6 +93,13 @@ class ConversationDrafts:
         seq = place.adapter.messages.locate(place.address, message_id)
         found = place.adapter.messages.read(place.address, Span(after=seq - 1, first=1)).messages if seq else []
         return found[0] if found and found[0].id == message_id else None
+
+
+def _is_gone(place: Place, draft: Draft) -> bool:
+    """Whether a draft that was read is there no more, since it is abandoned; a reader does not fail over that."""
+    with suppress(Busy):
+        return draft.lapsed and settle_lapsed(place, draft)
+    return False
 
 
 def settle_lapsed(place: Place, draft: Draft) -> bool:

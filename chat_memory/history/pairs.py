@@ -287,9 +287,9 @@ def _add_rest(shown: list[Message], message: Message) -> None:
 
 
 def _alternating(messages: Sequence[Message]) -> list[Message]:
-    """The messages; where some are in the form of Bedrock or Gemini, neighbours in one role are one message, texts too.
+    """The messages; where some are in the form of Bedrock or Gemini, texts are too, and neighbours in one role are one.
 
-    Both refuse some messages of one role in a row.
+    Both take contents of parts alone, and refuse some messages of one role in a row.
     """
     if not any(message.content and _is_bedrock(message) for message in messages):
         return list(messages)
@@ -355,7 +355,7 @@ def _is_thought(part: dict[str, Any]) -> bool:
 
 def _one(messages: Sequence[Message]) -> Message:
     """One message with the parts of several, at the position of the last."""
-    if len(messages) == 1:
+    if len(messages) == 1 and not isinstance(messages[0].content, str):
         return messages[0]
     parts = [part for message in messages for part in _parts(message)]
     return msgspec.structs.replace(messages[-1], content=parts, tokens=sum(message.tokens or 0 for message in messages))

@@ -24,13 +24,15 @@ _TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]*/[a-z0-9*][a-z0-9.+*-]*")
 
 
 def refs(content: object) -> Iterator[Ref]:
-    """What the parts of a content refer to, those within a tool's result included."""
-    for part in content if isinstance(content, list) else ():
+    """What the parts of a content refer to, those within a tool's result included, at whatever depth."""
+    left = content[::-1] if isinstance(content, list) else []
+    while left:  # recursion would let a client that nests deeply exhaust the stack, before its message is checked
+        part = left.pop()
         ref = ref_of(part)
         if ref is not None:
             yield ref
         elif isinstance(part, Mapping) and isinstance(part.get("content"), list):
-            yield from refs(part["content"])
+            left += reversed(part["content"])
 
 
 def hashes(contents: Iterable[object]) -> set[str]:

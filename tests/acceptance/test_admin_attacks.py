@@ -1,6 +1,9 @@
 """What careless or hostile staff does in the admin: an error at its field or an answer without a traceback."""
 
+import sys
+
 import pytest
+from django import forms
 from django.contrib.admin.models import LogEntry
 from django.test import override_settings
 from django.urls import reverse
@@ -8,9 +11,11 @@ from django.utils.formats import date_format
 from django.utils.timezone import get_current_timezone, localtime
 
 from chat_memory import Message, ValidationError, conversation
+from chat_memory.admin.forms import MetadataField
 from chat_memory.models import Session, Workspace, WorkspaceMember
 from chat_memory.rules.times import EARLIEST, LATEST
 from tests.acceptance.admin_world import first_message, page, stored_session
+from tests.payloads import deep
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +39,12 @@ def test_a14_a_slug_that_addresses_swallow_is_refused(slug: str, admin_client) -
         conversation("k", slug).append(Message.user("x"))
     assert not Workspace.objects.exists()
     assert conversation("k", "...").append(Message.user("x")).first_seq == 1
+
+
+def test_metadata_that_is_too_deep_to_be_a_text_is_an_error_of_its_field() -> None:
+    """Newer releases of Python read deeper JSON than they write."""
+    with pytest.raises(forms.ValidationError, match="valid JSON"):
+        MetadataField().run_validators(deep(5 * sys.getrecursionlimit()))
 
 
 def test_a16_a_second_membership_is_an_error_of_the_form(admin_client, admin_user) -> None:

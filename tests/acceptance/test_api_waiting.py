@@ -11,6 +11,7 @@ from django.test import Client
 
 from chat_memory import conversation
 from tests.acceptance.api_support import Caller, caller, stored
+from tests.integration.streams import lapse
 from tests.locks import ROW, TABLE, another_connection, locked_by_another
 from tests.waiting import eventually, places_taken
 
@@ -21,7 +22,10 @@ pytestmark = [
 ]
 
 LONG = 300.0
-WRITES = ("post", "patch", "delete", "delete if", "fork", "edit", "redact")
+WRITES = (
+    *("post", "patch", "delete", "delete if", "fork", "edit", "redact"),
+    *("switch", "ask again", "regenerate", "attach", "rate", "unrate"),
+)
 READS = ("list", "session", "messages", "context", "branches", "workspaces")
 
 
@@ -36,7 +40,17 @@ def answer_to(me: Caller, session: Any, what: str) -> Any:
         "fork": lambda: me.post(f"{one}fork/", {"name": "new"}),
         "edit": lambda: me.patch(f"{one}messages/1/", {"content": "new"}),
         "redact": lambda: me.delete(f"{one}messages/1/"),
+        "switch": lambda: me.post(f"{one}switch/", {"branch": "other"}),
+        "ask again": lambda: me.post(f"{one}messages/1/siblings/", {"content": "new"}),
+        "regenerate": lambda: me.post(f"{one}messages/1/regenerate/", {}),
+        "attach": lambda: me.raw(f"{one}attachments/", b"bytes", "text/plain"),
+        "rate": lambda: me.client.put(f"{one}messages/1/feedback/", {"vote": 1}, format="json"),
+        "unrate": lambda: me.delete(f"{one}messages/1/feedback/"),
+        "stop": lambda: me.post(f"{one}drafts/streamed/stop/", {}),
         "open": lambda: me.post(me.sessions, {"key": "new"}),
+        "drafts": lambda: me.get(f"{one}drafts/"),
+        "draft": lambda: me.get(f"{one}drafts/streamed/"),
+        "draft by id": lambda: me.get(f"{one}draft/", {"id": "streamed"}),
         "list": lambda: me.get(me.sessions),
         "session": lambda: me.get(one),
         "messages": lambda: me.get(me.messages(session)),
@@ -55,10 +69,21 @@ def check_refused(answer: Any, code: str) -> None:
     assert answer["Cache-Control"] == "private, no-cache"
 
 
-def whole_conversation() -> list[Any]:
-    """The conversation as it is stored."""
+def prepared() -> Any:
+    """A session that every request finds what it needs in."""
+    session = stored(messages=2)
     chat = conversation("k", "acme")
-    return [chat.session(), chat.messages(), chat.branches()]
+    chat.fork("other")
+    stream = chat.streaming(id="streamed")
+    stream.__enter__()
+    return session
+
+
+def whole_conversation() -> list[Any]:
+    """The conversation as it is stored, with what hangs on it."""
+    chat = conversation("k", "acme")
+    beside = [chat.drafts.entries(), chat.feedback.entries(), chat.attachments.entries()]
+    return [chat.session(), chat.messages(), chat.branches(), beside]
 
 
 @contextmanager
@@ -86,7 +111,7 @@ CAUSES: dict[str, tuple[Any, str, str]] = {
 def test_c9_c10_a_write_to_a_locked_session(settings, cause: str, what: str) -> None:
     ours, name, value = CAUSES[cause]
     settings.CHAT_MEMORY = {"CACHE": "off", "LOCK_TIMEOUT": ours, "LOCK_WAITERS": None}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     before = whole_conversation()
     with locked_by_another():
         with set_on_the_connection(name, value):
@@ -96,20 +121,20 @@ def test_c9_c10_a_write_to_a_locked_session(settings, cause: str, what: str) -> 
     assert answer_to(me, session, what).status_code < 300
 
 
-@pytest.mark.parametrize("what", [*READS, *WRITES, "open"])
+@pytest.mark.parametrize("what", [*READS, *WRITES, "stop", "open"])
 def test_c10_the_look_up_may_wait_as_well(settings, what: str) -> None:
     settings.CHAT_MEMORY = {"CACHE": "off"}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     table = "LOCK TABLE chat_memory_workspace" if what == "workspaces" else TABLE
     with locked_by_another(table), set_on_the_connection("statement_timeout", "50ms"):
         check_refused(answer_to(me, session, what), "unavailable")
     assert answer_to(me, session, what).status_code < 300
 
 
-@pytest.mark.parametrize("what", [*WRITES, "open"])
+@pytest.mark.parametrize("what", [*WRITES, "stop", "open"])
 def test_c10_a_server_that_only_reads(settings, what: str) -> None:
     settings.CHAT_MEMORY = {"CACHE": "off"}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     with set_on_the_connection("default_transaction_read_only", "on"):
         check_refused(answer_to(me, session, what), "unavailable")
         assert answer_to(me, session, "messages").status_code == 200
@@ -120,7 +145,7 @@ def test_c10_a_server_that_only_reads(settings, what: str) -> None:
 def test_c10_the_log_in_may_wait_too(settings, what: str) -> None:
     """The Django session is read by our view, not before it."""
     settings.CHAT_MEMORY = {"CACHE": "off"}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     client = Client()
     client.force_login(me.user)
     address = me.messages(session) if what == "post" else me.sessions
@@ -144,7 +169,7 @@ def connected_otherwise(**given: Any) -> Iterator[None]:
 @pytest.mark.parametrize("what", ["messages", "post", "workspaces"])
 def test_c10_a_pool_whose_connections_are_taken(settings, what: str) -> None:
     settings.CHAT_MEMORY = {"CACHE": "off"}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     options = {"pool": {"min_size": 1, "max_size": 1, "timeout": 0.2}}
     with connected_otherwise(OPTIONS=options, CONN_MAX_AGE=0):
         pool = connection.pool  # type: ignore[attr-defined]  # PostgreSQL's
@@ -162,7 +187,7 @@ def test_c10_a_pool_whose_connections_are_taken(settings, what: str) -> None:
 @pytest.mark.parametrize("what", ["messages", "post", "workspaces"])
 def test_c10_a_database_that_is_away(settings, what: str) -> None:
     settings.CHAT_MEMORY = {"CACHE": "off"}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     with connected_otherwise(PORT=1):
         check_refused(answer_to(me, session, what), "unavailable")
     assert answer_to(me, session, what).status_code < 300
@@ -171,7 +196,7 @@ def test_c10_a_database_that_is_away(settings, what: str) -> None:
 @pytest.mark.parametrize("what", ["messages", "post", "patch"])
 def test_c10_a_connection_that_the_server_ends(settings, what: str) -> None:
     settings.CHAT_MEMORY = {"CACHE": "off"}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     connection.ensure_connection()
     with another_connection() as other:
         other.execute("SELECT pg_terminate_backend(%s, 60000)", [connection.connection.info.backend_pid])
@@ -183,7 +208,7 @@ def test_c10_a_connection_that_the_server_ends(settings, what: str) -> None:
 def test_c10_what_does_not_pass_stays_an_error(settings) -> None:
     """A column that is missing is no outage."""
     settings.CHAT_MEMORY = {"CACHE": "off"}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     me.client.raise_request_exception = False
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE chat_memory_message RENAME tokens TO gone")
@@ -211,7 +236,7 @@ def in_the_background(me: Caller, session: Any, answers: list[Any], what: str = 
 def test_c9_the_ninth_client_is_answered_at_once(settings, what: str) -> None:
     """One request waits for the lock, and is stored in the end; the others hold up no worker."""
     settings.CHAT_MEMORY = {"CACHE": "off", "LOCK_TIMEOUT": LONG}
-    me, session, other = caller("admin"), stored(messages=2), stored("other", messages=2)
+    me, session, other = caller("admin"), prepared(), stored("other", messages=2)
     answers: list[int] = []
     with locked_by_another() as holder:
         waits = in_the_background(me, session, answers)
@@ -228,7 +253,7 @@ def test_c9_the_ninth_client_is_answered_at_once(settings, what: str) -> None:
 
 def test_c9_a_key_that_somebody_is_making_holds_up_one_request(settings) -> None:
     settings.CHAT_MEMORY = {"CACHE": "off", "LOCK_TIMEOUT": LONG}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     made = """INSERT INTO chat_memory_session SELECT (jsonb_populate_record(s,
       jsonb_build_object('id', gen_random_uuid(), 'key', 'new'))).* FROM chat_memory_session s WHERE key = 'k'"""
     answers: list[int] = []
@@ -245,7 +270,70 @@ def test_c9_a_key_that_somebody_is_making_holds_up_one_request(settings) -> None
 def test_c24_a_row_that_is_free_again_is_written_to_at_once(settings) -> None:
     """What a process remembers of a stuck session ends with the first write that gets through."""
     settings.CHAT_MEMORY = {"CACHE": "off", "LOCK_TIMEOUT": 0.05, "LOCK_WAITERS": 1}
-    me, session = caller("admin"), stored(messages=2)
+    me, session = caller("admin"), prepared()
     with locked_by_another(ROW, "k"):
         check_refused(answer_to(me, session, "post"), "busy")
     assert [answer_to(me, session, "post").status_code for _ in range(3)] == [201] * 3
+
+
+FOLLOWED = ("drafts", "draft", "draft by id")
+
+
+@pytest.mark.parametrize("what", FOLLOWED)
+def test_c9_who_reads_what_nobody_writes_any_more_waits_for_nobody(settings, what: str) -> None:
+    """An abandoned draft is stored by who asks for it next: not while others hold the conversation."""
+    settings.CHAT_MEMORY = {"CACHE": "off", "LOCK_TIMEOUT": LONG}
+    me, session = caller("reader"), prepared()
+    lapse()
+    with locked_by_another():
+        answer = answer_to(me, session, what)
+        assert (answer.status_code, state_in(answer)) == (200, "streaming")
+    assert state_in(answer_to(me, session, what)) == ("" if what == "drafts" else "abandoned")
+
+
+@pytest.mark.parametrize("what", FOLLOWED)
+def test_c10_what_nobody_writes_any_more_is_read_from_a_server_that_only_reads(settings, what: str) -> None:
+    settings.CHAT_MEMORY = {"CACHE": "off"}
+    me, session = caller("reader"), prepared()
+    lapse()
+    with set_on_the_connection("default_transaction_read_only", "on"):
+        answer = answer_to(me, session, what)
+        assert (answer.status_code, state_in(answer)) == (200, "streaming")
+    assert state_in(answer_to(me, session, what)) == ("" if what == "drafts" else "abandoned")
+
+
+def state_in(answer: Any) -> str:
+    """The state of the draft in an answer; "" where none is listed."""
+    told = answer.json()
+    rows = told.get("results", [told])
+    return rows[0]["state"] if rows else ""
+
+
+DRAFT = "SELECT 1 FROM chat_memory_draft FOR UPDATE"
+"""Locks what is being streamed, as whoever stores it in the end does."""
+
+
+def test_c9_a_locked_draft_holds_up_one_request(settings) -> None:
+    """To stop an answer waits for the draft's own row, and for nothing else of the conversation."""
+    settings.CHAT_MEMORY = {"CACHE": "off", "LOCK_TIMEOUT": LONG}
+    me, session = caller("admin"), prepared()
+    answers: list[int] = []
+    with locked_by_another(DRAFT) as holder:
+        waits = in_the_background(me, session, answers, "stop")
+        eventually(places_taken)
+        for _ in range(3):
+            check_refused(answer_to(me, session, "stop"), "busy")
+        assert answers == []
+        holder.commit()
+        waits.join(60)
+    assert answers == [200]
+    assert conversation("k", "acme").drafts.get("streamed").stop_asked
+
+
+def test_c9_c10_a_stop_gives_up_too(settings) -> None:
+    settings.CHAT_MEMORY = {"CACHE": "off", "LOCK_TIMEOUT": 0.05, "LOCK_WAITERS": None}
+    me, session = caller("admin"), prepared()
+    with locked_by_another(DRAFT):
+        check_refused(answer_to(me, session, "stop"), "busy")
+        assert not conversation("k", "acme").drafts.get("streamed").stop_asked
+    assert answer_to(me, session, "stop").status_code == 200

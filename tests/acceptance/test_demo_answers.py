@@ -184,6 +184,15 @@ def test_a_question_is_answered_again_beside_the_former_answer(browser: Client, 
     assert bubbles(browser, address) == ["Heads or tails?", "Heads."]
 
 
+def test_an_answer_that_cannot_be_written_again_is_told(browser: Client, told: Told, settings: Any) -> None:
+    address = ask_and_hear(browser, told, "Really?", "Yes.")
+    again = offered(browser, address, "answer")
+    settings.CHAT_MEMORY = {"MAX_BRANCHES": 1}
+    browser.post(f"{address}answer/", again)
+    assert "The question is not answered again" in seen(browser, address)
+    assert bubbles(browser, address) == ["Really?", "Yes."]
+
+
 def test_a_question_is_asked_in_other_words_on_a_branch(browser: Client, told: Told) -> None:
     address = ask_and_hear(browser, told, "Three days in Rome?", "The Forum.")
     sent = pressed(browser, address, "edit", text="Three days in Oslo?")

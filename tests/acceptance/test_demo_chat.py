@@ -208,6 +208,12 @@ def test_conversations_of_others_do_not_exist(browser: Client) -> None:
     assert secret.count() == elsewhere.count() == 1
 
 
+@pytest.mark.parametrize("slug", ["nowhere", "%00", "acme%00", "a" * 200])
+def test_addresses_of_no_workspace_do_not_exist(slug: str, browser: Client) -> None:
+    for address in (f"/chat/{slug}/", f"/chat/{slug}/{uuid.uuid4()}/"):
+        assert browser.get(address).status_code == browser.post(address, form("Hi")).status_code == 404
+
+
 def test_pages_need_a_log_in() -> None:
     for address in ("/", NEW, f"{NEW}{uuid.uuid4()}/"):
         assert Client().get(address)["Location"].startswith("/log-in/?next=")

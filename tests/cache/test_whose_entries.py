@@ -21,6 +21,7 @@ from tests.cache.caching import caching, key_of, newest_texts, statements, warme
 from tests.cache.test_expectations import another_process
 from tests.conversations import chat, contents, say
 from tests.empty_databases import postgresql_database
+from tests.locks import locked_by_another
 from tests.servers import Server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -331,6 +332,19 @@ def test_d7_a_database_that_cannot_be_written_is_read(cached: str) -> None:
             assert not DatabaseToken.objects.exists()
         finally:
             cursor.execute("SET default_transaction_read_only = off")
+
+
+@pytest.mark.postgresql
+def test_d7_a_name_that_another_transaction_is_making_fails_no_read(cached: str, settings: Any) -> None:
+    """It waits as a write does, and then goes without the cache."""
+    say("a")
+    DatabaseToken.objects.all().delete()
+    settings.CHAT_MEMORY = settings.CHAT_MEMORY | {"LOCK_TIMEOUT": 0.05}
+    with locked_by_another("INSERT INTO chat_memory_databasetoken (id, token) VALUES (1, %s)", "f" * 32) as other:
+        assert newest_texts() == ["a"]
+        other.commit()
+    assert newest_texts() == ["a"]
+    assert DatabaseToken.objects.get().token == "f" * 32
 
 
 def test_d7_a_new_token_makes_every_entry_unreadable(cached: str, client: Redis) -> None:

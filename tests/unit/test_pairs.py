@@ -365,12 +365,15 @@ def test_texts_in_a_conversation_in_the_form_of_bedrock_or_gemini_are_joined(for
     assert accepted(alone) == alone
 
 
-def test_a_text_among_neighbours_in_the_form_of_bedrock_is_joined_with_them() -> None:
-    """As a redaction leaves one."""
+def test_a_text_in_the_form_of_bedrock_is_a_part_and_joined_with_its_neighbours() -> None:
+    """As a redaction leaves one, and a streamed answer is one."""
     q, text = Message.user([{"text": "q"}]), Message.user("[redacted]")
     for order in ([q, text], [text, q], [text, text, q], [q, Message.system("s"), text, q]):
         shown = [message for message in said([*order, Message.assistant([{"text": "a"}])]) if message.role != "system"]
         assert accepts(BEDROCK, shown)
         assert [len(message.content or ()) for message in shown] == [len([m for m in order if m.role == "user"]), 1]
+    alone = said([Message.user("q"), Message.assistant([{"text": "a"}]), text, Message.assistant("streamed"), q])
+    assert accepts(BEDROCK, alone)
+    assert [message.content for message in alone][2:4] == [[{"text": "[redacted]"}], [{"text": "streamed"}]]
     for others in ([text, text], [text, Message.user([{"type": "text", "text": "q"}])], [text, Message.user([])]):
         assert accepted(numbered(others)) == numbered(others)

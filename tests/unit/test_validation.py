@@ -17,6 +17,7 @@ from chat_memory.exceptions import Busy
 from chat_memory.fields import SETTABLE
 from chat_memory.records import Receipt
 from chat_memory.rules import message as message_rules, session as session_rules
+from chat_memory.rules.attachments import hashes
 from chat_memory.rules.json_values import LARGEST_JSON, check_json, object_of
 from chat_memory.rules.limits import Limits
 from chat_memory.rules.message import check_batch, check_message
@@ -300,6 +301,16 @@ def test_b2_objects_and_lists_have_a_ceiling() -> None:
         check_json(most, "value", 32, 10**9, "SIZE")
         with pytest.raises(TooLarge, match="100000 objects and lists"):
             check_json([most], "value", 32, 10**9, "SIZE")
+
+
+def test_c15_parts_in_parts_are_looked_through_at_any_depth() -> None:
+    """Python 3.13 reads JSON five times deeper than calls nest, and what a message refers to is looked for first."""
+    inner: Any = {"type": "file_ref", "file_ref": {"sha256": "a" * 64}}
+    for _ in range(5 * sys.getrecursionlimit()):
+        inner = {"type": "tool_result", "content": ["x", inner]}
+    assert hashes([[inner, {"type": "image_ref", "image_ref": {"sha256": "b" * 64}}]]) == {"a" * 64, "b" * 64}
+    with pytest.raises(ValidationError, match="nested deeper than"):
+        check_message(Message.user([inner]), GENEROUS)
 
 
 def test_hostile_nesting_is_refused_quickly() -> None:

@@ -16,11 +16,11 @@ from chat_memory.storage.mapping import fitting
 
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 500
-_LARGEST_NUMBER = 10**18 - 1
+LARGEST_NUMBER = 10**18 - 1
 _NEXT, _PREVIOUS = "next", "previous"
 
-Number = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_NUMBER)]
-Size = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_NUMBER)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_NUMBER)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_NUMBER)]
 
 Row = TypeVar("Row")
 Results = TypeVar("Results")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
@@ -34,9 +33,10 @@ class ChatMemoryViewSet(ViewSet):
     def dispatch(self, request: HttpRequest, *_prefix: Any, **captured: Any) -> HttpResponseBase:
         """DRF's dispatch, without the unnamed arguments that the host's address prefix captures.
 
-        Few requests wait for the same session, since each holds up a worker that serves other sessions too.
+        Few requests wait for the same session, since each holds up a worker that serves other sessions too; none does
+        that only reads.
         """
-        with nullcontext() if request.method in SAFE_METHODS else waiting.request():
+        with waiting.reading() if request.method in SAFE_METHODS else waiting.request():
             return super().dispatch(request, **captured)
 
     def get_format_suffix(self, **_captured: Any) -> None:

@@ -78,7 +78,8 @@ class DraftStore(Part):
             right: the right to its turn.
 
         Returns:
-            What was stored, if ``conclude`` gave something; and False where the draft stays, since it has not lapsed.
+            What was stored, if ``conclude`` gave something; and False where the draft stays: it has not lapsed, or it
+            has and nothing can be stored at the moment.
 
         Raises:
             DraftLost: the draft was settled or removed; or it goes by this call, since the message in whose place it

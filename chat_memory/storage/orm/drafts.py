@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from django.db import connections
+from django.db import Error, connections
 from django.db.models import BigIntegerField, F, QuerySet, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Substr
@@ -29,10 +29,12 @@ from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.known import known_messages
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.part import OrmPart
+from chat_memory.storage.orm.passing import is_unavailable
 from chat_memory.storage.orm.rows import Rows, family, find, lock
 from chat_memory.storage.orm.statements import drafts as statements
-from chat_memory.storage.orm.transactions import owns_transaction, run_durably, run_write, trying_again
+from chat_memory.storage.orm.transactions import Work, owns_transaction, run_durably, run_write, trying_again
 from chat_memory.storage.orm.turns import asked_at, is_there_free, milliseconds, renewed
+from chat_memory.storage.orm.waiting import bound_transaction
 
 _WHAT = "a draft is written"
 
@@ -105,7 +107,7 @@ class OrmDrafts(OrmPart, DraftStore):
                 renewed(alias, right.held, _values(right) | {"state_of_turn": TurnState.ANSWERED.value}, state=True)
             return ended
 
-        settled = run_write(alias, end, whole=True, at=at)
+        settled = _ended_now(alias, at, end, lapsed=lapsed)
         if settled is None and not lapsed:
             raise DraftLost(at.key, draft.id)
         return settled or Settled(ended=True)
@@ -114,13 +116,15 @@ class OrmDrafts(OrmPart, DraftStore):
         """See ``DraftStore.stop``."""
         alias = self._alias
 
-        def write(**_nested: bool) -> bool:
+        def write(*, nested: bool) -> bool:
+            if not nested:
+                bound_transaction(alias)  # what it waits for is the draft's own row
             rows = find(alias, at)
             return rows is not None and bool(
                 _of(alias, rows.root).filter(client_id=message_id).order_by().update(stop_asked=True)
             )
 
-        return run_write(alias, write)
+        return run_write(alias, write, at=at)
 
     def all(self, at: Address) -> list[Draft]:
         """See ``DraftStore.all``."""
@@ -136,6 +140,16 @@ class OrmDrafts(OrmPart, DraftStore):
         found = _of(self._alias, rows.root).defer("text").select_related("session").filter(client_id=message_id)
         row = found.annotate(rest=Substr("text", Value(after + 1))).first()
         return None if row is None else _record(row, row.rest)
+
+
+def _ended_now(alias: str, at: Address, end: Work[Settled | None], *, lapsed: bool) -> Settled | None:
+    """What the end of a draft has settled; one that lapsed stays where nothing can be stored now, as on a replica."""
+    try:
+        return run_write(alias, end, whole=True, at=at)
+    except Error as error:
+        if lapsed and is_unavailable(error):
+            return Settled(ended=False)
+        raise
 
 
 def _now(alias: str) -> RawSQL:

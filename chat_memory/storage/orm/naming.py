@@ -11,6 +11,7 @@ from django.db import DatabaseError, connections, transaction
 from django.db.backends.signals import connection_created
 from django.db.models import signals
 
+from chat_memory.exceptions import Busy
 from chat_memory.models import DatabaseToken
 from chat_memory.storage.orm.cursor import fetch
 from chat_memory.storage.orm.transactions import owns_transaction, run_write
@@ -88,7 +89,7 @@ def _make_row(alias: str) -> None:
 
     try:
         run_write(alias, write)
-    except DatabaseError:  # a replica, or a server that is read-only for now
+    except (Busy, DatabaseError):  # a replica, a server that is read-only for now, or somebody is making it
         return
 
 

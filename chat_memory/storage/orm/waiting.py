@@ -59,6 +59,16 @@ def request() -> Iterator[None]:
         _waiters.reset(before)
 
 
+@contextmanager
+def reading() -> Iterator[None]:
+    """What is written within is written in passing, by somebody who reads: it waits as long as a first try."""
+    before = _wait.set(TRIES[0])
+    try:
+        yield
+    finally:
+        _wait.reset(before)
+
+
 def milliseconds() -> int:
     """How long a statement may wait for a lock; 0: as long as the host's ``lock_timeout`` says."""
     wait = _wait.get()
