@@ -28,10 +28,11 @@ from chat_memory.storage.orm.statements import waiting as statements
 
 Result = TypeVar("Result")
 
-TRIES = (20, 20, 20)
+TRIES = (20, 15, 15)
 """How long the first tries wait, in milliseconds; every further one as long as the last."""
-STUCK = 60
-"""A transaction that is older, in milliseconds, is taken for one that holds its locks for long."""
+STUCK = 50
+"""A transaction that is older, in milliseconds, is taken for one that holds its locks for long; on a machine that is too
+busy to end a try in time, it may be as many times older as tries take longer."""
 TRUSTED, REMEMBERED = 1.0, 10.0
 """For how many seconds a process takes a conversation that was stuck for one that is while its places are taken; and
 for how many it asks for a place there without another try."""
@@ -168,6 +169,7 @@ def _as_request(alias: str, at: Address, write: Callable[[], Result], places: in
     begin, whole, tries = time.monotonic(), milliseconds(), iter(TRIES)
     conversation = (alias, at.workspace, at.key)
     since = begin - _stuck.get(conversation, begin - REMEMBERED)
+    tried = 0
     if since < TRUSTED and not _take_place(alias, conversation, places):  # without a transaction it is only looked for
         raise busy(alias, at, begin)
     wait = 0 if since < REMEMBERED else next(tries)
@@ -178,12 +180,14 @@ def _as_request(alias: str, at: Address, write: Callable[[], Result], places: in
             except (Busy, DatabaseError) as error:
                 if not _waited_in_vain(error):
                     raise
+            tried += min(wait, whole)
         with transaction.atomic(using=alias):
             if _take_place(alias, conversation, places):
                 result = _waiting(whole, write)
                 _stuck.pop(conversation, None)
                 return result
-            stuck = _is_stuck(alias, conversation, places)
+            late = (time.monotonic() - begin) * 1000 / tried if tried else 1.0
+            stuck = _is_stuck(alias, conversation, places, STUCK * max(1.0, late))
         if stuck or time.monotonic() - begin > whole / 1000:
             raise busy(alias, at, begin)
         wait = next(tries, TRIES[-1])
@@ -206,9 +210,9 @@ def _take_place(alias: str, conversation: tuple[str, str, str], places: int) -> 
     return fetch(connections[alias], statements.PLACE_TAKEN, values)[0][0] is not None
 
 
-def _is_stuck(alias: str, conversation: tuple[str, str, str], places: int) -> bool:
-    """Whether those in the places wait for a transaction that does not end; that is remembered."""
-    values = {"conversation": _named(conversation), "places": places, "age": STUCK}
+def _is_stuck(alias: str, conversation: tuple[str, str, str], places: int, age: float) -> bool:
+    """Whether those in the places wait for a transaction older than so many milliseconds; that is remembered."""
+    values = {"conversation": _named(conversation), "places": places, "age": round(age)}
     stuck = bool(fetch(connections[alias], statements.IS_STUCK, values)[0][0])
     if stuck:
         if len(_stuck) >= MOST_REMEMBERED:
