@@ -31,8 +31,8 @@ Result = TypeVar("Result")
 TRIES = (20, 15, 15)
 """How long the first tries wait, in milliseconds; every further one as long as the last."""
 STUCK = 50
-"""A transaction that is older, in milliseconds, is taken for one that holds its locks for long; on a machine that is too
-busy to end a try in time, it may be as many times older as tries take longer."""
+"""A transaction that is older, in milliseconds, is taken for one that holds its locks for long. Where the machine is
+too busy to end a try in time, it may be as many times older as tries take longer."""
 TRUSTED, REMEMBERED = 1.0, 10.0
 """For how many seconds a process takes a conversation that was stuck for one that is while its places are taken; and
 for how many it asks for a place there without another try."""
