@@ -179,7 +179,7 @@ def test_a_window_of_a_database_reads_no_more_than_it_shows() -> None:
     history = database_history()
     async_to_sync(history.add_messages)([Message.user(f"{number}") for number in range(500)])
     read = statements(async_to_sync(SlidingWindowChatHistory(history, 10).get_messages))
-    assert (len(read), "LIMIT 1 OFFSET 10" in read[0]) == (1, True)
+    assert (len(read), "CAST(10 AS bigint)" in read[0]) == (1, True)
     adapter = DjangoDatabaseAdapter()
     assert "LIMIT" in statements(lambda: async_to_sync(adapter.get_messages)("s", limit=2))[-1]
 
