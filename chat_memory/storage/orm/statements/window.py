@@ -11,8 +11,9 @@ from functools import cache
 from chat_memory.storage.orm.statements.read import OF_SESSION, root
 from chat_memory.storage.orm.statements.tables import MESSAGE, SYSTEM, header_row, message_columns, weight
 
-FARTHER = 16
-"""How many times as far a window on ``main`` looks back as one on a branch, which reads all that it looks at."""
+FARTHER, FAR = 16, 20_000
+"""A window on ``main`` looks back so many times as far as one on a branch, which reads all that it looks at, and so
+many positions farther: a turn may be long, and the walk itself ends where the window begins."""
 
 
 @cache
@@ -51,7 +52,7 @@ def window(
     turns = f"{behind} AND (m.seq > (SELECT seq FROM start) OR m.seq = {asked})"
     parts = [turns, of_system] if system else [turns]
     bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
-    begin = since("s", f"{FARTHER} * %(look)b", greatest)
+    begin = since("s", f"{FAR} - {FARTHER} * %(look)b", greatest)
     return f"""
 WITH {root(newest_turn("s", until=until), begin, by_id=by_id, owner=owner)},
 {passed(budget, f"{near} AND m.role <> 'system'", spent, greeting=greeting)},
