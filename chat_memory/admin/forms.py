@@ -43,14 +43,18 @@ class MetadataField(forms.JSONField):
         try:
             return super().to_python(value)
         except (RecursionError, ValueError):
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid", params={"value": "…"}) from None
+            raise self._invalid() from None
 
     def run_validators(self, value: Any) -> None:
         """Django's, which make a text of the value: Python may read JSON that is too deep for that."""
         try:
             super().run_validators(value)
         except RecursionError:
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid", params={"value": "…"}) from None
+            raise self._invalid() from None
+
+    def _invalid(self) -> forms.ValidationError:
+        """Django's error for what is no JSON, without the value, which may be very long."""
+        return forms.ValidationError(self.error_messages["invalid"], code="invalid", params={"value": "…"})
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether the value differs from the initial one; a value that cannot be compared counts as changed."""

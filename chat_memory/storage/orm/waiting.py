@@ -63,11 +63,8 @@ def request() -> Iterator[None]:
 @contextmanager
 def reading() -> Iterator[None]:
     """What is written within is written in passing, by somebody who reads: it waits as long as a first try."""
-    before = _wait.set(TRIES[0])
-    try:
+    with _waiting(TRIES[0]):
         yield
-    finally:
-        _wait.reset(before)
 
 
 def milliseconds() -> int:
@@ -176,14 +173,16 @@ def _as_request(alias: str, at: Address, write: Callable[[], Result], places: in
     while True:
         if wait:
             try:
-                return _waiting(min(wait, whole), write)
+                with _waiting(min(wait, whole)):
+                    return write()
             except (Busy, DatabaseError) as error:
                 if not _waited_in_vain(error):
                     raise
             tried += min(wait, whole)
         with transaction.atomic(using=alias):
             if _take_place(alias, conversation, places):
-                result = _waiting(whole, write)
+                with _waiting(whole):
+                    result = write()
                 _stuck.pop(conversation, None)
                 return result
             late = (time.monotonic() - begin) * 1000 / tried if tried else 1.0
@@ -197,10 +196,12 @@ def _waited_in_vain(error: Exception) -> bool:
     return isinstance(error, Busy) or has_timed_out(error)
 
 
-def _waiting(wait: int, write: Callable[[], Result]) -> Result:
+@contextmanager
+def _waiting(wait: int) -> Iterator[None]:
+    """What is written within waits so many milliseconds."""
     before = _wait.set(wait)
     try:
-        return write()
+        yield
     finally:
         _wait.reset(before)
 

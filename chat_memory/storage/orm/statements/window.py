@@ -35,10 +35,10 @@ def window(
     turns do not grow by them; so the rows may be more than the window, and the caller takes it of them. Rows come in no
     promised order. With ``until`` the turn %(until)b counts as the newest.
 
-    The walk goes back by some times ``look`` positions at most, since PostgreSQL may sort what it could walk over. If
-    it ends there, the second flag of the header row is 1, and no message comes but those of the system: the caller must
-    run the statement again with a larger ``look``. With ``capped`` the third flag is 1, and no message comes, where
-    they are more than %(cap)b or have more than %(most)b bytes.
+    The walk goes back by FAR positions and some times ``look`` at most, since PostgreSQL may sort what it could walk
+    over. If it ends there, the second flag of the header row is 1, and no message comes but those of the system: the
+    caller must run the statement again with a larger ``look``. With ``capped`` the third flag is 1, and no message
+    comes, where they are more than %(cap)b or have more than %(most)b bytes.
     """
     least, greatest = functions(postgresql=postgresql)
     ends, line = up_to(until=until), in_line(until=until)
@@ -52,7 +52,7 @@ def window(
     turns = f"{behind} AND (m.seq > (SELECT seq FROM start) OR m.seq = {asked})"
     parts = [turns, of_system] if system else [turns]
     bound = f",{heavy(parts, postgresql=postgresql)}" if capped else ""
-    begin = since("s", f"{FAR} - {FARTHER} * %(look)b", greatest)
+    begin = since("s", f"{FAR} + {FARTHER} * %(look)b", greatest)
     return f"""
 WITH {root(newest_turn("s", until=until), begin, by_id=by_id, owner=owner)},
 {passed(budget, f"{near} AND m.role <> 'system'", spent, greeting=greeting)},
@@ -126,8 +126,8 @@ def beginning(least: str, greatest: str) -> str:
 
 
 def since(table: str, look: str, greatest: str) -> str:
-    """The position at which the walk ends."""
-    return f"{greatest}({table}.base_seq, {table}.last_seq - {look}) AS since"
+    """The position at which the walk ends, so many before the last."""
+    return f"{greatest}({table}.base_seq, {table}.last_seq - ({look})) AS since"
 
 
 def edge(found: str) -> str:
