@@ -15,10 +15,11 @@ from redis import Redis
 from chat_memory import metrics
 from tests.emptying import emptied_by_deletes  # noqa: F401  # a fixture of every test
 from tests.patience import caches_end_with_their_test, impatient, patient_cache  # noqa: F401  # fixtures of every test
+from tests.servers import start_redis
 from tests.servers.plugin import is_serverless
 from tests.tenancy import _within_one_workspace, tenancy_watch  # noqa: F401  # fixtures of every test
 
-SERVED = frozenset({"db", "transactional_db", "redis_client"})
+SERVED = frozenset({"db", "transactional_db", "redis_client", "lone_redis"})
 """The fixtures that give a test a server."""
 
 collect_ignore = ["browser", *(name for name in ("search", "vectors") if not apps.is_installed(f"chat_memory.{name}"))]
@@ -51,6 +52,13 @@ def redis_client() -> Redis:
     """The client of this worker's own Redis database."""
     client: Redis = get_redis_connection("default")
     return client
+
+
+@pytest.fixture
+def lone_redis() -> Iterator[Redis]:
+    """The client of a Redis that this test alone uses: what a server counts, it counts for all its databases."""
+    with start_redis() as server, Redis.from_url(server.url) as client:
+        yield client
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """How tests are written: a name means one helper in all modules, and a statement does one thing."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ pytestmark = pytest.mark.once
 TESTS = Path(__file__).resolve().parents[1]
 PROGRAMS = TESTS / "benchmarks"
 """Its modules prove nothing, and what each times has the name of its row in the table."""
+OF_ALL_DATABASES = re.compile(r"redis_client\.(info|client_list|config_\w+|script_flush|flushall|slowlog\w*)\(")
+"""What a Redis says and does for all its databases, of which other workers of a run have theirs."""
 ENTRIES = frozenset({"main", "Migration"})
 """The names that every program, and every migration, has to use."""
 
@@ -55,3 +58,13 @@ def test_a_statement_does_one_thing() -> None:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Tuple)
     ]
     assert tuples == []
+
+
+def test_a_shared_server_is_asked_for_nothing_that_others_change() -> None:
+    """What counts or resets for a whole server wants one that a test has for itself: the fixture `lone_redis`."""
+    found = [
+        f"{path.relative_to(TESTS).as_posix()}: {asked[0]}"
+        for path, _ in modules()
+        for asked in OF_ALL_DATABASES.finditer(path.read_text())
+    ]
+    assert found == []

@@ -264,23 +264,23 @@ def fill(chat: Conversation) -> None:
         chat.append(Message.user("x" * 10_000), Message.assistant("y" * 10_000))
 
 
-def test_scripts_come_back_after_they_were_forgotten(expiring: Conversation, redis_client: redis.Redis) -> None:
-    expiring.append(Message.user("x"))
-    redis_client.script_flush()
-    assert [message.content for message in expiring.messages()] == ["x"]
-    redis_client.script_flush()
-    assert expiring.append(Message.user("y")).first_seq == 2
+def test_scripts_come_back_after_they_were_forgotten(lone_redis: redis.Redis) -> None:
+    chat = conversation("k", adapter=RedisAdapter(lone_redis))
+    for use in (lambda: chat.append(Message.user("x")), chat.messages):
+        use()
+        lone_redis.script_flush()
+    assert chat.append(Message.user("y")).first_seq == 2
 
 
-def test_a_window_is_one_script_and_sends_no_more_than_it_may_need(redis_client: redis.Redis) -> None:
+def test_a_window_is_one_script_and_sends_no_more_than_it_may_need(lone_redis: redis.Redis) -> None:
     """N16, N37: system messages come from where they are, and the others are not looked through."""
-    chat = conversation("k", adapter=RedisAdapter(redis_client))
+    chat = conversation("k", adapter=RedisAdapter(lone_redis))
     chat.append(Message.system("Be brief."), *[Message.user("x" * 1_000) for _ in range(800)], Message.system("Bye."))
-    names = names_in_redis(redis_client, lambda: chat.window(turns=3))
+    names = names_in_redis(lone_redis, lambda: chat.window(turns=3))
     assert names.count("EVALSHA") == 1
-    before = redis_client.info("stats")["total_net_output_bytes"]
+    before = lone_redis.info("stats")["total_net_output_bytes"]
     assert [message.content[:3] for message in chat.window(turns=3)] == ["Be ", "xxx", "xxx", "xxx", "Bye"]  # type: ignore[index]
-    assert redis_client.info("stats")["total_net_output_bytes"] - before < 40_000
+    assert lone_redis.info("stats")["total_net_output_bytes"] - before < 40_000
 
 
 def test_system_messages_that_are_taken_off_or_hidden_are_gone(redis_client: redis.Redis) -> None:

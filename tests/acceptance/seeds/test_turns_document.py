@@ -129,15 +129,15 @@ def test_what_is_durable_is_a_conversation_of_the_app(redis_client: redis.Redis)
     assert RedisChatMemory(durable=True).get_history("conv_abc") == []
 
 
-def test_a_long_conversation_costs_what_is_shown(redis_client: redis.Redis) -> None:
+def test_a_long_conversation_costs_what_is_shown(lone_redis: redis.Redis) -> None:
     """S3.16: no call sends or reads more than the window."""
-    memory = memory_of(redis_client, max_turns=2)
+    memory = memory_of(lone_redis, max_turns=2)
     memory.append_many("s", [{"role": role, "content": "x"} for _ in range(500) for role in ("user", "assistant")])
-    redis_client.config_resetstat()
+    lone_redis.config_resetstat()
     memory.append("s", "user", "y")
     memory.get_history("s")
-    assert redis_client.info("commandstats").get("cmdstat_hgetall") is None
-    sent = redis_client.info("stats")["total_net_output_bytes"]
+    assert lone_redis.info("commandstats").get("cmdstat_hgetall") is None
+    sent = lone_redis.info("stats")["total_net_output_bytes"]
     assert sent < 20_000
 
 
