@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -24,7 +24,7 @@ from chat_memory.history.turn import Turn
 from chat_memory.history.turn_terms import Busy, Taken, check_question, terms
 from chat_memory.history.twins import function_twin, twin
 from chat_memory.history.windows import Windows
-from chat_memory.records import Address, Hit, Message, Receipt, Relevant, SessionRecord
+from chat_memory.records import Address, Hit, Message, Receipt, Relevant, SessionFields, SessionRecord
 from chat_memory.rules.json_values import shown
 from chat_memory.rules.limits import limits
 from chat_memory.rules.numbers import optional_number
@@ -166,7 +166,7 @@ class Conversation(Windows, Summaries, Branches):
         branch = record.branch if record else self.branch
         return Receipt(None, None, version, False, (), branch)
 
-    def open(self, **fields: Any) -> SessionRecord:
+    def open(self, **fields: Unpack[SessionFields]) -> SessionRecord:
         """The session, made with these fields where there is none; a session that exists is left as it is.
 
         Args:
@@ -180,19 +180,19 @@ class Conversation(Windows, Summaries, Branches):
         record, _made = self.get_or_create(**fields)
         return record
 
-    async def aopen(self, **fields: Any) -> SessionRecord:
+    async def aopen(self, **fields: Unpack[SessionFields]) -> SessionRecord:
         """Async twin of ``open``."""
         return await sync_to_async(self.open)(**fields)
 
-    def get_or_create(self, **fields: Any) -> tuple[SessionRecord, bool]:
+    def get_or_create(self, **fields: Unpack[SessionFields]) -> tuple[SessionRecord, bool]:
         """As ``open``, with whether this call made the session."""
         return self.place.adapter.sessions.open(self.place.address, check_session_fields(fields, limits()))
 
-    async def aget_or_create(self, **fields: Any) -> tuple[SessionRecord, bool]:
+    async def aget_or_create(self, **fields: Unpack[SessionFields]) -> tuple[SessionRecord, bool]:
         """Async twin of ``get_or_create``."""
         return await sync_to_async(self.get_or_create)(**fields)
 
-    def update(self, *, if_version: int | None = None, **fields: Any) -> SessionRecord:
+    def update(self, *, if_version: int | None = None, **fields: Unpack[SessionFields]) -> SessionRecord:
         """Set title, tags, metadata, pinned, archived_at or expires_at.
 
         Args:
@@ -207,7 +207,7 @@ class Conversation(Windows, Summaries, Branches):
         given, version = check_session_fields(fields, limits()), optional_number(if_version, "if_version")
         return self.place.adapter.sessions.update(self.place.address, given, if_version=version)
 
-    async def aupdate(self, *, if_version: int | None = None, **fields: Any) -> SessionRecord:
+    async def aupdate(self, *, if_version: int | None = None, **fields: Unpack[SessionFields]) -> SessionRecord:
         """Async twin of ``update``."""
         return await sync_to_async(self.update)(if_version=if_version, **fields)
 

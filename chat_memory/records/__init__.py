@@ -17,10 +17,10 @@ from chat_memory.records.feedback import (
     VotesOfModel,
 )
 from chat_memory.records.ids import uuid7, uuid7_texts
-from chat_memory.records.message import MESSAGE_KEYS, Content, Message, as_utc, check_aware, text_of
+from chat_memory.records.message import MESSAGE_KEYS, Content, Message, MessageFields, as_utc, check_aware, text_of
 from chat_memory.records.relevance import Relevant
 from chat_memory.records.search import Alternative, Found, Hit, Piece, Query, Term
-from chat_memory.records.session import SessionRecord
+from chat_memory.records.session import SessionFields, SessionRecord
 from chat_memory.records.summary import Claim, Summary
 from chat_memory.records.transcript import Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
 from chat_memory.records.turn import HeldTurn, OpenTurn, TurnRight
@@ -47,6 +47,7 @@ __all__ = [
     "Json",
     "Lease",
     "Message",
+    "MessageFields",
     "NewDraft",
     "OpenTurn",
     "Person",
@@ -57,6 +58,7 @@ __all__ = [
     "Relevant",
     "Revision",
     "SessionChanges",
+    "SessionFields",
     "SessionRecord",
     "Sibling",
     "Slice",

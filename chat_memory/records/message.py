@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 
@@ -16,6 +16,23 @@ from chat_memory.records.openai import fit_call, fit_further, fit_name
 Content = str | list[Any] | None
 _INSTEAD_OF_CONTENT = ("function_call", "refusal", "audio")
 """The keys of an assistant message beside which OpenAI allows the content to be null."""
+
+
+class MessageFields(TypedDict, total=False):
+    """For type checkers: the fields of a Message beside role and content, as keyword arguments."""
+
+    name: str | None
+    metadata: dict[str, Any] | None
+    id: str | None
+    tool_calls: list[Any] | None
+    tool_call_id: str | None
+    seq: int | None
+    created_at: datetime | None
+    tokens: int | None
+    content_absent: bool
+    state: str
+    extra: dict[str, Any] | None
+    turn: int | None
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -59,24 +76,24 @@ class Message(msgspec.Struct, frozen=True):
     turn: int | None = None
 
     @classmethod
-    def system(cls, content: Content, **fields: Any) -> Message:
+    def system(cls, content: Content, **fields: Unpack[MessageFields]) -> Message:
         """A system message; ``fields`` are further fields of Message."""
         return cls("system", content, **fields)
 
     @classmethod
-    def user(cls, content: Content, **fields: Any) -> Message:
+    def user(cls, content: Content, **fields: Unpack[MessageFields]) -> Message:
         """A user message; ``fields`` are further fields of Message."""
         return cls("user", content, **fields)
 
     @classmethod
-    def assistant(cls, content: Content = None, **fields: Any) -> Message:
+    def assistant(cls, content: Content = None, **fields: Unpack[MessageFields]) -> Message:
         """An assistant message; the content is None where the model gave none, as with most ``tool_calls``."""
         return cls("assistant", content, **fields)
 
     @classmethod
-    def tool(cls, content: Content, *, tool_call_id: str | None = None, **fields: Any) -> Message:
-        """The result of a tool call; ``tool_call_id`` is the id of that call."""
-        return cls("tool", content, tool_call_id=tool_call_id, **fields)
+    def tool(cls, content: Content, **fields: Unpack[MessageFields]) -> Message:
+        """The result of a tool call; the field ``tool_call_id`` is the id of that call."""
+        return cls("tool", content, **fields)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields that are set, in a fixed order, as JSON values; ``from_dict`` is the inverse.

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
+
+
+class SessionFields(TypedDict, total=False):
+    """For type checkers: the fields of a session that callers may set, as keyword arguments."""
+
+    title: str
+    tags: list[str]
+    metadata: dict[str, Any]
+    pinned: bool
+    archived_at: datetime | None
+    expires_at: datetime | None
 
 
 class SessionRecord(msgspec.Struct, frozen=True):

@@ -57,7 +57,7 @@ def test_f9_other_calls_refuse_a_naive_time() -> None:
         with pytest.raises(ValidationError, match=f"^{name}: must be an aware datetime"):
             chat.update(**{name: NAIVE})  # type: ignore[arg-type]
         with pytest.raises(ValidationError, match=f"^{name}: must be an aware datetime"):
-            conversation("new", "acme").open(**{name: NAIVE})
+            conversation("new", "acme").open(**{name: NAIVE})  # type: ignore[arg-type]
     for name in ("since", "until"):
         with pytest.raises(ValidationError, match=f"^{name}: must be an aware datetime"):
             find_sessions("acme", **cast("Any", {name: NAIVE}))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 from chat_memory import ChatMemoryError, Message, TooLarge, ValidationError, append_many, conversation
 from chat_memory.exceptions import Busy
 from chat_memory.fields import SETTABLE
-from chat_memory.records import Receipt
+from chat_memory.records import MessageFields, Receipt, SessionFields
 from chat_memory.rules import message as message_rules, session as session_rules
 from chat_memory.rules.attachments import hashes
 from chat_memory.rules.json_values import LARGEST_JSON, check_json, object_of
@@ -222,8 +222,14 @@ def test_an_error_names_what_was_given(wrong: Callable[[], object], text: str) -
     assert str(caught.value) == text
 
 
-def test_every_settable_field_has_a_rule() -> None:
+def test_every_settable_field_has_a_rule_and_a_type() -> None:
     assert set(session_rules._FIELD_CHECKS) == set(SETTABLE)
+    assert set(get_type_hints(SessionFields)) == set(SETTABLE)
+
+
+def test_every_field_of_a_message_has_the_type_that_type_checkers_see() -> None:
+    own = get_type_hints(Message)
+    assert get_type_hints(MessageFields) == {name: own[name] for name in own if name not in ("role", "content")}
 
 
 @pytest.mark.parametrize("thing", [None, "text", {"role": "user", "content": "x"}, object()])
