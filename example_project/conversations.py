@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from chat_memory import Conversation, Message, conversation
 from chat_memory.exceptions import DraftNotFound
 from chat_memory.models import Session, Workspace
+from chat_memory.records import Span
 from example_project import answering
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
     from chat_memory import Draft, Sibling
 
-NEWEST = 100
-"""How many messages a page shows, unless it is asked for all."""
+SHOWN = 100
+"""The number of messages on a page, unless they are too large."""
+MOST_BYTES = 1024 * 1024
+"""The bytes of text at which a page ends; it has at least one message."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,15 @@ class Sight:
 
     Attributes:
         messages: oldest first, each answer behind its question.
-        hidden: how many earlier messages there are.
+        hidden: the number of earlier messages.
+        is_newest: whether the newest message is among them.
         drafts: the answers that are being written.
         siblings: the alternatives to a message, by its position, where there are any.
     """
 
     messages: Sequence[Message] = ()
     hidden: int = 0
+    is_newest: bool = True
     drafts: Sequence[Draft] = ()
     siblings: Mapping[int, Sequence[Sibling]] = field(default_factory=dict)
 
@@ -82,23 +87,28 @@ def answer_again(chat: Conversation, question: str, answer: str) -> None:
         answering.begin(chat.regenerate(former.seq), question)
 
 
-def look(chat: Conversation, *, whole: bool = False) -> Sight:
-    """What there is to see: the current branch, or the one on which another answer is being written."""
+def look(chat: Conversation, *, before: int | None = None) -> Sight:
+    """The newest messages of the current branch, or of the one on which another answer is being written.
+
+    With ``before``: the messages before this position.
+    """
     drafts, branches = chat.drafts.entries(), chat.branches()
     written = {draft.branch for draft in drafts}
     shown = next((each for each in branches if each.pending and each.name in written), None)
     shown = shown or next(each for each in branches if each.current)
     chat = _on(chat, shown.name)
-    growing = [_read(chat, draft) for draft in drafts if draft.branch == shown.name]
-    messages = chat.messages() if whole else chat.tail(NEWEST)
+    growing = [_read(chat, draft) for draft in drafts if draft.branch == shown.name and before is None]
+    found = chat.read(Span(before=before, last=SHOWN, most=MOST_BYTES))
+    messages, cleared = found.messages, found.header.base_seq if found.header else 0
     # What stands at the beginning of a branch, or beside it, may have alternatives; nothing else has.
     forks = {each.fork_seq + 1 for each in branches if each.parent}
     siblings = {seq: chat.siblings(seq) for seq in forks.intersection(message.seq or 0 for message in messages)}
     return Sight(
         messages=sorted(messages, key=lambda message: message.turn or 0),
-        hidden=(messages[0].seq or 1) - 1 if messages else 0,
+        hidden=(messages[0].seq or 1) - 1 - cleared if messages else 0,
+        is_newest=before is None,
         drafts=[draft for draft in growing if draft is not None],
-        siblings={seq: found for seq, found in siblings.items() if len(found) > 1},
+        siblings={seq: beside for seq, beside in siblings.items() if len(beside) > 1},
     )
 
 

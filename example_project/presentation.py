@@ -84,7 +84,7 @@ def bubbles(sight: Sight) -> list[Bubble]:
     for bubble in sorted([*stored, *growing], key=lambda bubble: bubble.turn):
         question = bubble.id if bubble.role == "user" else question
         shown.append(replace(bubble, question=question))
-    if shown:
+    if shown and sight.is_newest:
         shown[-1] = replace(shown[-1], offer=_offer(shown[-1]))
     return shown
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
@@ -148,7 +149,7 @@ def _said(request: HttpRequest, place: Workspace, session: Session | None, form:
 def _page(
     request: HttpRequest, place: Workspace, session: Session | None, form: MessageForm, status: int = 200
 ) -> HttpResponse:
-    sight = look(session.history(), whole="whole" in request.GET) if session else Sight()
+    sight = look(session.history(), before=_position(request.GET.get("before", ""))) if session else Sight()
     user = _user(request)
     context = {
         "workspace": place,
@@ -158,11 +159,18 @@ def _page(
         "title": session.title or session.key if session else "New chat",
         "bubbles": bubbles(sight),
         "hidden": sight.hidden,
+        "first": sight.messages[0].seq if sight.messages else None,
+        "is_newest": sight.is_newest,
         "grows": bool(sight.drafts),
         "assistant": assistant.name(),
         "form": form,
     }
     return render(request, "example_project/chat.html", context, status=status)
+
+
+def _position(given: str) -> int | None:
+    """The position that an address names; None where it names none."""
+    return int(given) if re.fullmatch("[0-9]{1,18}", given) else None
 
 
 def _workspace(request: HttpRequest, slug: str) -> Workspace:

@@ -243,8 +243,33 @@ def test_long_history_begins_with_its_newest(browser: Client, mara: User) -> Non
     page = browser.get(address).content.decode()
     assert "Line 120." in page
     assert "Line 20." not in page
-    assert "Show the 20 earlier messages" in page
-    assert "Line 1." in browser.get(f"{address}?whole").content.decode()
+    assert "20 earlier messages" in page
+    (link,) = re.findall(r'href="(\?before=[^"]+)"', page)
+    earlier = browser.get(address + link).content.decode()
+    assert "Line 1." in earlier
+    assert "Line 20." in earlier
+    assert "Line 21." not in earlier
+    assert "earlier message" not in earlier
+    assert "Line 120." in browser.get(f"{address}?before=none").content.decode()
+
+
+def test_what_was_cleared_is_not_counted_as_earlier(browser: Client, mara: User) -> None:
+    chat = conversation("long", workspace="acme", user=mara)
+    chat.append(*[Message.user("x") for _ in range(300)])
+    chat.clear()
+    chat.append(*[Message.user(f"Line {number}.") for number in range(1, 102)])
+    page = browser.get(reverse("chat", args=["acme", Session.objects.get().pk])).content.decode()
+    assert ">1 earlier message<" in page
+
+
+def test_a_page_of_large_messages_is_bounded(browser: Client, mara: User) -> None:
+    chat = conversation("large", workspace="acme", user=mara)
+    for number in range(5):
+        chat.append(Message.user(f"Line {number}. " + "x" * 600_000))
+    page = browser.get(reverse("chat", args=["acme", Session.objects.get().pk])).content.decode()
+    assert len(page) < 2_000_000
+    assert "Line 4." in page
+    assert "4 earlier messages" in page
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -128,7 +128,7 @@ def test_b8_in_the_chat_of_the_example(world: Planted, watched: Watched) -> None
         for address in (
             reverse("chat-new", args=[workspace.slug]),
             *chats,
-            *(f"{chat}?whole" for chat in chats),
+            *(f"{chat}?before=100000" for chat in chats),
             reverse("chat_memory:workspaces"),
             api,
             *(f"{api}{below}" for below in ("messages/", "messages/1/", "branches/", "context/?messages=5")),
