@@ -3,7 +3,7 @@
 An adapter trusts its input: messages are validated and have an id and a time. It promises the following, which the
 conformance kit (``chat_memory.testing.conformance``) tests:
 
-- Positions have no gaps, and only the position that ``pop`` has freed is given again; an id is stored once.
+- Positions have no gaps, and a position is used again only after ``pop`` or ``cut`` freed it; a branch has an id once.
 - A call is stored completely or not at all, and its messages are adjacent.
 - A read returns one snapshot and never writes.
 - Each committed change is emitted once (``storage.changed``).

@@ -71,12 +71,12 @@ class Adapter(ABC):
 
     @property
     def identity(self) -> str:
-        """How this process reaches the store; two stores that it reaches in two ways differ in it."""
+        """How this process connects to the store; equal identities mean the same store."""
         return f"{type(self).__name__}:{id(self)}"
 
     @property
     def unique_name(self) -> str:
-        """The name of the set of tables that calls work on now, which no other has, however it is reached.
+        """The globally unique name of the tables that calls use now, whichever way a process connects to them.
 
         Raises:
             DatabaseError: the database has to be asked, and does not answer or is not migrated.

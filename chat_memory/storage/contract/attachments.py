@@ -10,7 +10,7 @@ from chat_memory.records import Address, Attachment
 from chat_memory.storage.contract.part import Part
 
 HELD_SECONDS = 24 * 3600
-"""How long bytes that were added to a conversation are kept while no message refers to them."""
+"""Seconds for which bytes that were added to a conversation are kept while no message refers to them."""
 
 
 class Upload(NamedTuple):
@@ -18,9 +18,9 @@ class Upload(NamedTuple):
 
     Attributes:
         sha256: their SHA-256 in hexadecimal.
-        size: how many there are.
-        media_type: what they are.
-        file: gives them, from its present position on.
+        size: the number of bytes.
+        media_type: their media type.
+        file: the file to read them from, starting at its current position.
     """
 
     sha256: str
@@ -32,11 +32,11 @@ class Upload(NamedTuple):
 class AttachmentStore(Part):
     """Bytes that messages refer to by their hash.
 
-    A workspace stores the same bytes once, and no two workspaces share a file. A conversation
-    reaches what was added to it and what its messages refer to, and a message may be stored only where its conversation
-    reaches what it refers to: bytes that another one has are added once more. A restore alone keeps any reference. The
-    bytes go after the commit that takes the last reference: with the last message that refers to them, former contents
-    of edited messages included.
+    A workspace stores the same bytes once, and no two workspaces share a file. A conversation reaches the attachments
+    that were added to it and those that its messages refer to. A message may be stored only if its conversation reaches
+    all attachments that the message refers to; bytes that only another conversation reaches must be added again. Only a
+    restore stores references without this check. The file is deleted after the commit that removes the last reference
+    to it; former contents of edited messages count as references.
     """
 
     attribute = "attachments"
@@ -44,18 +44,18 @@ class AttachmentStore(Part):
 
     @abstractmethod
     def add(self, at: Address, upload: Upload) -> Attachment:
-        """Store bytes for a conversation, whose messages may refer to them from now on.
+        """Store bytes for a conversation; its messages may refer to them from now on.
 
-        Until a message does, they are kept for HELD_SECONDS.
+        While no message refers to them, they are kept for HELD_SECONDS only.
 
         Raises:
             SessionNotFound: there is no such session.
-            TransactionOpen: the caller holds a transaction open, whose end would not take the file along.
+            TransactionOpen: the caller holds a transaction open; its rollback could not remove the file.
         """
 
     @abstractmethod
     def find(self, at: Address, hashes: Collection[str] | None = None) -> list[Attachment]:
-        """What a conversation reaches, by the hashes; None: all of it. The oldest comes first, equal ones by hash."""
+        """The attachments that a conversation reaches, oldest first; ``hashes``: only these; None: all."""
 
     @abstractmethod
     def open(self, at: Address, sha256: str) -> BinaryIO:

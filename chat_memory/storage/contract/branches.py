@@ -25,7 +25,7 @@ class BranchStore(Part):
             at: any branch of the conversation.
             after: only branches whose number is larger.
             before: only branches whose number is smaller: then the last ``size`` of them.
-            size: how many at most.
+            size: the maximum number of branches.
         """
         branches = self.all(at)
         if before is not None:
@@ -36,7 +36,7 @@ class BranchStore(Part):
     def fork(
         self, at: Address, name: str, seq: int | None = None, *, switch: bool = False, pending: str = ""
     ) -> tuple[Branch, Header]:
-        """Create a branch, in time that depends neither on the messages it shares nor on the number of branches.
+        """Create a branch; the cost depends neither on the number of shared messages nor on the number of branches.
 
         An unknown conversation is created first. The branch gets the next number, under the lock of the conversation.
 
@@ -45,12 +45,12 @@ class BranchStore(Part):
             name: the name of the new branch.
             seq: the last position the new branch shares; None: all messages.
             switch: whether to make the new branch current in the same transaction.
-            pending: what will make it current, one of ``choices.Pending``; "": only a switch. A branch for a new
-                answer, ANSWERED or COMPLETE, is made once: one that shares the same messages and is pending too is
-                returned.
+            pending: what will make it current, one of ``choices.Pending``; "": only a switch. With ANSWERED or
+                COMPLETE, a branch that is already pending for an answer to the same messages is returned instead of a
+                new one.
 
         Returns:
-            The new branch, or the one that was pending, and the state of the branch it was forked from.
+            The new or the pending branch, and the state of the branch it was forked from.
 
         Raises:
             BranchExists: the conversation already has a branch of this name.
@@ -62,10 +62,10 @@ class BranchStore(Part):
 
     @abstractmethod
     def siblings(self, at: Address, seq: int) -> list[Sibling]:
-        """The visible message at a position and its alternatives, which follow the same messages on other branches.
+        """The visible message at a position, and the messages that follow the same history on other branches.
 
-        They are in the order in which their branches were made; there are none where the position is not visible. Of
-        one message with several branches behind it, the branch is that on which it was stored.
+        They are in the order in which their branches were made; [] if the position is not visible. If several branches
+        share one of the messages, ``Sibling.branch`` is the branch on which it was stored.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Owns the contract's part for readers who keep copies of conversations, or of lists of them."""
+"""Owns the contract's part for syncing readers that keep copies of conversations, or of lists of conversations."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from chat_memory.storage.syncing import Held, Listed
 
 
 class ChangeStore(Part):
-    """What became of what a reader holds; a read, which remembers nothing of the reader."""
+    """What changed since a reader's cursor; both methods only read, and nothing is stored about readers."""
 
     attribute = "changes"
     lack = "cannot tell what changed"
 
     @abstractmethod
     def messages(self, at: Address, held: Held | None, *, size: int, most: int | None = None) -> Changes:
-        """What a reader of a conversation has to be told: with it, its copy is what a read gives.
+        """The changes that make a reader's copy of a conversation equal to what a read returns.
 
         Args:
             at: the conversation.
-            held: what the reader holds; None: nothing.
-            size: how many messages at most, and how many changed ones.
-            most: how many bytes of messages at most, but at least one message.
+            held: the reader's cursor; None: the reader holds nothing.
+            size: the maximum number of new messages, and of changed messages.
+            most: the maximum number of bytes of messages, but at least one message.
         """
 
     @abstractmethod
     def sessions(
         self, workspace: str, wanted: Filter, listed: Listed | None, *, size: int, most: int | None = None
     ) -> SessionChanges:
-        """What a reader of the conversations of a workspace has to be told.
+        """The changes that bring a reader's list of the conversations of a workspace up to date.
 
         Args:
             workspace: the slug; an unknown workspace has no conversations.
-            wanted: the user whose conversations the reader holds; the ids of what is gone are those of all users.
-            listed: what the reader holds; None: nothing.
-            size: how many conversations and ids at most.
-            most: how many bytes of conversations at most, but at least one conversation.
+            wanted: which conversations the reader lists; the ids of deleted conversations are not filtered by it.
+            listed: the reader's cursor; None: the reader holds nothing.
+            size: the maximum number of conversations and ids together.
+            most: the maximum number of bytes of conversations, but at least one conversation.
         """

@@ -1,4 +1,4 @@
-"""Owns the contract's part for cutting messages off the end, of a back end that has no branches to leave them on."""
+"""Owns the contract's part for deleting the newest messages, for back ends without branches."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from chat_memory.storage.contract.part import Part
 
 
 class CutStore(Part):
-    """Messages cut off the end of a conversation; a back end with branches forks instead."""
+    """Deletes the newest messages of a conversation; a back end with branches forks instead."""
 
     attribute = "cuts"
     lack = "cannot cut messages off"
 
     @abstractmethod
     def cut(self, at: Address, message_id: str, *, keep: bool) -> int | None:
-        """Delete the message of an id and all behind it, in one step; their positions and ids are free again.
+        """Delete the message with an id and all later ones, in one step; their positions and ids can be used again.
 
         Args:
             at: the conversation.
@@ -24,5 +24,5 @@ class CutStore(Part):
             keep: whether the message itself stays.
 
         Returns:
-            How many went; None where no visible message has the id.
+            The number of deleted messages; None if no visible message has the id.
         """

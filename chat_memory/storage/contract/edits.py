@@ -15,7 +15,7 @@ from chat_memory.storage.contract.part import Part
 Place = int | str
 """The position of a message, or its id."""
 Restate = Callable[[Message], Message]
-"""Returns the stored message as it is to be; an error that it raises aborts the change and is passed on."""
+"""Returns the new form of a stored message; an error that it raises aborts the change and reaches the caller."""
 
 _EDITED = ("content", "content_absent", "metadata", "extra", "tokens")
 _REDACTED = (*_EDITED, "name", "tool_calls", "state")
@@ -31,9 +31,9 @@ class EditStore(Part):
     def edit(self, at: Address, place: Place, restate: Restate, *, if_version: int | None = None) -> Commit:
         """Replace content, metadata, further fields and token count of a message, on every branch that shares it.
 
-        ``restate`` is called once with the stored message, while the session is locked. Where it gives another content,
-        the former one is stored as a revision, a title that was made of it is made anew, and summaries and claims that
-        cover the message are removed. Where it gives nothing else than is stored, nothing is changed.
+        ``restate`` is called once with the stored message, while the session is locked. If the content changes, the
+        former content is stored as a revision, a title that was made from it is made again, and summaries and claims
+        that cover the message are removed. If ``restate`` changes nothing, nothing is written.
 
         Raises:
             MessageNotFound: there is no such visible message.
@@ -45,10 +45,10 @@ class EditStore(Part):
     def redact(
         self, at: Address, place: Place, restate: Restate, *, by: str = "", if_version: int | None = None
     ) -> Commit:
-        """Replace a message by what ``restate`` leaves of it, on every branch that shows it, and note who asked.
+        """Replace a message by what ``restate`` leaves of it, on every branch that shows it, and record who asked.
 
-        Its revisions are removed, and so is all that was made of it: a title, summaries and claims that cover it.
-        Copies of it on other branches, made by a merge, go the same way. One that is redacted stays as it is.
+        Its revisions are removed, and so is everything derived from it: a title, and summaries and claims that cover
+        it. Copies of it on other branches, made by a merge, are redacted too. A redacted message is left as it is.
 
         Raises:
             MessageNotFound: there is no such visible message.
@@ -61,12 +61,12 @@ class EditStore(Part):
 
 
 def not_found(key: str, place: Place) -> MessageNotFound:
-    """The error of a call about a message that is not shown."""
+    """The error of a call about a message that is not visible."""
     return MessageNotFound(key, message_id=place) if isinstance(place, str) else MessageNotFound(key, seq=place)
 
 
 def edited(key: str, stored: Message, restate: Restate) -> Message:
-    """The stored message with what an edit may change.
+    """The stored message after an edit: ``restate`` gives the fields that an edit may change.
 
     Raises:
         MessageRedacted: the message was redacted.
@@ -77,7 +77,10 @@ def edited(key: str, stored: Message, restate: Restate) -> Message:
 
 
 def redacted(stored: Message, restate: Restate) -> Message:
-    """The stored message with what a redaction may change; one that is redacted as it is."""
+    """The stored message after a redaction: ``restate`` gives the fields that a redaction may change.
+
+    A message that is redacted already is returned as it is.
+    """
     if stored.state == State.REDACTED.value:
         return stored
     return _with(stored, restate(stored), _REDACTED)

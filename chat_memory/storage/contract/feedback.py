@@ -11,10 +11,11 @@ from chat_memory.storage.contract.part import Part
 
 
 class FeedbackStore(Part):
-    """Feedback on messages: one verdict of each person on each message.
+    """Feedback on messages: one verdict per person and message.
 
-    It hangs on the message: every branch that shares the message shows it, and it goes with the message. A redaction
-    of the message empties its comments and keeps its votes. It moves no version, since no message changes.
+    Feedback belongs to its message: every branch that shares the message shows it, and it is deleted with the message.
+    A redaction of the message empties the comments and keeps the votes. Feedback changes no version, because no
+    message changes.
     """
 
     attribute = "feedback"
@@ -22,19 +23,19 @@ class FeedbackStore(Part):
 
     @abstractmethod
     def give(self, at: Address, place: int | str, verdict: Verdict, by: Person) -> Feedback:
-        """Store what a person thinks of a visible message, in place of what that person has thought of it before.
+        """Store a person's verdict on a visible message; it replaces the person's earlier verdict on the message.
 
-        Where nothing is new, nothing is changed. A user of the host is told from others by the id, everybody else by
-        the key; nobody gets the feedback of a user who was deleted.
+        If the verdict is the same, nothing is written. A user of the host is identified by the id, anybody else by the
+        key. The feedback of a deleted user belongs to nobody, so a person with the same key cannot replace it.
 
         Raises:
             MessageNotFound: there is no such visible message.
-            MessageRedacted: there is a comment, and the message was redacted.
+            MessageRedacted: the verdict has a comment, and the message was redacted.
         """
 
     @abstractmethod
     def remove(self, at: Address, place: int | str, by: Person) -> bool:
-        """Remove what a person thinks of a visible message; False where there is none.
+        """Remove a person's verdict on a visible message; False if there is none.
 
         Raises:
             MessageNotFound: there is no such visible message.
@@ -50,28 +51,28 @@ class FeedbackStore(Part):
         size: int | None = None,
         backwards: bool = False,
     ) -> list[Feedback]:
-        """The feedback on the messages that a branch shows, in the order of the messages, then as it was first given.
+        """The feedback on the messages that a branch shows, ordered by message, then by when it was first given.
 
         Args:
             at: the address of the branch.
-            after: only what follows this place.
-            before: only what precedes this place.
-            size: at most so many; None: all.
-            backwards: with ``size``, the last ones in place of the first ones; the order stays.
+            after: only feedback after this place.
+            before: only feedback before this place.
+            size: the maximum number; None: all.
+            backwards: with ``size``, return the last ones instead of the first ones, in the same order.
         """
 
     @abstractmethod
     def totals(self, at: Address) -> Votes:
-        """How much feedback there is on the messages that a branch shows."""
+        """The totals of the feedback on the messages that a branch shows."""
 
     @abstractmethod
     def sums(self, workspace: str, *, since: datetime | None = None, until: datetime | None = None) -> Votes:
-        """How much feedback there is in a workspace, on whichever branch, each once.
+        """The totals of the feedback in a workspace, on all branches; feedback that branches share counts once.
 
         Args:
-            workspace: the slug; an unknown workspace has none.
-            since: only what was given at this time or later.
-            until: only what was given before this time.
+            workspace: the slug; an unknown workspace has no feedback.
+            since: only feedback that was last given at this time or later.
+            until: only feedback that was last given before this time.
         """
 
     @abstractmethod

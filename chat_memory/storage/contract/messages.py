@@ -39,7 +39,7 @@ class MessageStore(Part):
 
         Raises:
             MessageConflict: an id is stored with different content.
-            AttachmentNotFound: a new message refers to an attachment that the workspace has not.
+            AttachmentNotFound: a new message refers to an attachment that the conversation does not reach.
             VersionConflict: the session is not at ``if_version``, and some message is new.
             WorkspaceNotFound: the workspace is unknown and may not be created.
             BranchNotFound: the session has no such branch.
@@ -70,23 +70,22 @@ class MessageStore(Part):
     def window(self, at: Address, budget: Budget) -> Slice:
         """The newest whole turns within the budget, with the system messages if it wants them, oldest first.
 
-        Where not even the newest turn fits, its question and the newest messages after it that do. Messages are given
-        as they are stored: the caller must see to it that each tool call has its results.
+        If not even the newest turn fits, the window is its question and the newest messages after it that fit. Messages
+        are returned as they are stored: the caller must make sure that each tool call has its results.
 
         Raises:
-            WindowTooSmall: there is no room for the newest question beside the system messages that open the
-                conversation.
+            WindowTooSmall: the system messages that open the conversation leave no room for the newest question.
         """
         return windowing.read(partial(self.read, at), budget)
 
     def window_within(self, at: Address, budget: Budget, *, size: int, most: int) -> tuple[Slice, bool]:
         """As ``window``, with at most ``size`` messages and ``most`` bytes of JSON, system messages included.
 
-        The newest question always comes, so that there may be its bytes more.
+        The newest question is always included, so the window may exceed ``most`` by the size of the question.
 
         Returns:
-            The window, and whether it lacks something for its number of messages or bytes: older turns, the middle of a
-            newest turn that is too large by itself, or system messages.
+            The window, and whether ``size`` or ``most`` left something out: older turns, the middle of a newest turn
+            that is too large by itself, or system messages.
 
         Raises:
             WindowTooSmall: as ``window``.
@@ -103,14 +102,14 @@ class MessageStore(Part):
 
     @abstractmethod
     def pop(self, at: Address) -> Commit | None:
-        """Take the newest visible message off the branch; None where there is none.
+        """Remove the newest visible message from the branch and return it; None if there is none.
 
-        Its position is the next message's, and its id is free again. A message that only this branch shows is deleted,
-        with what was made of it; one that the branch shares with its parent stays there. Of several callers at once no
-        two get the same message.
+        The next message gets its position, and its id can be used again. A message of the branch's own is deleted with
+        everything derived from it; a message that the branch shares with its parent stays there. Concurrent callers
+        never get the same message.
 
         Raises:
-            BranchInUse: other branches share the message of this one.
+            BranchInUse: the message is the branch's own, and other branches share it.
         """
 
     @abstractmethod

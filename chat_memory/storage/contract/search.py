@@ -1,4 +1,4 @@
-"""Owns the contract's part for full text: finding messages by their words, and the index that they are found in."""
+"""Owns the contract's part for full-text search: finding messages by their words, and maintaining the index."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from chat_memory.storage.listing import NO_FILTER, Filter
 
 
 class Within(msgspec.Struct, frozen=True):
-    """Which messages of which conversations are looked through.
+    """Which messages of which conversations are searched.
 
     Attributes:
-        sessions: the conditions on conversations; those of its ``since`` and ``until`` are not used.
-        since: messages of this time or later; None: no condition.
-        until: messages from before this time; None: no condition.
+        sessions: the conditions on conversations; its ``since`` and ``until`` are ignored.
+        since: only messages from this time or later; None: no condition.
+        until: only messages from before this time; None: no condition.
     """
 
     sessions: Filter = NO_FILTER
@@ -29,12 +29,12 @@ class Within(msgspec.Struct, frozen=True):
 
 
 class Indexed(msgspec.Struct, frozen=True):
-    """What one step of filling the index did.
+    """The result of one step of filling the index.
 
     Attributes:
-        messages: how many messages were put into the index.
-        busy: how many it left since others were writing to their conversations.
-        last: the place of the last message that it looked at, where the next step begins; None: there was none.
+        messages: how many messages were indexed.
+        busy: how many messages were skipped because another transaction had locked their conversations.
+        last: the place of the last message that was looked at, after which the next step begins; None: there was none.
     """
 
     messages: int = 0
@@ -43,7 +43,7 @@ class Indexed(msgspec.Struct, frozen=True):
 
 
 class SearchStore(Part):
-    """The words of messages; each change of a message reaches them in the same transaction."""
+    """The full-text index of messages; a change of a message changes its index entry in the same transaction."""
 
     attribute = "search"
     lack = "has no full text (for Django's models add 'chat_memory.search' to INSTALLED_APPS, and migrate)"
@@ -52,22 +52,22 @@ class SearchStore(Part):
     def find(
         self, workspace: str, query: Query, within: Within, *, skip: int = 0, size: int = 20
     ) -> tuple[list[Found], bool]:
-        """The conversations of a workspace with messages that fit, the best hit first, and whether there are more.
+        """The conversations of a workspace with matching messages, the best hit first, and whether there are more.
 
-        A message is found where the current branch of its conversation shows it. Only the newest hits, a fixed number
-        of them, are looked at.
+        Only messages that the current branch of their conversation shows are found, and only a fixed number of the
+        newest matches is looked at.
 
         Args:
             workspace: the slug; an unknown workspace has no conversations.
             query: the search.
-            within: which conversations and messages are looked through.
-            skip: how many conversations of this order were given before.
+            within: which conversations and messages are searched.
+            skip: how many conversations to skip, because earlier pages returned them.
             size: the maximum number of conversations.
         """
 
     @abstractmethod
     def find_in(self, at: Address, query: Query, *, size: int = 20) -> list[Hit]:
-        """The messages of one conversation that fit, as the branch of the address shows them, the best first.
+        """The matching messages that the branch of the address shows, the best first.
 
         Raises:
             NotOwner: the conversation belongs to somebody else than the address' user.
@@ -75,22 +75,22 @@ class SearchStore(Part):
 
     @abstractmethod
     def missing(self, workspace: str | None = None) -> int:
-        """How many messages the index lacks, or has by the rules of another language; None: of all workspaces."""
+        """How many messages are not indexed, or are indexed by another language's rules; None: in all workspaces."""
 
     @abstractmethod
     def index(self, workspace: str | None = None, *, after: tuple[UUID, int] | None = None, size: int = 500) -> Indexed:
-        """Put some messages that the index lacks into it, in one transaction, those after a place.
+        """Index up to ``size`` messages that are not indexed yet, those after a place, in one transaction.
 
-        It waits for nobody: messages whose conversation another transaction holds are left.
+        It does not wait for locks: messages whose conversation another transaction has locked are skipped.
         """
 
     @abstractmethod
     def faults(self, rows: Collection[UUID], *, repair: bool = False) -> Mapping[UUID, str]:
-        """What is wrong with the index of the messages of some session rows, in words; with ``repair`` it was.
+        """Describe what is wrong with the index of some session rows, by row; ``repair`` also repairs it.
 
-        A repair puts in what is missing, and takes out what is of no message.
+        A repair adds missing entries, and removes entries that belong to no message.
         """
 
     @abstractmethod
     def strays(self, workspace: str | None = None, *, repair: bool = False) -> int:
-        """How many entries the index has of sessions that do not exist; with ``repair`` it had them."""
+        """How many index entries belong to sessions that do not exist; ``repair`` also deletes them."""

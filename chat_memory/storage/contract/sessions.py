@@ -61,7 +61,7 @@ class SessionStore(Part):
         """As ``find``, with at most ``most`` bytes of metadata and tags together, but at least one conversation.
 
         Returns:
-            The conversations nearest to the place, and whether some of the ``size`` were left out for their bytes.
+            The conversations nearest to the place, and whether ``most`` left out some of the ``size``.
         """
         found = self.find(workspace, wanted, before=before, after=after, size=size)
         texts = [msgspec.json.encode((record.tags, record.metadata)) for record in found]

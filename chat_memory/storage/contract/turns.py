@@ -11,10 +11,10 @@ from chat_memory.storage.contract.part import Part
 
 
 class TurnStore(Part):
-    """The right to answer a question, as a lease that lapses by the store's own clock.
+    """The right to answer a question: a lease that lapses by the store's own clock.
 
-    To take, renew or give up a right moves no version, since no message changes. A turn hangs on its question: it goes
-    where the question goes.
+    Taking, renewing or giving up the right changes no version, because no message changes. A turn is deleted with its
+    question.
     """
 
     attribute = "turns"
@@ -32,58 +32,58 @@ class TurnStore(Part):
         known: bool = True,
         alone: bool = False,
     ) -> HeldTurn:
-        """Take the right to answer a question, unless somebody has it or the question is answered.
+        """Take the right to answer a question, unless somebody holds it or the question is answered: ``holder`` is "".
 
-        The question is found on the branch that the address names; where it names none and the current branch does not
-        show the question, on the branch that has it. Otherwise a question that is a message is appended, as
-        ``MessageStore.append`` does it.
+        The question is looked up on the branch that the address names; if it names none, on the current branch and then
+        on the others. A question that is not found there is appended, as by ``MessageStore.append``, if it is a message
+        and not only an id.
 
         Args:
             at: the conversation.
             question: a message that begins a turn, or the id of a stored one.
             holder: a token that no other caller has.
-            lease: how many seconds the caller has the right, unless it renews it.
+            lease: for how many seconds the caller has the right, unless it renews it.
             title: as for ``MessageStore.append``.
-            known: False where no message can have the question's id yet, since it was just made.
+            known: False if no stored message can have the question's id, because the id is new.
             alone: refuse while another turn of the branch is being answered; a new question is then not stored.
 
         Raises:
             TurnNotFound: no visible question has this id.
             TurnTaken: with ``alone``, another question is being answered.
             MessageConflict: the id is stored with different content.
-            TransactionOpen: the caller holds a transaction open, so that nobody else would see who has the right.
+            TransactionOpen: the caller holds a transaction open; until its commit nobody could see who holds the turn.
             ChatMemoryError: as ``MessageStore.append``.
         """
 
     @abstractmethod
     def append(self, held: HeldTurn, messages: Sequence[Message], *, lease: float, state: TurnState) -> Commit:
-        """Store messages in a turn, whichever question is the newest, and renew the right to it.
+        """Store messages in a turn, even if a newer question exists, and renew the right to it.
 
-        A message whose id is stored in the turn already is a replay, whatever it says. The commit is ``nested`` where a
-        transaction of the caller's may take it back.
+        A message whose id is stored in the turn already is a replay, even if its content differs. The commit is
+        ``nested`` if the caller's transaction may still roll it back.
 
         Args:
             held: the turn.
-            messages: one or more, none of which begins a turn.
+            messages: one or more messages, none of which begins a turn.
             lease: as for ``take``.
-            state: of the turn, from now on.
+            state: the state of the turn from now on.
 
         Raises:
-            TurnLost: the caller has not the right, or the question is not shown any more; nothing was written.
+            TurnLost: the caller does not hold the turn, or its question is no longer visible; nothing was written.
             MessageConflict: an id is stored in another turn, or is the question's.
         """
 
     @abstractmethod
     def renew(self, held: HeldTurn, *, lease: float) -> None:
-        """Have the right for so many seconds from now, also where it lapsed and nobody took it.
+        """Extend the right to ``lease`` seconds from now, even after it lapsed if nobody else has taken it.
 
         Raises:
-            TurnLost: the caller has not the right, or the question is not shown any more.
+            TurnLost: the caller does not hold the turn, or its question is no longer visible.
         """
 
     @abstractmethod
     def release(self, held: HeldTurn) -> None:
-        """Give the right up, so that nobody need wait until it lapses; nothing happens where the caller has it not."""
+        """Give the right up, so that nobody must wait until it lapses; no effect if the caller does not hold it."""
 
     @abstractmethod
     def open(self, at: Address) -> list[OpenTurn]:
@@ -91,10 +91,10 @@ class TurnStore(Part):
 
     @abstractmethod
     def interrupt(self, at: Address, *, before: int | None = None, state: TurnState) -> list[OpenTurn]:
-        """Take the right from those who answer turns of a branch, and return these turns; what they stored stays.
+        """End the turns of a branch that are being answered, and return them; their stored messages stay.
 
         Args:
             at: the branch.
             before: only turns before this one; None: all.
-            state: of these turns, from now on.
+            state: the state of these turns from now on.
         """

@@ -1,4 +1,4 @@
-"""Owns the contract's part for embeddings: keeping one of each message and model, and finding the messages nearest."""
+"""Owns the contract's part for embeddings: storing one per message and model, and finding the nearest messages."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from chat_memory.records import Address, Relevant
 from chat_memory.storage.contract.part import Part
 
 Vector = Sequence[float]
-"""The numbers of an embedding, of length 1 or all 0, so that the product of two says how alike their texts are."""
+"""An embedding, normalised to length 1 or all 0: the dot product of two says how similar their texts are."""
 
 
 class Unembedded(msgspec.Struct, frozen=True):
     """A message without an embedding, and its text.
 
     Attributes:
-        message: the number by which the store knows the message.
-        session_id: the session row that has it.
+        message: the store's number of the message.
+        session_id: the id of the session row that has it.
         seq: its position.
-        conversation: the workspace and the key of its conversation, as the store names them.
-        text: what of it is embedded; "": it has no words, and an empty embedding says so.
+        conversation: the id of the workspace and the key of the conversation.
+        text: the text to embed; "": the message has no words, so an empty embedding is stored for it.
     """
 
     message: int
@@ -34,12 +34,12 @@ class Unembedded(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> tuple[UUID, int]:
-        """Where it is."""
+        """The session row and the position of the message."""
         return self.session_id, self.seq
 
 
 class VectorStore(Part):
-    """Embeddings of messages, one of each message and model; what changes or removes a message removes them with it."""
+    """Embeddings, one per message and model; a change or the removal of a message deletes its embeddings."""
 
     attribute = "vectors"
     lack = "has no embeddings (for Django's models add 'chat_memory.vectors' to INSTALLED_APPS, and migrate)"
@@ -48,14 +48,14 @@ class VectorStore(Part):
     def unembedded(
         self, at: Address, model: str, dimensions: int, *, after: int = 0, size: int = 100
     ) -> list[Unembedded]:
-        """Of the messages that a branch shows after a position, the first that have no embedding, oldest first.
+        """The first messages after a position that a branch shows and that have no embedding, oldest first.
 
         Redacted messages, and those without any content, never need one.
 
         Args:
             at: the branch.
             model: the name of the model.
-            dimensions: how many numbers an embedding has; one that has another number of them is none.
+            dimensions: the length of an embedding; a stored embedding of another length does not count.
             after: the position.
             size: the maximum number of messages.
 
@@ -73,45 +73,45 @@ class VectorStore(Part):
         until: int | None = None,
         size: int = 100,
     ) -> list[Unembedded]:
-        """The same of all conversations, along the places of messages.
+        """The messages without an embedding in all conversations, ordered by session row and position.
 
         Args:
             model: the name of the model.
-            workspace: of this one only.
-            after: behind this place.
-            until: none that was stored after the message of this number.
+            workspace: only messages of this workspace; None: of all.
+            after: only messages after this place.
+            until: only messages that were not stored after the message with this number.
             size: the maximum number of messages.
         """
 
     @abstractmethod
     def newest(self) -> int:
-        """The number of the message that was stored last; 0 where there is none."""
+        """The number of the message that was stored last; 0 if there is none."""
 
     @abstractmethod
     def missing(self, model: str, workspace: str | None = None) -> int:
-        """How many messages need an embedding that they do not have; None: of all workspaces."""
+        """How many messages need an embedding and have none; None: in all workspaces."""
 
     @abstractmethod
     def keep(self, model: str, embeddings: Sequence[tuple[Unembedded, Vector]], *, wait: bool = True) -> int:
-        """Keep embeddings in one transaction, each only where its message still has the text, in place of an older one.
+        """Store embeddings in one transaction, replacing older ones; skip messages whose texts have changed.
 
         Args:
             model: the name of the model.
-            embeddings: the messages, each with its embedding; one without numbers: there is nothing to embed.
-            wait: whether to wait for conversations that others hold; otherwise their messages are left.
+            embeddings: the messages, each with its embedding; an empty one: there is nothing to embed.
+            wait: whether to wait for locked conversations; otherwise their messages are skipped.
 
         Returns:
-            How many of the messages were left, since others were writing to their conversations.
+            How many messages were skipped because another transaction had locked their conversations.
 
         Raises:
-            Busy: somebody else held a conversation for too long.
+            Busy: another transaction kept a conversation locked for too long.
         """
 
     @abstractmethod
     def nearest(self, at: Address, model: str, vector: Vector, *, size: int) -> list[Relevant]:
-        """The messages that a branch shows whose embeddings are nearest to a vector, in the order of the branch.
+        """The messages of a branch whose embeddings are nearest to a vector, in the order of the branch.
 
-        Of several that are as near the newer ones come first.
+        Of messages that are equally near, the newer ones are preferred.
 
         Raises:
             NotOwner: the conversation belongs to somebody else than the address' user.
@@ -120,11 +120,11 @@ class VectorStore(Part):
 
     @abstractmethod
     def faults(self, rows: Collection[UUID], *, repair: bool = False) -> Mapping[UUID, str]:
-        """What is wrong with the embeddings of the messages of some session rows, in words; with ``repair`` it was.
+        """Describe what is wrong with the embeddings of some session rows, by row; ``repair`` also repairs it.
 
-        A repair removes what is of no message. A message without an embedding is no fault.
+        A repair removes embeddings that belong to no message. A message without an embedding is no fault.
         """
 
     @abstractmethod
     def strays(self, workspace: str | None = None, *, repair: bool = False) -> int:
-        """How many embeddings there are of sessions that do not exist; with ``repair`` there were."""
+        """How many embeddings belong to sessions that do not exist; ``repair`` also deletes them."""
