@@ -1,7 +1,7 @@
-"""Every table with every column the design names, so that nothing later needs a backfill.
+"""Creates all tables with all columns of the design, so that no later migration needs a backfill.
 
 The order of columns is that of the models, foreign keys included: it decides how much padding a row has, and how much
-of a row an update writes to the log.
+of a row an update writes to the write-ahead log.
 """
 
 import chat_memory.records

@@ -1,4 +1,7 @@
-"""What only PostgreSQL has: the tenant's foreign key, the index over time and the room in pages. 0001 must be committed before it."""
+"""Adds what only PostgreSQL has: the tenant's foreign key, a BRIN index on time, and a fill factor.
+
+It is a migration of its own because 0001 must be committed before it.
+"""
 
 from django.db import migrations
 
@@ -10,7 +13,7 @@ WHERE conrelid = 'chat_memory_message'::regclass AND contype = 'f' AND array_len
 
 
 def bind_tenant(apps, schema_editor):
-    """A message's session must be of the message's workspace; stronger than the key it replaces."""
+    """Replace the foreign key on the session by one on (workspace, session), so that both must belong together."""
     if schema_editor.connection.vendor != "postgresql":
         return
     with schema_editor.connection.cursor() as cursor:
@@ -25,7 +28,7 @@ def bind_tenant(apps, schema_editor):
 
 
 def release_tenant(apps, schema_editor):
-    """The weaker key of 0001 returns."""
+    """Restore the foreign key of 0001."""
     if schema_editor.connection.vendor != "postgresql":
         return
     schema_editor.execute(f"ALTER TABLE chat_memory_message DROP CONSTRAINT {TENANT_KEY}")
@@ -36,31 +39,34 @@ def release_tenant(apps, schema_editor):
 
 
 def index_time(apps, schema_editor):
-    """BRIN: messages arrive in time order, so a few pages find an old range. Django's own would need an app more."""
+    """Add a BRIN index: messages arrive in time order, so an old range of time is in few pages.
+
+    Django's own ``BrinIndex`` would require the app ``django.contrib.postgres``.
+    """
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("CREATE INDEX chat_memory_message_time ON chat_memory_message USING brin (created_at)")
 
 
 def drop_time(apps, schema_editor):
-    """The way back."""
+    """Drop the BRIN index."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("DROP INDEX chat_memory_message_time")
 
 
 def leave_room(apps, schema_editor):
-    """Room in each page of sessions, so that an append's new version of a row lies beside the old one (heap-only)."""
+    """Leave room in each page of sessions for the new version of a row, so that appends are heap-only updates."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("ALTER TABLE chat_memory_session SET (fillfactor = 70)")
 
 
 def take_room(apps, schema_editor):
-    """The way back."""
+    """Reset the fill factor."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("ALTER TABLE chat_memory_session RESET (fillfactor)")
 
 
 class Migration(migrations.Migration):
-    """Database only: the models stay as they are."""
+    """Changes the database only; the state of the models stays as it is."""
 
     dependencies = [("chat_memory", "0001_initial")]
 

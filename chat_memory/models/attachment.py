@@ -1,4 +1,4 @@
-"""Owns the rows of attachments: a file of a workspace, and which messages refer to which bytes."""
+"""Owns the rows of attachments: the files of a workspace, and which messages refer to which files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from chat_memory.models.workspace import Workspace
 
 
 class Attachment(models.Model):
-    """A file of the storage; its row is there before the file is and until it is gone, so that none is forgotten.
+    """A file in the storage; the row is created before the file and deleted after it, so that no file is forgotten.
 
-    ``ready``: the file is complete. Without a workspace the file is to be removed, whatever stopped that before.
+    ``ready``: the file is complete. If the row has no workspace, its file still has to be deleted.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)
@@ -40,7 +40,7 @@ class Attachment(models.Model):
             ),
         )
         indexes = (
-            # Few are: the file of each is about to be written, or to be removed.
+            # Few rows match: their files are about to be written or deleted.
             models.Index(
                 fields=("created_at",),
                 condition=models.Q(ready=False) | models.Q(workspace__isnull=True),
@@ -53,9 +53,9 @@ class Attachment(models.Model):
 
 
 class AttachmentReference(models.Model):
-    """The message at a position refers to bytes, or has before an edit.
+    """A reference of the message at a position, or of its content before an edit, to an attachment.
 
-    At position 0, on a conversation's first row: they were added for a message to come, and are kept ``until`` then.
+    Position 0 on a conversation's first row: the attachment was added for a future message; it is kept until ``until``.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)

@@ -1,4 +1,4 @@
-"""Owns the rows that readers who keep copies are told from: which message changed, and which conversation is gone."""
+"""Owns the rows that syncing readers need: which messages changed, and which conversations were deleted."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from chat_memory.models.workspace import Workspace
 
 
 class MessageChange(models.Model):
-    """One change of a stored message: it says something else, or it was taken off the end of a branch.
+    """One change of a stored message: it was edited or redacted, or it was removed from the end of a branch.
 
     ``session`` is the first row of the conversation, ``number`` counts its changes from 1, and ``row`` is the id of the
-    row that has, or had, the message. No text of a message is in it.
+    row that has, or had, the message. It contains no text of the message.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)
@@ -47,9 +47,9 @@ class MessageChange(models.Model):
 
 
 class Tombstone(models.Model):
-    """A conversation that is gone, by the id of its first row alone; cleanup removes it after ``TOMBSTONE_DAYS``.
+    """The id of a deleted conversation's first row; cleanup removes the tombstone after ``TOMBSTONE_DAYS``.
 
-    It may outlive its workspace, whose end takes the conversations one by one.
+    It may outlive its workspace: deleting a workspace deletes its conversations first, which creates their tombstones.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)

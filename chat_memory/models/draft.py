@@ -1,4 +1,4 @@
-"""Owns the row of a draft: a message that is being streamed, as far as it was written."""
+"""Owns the row of a draft: a message that is being streamed, with the text written so far."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from chat_memory.models.workspace import Workspace
 
 
 class Draft(models.Model):
-    """A message that is being streamed. Who writes knows it by its primary key, which no later draft gets.
+    """A message that is being streamed; its writer refers to it by its primary key, which is never used again.
 
     Its times are milliseconds since 1970 by the database's clock, so that the clocks of processes do not matter. The
-    table has no rows but those of open drafts, so no index is worth what it would cost each write.
+    table has only the rows of open drafts, so an index would cost each write more than it saves.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)

@@ -1,4 +1,4 @@
-"""Owns the row of feedback: what one person thinks of the message at a position; it goes with the message."""
+"""Owns the row of feedback: one person's verdict on the message at a position; it is deleted with the message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chat_memory.models.workspace import Workspace
 
 
 class Feedback(models.Model):
-    """One person's vote on a message, with a comment; ``user_left`` frees the key of a deleted user for nobody."""
+    """One person's vote on a message, with a comment; ``user_left``: its user was deleted, and it is nobody's now."""
 
     id = models.BigAutoField(_("id"), primary_key=True)
     workspace = models.ForeignKey(

@@ -32,7 +32,7 @@ class Message(models.Model):
     created_at = models.DateTimeField(_("created at"))
     turn = models.IntegerField(_("turn"), default=0)
     tokens = models.IntegerField(_("tokens"), null=True, blank=True)
-    # Such messages are few, and windows skip them where they look for the border between two turns.
+    # Few messages are crossed; windows skip them when they look for the border between two turns.
     crossed = models.BooleanField(
         _("crossed"),
         default=False,
@@ -59,7 +59,7 @@ class Message(models.Model):
         verbose_name_plural = _("messages")
         constraints = (
             models.UniqueConstraint(fields=("session", "client_id"), name="chat_memory_message_once"),
-            # After the other: of two indexes that seem to cost the same PostgreSQL takes the younger, which reads want.
+            # After the other: of two indexes of equal cost PostgreSQL uses the younger, and reads need this one.
             models.UniqueConstraint(fields=("session", "seq"), name="chat_memory_message_seq"),
             models.CheckConstraint(condition=models.Q(role__in=Role.values), name="chat_memory_message_role"),
         )

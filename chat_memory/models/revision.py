@@ -1,4 +1,4 @@
-"""Owns what is kept of a message beside it, and deleted with it: its contents before edits, and who redacted it."""
+"""Owns the rows that are kept for a message and deleted with it: its former contents, and who redacted it."""
 
 from __future__ import annotations
 

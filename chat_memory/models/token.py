@@ -1,4 +1,4 @@
-"""Owns the one row that tells a database from every other; the cache keeps its entries under it."""
+"""Owns the single row that identifies a database; the keys of cache entries depend on it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from django.utils.translation import gettext_lazy as _
 
 
 class DatabaseToken(models.Model):
-    """A random text that no other database has, but for a copy of this one; made when a cache first needs it.
+    """A random text that only this database and copies of it have; created when a cache first needs it.
 
-    Who deletes the row gives the database another token: no entry that was written until then is read again.
+    Deleting the row gives the database another token, so that no cache entry written before is read again.
     """
 
     ONLY: ClassVar[int] = 1

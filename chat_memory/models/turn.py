@@ -1,4 +1,4 @@
-"""Owns the row of a turn that somebody answers: who has the right to, and until when."""
+"""Owns the row of a turn that somebody answers: who holds the right to answer, and until when."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from chat_memory.models.workspace import Workspace
 
 
 class Turn(models.Model):
-    """One turn on a branch; ``seq`` is the position of its question, with which the row goes.
+    """One turn on a branch; ``seq`` is the position of its question, with which the row is deleted.
 
     ``lease_until`` is in milliseconds of the database's own clock, so that the clocks of hosts need not agree.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)
-    # No constraint of its own: the session's row is of the workspace, and every statement names both.
+    # No constraint of its own: the session row has the same workspace, and every statement names both.
     workspace = models.ForeignKey(
         Workspace,
         on_delete=models.CASCADE,

@@ -1,4 +1,4 @@
-"""Owns the row of a cache entry that Redis could not be asked to drop; it is there only until a cleanup has done so."""
+"""Owns the row of a cache entry that Redis could not be told to drop; a cleanup drops the entry, then the row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class UndroppedEntry(models.Model):
-    """A key that Redis may still hold although what it shows was removed: a digest, without any text of a user."""
+    """A key under which Redis may still hold removed data; the key is a digest, so it has no text of a user."""
 
     key = models.CharField(_("key"), primary_key=True, max_length=64, editable=False)
     until = models.DateTimeField(_("kept until"), null=True)

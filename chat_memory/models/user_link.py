@@ -1,4 +1,4 @@
-"""Owns the link from a row to a user, who may be in another database than the row."""
+"""Owns the foreign key from a row to its user, who may be in another database than the row."""
 
 from __future__ import annotations
 
@@ -49,32 +49,32 @@ def _is_beside_users(model: type[models.Model], using: str) -> bool:
 
 
 def empty_link(collector: Collector, field: Any, rows: QuerySet[Any], using: str) -> None:
-    """SET_NULL in the database that the user is deleted from; ``storage.orm.owners`` sees to all others."""
+    """SET_NULL in the database that the user is deleted from; ``storage.orm.owners`` handles all others."""
     if _is_beside_users(field.model, using):
-        # First, since the rows are found by the user that the other update takes away.
+        # Before SET_NULL, because these updates find the rows by the user that SET_NULL removes.
         for name, value in left(field.model).items():
             collector.add_field_update(field.model._meta.get_field(name), value, rows)
         models.SET_NULL(collector, field, rows, using)
 
 
 def left(model: type[models.Model]) -> dict[str, Any]:
-    """The columns of a row whose user is deleted, beside the link; readers of a list of sessions are told."""
+    """The columns to set besides the link when a row's user is deleted; ``changed_at`` is for syncing readers."""
     is_listed = any(field.name == "changed_at" for field in model._meta.fields)
     return {"user_left": True} | ({"changed_at": datetime.now(UTC)} if is_listed else {})
 
 
 def remove_row(collector: Collector, field: Any, rows: QuerySet[Any], using: str) -> None:
-    """CASCADE in the database that the user is deleted from; ``storage.orm.owners`` sees to all others."""
+    """CASCADE in the database that the user is deleted from; ``storage.orm.owners`` handles all others."""
     if _is_beside_users(field.model, using):
         models.CASCADE(collector, field, rows, using)
 
 
-# Django otherwise looks for rows before it calls these, in a database that may not have the table.
+# Otherwise Django would query the rows before it calls these, in a database that may not have the table.
 empty_link.lazy_sub_objs = remove_row.lazy_sub_objs = True  # type: ignore[attr-defined]  # as on models.SET_NULL
 
 
 class UserAccessor(Accessor):
-    """The attribute ``user`` of a row; Django's own would read the user, and allow one, in the row's database only."""
+    """The attribute ``user`` of a row; Django's own reads and accepts users only in the row's database."""
 
     field: UserLink
 

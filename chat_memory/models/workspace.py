@@ -15,20 +15,20 @@ from chat_memory.choices import MemberRole
 from chat_memory.models.user_link import UserLink, remove_row
 
 SLUG_PATTERN = r"\A(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}\Z"
-"""Browsers take ``.`` and ``..`` in an address for other addresses, so no workspace could be reached under them."""
+"""``.`` and ``..`` are refused because browsers resolve them in a URL, so such a workspace could not be reached."""
 
 
 slug_changed = Signal()
-"""Sent where ``QuerySet.update`` gives a workspace another slug, which is no ``save()``.
+"""Sent when ``QuerySet.update`` changes the slug of a workspace, because ``update`` calls no ``save()``.
 
-With ``using``, ``workspace_id``, the slug ``former`` and the new one, ``slug``."""
+Arguments: ``using``, ``workspace_id``, ``former`` (the old slug) and ``slug`` (the new one)."""
 
 
 class WorkspaceQuerySet(models.QuerySet["Workspace"]):
     """The queries of workspaces."""
 
     def update(self, **values: Any) -> int:
-        """As Django's; a changed slug is told of, since the cache finds entries by it."""
+        """As Django's; sends ``slug_changed`` for each changed slug, because the cache finds entries by the slug."""
         if "slug" not in values:
             return super().update(**values)
         self._for_write = True
@@ -93,7 +93,7 @@ class WorkspaceMember(models.Model):
     class Meta:
         verbose_name = _("workspace member")
         verbose_name_plural = _("workspace members")
-        # By "user" Django would join the users' table, which may be in another database.
+        # Ordering by "user" would join the users' table, which may be in another database.
         ordering = ("workspace", "user_id")
         constraints = (
             models.UniqueConstraint(fields=("workspace", "user"), name="chat_memory_member_once"),
