@@ -51,8 +51,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
         last_seq: the last position that the change affects; None where it affects no positions.
         made: whether this change created the session.
         commit: the result of an append, an edit or a redaction, with the state before it; None for other kinds, and on
-            the branches that share an edited message. Its messages may include some of the call that were stored
-            before.
+            the branches that share an edited message. Its messages may include replays, which were stored before.
         fields: the names of the fields that were set.
         parent: the branch that a new branch was forked from; "" for other kinds.
         former_key: the key that a renamed session had; "" for other kinds.
@@ -85,13 +84,14 @@ changed = Signal(use_caching=True)
 """Sent with a Changed as ``event``; the sender is the source of the store."""
 
 emitted = Signal(use_caching=True)
-"""Sent once before ``changed`` is sent for each of the events of one ``emit``, with all of them as ``events``.
+"""Sent once per ``emit``, before ``changed``, with all events as ``events``.
 
-For the cache, which must know of a change before anybody else reads, and drops the entries of a batch in one call."""
+The cache listens to it: it must drop its entries before any other receiver reads, and drops those of a batch in one
+call."""
 
 
 def emit(source: object, *events: Changed) -> None:
-    """Send the events of one committed transaction to all receivers of this store's changes; none: send nothing."""
+    """Send the events of one committed transaction to all receivers of this store's changes."""
     if not events:
         return
     emitted.send_robust(sender=source, events=events)

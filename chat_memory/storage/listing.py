@@ -25,12 +25,12 @@ _CURSOR = re.compile(r"(-?[0-9]{1,18})\.([0-9a-f]{32})", re.ASCII)
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Conditions on the conversations of a workspace; one must meet all that are set. None: no condition.
+    """Conditions on the conversations of a workspace; all that are set must hold. None: no condition.
 
     Attributes:
         user_key: conversations of this owner; "": conversations without an owner.
         user_id: conversations of the owner with this primary key; finds nothing where a back end stores only user keys.
-        outside: True: only conversations whose owner is no user of the host; a user object's key may be the same text.
+        outside: True: only conversations whose owner is not a user of the host, even if such a user has the same key.
         key: the conversation with this key.
         tags: conversations that have all these tags.
         title: conversations whose title contains this text, ignoring case.
@@ -68,7 +68,7 @@ class Filter(msgspec.Struct, frozen=True):
         return all(conditions)
 
     def start(self, before: Cursor | None) -> Cursor | None:
-        """The place where a list that begins behind ``before`` can start: ``until`` may allow to skip further."""
+        """The place after which a list that follows ``before`` begins; ``until`` may move it further down."""
         if self.until is None:
             return before
         latest = Cursor(self.until, UUID(int=0))
@@ -99,7 +99,7 @@ class Cursor(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: object) -> Cursor:
-        """The place that a cursor's text, as ``str(cursor)`` writes it, stands for.
+        """The cursor of a text that ``str(cursor)`` returned.
 
         Raises:
             ValidationError: the text is not a cursor.

@@ -106,7 +106,7 @@ def to_json(messages: Message | Sequence[Message]) -> bytes:
 
 
 def page_json(messages: Sequence[Message], span: Span) -> tuple[bytes, int]:
-    """The messages of a span as one JSON list, and how many they are: fewer than given where ``most`` ends the page."""
+    """The messages of a span as one JSON list, and their number; those that exceed ``span.most`` are left out."""
     body = to_json(messages)
     if span.most is None or len(body) <= span.most:
         return body, len(messages)
@@ -115,14 +115,14 @@ def page_json(messages: Sequence[Message], span: Span) -> tuple[bytes, int]:
 
 
 def fitting(texts: Sequence[bytes], most: int, *, from_end: bool) -> Sequence[bytes]:
-    """Those of several JSON values that a list of at most ``most`` bytes has room for, from one end; at least one."""
+    """The first JSON values that fit into a list of ``most`` bytes, or the last with ``from_end``; at least one."""
     sizes = accumulate((len(text) + 1 for text in (reversed(texts) if from_end else texts)), initial=1)
     kept = max(1, sum(size <= most for size in sizes) - 1)
     return texts[-kept:] if from_end else texts[:kept]
 
 
 def within(messages: list[Message], span: Span) -> list[Message]:
-    """The messages of a span with ``first`` or ``last``, without those that ``most`` leaves out."""
+    """The messages of a span without those that exceed its ``most``, which applies only with ``first`` or ``last``."""
     if span.most is None or (span.first is None and span.last is None):
         return messages
     from_end = span.last is not None
@@ -131,7 +131,7 @@ def within(messages: list[Message], span: Span) -> list[Message]:
 
 
 def of_json(texts: Sequence[bytes]) -> list[Message]:
-    """The messages of texts that ``to_json`` wrote, each of one message.
+    """The messages of texts, each of which ``to_json`` wrote for one message.
 
     Raises:
         ValueError: a text is something else.
@@ -145,7 +145,7 @@ def _wire(message: Message) -> MessageJson | dict[str, Any]:
     members = _members(message)
     if not message.extra:
         return members
-    # The role comes last: so the text never has the usual end.
+    # The role comes last, so that the text never ends with _USUAL_END.
     shown = {name: value for name in JSON_MEMBERS if (value := getattr(members, name)) is not msgspec.UNSET}
     role = {"role": message.extra.get("role", shown.pop("role"))}
     return shown | message.extra | role
@@ -298,16 +298,16 @@ def turns(messages: Sequence[Message]) -> list[int]:
 
 
 def numbered(messages: Sequence[Message], newest: int, begun: dict[int, int]) -> list[int]:
-    """For each message the number of its turn, where messages come with the numbers they had elsewhere.
+    """The turn number of each message, where the messages may have turn numbers from another store.
 
-    A question begins the next turn. Another message is in that of the question it was with; without a number, or with
-    one that no question has, in the newest, and with that of a question which is not among these in the turn of that
-    number.
+    A question begins the next turn. Any other message stays in the turn of its question: its number is translated by
+    ``begun``, or used as it is if ``begun`` lacks it, but never beyond the newest turn. A message without a number, or
+    with one below 1, is in the newest turn.
 
     Args:
-        messages: in their order.
+        messages: the messages, in order.
         newest: the number of the turn before them.
-        begun: the number here of each number there, as far as it is known; those of the messages are added.
+        begun: the turn numbers here by the numbers there, as far as known; those of ``messages`` are added.
     """
     numbers = []
     for message in messages:
@@ -323,16 +323,16 @@ def numbered(messages: Sequence[Message], newest: int, begun: dict[int, int]) ->
 
 
 def turns_before(messages: Sequence[Message], most: int) -> int:
-    """How many turns were begun before messages that come with the numbers they had; at most so many."""
+    """The number of turns that precede some messages, derived from the messages' turn numbers; at most ``most``."""
     numbers = [(message.turn or 0) - 1 for message in messages if starts_turn(message)][:1]
     numbers = numbers or [message.turn or 0 for message in messages]
     return max(0, min(max(numbers, default=0), most))
 
 
 def turns_of_fork(branch: TranscriptBranch, shared: int | None) -> int:
-    """How many turns were begun before the own messages of a branch that comes in a transcript.
+    """The number of turns that precede the own messages of a branch of a transcript.
 
-    ``shared`` is how many its parent had begun at the fork; None: that is not known, since the parent hides them.
+    ``shared`` is the number of turns that the parent has up to the fork; None: not known, since the parent hides them.
     """
     begun = turns_before(branch.messages, branch.fork_seq) if shared is None else shared
     hidden = max(0, branch.base_seq - branch.fork_seq)
@@ -342,8 +342,8 @@ def turns_of_fork(branch: TranscriptBranch, shared: int | None) -> int:
 def check_replay(stored: Message, repeated: Message) -> None:
     """Check that a message with a stored id is a retry: all fields in IDENTITY are equal, in any order of keys.
 
-    The stored metadata and ``extra`` may have more keys, as after an edit that noted a rating. Whatever has the id of a
-    redacted message is a retry: nothing is left to compare it with.
+    The stored metadata and ``extra`` may have more keys, for example after an edit that added a rating. A message with
+    the id of a redacted message always counts as a retry, because nothing is left to compare it with.
 
     Raises:
         MessageConflict: the stored message differs.
@@ -356,7 +356,7 @@ def check_replay(stored: Message, repeated: Message) -> None:
 
 
 def _has(stored: Mapping[str, Any] | None, repeated: Mapping[str, Any] | None) -> bool:
-    """Whether a stored object has every member of a repeated one; None has none, and is not an empty object."""
+    """Whether a stored object has every member of a repeated one; a stored None matches only a repeated None."""
     if stored is None or repeated is None:
         return repeated is None
     members = ((name, stored[name], value) for name, value in repeated.items() if name in stored)
@@ -365,7 +365,7 @@ def _has(stored: Mapping[str, Any] | None, repeated: Mapping[str, Any] | None) -
 
 
 def new_messages(messages: Sequence[Message], stored: Mapping[str | None, Message]) -> list[Message]:
-    """Those of the messages of one call that are not stored, by their ids; the others must be retries.
+    """The messages of one call whose ids are not stored; the others must be retries.
 
     Raises:
         MessageConflict: a stored message differs.

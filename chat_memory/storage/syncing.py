@@ -1,9 +1,9 @@
-"""Owns what a reader's cursor says, and what follows from it for the reader's copy; pure, for every adapter.
+"""Owns the cursors of readers that keep copies, and the comparison of a cursor with the store; it must not do I/O.
 
-A cursor says what a reader holds: the messages of one row of a conversation up to a position. Nobody remembers a
-reader: what it holds is compared with what is stored. Two things tell that a database is not the one that was read, but
-a backup or a replica that was behind: the digest of the last message that the reader holds, and the token of the last
-change that it knows of.
+A cursor says what a reader holds: the messages of one row of a conversation up to a position. The store remembers no
+reader; each call compares the cursor with what is stored. The database may have been replaced by a backup or by a
+replica that was behind. The cursor has two values that reveal this: the digest of the last message that the reader
+holds, and the token of the last change that it knows of.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chat_memory.storage.mapping import fitting
 
 LONGEST_CURSOR = 600
 MOST_CHANGES = 10_000
-"""A reader that is further behind begins anew."""
+"""A reader that is behind by more changes of messages begins anew."""
 _DIGITS = 16
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Moment = Annotated[int, msgspec.Meta(ge=0, le=250_000_000_000_000_000)]
@@ -36,7 +36,7 @@ NOTHING = ""
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The base of cursors; as text they are short, and mean nothing to whoever carries them."""
+    """The base class of cursors; as text, a cursor is short and opaque."""
 
     KIND: ClassVar[str]
 
@@ -46,10 +46,10 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """The cursor that a text stands for.
+        """The cursor of a text.
 
         Raises:
-            ValidationError: it is not one of this kind.
+            ValidationError: the text is not a cursor of this kind.
         """
         known = isinstance(text, str) and len(text) <= LONGEST_CURSOR and text.isascii() and text.startswith(cls.KIND)
         try:
@@ -63,7 +63,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
     @classmethod
     def of_what(cls) -> str:
-        """The call that returns cursors of this kind."""
+        """What returns cursors of this kind, for the error message."""
         raise NotImplementedError
 
 
@@ -74,10 +74,10 @@ class Held(Cursor, frozen=True):
         root: the id of the conversation's first row; None: there was no conversation.
         row: the id of the row that was read.
         base: the last position that was hidden.
-        last: the position of the last message that it holds; ``base``: it holds none.
-        digest: of the message there.
-        number: of the last change that it knows of.
-        token: of that change.
+        last: the position of the last message that the reader holds; ``base``: it holds none.
+        digest: the digest of that message.
+        number: the number of the last change that the reader knows of.
+        token: the token of that change.
     """
 
     KIND = "m1"
@@ -97,20 +97,22 @@ class Held(Cursor, frozen=True):
 
 
 class Listed(Cursor, frozen=True):
-    """What a reader of a list of conversations holds, or the page that it is at.
+    """What a reader of a list of conversations holds, or which page of the present look comes next.
+
+    A look finds all changes since the look before it, and is read page by page.
 
     Attributes:
-        place: which list of which database; where it differs, the reader begins anew.
-        since: when the look began by which the reader got what it holds: microseconds, or another number that grows.
-        bound: the number of the oldest transaction that was open then.
-        low: ``since`` of the look before; None: there is no further page of this one.
+        place: identifies the list and the database; if it differs, the reader begins anew.
+        since: when the look began: in microseconds, or another growing number.
+        bound: the number of the oldest transaction that was open when the look began.
+        low: ``since`` of the look before; None: the look has no further page.
         low_bound: ``bound`` of the look before.
         after: the time of the last row of the page before.
-        number: the number of that row among what is gone; None: the pages are those of conversations.
+        number: the number of that row among the deleted conversations; None: the pages are of changed conversations.
         after_id: the id of the conversation in that row.
-        newest: the id of the conversation that changed last, of those that the reader was given.
-        version: its version then.
-        vtoken: its token then.
+        newest: the id of the conversation that changed last among those that the reader was given.
+        version: the version that conversation had.
+        vtoken: the token that conversation had.
     """
 
     KIND = "s1"
@@ -134,7 +136,7 @@ class Listed(Cursor, frozen=True):
 
 
 class Noted(NamedTuple):
-    """A change of a stored message, as it was noted; ``taken``: the digest of a message that was taken off."""
+    """A recorded change of a stored message; ``taken``: the digest of the message, if the change removed it."""
 
     number: int
     token: int
@@ -152,15 +154,15 @@ class Part(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a reader has to be told.
+    """What changes in a reader's copy.
 
     Attributes:
-        keep: the last position up to which what it holds is still shown.
-        void_from: the first position that is not; None: all is.
-        changed: the changes of messages that it keeps and that say something else, one for each message, in order.
-        number: of the change up to which it is told.
-        token: of that change.
-        is_cut: whether there are further changes to tell.
+        keep: the last position up to which the reader's messages are still shown.
+        void_from: the first position from which they are not shown any more; None: all are shown.
+        changed: the changes of messages that the reader keeps, one per message, in order.
+        number: the number of the last change that the plan covers.
+        token: the token of that change.
+        is_cut: whether there are further changes after that one.
     """
 
     keep: int
@@ -171,7 +173,7 @@ class Plan(NamedTuple):
     is_cut: bool = False
 
     def cut(self, size: int) -> Plan:
-        """The plan that tells of the first changed messages alone, at least of one; the others follow with the next."""
+        """The plan with only the first ``size`` changed messages, but at least one; the next call tells the others."""
         if size >= len(self.changed):
             return self
         kept = self.changed[: max(1, size)]
@@ -179,13 +181,13 @@ class Plan(NamedTuple):
 
 
 def room_for(records: Sequence[SessionRecord], most: int) -> int:
-    """How many conversations, the first ones, a list of at most ``most`` bytes of JSON has room for; at least one."""
+    """How many of the first conversations fit into a list of ``most`` bytes of JSON; at least one."""
     texts = [msgspec.json.encode(msgspec.structs.replace(record, user_id=None)) for record in records]
     return len(fitting(texts, most, from_end=False)) if texts else 0
 
 
 def digest(message_id: object, created_at: datetime | None) -> str:
-    """A short digest of what tells a message apart from every other one: its id and its time."""
+    """A short digest of a message's id and time, which together identify the message."""
     moment = microseconds(created_at) if created_at else 0
     return sha256(f"{message_id} {moment}".encode()).hexdigest()[:_DIGITS]
 
@@ -205,16 +207,16 @@ def plan(
     digest_at: Callable[[int], str],
     size: int,
 ) -> Plan | None:
-    """What a reader of a conversation has to be told; None: it begins ``anew``.
+    """What changes in the copy of a reader of a conversation; None: the reader begins ``anew``.
 
     Args:
-        held: what it holds.
-        noted: the change that it knows of last, if it knows of any, and all later ones.
+        held: the reader's cursor.
+        noted: the last change that the reader knows of, if there is one, and all later changes.
         base: the last position that is hidden now.
-        shown: the lineage that is shown now, the root first.
-        former: the lineage of the row that it read, the root first; none where the row is gone.
-        digest_at: gives the digest of the message at a position of ``former``; NOTHING: there is none.
-        size: how many changed messages it is told of at most.
+        shown: the lineage of the branch that is read now, the root first.
+        former: the lineage of the row that the reader read, the root first; empty if the row is gone.
+        digest_at: returns the digest of the message at a position of ``former``; NOTHING: there is no message.
+        size: the maximum number of changed messages.
     """
     later = _later(held, noted)
     if later is None or held.base != base or not former:
@@ -233,7 +235,7 @@ def plan(
 
 
 def _later(held: Held, noted: Sequence[Noted]) -> list[Noted] | None:
-    """The changes after the one that a reader knows of; None where some are missing, or that one is another."""
+    """The changes after the last one that a reader knows of; None if that one differs, or some are missing or many."""
     if held.number:
         if not noted or noted[0][:2] != (held.number, held.token):
             return None
@@ -243,7 +245,7 @@ def _later(held: Held, noted: Sequence[Noted]) -> list[Noted] | None:
 
 
 def _is_of(each: Noted, former: Sequence[Part], held: Held) -> bool:
-    """Whether a message that was taken off was one that the reader may hold, or follows what it holds."""
+    """Whether the reader may hold a message that was removed."""
     if each.row == held.row:
         return each.seq <= held.last
     return any(part.row == each.row and part.low < each.seq <= min(part.high, held.last) for part in former)
@@ -254,7 +256,7 @@ def _shows(shown: Sequence[Part], each: Noted) -> bool:
 
 
 def _common(former: Sequence[Part], shown: Sequence[Part], last: int) -> int:
-    """The last position up to which two lineages are of the same rows."""
+    """The last position up to which two lineages consist of the same rows."""
     common = 0
     ours, theirs = ([part for part in line if part.low < part.high] for line in (former, shown))
     for one, other in zip(ours, theirs, strict=False):

@@ -1,4 +1,4 @@
-"""Owns the only permission to query across workspaces, so that a test can forbid all other such queries."""
+"""Owns the only way to permit queries across workspaces; a test forbids all other such queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _spanning: ContextVar[bool] = ContextVar("chat_memory_spanning_workspaces", defa
 
 @contextmanager
 def across_workspaces() -> Iterator[None]:
-    """Allow statements without a workspace predicate in the block: retention, erasure, statistics, the admin."""
+    """Allow statements without a workspace predicate in the block, for retention, erasure, statistics and the admin."""
     token = _spanning.set(True)
     try:
         yield

@@ -38,14 +38,14 @@ def first_title(messages: Sequence[Message]) -> str:
 
 
 def remade(title: str, *, made: bool, turn: int, before: Message, after: Message | None) -> str | None:
-    """The title once the message it was made of has changed, or is gone; None where it was not made of that message.
+    """The title after a change or removal of the message it was made from; None if it was not made from that message.
 
     Args:
-        title: of the conversation.
-        made: whether it was made of a message.
-        turn: the number of the message's turn; a title is made of the message that begins the first.
-        before: the message as it was.
-        after: the message as it is; None: it is gone. A redacted one gives the title "".
+        title: the title of the conversation.
+        made: whether the title was made from a message.
+        turn: the number of the message's turn; titles are made from the message that begins turn 1.
+        before: the message before the change.
+        after: the message after the change; None: it was removed. A redacted message gives the title "".
     """
     if not made or turn != 1 or not starts_turn(before) or title_of(before) != title:
         return None

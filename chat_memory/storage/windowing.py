@@ -1,4 +1,4 @@
-"""Owns which of the newest messages fit into a budget, computed over a list of messages from any store."""
+"""Owns the choice of the newest messages that fit into a budget, from the messages of any store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chat_memory.storage.mapping import to_json
 FIRST_LOOK = 64
 """The largest number of messages that a window reads first."""
 GROWTH = 4
-"""Each further read takes so many times as many."""
+"""The factor by which each further read is larger."""
 _SYSTEM = Role.SYSTEM.value
 _by_position = attrgetter("seq")
 _by_turn = attrgetter("turn", "seq")
@@ -27,9 +27,9 @@ class Look(NamedTuple):
 
     Attributes:
         messages: its newest messages, oldest first.
-        system: all its system messages; none where they are not wanted.
+        system: all its system messages; empty if they are not wanted.
         header: its state; None where there is no session.
-        has_all: whether it shows no message before these.
+        has_all: whether no visible message precedes ``messages``.
     """
 
     messages: list[Message]
@@ -42,7 +42,7 @@ NOTHING = Look([], [], None, has_all=True)
 
 
 def looked_up(look: Callable[[int], Look], budget: Budget) -> Slice:
-    """The window of a conversation, from looks at so many of its newest messages.
+    """The window of a conversation; ``look`` returns as many of its newest messages as it is asked for.
 
     Raises:
         WindowTooSmall: as ``newest_turns``.
@@ -58,14 +58,14 @@ def looked_up(look: Callable[[int], Look], budget: Budget) -> Slice:
 
 
 def first_look(budget: Budget) -> int:
-    """How many messages are read first: what is needed where a turn is a question and an answer, and a few more."""
+    """How many messages to read first: enough if each turn is a question and an answer, and a few more."""
     if budget.tokens is not None:
         return FIRST_LOOK
     return min(FIRST_LOOK, (budget.messages or 2 * (budget.turns or 0)) + 5)
 
 
 def read(read_span: Callable[[Span], Slice], budget: Budget) -> Slice:
-    """The window of a conversation, from reads of spans.
+    """The window of a conversation, computed from reads of spans.
 
     System messages and the newest messages are read separately, and again if the state changed between the reads.
 
@@ -80,21 +80,21 @@ def read(read_span: Callable[[Span], Slice], budget: Budget) -> Slice:
 
 
 def is_within(messages: Sequence[Message], size: int, most: int) -> bool:
-    """Whether messages are at most so many, and at most so many bytes of JSON."""
+    """Whether there are at most ``size`` messages, with at most ``most`` bytes of JSON."""
     return len(messages) <= size and len(to_json(messages)) <= most
 
 
 def read_within(
     read_span: Callable[[Span], Slice], window: Callable[[Budget], Slice], budget: Budget, size: int, most: int
 ) -> Slice:
-    """The window of a conversation whose window is larger than ``size`` messages or ``most`` bytes of JSON.
+    """The window of a conversation, reduced to ``size`` messages and ``most`` bytes of JSON.
 
-    It is what the budget takes of these: the system messages that open the conversation, as far as half of the room
-    goes, the newest question, and the newest messages.
+    The budget is applied to these messages: the system messages that open the conversation, in up to half of the room,
+    the newest question, and as many of the newest messages as fit.
 
     Args:
         read_span: reads a span of the conversation.
-        window: gives a window that is not bounded; it is asked for the newest question alone.
+        window: returns a window without these limits; it is used to read the newest question.
         budget: the size of the window.
         size: the largest number of messages.
         most: the largest number of bytes.
@@ -132,7 +132,7 @@ def _take(kept: dict[int | None, Message], messages: Iterable[Message], size: in
 
 
 def _newest(read_span: Callable[[Span], Slice], budget: Budget, system: Slice | None) -> Slice | None:
-    """The window; None where the conversation is not as it was when the system messages were read."""
+    """The window; None if the conversation has changed since the system messages were read."""
     size = first_look(budget)
     while True:
         newest = read_span(Span(last=size))
@@ -156,9 +156,9 @@ def newest_turns(
 ) -> list[Message] | None:
     """The newest whole turns within a budget; None where older messages are needed to decide.
 
-    Where not even the newest turn fits, its question and the newest messages after it that do. Of tokens, the system
-    messages that open the conversation come first, then the newest turn, then the other system messages, newest first,
-    then the turns before.
+    If not even the newest turn fits, the window is its question and the newest messages after it that fit. Tokens are
+    spent in this order: on the system messages that open the conversation, the newest turn, the other system messages
+    (newest first), and the earlier turns.
 
     Args:
         messages: the newest messages of the conversation, oldest first.
@@ -192,11 +192,11 @@ def newest_turns(
 
 
 def may_fit_more(messages: Sequence[Message], header: Header) -> bool:
-    """Whether more of the newest turn may fit where system messages that came later than the first ones are left out.
+    """Whether more of the newest turn may fit if system messages other than the opening ones are left out.
 
     Args:
-        messages: all system messages, and of the others what fits beside all of those.
-        header: of the conversation.
+        messages: all system messages, and those of the other messages that fit beside them.
+        header: the state of the conversation.
     """
     others = by_turn([message for message in messages if message.role != _SYSTEM], has_all=True)
     messages = _in_order([message for message in messages if message.role == _SYSTEM], others)
@@ -228,7 +228,7 @@ def _size(messages: Sequence[Message], budget: Budget, room: int | None, *, has_
 def _within(
     tokens: int, leading: Sequence[Message], system: Sequence[Message], turn: Sequence[Message]
 ) -> tuple[list[Message], list[Message]]:
-    """Which system messages, and what of the newest turn, come within tokens that are too few for all of both."""
+    """The system messages and the part of the newest turn that fit into ``tokens``, where not all of both fit."""
     needed = _tokens(leading) + _tokens(turn[:1])
     if needed > tokens:
         raise WindowTooSmall(needed, tokens)
@@ -245,7 +245,7 @@ def _leading(system: Sequence[Message], others: Sequence[Message], first: int | 
 
 
 def _fitting(messages: Sequence[Message], room: int) -> Sequence[Message]:
-    """The newest messages that have at most so many tokens together."""
+    """The newest messages that have at most ``room`` tokens together."""
     spent = accumulate(message.tokens or 0 for message in reversed(messages))
     return _ending(messages, sum(1 for _ in takewhile(room.__ge__, spent)))
 
@@ -262,10 +262,10 @@ def _in_order(system: Sequence[Message], others: Sequence[Message]) -> list[Mess
 
 
 def by_turn(messages: Sequence[Message], *, has_all: bool) -> list[Message]:
-    """Messages without system messages by their turns, so that an answer that crossed is behind its own question.
+    """Sort messages other than system messages by turn, so that a late answer follows its own question.
 
-    Where older ones may be missing, those are left out that crossed the question of a turn which is not whole here:
-    which messages are between them is not known. Messages whose turns have no numbers stay in their order.
+    Unless ``has_all``, messages are left out whose turn is older than the one before the first question here, because
+    the rest of their turn may be missing. Messages without turn numbers stay in their order.
     """
     numbers = [message.turn for message in messages]
     known = [number for number in numbers if number is not None]

@@ -32,11 +32,11 @@ class TurnStore(Part):
         known: bool = True,
         alone: bool = False,
     ) -> HeldTurn:
-        """Take the right to answer a question, unless somebody holds it or the question is answered: ``holder`` is "".
+        """Take the right to answer a question, unless somebody holds it or the question is answered.
 
-        The question is looked up on the branch that the address names; if it names none, on the current branch and then
-        on the others. A question that is not found there is appended, as by ``MessageStore.append``, if it is a message
-        and not only an id.
+        ``holder`` of the result is empty if the right was not taken. The question is looked up on the branch that the
+        address names; if it names none, on the current branch and then on the others. A question that is not found
+        there is appended, as by ``MessageStore.append``, if it is a message and not only an id.
 
         Args:
             at: the conversation.
