@@ -22,19 +22,19 @@ class RedisAdapter(Adapter):
 
     Every call on a conversation is one script, so it takes effect completely or not at all. In a Cluster the lists of
     sessions are in other slots and are updated by a second call; if that fails, a retry or a later ``find`` corrects
-    them. What Redis evicts or loses is lost, always as whole conversations. Of the owner ``user_key`` is stored, and
-    whether it is a user object's. A key that a client chose is not told apart from the server's.
+    them. What Redis evicts or loses is lost, always as whole conversations. Of the owner, only ``user_key`` is stored,
+    and whether it is that of a user object. A session never gives up its key, even if a client chose the key.
 
     A damaged message is skipped with a warning that names its position, and is not counted.
 
     Args:
-        client: a ``redis.Redis`` or ``redis.cluster.RedisCluster``, not an asyncio client; its pool and timeouts are
-            up to the caller.
+        client: a ``redis.Redis`` or ``redis.cluster.RedisCluster``, not an asyncio client; the caller configures its
+            pool and timeouts.
         prefix: the beginning of every key; without braces, since those choose the slot in a Cluster.
         ttl: seconds after the last write until a conversation expires, rounded to milliseconds; None: never.
-        plain: the slug of the workspace whose conversations are under the prefix and their session key alone; None:
-            the slug is part of every key.
-        renew_on_read: whether reading a conversation's messages begins its ``ttl`` anew, as a write does.
+        plain: the slug of a workspace whose conversations get keys of only the prefix and the session key; None: the
+            slug is part of every key.
+        renew_on_read: whether reading a conversation's messages restarts its ``ttl``, as a write does.
 
     Raises:
         ValidationError: the client, prefix or ttl is invalid.

@@ -1,4 +1,4 @@
-"""Owns the clients of Redis: how they are made, and how an asyncio one becomes one that a thread can call."""
+"""Owns the construction of Redis clients, and the conversion of asyncio clients to synchronous ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from redis.sentinel import Sentinel
 from chat_memory.exceptions import StorageUnavailable, ValidationError
 
 Connecting = Callable[[Any], Any]
-"""Gives the class of connections that are like those of another class."""
+"""Returns the connection class to use in place of another one."""
 
 _CONNECTIONS: dict[Any, Any] = {
     AsyncConnection: Connection,
@@ -38,19 +38,19 @@ _SETTINGS = (
 """The settings of a connection that mean the same to both kinds of client; those of TLS begin with ``ssl_``."""
 
 _URLS = 128
-"""Of so many URLs the clients are kept."""
+"""The number of URLs whose clients are kept."""
 PATIENCE = 5.0
-"""Seconds to wait for a connection of a client that is made here."""
+"""The connect timeout in seconds of clients that ``connected`` and ``of_sentinels`` make."""
 
 _made: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 @lru_cache(_URLS)
 def client_at(url: str) -> Redis:
-    """The synchronous client of a URL; in a process one URL has one, and one pool of connections.
+    """The synchronous client of a URL; a process has one client, and so one connection pool, per URL.
 
     Raises:
-        ValidationError: it is no URL of a Redis.
+        ValidationError: the text is not a Redis URL.
     """
     try:
         return Redis.from_url(url)
@@ -59,14 +59,14 @@ def client_at(url: str) -> Redis:
 
 
 def blocking(client: Any, field: str = "client") -> Any:
-    """A synchronous client with the settings of an asyncio client; another client as it is.
+    """A synchronous client with the settings of an asyncio client; a synchronous client is returned as it is.
 
-    An asyncio client belongs to one event loop; what is called in threads, and without a loop, needs its own
-    connections. For the same client it is the same object, as long as the client lives.
+    An asyncio client belongs to one event loop, so calls from threads without a loop need their own connections. The
+    same asyncio client gives the same synchronous client as long as it lives.
 
     Raises:
-        ValidationError: the object is no client of Redis, or an asyncio client whose connections have no counterpart,
-            as those of Sentinel and of a Cluster; the error names ``field``.
+        ValidationError: the object is not a Redis client, or is an asyncio client whose connections have no synchronous
+            counterpart, such as those of Sentinel and of a Cluster; the error names ``field``.
     """
     if not callable(getattr(client, "execute_command", None)):
         raise ValidationError(f"must be a redis.Redis, not {type(client).__name__}", field=field)
@@ -84,12 +84,12 @@ def blocking(client: Any, field: str = "client") -> Any:
 
 
 def remade(client: Any, connection: Connecting = lambda kind: kind, **instead: Any) -> Redis | None:
-    """A synchronous client of the same server, with connections of its own; None where the client's have no such form.
+    """A new synchronous client of the same server; None if the client's connections have no synchronous counterpart.
 
     Args:
-        client: a client of either kind.
-        connection: gives the class of the connections.
-        instead: settings of the connections in place of the client's.
+        client: a synchronous or an asyncio client.
+        connection: returns the class of the connections.
+        instead: connection settings that replace the client's.
     """
     pool = getattr(client, "connection_pool", None)
     kind = _CONNECTIONS.get(getattr(pool, "connection_class", None))
@@ -111,8 +111,8 @@ def connected(url: str | None, **given: Any) -> Redis:
     """A synchronous client of a server; it connects with its first command.
 
     Args:
-        url: the server's address; None: ``given`` says it.
-        given: settings of the connections, which win over those of the address.
+        url: the server's address; None: ``given`` contains it.
+        given: connection settings, which override those of the address.
 
     Raises:
         ValidationError: the address cannot be read.
@@ -128,17 +128,17 @@ def connected(url: str | None, **given: Any) -> Redis:
 
 
 def of_sentinels(hosts: Sequence[tuple[str, int]], service: str, **given: Any) -> Any:
-    """A synchronous client of the server that Sentinels name as the master of a service, whichever that is."""
+    """A synchronous client of the server that Sentinels currently name as the master of a service."""
     asking = {"socket_connect_timeout": PATIENCE, "socket_timeout": PATIENCE}
     sentinel: Any = Sentinel(list(hosts), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     return sentinel.master_for(service, socket_connect_timeout=PATIENCE, **given)
 
 
 def report(client: Any) -> dict[str, Any]:
-    """What a server says of itself by INFO; empty where it answers, but does not permit INFO.
+    """The result of INFO; empty if the server answers, but does not permit INFO.
 
     Raises:
-        StorageUnavailable: it does not answer.
+        StorageUnavailable: the server does not answer.
     """
     try:
         client.ping()

@@ -37,7 +37,7 @@ class ScriptHeader(NamedTuple):
 
     @classmethod
     def of(cls, text: bytes) -> ScriptHeader:
-        """The state of a script's text; before the first change there is no former token, and it counts as 0."""
+        """Parse the text of a script; before the first change there is no former token, which counts as 0."""
         words = text.decode().split(" ", _HEADER_WORDS - 1)
         workspace, version, vtoken, base_seq, last_seq = map(int, words[1:6])
         header = Header(UUID(words[0]), workspace, version, vtoken, base_seq, last_seq)
@@ -50,7 +50,7 @@ class ScriptHeader(NamedTuple):
 
 
 def message_values(messages: Sequence[Message]) -> list[Any]:
-    """The arguments of append.lua for messages: of each its id, fingerprint, kind, time, checksum + text.
+    """The arguments of append.lua for messages; for each: id, fingerprint, kind, time, checksum + text.
 
     The kind is "s" for a system message, otherwise how many turns it begins.
     """
@@ -77,7 +77,7 @@ def read_message(text: bytes | None) -> Message | None:
 
 
 def read_lines(positions: Iterable[int], lines: bytes, session_id: UUID) -> list[Message]:
-    """The messages of positions and their lines; a damaged one is skipped with a warning that shows no content."""
+    """The messages at positions, from their lines; a damaged one is skipped with a warning that shows no content."""
     found: list[int] = []
     texts: list[bytes] = []
     for seq, line in zip(positions, lines.split(b"\n"), strict=False):
@@ -127,7 +127,7 @@ def read_record(at: Address, answer: Sequence[Any]) -> SessionRecord:
 
 
 def is_linked(answer: Sequence[Any]) -> bool:
-    """Whether the owner in a script's result is a user object, of which ``user_key`` then is the primary key."""
+    """Whether the owner in a script's result is a user object; ``user_key`` is then its primary key."""
     return bool(answer[1][-1] == b"1")
 
 

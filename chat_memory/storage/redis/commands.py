@@ -80,7 +80,7 @@ def _check_client(client: Any) -> None:
 
 
 class ForeignOwner(ChatMemoryError):
-    """A script found a session of somebody else than its caller."""
+    """The session that a script found belongs to somebody else than its caller."""
 
 
 class SeveralSlots(ChatMemoryError):

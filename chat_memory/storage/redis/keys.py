@@ -19,7 +19,7 @@ class Keys:
     """
 
     workspace_of_all: str | None = None
-    """The workspace to which the prefix belongs, which need not be made known first; None: it is for any."""
+    """The workspace that the prefix belongs to, which always exists; None: the prefix is for any workspace."""
 
     def __init__(self, prefix: str) -> None:
         check_prefix(prefix)
@@ -45,10 +45,10 @@ class Keys:
 
 
 class PlainKeys(Keys):
-    """Keys under which the conversations of one workspace have the prefix and their session key, and nothing else.
+    """Keys that are only the prefix and the session key, for the conversations of one workspace.
 
-    No two conversations share a key: session keys that begin with ``{`` or ``%`` are percent-quoted, and those of other
-    workspaces have the long form, which begins with ``{`` after the prefix.
+    No two conversations share a key: session keys that begin with ``{`` or ``%`` are percent-quoted, and conversations
+    of other workspaces have the long form, which begins with ``{`` after the prefix.
     """
 
     def __init__(self, prefix: str, workspace: str) -> None:

@@ -66,7 +66,7 @@ class Stretch(NamedTuple):
 
 
 class SessionLists:
-    """The lists of sessions; they are in other slots than the sessions, so after a failure they may be out of date.
+    """The lists of sessions; in a Cluster they are in other slots than the sessions, so they may be out of date.
 
     ``ttl_ms`` is the time to live of a session in milliseconds; None: sessions do not expire.
     """

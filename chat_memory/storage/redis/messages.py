@@ -77,7 +77,7 @@ class RedisMessages(MessageStore):
         return Slice(within(found, span), answer.header)
 
     def window(self, at: Address, budget: Budget) -> Slice:
-        """See ``MessageStore.window``; the newest messages and the system messages come by one script."""
+        """See ``MessageStore.window``; one script reads the newest messages and the system messages."""
 
         def look(size: int) -> Look:
             return self._read(at, Span(last=size), "both" if budget.system else "") or NOTHING
@@ -85,7 +85,7 @@ class RedisMessages(MessageStore):
         return windowing.looked_up(look, budget)
 
     def _read(self, at: Address, span: Span, wanted: str) -> Look | None:
-        """What read.lua finds; None where there is no session."""
+        """The result of read.lua; None where there is no session."""
         bounds = ("" if bound is None else bound for bound in (span.after, span.before, span.first, span.last))
         renewal = self._store.renewal
         answer = self._store.run("read", at, *bounds, wanted, renewal, listed=bool(renewal))
@@ -103,7 +103,7 @@ class RedisMessages(MessageStore):
         )
 
     def pop(self, at: Address) -> Commit | None:
-        """See ``MessageStore.pop``; a damaged message is taken off too, and the one before it is the answer."""
+        """See ``MessageStore.pop``; a damaged message is removed too, and the message before it is returned."""
         while True:
             answer = self._store.run("pop", at, *self._store.write_values(), "", 0)
             if answer[0] == b"absent":

@@ -121,7 +121,7 @@ class RedisSessions(SessionStore):
 
 
 def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that this store keeps: no session here yields its key, since the new one may be in another slot."""
+    """The fields to store; no session here gives up its key to another user, since a new key may be in another slot."""
     return {name: value for name, value in fields.items() if name != "key_from_client"}
 
 
@@ -132,7 +132,7 @@ class _Owned(NamedTuple):
     is_linked: bool
 
     def is_wanted(self, wanted: Filter, stretch: Stretch) -> bool:
-        """Whether the session meets a filter, and is in a part of the list."""
+        """Whether the session meets a filter, and is in the part of the list that is read."""
         if wanted.user_id is not None and not (self.is_linked and self.record.user_key == str(wanted.user_id)):
             return False
         if wanted.outside and self.is_linked:
@@ -142,5 +142,5 @@ class _Owned(NamedTuple):
 
 
 def _user_key(wanted: Filter) -> str:
-    """The user key whose list has all that a filter wants; "": the list of the workspace."""
+    """The user key whose list has all sessions that meet a filter; "": the list of the workspace."""
     return wanted.user_key or ("" if wanted.user_id is None else str(wanted.user_id))

@@ -22,15 +22,15 @@ _TOKEN_BITS = 62
 class RedisStore:
     """The conversations under one prefix.
 
-    The scripts that write keep the lists too, in the same step. Where lists and sessions are in several slots, as in a
-    Cluster, a call of its own does.
+    A script that writes also updates the lists, in the same step. In a Cluster, where lists and sessions are in
+    different slots, a separate call updates them.
 
     Args:
-        adapter: what the events are of.
+        adapter: the sender of the events.
         commands: the calls to Redis.
         keys: the names of the keys.
         ttl_ms: milliseconds from its last write until a conversation expires; None: never.
-        renews: whether reading a conversation's messages begins the time anew.
+        renews: whether reading a conversation's messages restarts that time.
 
     Attributes:
         renewal: ``ttl_ms`` where reads renew it, otherwise "".
@@ -52,7 +52,7 @@ class RedisStore:
     def run(self, name: str, at: Address, *values: Any, listed: bool = True) -> Any:
         """Run a script on the key of a conversation, and return its result; errors as in ``Commands.script``.
 
-        ``listed``: whether the script changes the lists; then their keys are given along.
+        ``listed``: whether the script changes the lists, and so needs their keys.
 
         Raises:
             NotOwner: the session belongs to somebody else than the address' user.
@@ -81,7 +81,7 @@ class RedisStore:
 
         Raises:
             BranchNotFound: the address names a branch other than ``main``, the only one in this store.
-            SessionNotFound: the address means one session only.
+            SessionNotFound: the address is pinned to one session, which does not exist.
             WorkspaceNotFound: the workspace is unknown, and CREATE_WORKSPACES is False.
         """
         if not at.means_whole:
@@ -96,10 +96,10 @@ class RedisStore:
         return [str(uuid7()), int(number)]
 
     def finish(self, at: Address, state: ScriptHeader, kind: Kind | None, **more: Any) -> None:
-        """Update the lists after a script that has not done it, and emit its event.
+        """Update the lists where the script could not, and emit its event.
 
-        The event is emitted even if updating the lists fails, since the conversation has been changed; ``kind`` is None
-        where the script changed nothing.
+        The event is emitted even if updating the lists fails, because the conversation has changed; ``kind`` is None if
+        the script changed nothing.
         """
         try:
             if self.is_apart(at, state):
@@ -109,12 +109,12 @@ class RedisStore:
                 emit(self.adapter.source, _event(kind, at, state, **more))
 
     def renewed(self, at: Address, state: ScriptHeader, since: int) -> None:
-        """Have the lists keep a session whose time to live a read began anew."""
+        """Update the lists for a session whose time to live was restarted by a read."""
         if self.is_apart(at, state):
             self._list(at, state._replace(updated_at=since))
 
     def is_apart(self, at: Address, state: ScriptHeader) -> bool:
-        """Whether a script could not keep all lists of a session: in other slots, or of an owner it was not told of."""
+        """Whether a script could not update all lists: they are in other slots, or the owner is not the caller."""
         return self._has_slots or state.user_key != at.user_key
 
     def _list(self, at: Address, state: ScriptHeader, *, gone: bool = False) -> None:

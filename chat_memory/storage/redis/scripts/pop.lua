@@ -1,6 +1,7 @@
--- Takes visible messages off the end: the newest one, or all from the one of an id on. ARGV: version token, ttl in ms or '',
--- the id or '' (the newest alone), how many messages from that one on stay. Returns the text of the last one taken and how
--- many went; where a text is damaged, its id is not known, and the entry that leads from an id to the position is looked for.
+-- Removes visible messages from the end: the newest one, or the message with an id and all later ones. ARGV: version
+-- token, ttl in ms or '', the id or '' (only the newest message), 1 if the message with the id stays or 0. Returns the
+-- text of the message that was removed last, and the number of removed messages. A damaged text does not tell its id:
+-- the entry of the id is then searched by the position.
 local session = find()
 if not session or session.base_seq == session.last_seq then return {'absent'} end
 local first = session.last_seq

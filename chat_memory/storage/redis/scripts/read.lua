@@ -1,7 +1,7 @@
--- Reads a span. ARGV: after, before, first, last, each a number or ''; 'system', 'both' or ''; the ttl in ms that begins
--- again, or ''. Returns the header, when the ttl began again or 0, the first and the last position, and the lines of
--- the messages there, unless only system messages are wanted; with 'system' and 'both' then the positions and lines of all those, so
--- that the others need not be sent.
+-- Reads a span. ARGV: after, before, first, last, each a number or ''; 'system', 'both' or ''; the ttl in ms to
+-- restart, or ''. Returns the header, the time at which the ttl was restarted or 0, the first and the last position,
+-- and the lines of the messages between them ('' with 'system'). With 'system', the positions and lines of the system
+-- messages of the span follow; with 'both', also those of system messages that only `last` excludes.
 local session = find()
 if not session then return {} end
 local low = math.max(session.base_seq, tonumber(ARGV[1]) or 0) + 1

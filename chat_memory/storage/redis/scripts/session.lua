@@ -3,11 +3,11 @@
 local KEY, FORMAT, CHUNK, MARK = KEYS[1], '3', 1000, 8
 local NUMBERS = {'version', 'base_seq', 'last_seq', 'last_turn', 'updated_at', 'systems'}
 
--- The last four arguments of every script on a conversation are those of RedisStore.run: whom the caller is ('u' or 't'
--- and the user's key, '-' an anonymous visitor, '' whoever reaches all), '1' if the owner of what is made is linked to a
--- user object, the session's key, and the id of the only session that is meant, or ''. A session of somebody else is
--- refused before anything is written, and so is a key that holds a value of another program or version: the error has its
--- number.
+-- The last four arguments of every script on a conversation come from RedisStore.run: who the caller is ('u' or 't' and
+-- the user's key; '-': an anonymous visitor; '': a caller who reaches every session), '1' if the owner of a new session
+-- is a user object, the session's key, and the id of the session that the address is pinned to, or ''. A session of
+-- somebody else is refused before anything is written, and so is a key that holds a value of another program or
+-- version; that error has the number of the key.
 local CALLER, LINKED, NAME, PINNED = '', '', '', ''
 
 local function check_lists(first)
@@ -52,7 +52,7 @@ local function create(id, workspace_id, user_key, vtoken)
   return session
 end
 
--- Takes expired members out of a list, and has the list expire with its last member where every one does.
+-- Removes some expired members from a list. If all members expire, the list expires with the last of them.
 local function expire(list, expiries)
   for _, expired in ipairs(redis.call('ZRANGE', expiries, '-inf', now(), 'BYSCORE', 'LIMIT', 0, 100)) do
     redis.call('ZREM', list, expired)
@@ -69,9 +69,9 @@ local function expire(list, expiries)
   end
 end
 
--- Puts a member into lists: from KEYS[first] on, of each its key (scores are active_at) and the key of its expiry times,
--- which is there only while some member expires. The expiry time is '' for a member that never does; both times are in
--- microseconds. Each call also removes some expired members.
+-- Puts a member into lists. From KEYS[first] on, each list has two keys: the list itself (scores are active_at), and
+-- its expiry times, which exist only while some member expires. The expiry time is '' for a member that never expires;
+-- both times are in microseconds. Each call also removes some expired members.
 local function enlist(first, member, active_at, expires)
   for i = first, #KEYS, 2 do
     local list, expiries = KEYS[i], KEYS[i + 1]
@@ -93,7 +93,7 @@ local function live(session, ttl, since)
   enlist(2, session.id .. NAME, session.active_at, ttl == '' and '' or since + ttl * 1000)
 end
 
--- Writes a session's fields, and lets it live on. Every write goes through here.
+-- Writes a session's fields and restarts its ttl. Every write goes through here.
 local function keep(session, ttl)
   local fields = {'format', FORMAT}
   for name, value in pairs(session) do
