@@ -48,7 +48,7 @@ def _restore(transaction: Transaction, at: Address, transcript: Transcript) -> R
     Raises:
         WorkspaceNotFound: the workspace is unknown and may not be created.
     """
-    # Whoever restores may reach every conversation; an existing one keeps its owner.
+    # A restore may reach every conversation; an existing one keeps its owner.
     main = msgspec.structs.replace(at, branch=MAIN_BRANCH, any_owner=True)
     existing = transaction.find(main)
     if existing is not None and _is_owed_the_key(main, existing.conversation.record):
@@ -70,7 +70,7 @@ def _restore(transaction: Transaction, at: Address, transcript: Transcript) -> R
 
 
 def _is_owed_the_key(at: Address, record: SessionRecord) -> bool:
-    """Whether a client chose the key of a conversation that is somebody else's; an export has nobody's id."""
+    """Whether a client chose the key of somebody else's conversation; by user keys alone, since exports have no ids."""
     return record.key_from_client and bool(at.user_key) and record.user_key not in ("", at.user_key)
 
 
@@ -188,7 +188,7 @@ class _Restoring:
                 )
         if conversation is not None:
             state = conversation.branches[name]
-            if state.pending in AT_ONCE:  # it has its first message, and a restore makes no stored branch current
+            if state.pending in AT_ONCE:  # it has its first message, and a restore does not switch to a stored branch
                 conversation = conversation.with_branches(msgspec.structs.replace(state, pending=""))
             self.conversation = conversation
             self.added += conversation.branches[name].last_seq - view.state.last_seq

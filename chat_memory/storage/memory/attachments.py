@@ -1,4 +1,4 @@
-"""Owns the in-memory part for attachments; what no message refers to any more goes when a change has taken it."""
+"""Owns the in-memory part for attachments; the change that removes the last reference to one deletes it."""
 
 from __future__ import annotations
 

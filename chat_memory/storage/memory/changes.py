@@ -96,12 +96,12 @@ def append(
     Args:
         view: the branch.
         at: its address.
-        messages: in their order.
+        messages: the messages, in order.
         now: the time.
         title: as for ``MessageStore.append``.
         if_version: as for ``MessageStore.append``.
-        under: the turn of all of them, none of which begins one; None: each begins one or is in the newest.
-        begun: for ``mapping.numbered``, where messages come with the numbers of turns they had elsewhere.
+        under: the turn of all messages, none of which begins a turn; None: each begins a turn or is in the newest one.
+        begun: for ``mapping.numbered``, if the messages have turn numbers from another store.
 
     Raises:
         MessageConflict: an id is stored with different content.

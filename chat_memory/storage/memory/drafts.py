@@ -27,7 +27,7 @@ from chat_memory.storage.memory.view import BranchView
 
 replace = msgspec.structs.replace
 _TAKEN = -1
-"""In place of the number of a turn: somebody answers it."""
+"""Returned instead of the number of a turn: somebody is answering it."""
 
 
 class MemoryDrafts(DraftStore):
@@ -122,7 +122,7 @@ class MemoryDrafts(DraftStore):
 
 
 def _made(transaction: Transaction, at: Address) -> BranchView:
-    """The conversation of a draft that comes before its first message."""
+    """Create the conversation of a draft that is begun before its first message."""
     view = transaction.new_conversation(at, {"version": 1})
     transaction.keep(view.conversation)
     transaction.add_event(Kind.OPENED, at, view, made=True)
@@ -132,7 +132,7 @@ def _made(transaction: Transaction, at: Address) -> BranchView:
 def _settled(
     transaction: Transaction, at: Address, draft: Draft, conclude: Conclude, *, lapsed: bool, right: TurnRight | None
 ) -> Settled | None:
-    """See ``MemoryDrafts.settle``; None: nothing is stored, since it is not wanted any more."""
+    """See ``MemoryDrafts.settle``; None: nothing was stored, because the draft is no longer wanted (``_is_wanted``)."""
     if right:
         renew_in(transaction, right)
     conversation, held = _held(transaction, at, draft)
@@ -166,12 +166,12 @@ def _settled(
 def _free_turn(
     at: Address, conversation: ConversationState, draft: Draft, now: datetime, *, lapsed: bool
 ) -> int | None:
-    """The number of the turn to store a draft in, which nobody answers; None: there is no turn.
+    """The number of the turn to store a draft in, if nobody is answering the turn; None: the draft has no turn.
 
-    Where somebody does, it is _TAKEN of a draft that is settled only if it lapsed.
+    If somebody is answering it: _TAKEN with ``lapsed``, otherwise an error.
 
     Raises:
-        TurnLost: somebody answers it, and it is to be settled in any case.
+        TurnLost: somebody is answering the turn, and ``lapsed`` is False.
     """
     view = BranchView.of(conversation, draft.branch)
     free = None if draft.turn is None or view is None else is_there_free(view, draft.turn, now)
@@ -183,7 +183,7 @@ def _free_turn(
 
 
 def _is_wanted(view: BranchView, seq: int, draft: Draft) -> bool:
-    """Whether a branch shows the message in whose place a draft comes, or the question of its turn."""
+    """Whether a branch still shows the message that a draft replaces, or the question of the draft's turn."""
     if not seq and draft.turn is None:
         return True
     right = view.state.rights.get(draft.turn or 0)
@@ -191,13 +191,14 @@ def _is_wanted(view: BranchView, seq: int, draft: Draft) -> bool:
 
 
 def _replaced(at: Address, view: BranchView, new: NewDraft, *, in_turn: bool) -> tuple[int, Message | None]:
-    """The message in whose place a draft comes, with its position; 0 and None where it is a new one.
+    """The position of the message that a draft replaces, and the message; 0 and None if the draft is a new message.
 
-    In a turn it is a new one where another branch shows the partial one too, and may have its own answer behind it.
+    In a turn, a partial message that another branch shows too is not replaced, because that branch may have its own
+    answer after it; the draft is then a new message.
 
     Raises:
-        MessageNotFound: the branch does not show it.
-        ValidationError: it may not be replaced.
+        MessageNotFound: the branch does not show the message.
+        ValidationError: the message may not be replaced.
     """
     if new.place is None:
         return 0, None
@@ -217,10 +218,10 @@ def _is_shared(view: BranchView, seq: int) -> bool:
 
 
 def _held(transaction: Transaction, at: Address, draft: Draft) -> tuple[ConversationState, HeldDraft]:
-    """A draft of a conversation.
+    """A conversation and its stored draft.
 
     Raises:
-        DraftLost: it was settled or removed.
+        DraftLost: the draft was settled or removed.
     """
     view = transaction.find(msgspec.structs.replace(at, branch=draft.branch))
     for held in view.conversation.drafts if view else ():

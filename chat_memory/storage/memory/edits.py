@@ -46,7 +46,7 @@ class MemoryEdits(EditStore):
         by: str = "",  # noqa: ARG002  # the contract's
         if_version: int | None = None,
     ) -> Commit:
-        """See ``EditStore.redact``; nothing is noted, since nothing here outlives the process."""
+        """See ``EditStore.redact``; ``by`` is not recorded, because nothing here outlives the process."""
         with self._store.transaction() as transaction:
             view, before = _found(transaction, at, place, if_version)
             after = redacted(before, restate)
@@ -82,7 +82,7 @@ def _found(transaction: Transaction, at: Address, place: Place, if_version: int 
 
 
 def rewrite_in(transaction: Transaction, at: Address, view: BranchView, after: Message, kind: Kind) -> Commit:
-    """Put a message in the place of the stored one at its position, within a transaction, and tell of each branch."""
+    """Replace the stored message at the position of ``after``, and add an event for each branch that shows it."""
     conversation, places = _REWRITES[kind](view, after.seq or 0, after, transaction.now)
     transaction.keep(conversation)
     transaction.shelf.let_go_lost(view.conversation, conversation)

@@ -127,7 +127,7 @@ def _found(transaction: Transaction, at: Address, place: int | str) -> tuple[Bra
 
 
 def _is_by(given: Feedback, by: Person) -> bool:
-    """Whether feedback is a person's: a user of the host is told by the id, everybody else by the key."""
+    """Whether feedback is a person's: a user of the host is identified by the id, anybody else by the key."""
     return (given.user_id, given.user_key) == by if by.user_id is None else given.user_id == by.user_id
 
 

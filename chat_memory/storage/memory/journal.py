@@ -1,4 +1,4 @@
-"""Owns the journal of a workspace in memory: which conversation changed last, in which order, and which is gone."""
+"""Owns the journal of a workspace in memory: the order of the last changes, and which conversations were deleted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chat_memory.conf import settings
 
 
 class Entry(NamedTuple):
-    """The last change of a conversation; of one that is gone nothing is kept but its id, and since when."""
+    """The last change of a conversation; of a deleted one, only its id and the time of the deletion are kept."""
 
     number: int
     id: UUID
@@ -19,12 +19,12 @@ class Entry(NamedTuple):
 
     @property
     def is_gone(self) -> bool:
-        """Whether the conversation is not there any more."""
+        """Whether the conversation was deleted."""
         return self.gone_at is not None
 
 
 class Journal:
-    """The last change of each conversation; ``number`` counts them all."""
+    """The last change of each conversation; ``number`` is that of the newest change."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -35,7 +35,7 @@ class Journal:
         self._put(Entry(self.number + 1, ident, key))
 
     def note_gone(self, ident: UUID, now: datetime) -> None:
-        """Note that a conversation is gone, and forget those that have been gone for TOMBSTONE_DAYS and a day."""
+        """Note that a conversation was deleted, and forget those deleted more than TOMBSTONE_DAYS and a day ago."""
         self._put(Entry(self.number + 1, ident, gone_at=now))
         before = now - timedelta(days=settings.tombstone_days + 1)
         for entry in [*self._entries.values()]:

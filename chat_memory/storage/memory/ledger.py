@@ -1,4 +1,4 @@
-"""Owns the own rows of a branch; rows are only added, at the end, and whatever else is done makes another ledger."""
+"""Owns the rows of a branch's own messages; a ledger only grows at its end, and any other change makes a new ledger."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Ledger:
         self._positions.update({row.client_id: seq for seq, row in enumerate(rows, first)})
 
     def up_to(self, seq: int) -> Ledger:
-        """Another ledger with the rows up to a position alone; states that use this one go on doing so."""
+        """A new ledger with only the rows up to a position; states that use this one keep it unchanged."""
         return self._copied(seq - self.offset)
 
     def with_row(self, seq: int, row: Row) -> Ledger:
-        """Another ledger in which a row of the same id and role is in the place of the one at a position."""
+        """A new ledger in which a row replaces the one at a position; its id and role must be the same."""
         made = self._copied(len(self._rows))
         made._rows[seq - 1 - self.offset] = row
         return made

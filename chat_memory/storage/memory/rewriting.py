@@ -26,7 +26,7 @@ _CHANGED = ("content", "parts", "name", "tool_calls", "metadata", "extra", "toke
 
 
 def edit(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[ConversationState, dict[str, int]]:
-    """The conversation with a message edited, and the position of the message by the branches that show it."""
+    """The conversation after an edit, and the position of the message by the name of each branch that shows it."""
     owner = view.owner(seq)
     row = owner.row(seq)
     new = _with(row, after)
@@ -44,7 +44,7 @@ def edit(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[Con
 
 
 def redact(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[ConversationState, dict[str, int]]:
-    """As ``edit``, with the message redacted, its copies on other branches too, and nothing of its former texts."""
+    """As ``edit``, for a redaction, which includes copies on other branches and removes all former contents."""
     conversation, owner = view.conversation, view.owner(seq)
     same = {owner.name: seq} | dict(_copies(conversation, owner, seq))
     places: dict[str, int] = {}
@@ -105,7 +105,7 @@ def _naming(
 
 
 def _without_words(given: Feedback) -> Feedback:
-    """Feedback on a redacted message: a comment may quote what it said."""
+    """Feedback on a redacted message, without its comment, which may quote the message, and without the model."""
     return replace(given, comment="", model="")
 
 
@@ -120,7 +120,7 @@ def _with(row: Row, after: Message) -> Row:
 
 
 def _copies(conversation: ConversationState, owner: BranchState, seq: int) -> Iterable[tuple[str, int]]:
-    """Where other branches have the same message, as a merge brings it there: with a content that both have had."""
+    """The places of a message and of its copies, which a merge makes: same id, and a content that both have had."""
     message_id, said = owner.row(seq).client_id, _contents(owner, seq)
     for state in conversation.branches.values():
         at = state.ledger.position_of(message_id, state.last_seq)
@@ -129,7 +129,7 @@ def _copies(conversation: ConversationState, owner: BranchState, seq: int) -> It
 
 
 def _contents(state: BranchState, seq: int) -> set[tuple[str | None, str | None]]:
-    """What a branch's own message says, and has said before."""
+    """The present and the former contents of a branch's own message."""
     former = state.edits[seq].former if seq in state.edits else ()
     return {(row.content, row.parts) for row in (state.row(seq), *(row for row, _until in former))}
 
@@ -147,7 +147,7 @@ def _without_summaries(conversation: ConversationState, places: Mapping[str, int
 
 
 def _new_title(conversation: ConversationState, places: Mapping[str, int], after: Message | None) -> dict[str, Any]:
-    """The title to set where it was made of the message as branches have it at these places; else nothing."""
+    """The title to set, if it was made from the message at one of these places; else nothing."""
     record = conversation.record
     for name, seq in places.items():
         state = conversation.branches[name]

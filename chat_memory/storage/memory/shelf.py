@@ -1,4 +1,4 @@
-"""Owns the bytes of attachments in memory, by workspace and hash, and what is held for messages that are to come."""
+"""Owns the bytes of attachments in memory, by workspace and hash, and which of them are held for future messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stored(NamedTuple):
 
 
 class Shelf:
-    """The attachments of all workspaces; it is changed within transactions of the store alone."""
+    """The attachments of all workspaces; it is changed only within transactions of the store."""
 
     def __init__(self) -> None:
         self._stored: dict[tuple[str, str], Stored] = {}
@@ -40,7 +40,7 @@ class Shelf:
         return stored.attachment
 
     def reached(self, conversation: ConversationState, now: datetime) -> set[str]:
-        """The hashes of what is held for a conversation's next messages, and of what its branches show."""
+        """The hashes of attachments that are held for a conversation, and of those that its branches show."""
         place = conversation.record.workspace, conversation.record.key
         held = {each[2] for each, until in [*self._held.items()] if each[:2] == place and until > now}
         return held.union(*(shown_on(BranchView(conversation, state)) for state in conversation.branches.values()))
@@ -60,19 +60,19 @@ class Shelf:
             raise AttachmentNotFound(key, min(missing))
 
     def let_go(self, workspace: str, key: str, messages: Iterable[Message]) -> None:
-        """Hold no longer what messages of a conversation refer to by now."""
+        """Stop holding attachments that messages of a conversation now refer to."""
         for sha256 in _hashes(messages):
             self._held.pop((workspace, key, sha256), None)
 
     def let_go_lost(self, before: ConversationState, after: ConversationState) -> None:
-        """Hold no longer what the messages of a conversation have ceased to refer to."""
+        """Stop holding attachments that the messages of a conversation do not refer to any more."""
         if self._held:
             lost = _referred_to(before) - _referred_to(after)
             for sha256 in lost:
                 self._held.pop((after.record.workspace, after.record.key, sha256), None)
 
     def remove_unused(self, workspace: str, conversations: Iterable[ConversationState], now: datetime) -> None:
-        """Remove what nothing of a workspace refers to, and what is held for conversations that are gone."""
+        """Remove attachments that nothing in a workspace refers to or holds; deleted conversations hold nothing."""
         stored = [sha256 for slug, sha256 in self._stored if slug == workspace]
         if not stored:
             return
@@ -90,13 +90,13 @@ class Shelf:
 
 
 def _referred_to(conversation: ConversationState) -> set[str]:
-    """The hashes that the messages of all branches refer to, or have before an edit, hidden ones included."""
+    """The hashes that messages of all branches refer to, or did before an edit; hidden messages are included."""
     branches = conversation.branches.values()
     return set().union(*(_between(branch, branch.ledger.offset, branch.last_seq) for branch in branches))
 
 
 def shown_on(view: BranchView) -> set[str]:
-    """The hashes that the messages which a branch shows refer to, or have before an edit."""
+    """The hashes that the messages that a branch shows refer to, or did before an edit."""
     base = view.state.base_seq
     return set().union(*(_between(part.state, max(part.low, base), part.high) for part in view.lineage()))
 

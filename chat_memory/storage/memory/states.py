@@ -35,7 +35,7 @@ class HeldClaim(NamedTuple):
 
 
 class HeldDraft(NamedTuple):
-    """A draft with its whole text; ``place``: the branch and the position of the message that it comes in place of."""
+    """A draft with its whole text; ``place``: the branch and the position of the message that it replaces."""
 
     draft: Draft
     place: tuple[str, int] | None
@@ -93,7 +93,7 @@ class BranchState(msgspec.Struct, frozen=True):
         return [self.columns(seq) for seq in range(self.ledger.offset + 1, self.last_seq + 1)]
 
     def with_feedback(self, new: Feedback) -> BranchState:
-        """The state with feedback on one of the branch's own messages, in place of that of its number."""
+        """The state with feedback on one of the branch's own messages; it replaces feedback with the same number."""
         others = (each for each in self.feedback.get(new.seq, ()) if each.number != new.number)
         feedback = {**self.feedback, new.seq: (*others, new)}
         return msgspec.structs.replace(self, feedback=feedback, feedback_number=max(self.feedback_number, new.number))
@@ -116,7 +116,7 @@ class ConversationState(msgspec.Struct, frozen=True):
     notes: tuple[Noted, ...] = ()
 
     def noting(self, *places: tuple[UUID, int], taken: str = "") -> ConversationState:
-        """The conversation with notes that messages changed, by the ids of their branches and their positions."""
+        """The conversation with recorded changes of messages, given by branch id and position."""
         first = len(self.notes) + 1
         notes = (Noted(number, new_token(), *place, taken) for number, place in enumerate(places, first))
         return msgspec.structs.replace(self, notes=(*self.notes, *notes))
@@ -133,12 +133,12 @@ class ConversationState(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, branches=branches)
 
     def without_drafts(self, *places: tuple[str, int]) -> ConversationState:
-        """The conversation without the drafts that were to come in the place of these messages."""
+        """The conversation without the drafts that would have replaced these messages."""
         kept = tuple(each for each in self.drafts if each.place is None or each.place not in places)
         return self if len(kept) == len(self.drafts) else msgspec.structs.replace(self, drafts=kept)
 
     def without_drafts_of(self, name: str, turn: int | None) -> ConversationState:
-        """The conversation without what is streamed in a turn of a branch."""
+        """The conversation without the drafts of a turn of a branch."""
         kept = tuple(each for each in self.drafts if (each.draft.branch, each.draft.turn) != (name, turn))
         return self if len(kept) == len(self.drafts) else msgspec.structs.replace(self, drafts=kept)
 

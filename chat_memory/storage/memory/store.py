@@ -23,7 +23,7 @@ from chat_memory.storage.memory.states import ConversationState
 from chat_memory.storage.memory.view import BranchView
 
 _TAKING = frozenset({Kind.DELETED, Kind.POPPED, Kind.REDACTED})
-"""The kinds of change after which nothing may refer to an attachment any more."""
+"""The kinds of change that may remove the last reference to an attachment."""
 Place = tuple[str, str]
 """The workspace and the key of a conversation."""
 
@@ -148,11 +148,11 @@ class Transaction:
     def new_conversation(self, at: Address, fields: Mapping[str, Any] = NO_FIELDS) -> BranchView:
         """The first state of a new conversation; the caller must still ``keep`` it.
 
-        A conversation that has its key by a client's choice gets another one.
+        If another conversation has the key because a client chose it, that conversation gets another key.
 
         Raises:
             BranchNotFound: the address names a branch other than ``main``, and only a fork creates branches.
-            SessionNotFound: the address means one session only.
+            SessionNotFound: the address is pinned to one session, which does not exist.
             WorkspaceNotFound: the workspace is unknown, and CREATE_WORKSPACES is False.
         """
         if not at.means_whole:
@@ -166,7 +166,7 @@ class Transaction:
         return BranchView(conversation, conversation.branches[MAIN_BRANCH])
 
     def _give_way(self, at: Address, before: ConversationState) -> None:
-        """Give a conversation another key, and tell of each of its branches."""
+        """Give a conversation another key, and add an event for each of its branches."""
         ident = str(before.record.id)
         key = yielded_key(at.key, ident)
         while self._get((at.workspace, key)) is not None:  # a client has taken that key too
@@ -199,7 +199,7 @@ class Transaction:
 
 
 def _reached(conversation: ConversationState | None, at: Address) -> BranchView | None:
-    """The branch of a conversation that an address names; None also where the conversation yields its key to the user.
+    """The branch that an address names; None also if the conversation gives up its key to the address' user.
 
     Raises:
         NotOwner: the conversation belongs to somebody else than the address' user, and keeps its key.

@@ -10,19 +10,17 @@ from chat_memory.storage.memory.states import ConversationState
 from chat_memory.storage.memory.store import Transaction, change_between
 from chat_memory.storage.memory.view import BranchView
 
-"""The branches that become current with their first message."""
-
 
 def told(
     transaction: Transaction, at: Address, before: BranchView, after: BranchView, stored: tuple[Message, ...]
 ) -> Commit:
-    """Keep a conversation that got messages, and tell of them; a branch that waits for its first one is current then.
+    """Keep a conversation with new messages, and add their event; a branch that is pending AT_ONCE becomes current.
 
     Args:
         transaction: the transaction.
         at: the address of the branch.
-        before: the branch without them; one of version 0 is made by them.
-        after: the branch with them.
+        before: the branch without the messages; at version 0, this call creates it.
+        after: the branch with the messages.
         stored: all messages of the call.
     """
     transaction.keep(after.conversation)
@@ -38,7 +36,7 @@ def told(
 
 
 def switched(transaction: Transaction, at: Address, before: ConversationState, name: str) -> ConversationState:
-    """The conversation with another current branch, told after the call."""
+    """The conversation with another current branch; the event of the switch is added."""
     conversation = changes.switch(before, name, transaction.now)
     transaction.add_event(Kind.SWITCHED, at, BranchView(conversation, conversation.branches[name]))
     return conversation

@@ -1,4 +1,4 @@
-"""Owns the in-memory part for readers who keep copies."""
+"""Owns the in-memory part for syncing readers that keep copies."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class MemoryChanges(ChangeStore):
     def sessions(
         self, workspace: str, wanted: Filter, listed: Listed | None, *, size: int, most: int | None = None
     ) -> SessionChanges:
-        """See ``ChangeStore.sessions``; the numbers of changes take the place of times."""
+        """See ``ChangeStore.sessions``; cursors have the numbers of changes where other back ends have times."""
         journal, now = self._store.journal(workspace), microseconds(self._store.now())
         owner = wanted.user_id, wanted.user_key, wanted.outside
         place = digest((self._store.token, workspace, *map(str, owner)), None)
@@ -69,7 +69,7 @@ class MemoryChanges(ChangeStore):
             last, is_full = [*told][kept], True
             rows = [each for each in rows if each.number < last]
         changed = [told[each.number] for each in rows if each.number in told]
-        # What was gone before is not told to who begins anew.
+        # A reader that begins anew needs no ids of deleted conversations.
         gone = [each.id for each in rows if each.is_gone and listed.number is not None]
         if is_full:
             listed = structs.replace(listed, after=rows[-1].number)
@@ -78,7 +78,7 @@ class MemoryChanges(ChangeStore):
         return SessionChanges(changed, gone, begins_anew, str(done), more=False)
 
     def _told(self, workspace: str, noted: Entry, wanted: Filter) -> SessionRecord | None:
-        """The conversation of a place in the journal, if it is there and is wanted."""
+        """The conversation of an entry of the journal, if it exists and meets the filter."""
         found = None if noted.is_gone else self._store.get((workspace, noted.key))
         view = found and BranchView.of(found)
         return view.record if view and wanted.takes(view.shared_record) else None

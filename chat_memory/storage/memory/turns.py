@@ -1,4 +1,4 @@
-"""Owns the in-memory part for turns; rights are kept with the branch, and move no version."""
+"""Owns the in-memory part for turns; rights are kept with the branch, and change no version."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class MemoryTurns(TurnStore):
 
 
 def _showing(view: BranchView, at: Address, ident: str) -> tuple[BranchView, Message] | None:
-    """The branch that shows a question, and the question: the meant one, else where none is meant the one that has it.
+    """The branch that shows a question, and the question; other branches are searched if the address names none.
 
     Raises:
         TurnNotFound: the message is no question.
@@ -132,7 +132,7 @@ def _asked(
         _check_alone(before, at, None, transaction.now, alone=alone)
     commit = append_in(transaction, at, [question], title, None)
     after = transaction.find(msgspec.structs.replace(at, branch=commit.branch or at.branch))
-    if after is None or commit.change is None:  # what has the id is hidden
+    if after is None or commit.change is None:  # the message with the id is hidden
         raise TurnNotFound(at.key, question.id)
     return after, commit.messages[0]
 
@@ -192,10 +192,10 @@ def shows(view: BranchView, number: int) -> bool:
 
 
 def renew_in(transaction: Transaction, right: TurnRight, state: TurnState | None = None) -> BranchView:
-    """Renew the right to a turn, and set its state; the branch that it is on.
+    """Renew the right to a turn, set its state if one is given, and return its branch.
 
     Raises:
-        TurnLost: the caller has not the right.
+        TurnLost: the caller does not hold the turn.
     """
     held = right.held
     present = held_view(transaction, held).state.rights[held.number].state
@@ -204,7 +204,7 @@ def renew_in(transaction: Transaction, right: TurnRight, state: TurnState | None
 
 
 def is_there_free(view: BranchView, number: int, now: datetime) -> bool | None:
-    """Whether nobody answers a turn; None: there is no such turn."""
+    """Whether nobody is answering a turn; None: there is no such turn."""
     right = view.state.rights.get(number)
     if right is None or not view.shows(right.seq):
         return None
@@ -212,7 +212,7 @@ def is_there_free(view: BranchView, number: int, now: datetime) -> bool | None:
 
 
 def _note(transaction: Transaction, held: HeldTurn, *, lease: float, state: TurnState) -> None:
-    """Note how long the right to a turn goes on that the caller holds, and the state of the turn."""
+    """Set the state of a turn that the caller holds, and the end of its lease."""
     view, until = held_view(transaction, held), transaction.now + timedelta(seconds=lease)
     right = view.state.rights[held.number]._replace(until=until, state=state)
     _keep(transaction, view, view.state.rights | {held.number: right})

@@ -75,7 +75,7 @@ class BranchView(NamedTuple):
         return self.state.base_seq < seq <= self.state.last_seq
 
     def position(self, place: int | str) -> int | None:
-        """Where the visible message at a position, or of an id, is; None where there is none."""
+        """The position of the visible message with a position or an id; None where there is none."""
         if isinstance(place, str):
             return self.locate(place)
         return place if self.shows(place) else None
