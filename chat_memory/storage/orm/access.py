@@ -1,4 +1,4 @@
-"""Owns the one look-up that begins a request on a session: the session's state beside the membership of a user."""
+"""Owns the first query of a request on a session: the session's state together with a user's membership."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from chat_memory.storage.orm.cursor import as_uuid, fetch, user_value
 
 
 class SessionForMember(msgspec.Struct, frozen=True):
-    """A session, and what a user who asks for it is in its workspace.
+    """A session, and the membership of the requesting user in its workspace.
 
     Attributes:
         key: the session's key.
-        user_key: whose session it is.
-        own: whether it is the asking user's.
+        user_key: the key of the session's owner.
+        own: whether the requesting user owns the session.
         root: the state of the session's first row, which holds its title and the like, without positions.
         shown: the state of the row whose messages are meant: the root, or a branch.
         branch: the name of that branch.
-        role: of the asking user.
+        role: the role of the requesting user.
         may_send_system: whether the user's grants cover system messages.
         may_send_tool: whether they cover tool messages.
     """
@@ -44,10 +44,10 @@ class SessionForMember(msgspec.Struct, frozen=True):
 def find_for_member(
     alias: str, session_id: UUID, user_id: Any, workspace: str, branch: str = CURRENT
 ) -> SessionForMember | None:
-    """A session beside the membership of a user in its workspace: one statement.
+    """A session and a user's membership in its workspace, by one statement.
 
-    None where there is no such workspace, session, branch or membership. Whether the user's role covers the session is
-    for the caller to decide.
+    None where there is no such workspace, session, branch or membership. The caller must decide whether the user's role
+    covers the session.
 
     Args:
         alias: the database.
@@ -68,7 +68,7 @@ def find_for_member(
 
 
 def _session(session_id: UUID, key: str, user_key: str, workspace_id: int, *columns: Any) -> SessionForMember:
-    """What a row of ``_statement`` says; SQLite's truth values are numbers."""
+    """The result for a row of ``_statement``; SQLite returns booleans as numbers."""
     own, version, vtoken, shown_id, *shown, branch, role, may_send_system, may_send_tool = columns
     return SessionForMember(
         key,
@@ -85,7 +85,7 @@ def _session(session_id: UUID, key: str, user_key: str, workspace_id: int, *colu
 
 @cache
 def _statement(*, named: bool) -> str:
-    """By hand, since the ORM takes several times as long to say it."""
+    """The statement as text, because the ORM takes several times as long to build it."""
     session, workspace, member = (model._meta.db_table for model in (Session, Workspace, WorkspaceMember))
     shown = "b.key = s.key AND b.branch = %(branch)b" if named else "b.id = COALESCE(s.head_id, s.id)"
     return f"""

@@ -54,7 +54,7 @@ class DjangoAdapter(Adapter):
 
     @property
     def source(self) -> object:
-        """One sender per database alias, whichever adapter writes."""
+        """See ``Adapter.source``; all adapters of one database alias share it."""
         return source_of(self.alias)
 
     @property
@@ -67,11 +67,11 @@ class DjangoAdapter(Adapter):
 
     @property
     def unique_name(self) -> str:
-        """See ``Adapter.unique_name``; a statement after each new connection, otherwise known to this process."""
+        """See ``Adapter.unique_name``; it takes one statement after each new connection, and none after that."""
         return name_of(self.alias)
 
     def in_transaction(self) -> bool:
         """See ``Adapter.in_transaction``."""
         connection = connections[self.alias]
-        # A connection not yet made is in no transaction, and a cache hit need not make one.
+        # A connection that is not open is in no transaction, and a cache hit should not open one.
         return connection.connection is not None and (connection.in_atomic_block or not connection.autocommit)

@@ -1,4 +1,4 @@
-"""Owns the write of messages: at once where one statement can, else under the session's lock."""
+"""Owns the write of messages: by a single statement where possible, otherwise under the session's lock."""
 
 from __future__ import annotations
 
@@ -52,21 +52,20 @@ from chat_memory.storage.orm.transactions import owns_transaction, run_write, tr
 from chat_memory.storage.orm.waiting import milliseconds
 
 Stored = tuple[Commit, str]
-"""What was stored, and the name of the branch it is on."""
-"""The branches that become current with their first message."""
+"""The commit, and the name of the branch that was written to."""
 Statement = tuple[str, dict[str, Any]]
 
 
 def append(alias: str, at: Address, messages: Sequence[Message], title: str | None, if_version: int | None) -> Commit:
     """Store the messages of one call; the contract is ``MessageStore.append``."""
     refers = bool(hashes(message.content for message in messages))
-    numbered_elsewhere = messages[0].turn is not None  # as what a merge of branches brings
+    numbered_elsewhere = messages[0].turn is not None  # for example in a merge of branches
     if not refers and not numbered_elsewhere and owns_transaction(alias) and connections[alias].vendor == "postgresql":
         stored = _at_once(alias, at, _Call(alias, at, messages, title, if_version))
         if stored is not None:
             tell(alias, at, *stored, nested=False)
             return stored[0]
-    # What refers to attachments may be refused after the session was made: that goes then, too.
+    # Messages that refer to attachments may be refused after the session was created, which is then undone too.
     return run_write(alias, partial(append_locked, alias, at, messages, title, if_version), whole=refers, at=at)
 
 
@@ -80,7 +79,7 @@ def append_locked(
     under: int | None = None,
     nested: bool,
 ) -> Commit:
-    """Lock the session, then see which messages are new, then store those: right in every transaction.
+    """Lock the session, find out which messages are new, and store those; correct in any transaction.
 
     ``under`` is as for ``store``.
     """
@@ -110,7 +109,7 @@ def store_and_tell(
     under: int | None = None,
     nested: bool,
 ) -> Commit:
-    """Store messages known to be new, and tell of them; a branch that waits for its first message is current then."""
+    """Store messages known to be new, and emit the event; a branch that is pending AT_ONCE becomes current."""
     commit = store(alias, at, rows, fresh, title, under=under)
     tell(alias, at, commit, rows.row.branch, nested=nested)
     if rows.row.pending in AT_ONCE:
@@ -136,8 +135,8 @@ def store(
         rows: its locked rows.
         fresh: the messages.
         title: as for ``MessageStore.append``.
-        begun: for ``mapping.numbered``, where messages come with the numbers of turns they had elsewhere.
-        under: the turn of all of them, none of which begins one; None: each begins one or is in the newest.
+        begun: for ``mapping.numbered``, if the messages have turn numbers from another store.
+        under: the turn of all messages, none of which begins a turn; None: each begins a turn or is in the newest one.
     """
     root, row = rows
     before = row.version
@@ -162,7 +161,7 @@ def store(
 
 
 def _taken_over(alias: str, at: Address, rows: Rows, commit: Commit, *, nested: bool) -> Commit:
-    """The commit of the first message of a branch that becomes the current one with it."""
+    """Make a branch current with its first message; return the commit with the new state."""
     root, row = rows
     before = root if root.head_id is None else family(root).get(pk=root.head_id)
     header = make_current(root, before, row)
@@ -173,13 +172,13 @@ def _taken_over(alias: str, at: Address, rows: Rows, commit: Commit, *, nested: 
 
 
 def _insert(alias: str, row: Session, placed: Sequence[Message], in_turns: Sequence[int]) -> int:
-    """Insert messages at positions of a locked row; the number of its newest turn from then on."""
+    """Insert messages with positions into a locked row; return the number of its newest turn."""
     newest = list(accumulate(in_turns, max, initial=row.last_turn))[1:]
     columns = [
         (row.workspace_id, row.pk, message.seq or 0, turn, turn < last, *to_row(message))
         for message, turn, last in zip(placed, in_turns, newest, strict=True)
     ]
-    if connections[alias].vendor == "postgresql" and len(columns) <= statements.FEW:  # a COPY takes two journeys
+    if connections[alias].vendor == "postgresql" and len(columns) <= statements.FEW:  # a COPY takes two round trips
         MessageRow.objects.using(alias).bulk_create(
             MessageRow(**dict(zip(INSERTED, values, strict=True))) for values in columns
         )
@@ -189,7 +188,7 @@ def _insert(alias: str, row: Session, placed: Sequence[Message], in_turns: Seque
 
 
 def _owned(at: Address, root: Session, row: Session, title: str | None) -> dict[str, Any]:
-    """What of the conversation itself a call sets once: an owner where it is nobody's, a title where it has none."""
+    """The fields of the conversation to set: an owner if it has none, a title if it has neither title nor turns."""
     owned: dict[str, Any] = {}
     if at.user_key and not root.user_key:
         owned |= {"user_id": at.user_id, "user_key": at.user_key}
@@ -199,21 +198,21 @@ def _owned(at: Address, root: Session, row: Session, title: str | None) -> dict[
 
 
 def _at_once(alias: str, at: Address, call: _Call) -> Stored | None:
-    """By one statement, or by a second where the first does not fit; None where it takes the lock to know more."""
+    """Append by one statement, or by another where the first does not fit; None if the append needs the lock."""
     try:
         for attempt in call.attempts():
             found = trying_again(alias, attempt, at)
             if found:
                 return call.stored(found[0])
     except IntegrityError:
-        return None  # an id is known: the locked path tells a retry from a conflict
+        return None  # an id is stored: only the locked path can tell a retry from a conflict
     return None
 
 
 def of_turn(alias: str, at: Address, messages: Sequence[Message], title: str | None, turn: OfTurn) -> Stored | None:
-    """Store messages of a turn by one statement, which also says who holds it.
+    """Store messages of a turn by one statement, which also takes the turn or checks who holds it.
 
-    None: nothing was stored, and why takes more statements to know.
+    None: nothing was stored, and the caller needs other statements to find out why.
     """
     stored = _at_once(alias, at, _Call(alias, at, messages, title, None, turn=turn))
     if stored is not None:
@@ -227,7 +226,7 @@ class OfTurn(NamedTuple):
     Attributes:
         form: ``Shape.turn``.
         values: the parameters of that form.
-        number: the turn of all messages; None: as each begins one.
+        number: the turn of all messages; None: the messages begin their turns.
     """
 
     form: str = ""
@@ -282,11 +281,11 @@ class _Call:
 
     @property
     def _shape(self) -> statements.Shape:
-        """Of the present try: what it may wait is part of the text."""
+        """The shape for the present try, whose lock timeout is part of the text."""
         return statements.Shape(*self._form, wait=milliseconds(), beside=beside.registered(), turn=self._turn.form)
 
     def _add_messages(self, messages: Sequence[Message]) -> bool:
-        """The columns of the messages among the values, as their number asks for; whether they are plain."""
+        """Add the columns of the messages to the values, in the form for their number; return whether all are plain."""
         values = self._values
         if len(messages) == 1:
             row = to_row(messages[0])
@@ -306,7 +305,7 @@ class _Call:
         return all(row.is_plain for row in rows)
 
     def attempts(self) -> Iterator[Callable[[], list[tuple[Any, ...]]]]:
-        """The statements to try, the likeliest first; each does nothing where it does not fit."""
+        """The statements to try, the likeliest first; a statement that does not fit changes nothing."""
         at = self._at
         if not at.means_whole:
             yield from self._by_names(statements.to_branch, follows=False)
@@ -325,7 +324,7 @@ class _Call:
             yield lambda: self._run(statements.to_branch(self._shape, by_id=at.pinned, follows=True))
 
     def _by_names(self, statement: Callable[..., str], *, follows: bool) -> Iterator[Callable[[], list[Any]]]:
-        """By the ids a handle remembers; where nothing is under them any more, by its names."""
+        """The statement by the ids that a handle remembers, then by its names in case the ids are outdated."""
         at = self._at
         if at.session_id is not None:
             yield lambda: self._run(statement(self._shape, by_id=True, follows=follows))
@@ -341,7 +340,7 @@ class _Call:
         return fetch(self._connection, sql, self._values)
 
     def stored(self, row: tuple[Any, ...]) -> Stored:
-        """The commit that a statement's row tells of."""
+        """The commit, and the branch, for the row that a statement returned."""
         session_id, workspace_id, version, base_seq, last_seq, prev_vtoken, last_turn, branch = row
         hints.note(self._alias, self._at, branched=branch != MAIN_BRANCH)
         hints.note_stored(self._alias, self._at)
@@ -358,7 +357,7 @@ def _placed(messages: Sequence[Message], last_seq: int, in_turns: Sequence[int])
 
 
 def placed(message: Message, seq: int, turn: int) -> Message:
-    """The message at a position, in a turn; cheaper than ``replace``, since every append needs one for each message."""
+    """The message with a position and a turn; faster than ``replace``, since every append does it for each message."""
     return Message(
         message.role,
         message.content,

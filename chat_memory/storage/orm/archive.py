@@ -1,4 +1,4 @@
-"""Owns the part that takes whole conversations into Django's models."""
+"""Owns the part that restores whole conversations into Django's models."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class OrmAttachments(OrmPart, AttachmentStore):
     """Attachments in Django's models and a storage of Django's."""
 
     def add(self, at: Address, upload: Upload) -> Attachment:
-        """See ``AttachmentStore.add``; the row is committed before the file is written, and says so until it is."""
+        """See ``AttachmentStore.add``; the row is committed before the file is written, and becomes ``ready`` after."""
         alias, storage = self._alias, referring.storage()
         row = run_durably(alias, lambda: _begun(alias, at, upload), what=_ADDED, at=at)
         if row.ready:
@@ -44,12 +44,12 @@ class OrmAttachments(OrmPart, AttachmentStore):
             raise
         try:
             done = run_durably(alias, lambda: _finished(alias, at, row, name), what=_ADDED, at=at)
-        except IntegrityError:  # somebody else has finished the same bytes meanwhile
+        except IntegrityError:  # another call has finished the same bytes meanwhile
             done = run_durably(alias, lambda: _finished(alias, at, row, name), what=_ADDED, at=at)
         if done is None or done.pk != row.pk:
             referring.discard(alias, [row.pk])
         if done is None:
-            # Whoever has removed the row may have come before the file was complete.
+            # The row may have been removed before the file was complete, so the file is deleted here.
             storage.delete(name)
             raise SessionNotFound(at.key, at.workspace)
         return _record(done)
@@ -79,7 +79,7 @@ class OrmAttachments(OrmPart, AttachmentStore):
 
 
 def _begun(alias: str, at: Address, upload: Upload) -> AttachmentRow:
-    """The attachment of a workspace that has these bytes, held for the conversation; else a row of a file to come.
+    """The workspace's attachment with these bytes, held for the conversation; otherwise a new row for a file to write.
 
     Raises:
         SessionNotFound: there is no such session.
@@ -98,15 +98,15 @@ def _begun(alias: str, at: Address, upload: Upload) -> AttachmentRow:
         size=upload.size,
         media_type=upload.media_type,
         created_at=datetime.now(UTC),
-        # Not by the hash: a name tells nobody what is in the file, and no two workspaces or databases share one.
+        # Not named by the hash: a name must not reveal the content, and workspaces and databases must not share files.
         file=f"chat_memory/{workspace_id}/{uuid.uuid4().hex}",
     )
 
 
 def _finished(alias: str, at: Address, row: AttachmentRow, name: str) -> AttachmentRow | None:
-    """The attachment after its file is written: the row itself, or the one of somebody who was quicker.
+    """Complete an attachment after its file was written; return its row, or that of another call that was faster.
 
-    None where the session was removed meanwhile. Unless the row itself came back, its file is to be discarded.
+    None where the session was removed meanwhile. If not the row itself is returned, its file has to be discarded.
     """
     rows = lock(alias, at)
     own = _own(alias, row)
@@ -123,18 +123,18 @@ def _finished(alias: str, at: Address, row: AttachmentRow, name: str) -> Attachm
 
 
 def _given_up(alias: str, row: AttachmentRow) -> None:
-    """Leave a file that was not written to be discarded."""
+    """Discard the row and the file of an attachment that could not be written."""
     _own(alias, row).update(workspace=None)
     referring.discard(alias, [row.pk])
 
 
 def _own(alias: str, row: AttachmentRow) -> QuerySet[AttachmentRow]:
-    """The row as it is now, unless somebody has removed it."""
+    """The stored row; empty if it was removed or has lost its workspace."""
     return AttachmentRow.objects.using(alias).filter(pk=row.pk, workspace_id=row.workspace_id or 0)
 
 
 def _hold(alias: str, root: Session, sha256: str) -> None:
-    """Keep an attachment for a message that is to come."""
+    """Keep an attachment for a future message."""
     AttachmentReference.objects.using(alias).update_or_create(
         workspace_id=root.workspace_id,
         session_id=root.pk,

@@ -1,7 +1,7 @@
-"""Owns what is written beside messages, in the statement or the transaction that writes them, for sub-apps.
+"""Owns the rows that sub-apps keep beside messages, written in the same statement or transaction as the messages.
 
-A sub-app that keeps something of every message registers the INSERT of it, in the ``ready()`` of its app. Removals
-reach its table by the one exit, ``removal.dependent``.
+A sub-app that stores a row for every message registers its INSERT in the ``ready()`` of its app. For deletions it
+registers its table with ``removal.dependent``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _STORED = Message._meta.db_table
 
 
 class Beside(NamedTuple):
-    """What is written beside messages.
+    """What a sub-app writes beside messages.
 
     Attributes:
-        insert: the statement for a database vendor and a source of messages, which it has to call ``m``: an INSERT ...
-            SELECT ... FROM that puts a row in its place where the message has one already. Its own parameters are
-            ``%(name)s``, with names that no other statement has.
-        values: these parameters, for the slug of a workspace.
-        changed: called with the database alias in the transaction that changed messages, once it has written beside
-            them; not for an append.
+        insert: returns the statement for a database vendor and a source of messages with the alias ``m``: an INSERT ...
+            SELECT ... FROM that replaces the row of a message that has one already. Its own parameters are
+            ``%(name)s``, with names that no other statement uses.
+        values: returns the values of these parameters for the slug of a workspace.
+        changed: called with the database alias in a transaction that changed messages, after the new rows were written;
+            not called for an append.
     """
 
     insert: Callable[[str, str], str]
@@ -46,12 +46,12 @@ def beside(written: Beside) -> None:
 
 
 def registered() -> tuple[Beside, ...]:
-    """All that is written beside messages."""
+    """Everything that was registered."""
     return tuple(_registered)
 
 
 def returning(written: tuple[Beside, ...]) -> str:
-    """What the CTE ``stored`` of an append has to return; "" where nothing is written beside messages."""
+    """The RETURNING clause of the CTE ``stored`` of an append; "" where nothing is written beside messages."""
     return f" RETURNING {', '.join(COLUMNS)}" if written else ""
 
 
@@ -68,7 +68,7 @@ def values(workspace: str) -> dict[str, Any]:
 
 
 def write(alias: str, workspace: str, row: tuple[int, UUID], span: tuple[int, int]) -> None:
-    """Write beside messages that were stored just now.
+    """Write the rows beside messages that were just stored.
 
     Args:
         alias: the database.
@@ -82,7 +82,7 @@ def write(alias: str, workspace: str, row: tuple[int, UUID], span: tuple[int, in
 
 
 def rewrite(alias: str, workspace: str, rows: Collection[Message]) -> None:
-    """Write beside messages that were changed just now, given by their rows."""
+    """Write the rows beside messages that were just changed."""
     for row in rows:
         write(alias, workspace, (row.workspace_id, row.session_id), (row.seq, row.seq))
     for each in _registered:
@@ -91,12 +91,12 @@ def rewrite(alias: str, workspace: str, rows: Collection[Message]) -> None:
 
 
 def write_all(alias: str, workspace: str, workspace_id: int, rows: Collection[UUID]) -> None:
-    """Write beside all messages of some session rows."""
+    """Write the rows beside all messages of some session rows."""
     if connections[alias].vendor == "postgresql":
         where, values = "m.session_id = ANY(%(rows)s::uuid[])", [str(row) for row in rows]
         _run(alias, workspace, workspace_id, where, {"rows": values})
         return
-    for row in rows:  # no journeys to a server
+    for row in rows:  # SQLite has no round trips to a server
         _run(alias, workspace, workspace_id, "m.session_id = %(row)s", {"row": _ident(alias, row)})
 
 

@@ -1,4 +1,4 @@
-"""Owns the part that keeps branches in Django's models; each is a session row that hangs on another."""
+"""Owns the part that keeps branches in Django's models; each is a session row with another one as its parent."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class OrmBranches(OrmPart, BranchStore):
 
         def write(*, nested: bool) -> tuple[Branch, Header]:
             source = lock(alias, at)
-            # Every refusal comes before the first write, for the caller's transaction may go on.
+            # Every refusal comes before the first write, because the caller's transaction may go on.
             if name == MAIN_BRANCH or (source and family(source.root).filter(branch=name).exists()):
                 raise BranchExists(at.key, name)
             if source is None and seq and at.means_whole:
@@ -127,7 +127,7 @@ class OrmBranches(OrmPart, BranchStore):
 
 
 def to_branch(row: Session, root: Session, parent: str | None) -> Branch:
-    """A row as the branch it is; ``parent`` is the name of the branch it was forked from."""
+    """The record of a branch; ``parent`` is the name of the branch it was forked from."""
     current = row.pk == (root.head_id or root.pk)
     counters = (row.fork_seq or 0, row.last_seq, row.message_count, row.version)
     number = 0 if row.pk == root.pk else row.branch_number
@@ -152,12 +152,12 @@ def _switched(alias: str, at: Address, root: Session, before: Session, after: Se
 
 
 def _current(rows: Rows) -> Session:
-    """The current branch, which need not be the one that is meant."""
+    """The row of the current branch, which need not be the addressed one."""
     return _row(rows, rows.current_id)
 
 
 def _row(rows: Rows, ident: Any) -> Session:
-    """A row of the conversation; one that is there already is not read again."""
+    """A row of the conversation by its id; one of ``rows`` is not read again."""
     return next((row for row in rows if row.pk == ident), None) or family(rows.root).get(pk=ident)
 
 
@@ -172,7 +172,7 @@ def _waiting(source: Rows, seq: int | None, pending: str) -> Branch | None:
 
 
 def _forked(at: Address, source: Rows, name: str, seq: int, pending: str) -> tuple[Session, Session]:
-    """A branch of the row that holds the position, and that row.
+    """Create a branch of the row that has the position; return the new row and that row.
 
     Raises:
         MessageNotFound: the source does not show the position.

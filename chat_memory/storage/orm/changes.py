@@ -1,4 +1,4 @@
-"""Owns the part for readers who keep copies, over Django's models: what became of the messages that a reader holds."""
+"""Owns the part for syncing readers over Django's models: what changed in the messages that a reader holds."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _HEADER = len(HEADER)
 
 
 class OrmChanges(OrmPart, ChangeStore):
-    """What became of what a reader holds, from Django's models."""
+    """Changes since a reader's cursor, from Django's models."""
 
     def messages(self, at: Address, held: Held | None, *, size: int, most: int | None = None) -> Changes:
-        """See ``ChangeStore.messages``: one statement where messages were added to ``main`` and nothing else was."""
+        """See ``ChangeStore.messages``: one statement if messages were added to ``main`` and nothing else changed."""
         return _at_once(self._alias, at, held, size, most) or _compared(self._alias, at, held, size, most)
 
     def sessions(
@@ -47,7 +47,7 @@ class OrmChanges(OrmPart, ChangeStore):
 
 
 class _Main(NamedTuple):
-    """The state of ``main``, as ``statements.since`` tells it."""
+    """The state of ``main``, from the header row of ``statements.since``."""
 
     header: Header
     on_branch: bool
@@ -56,14 +56,14 @@ class _Main(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> _Main:
-        """The state of the text in the header row."""
+        """Parse the text in the header row."""
         session_id, *numbers = text.split()
         *counters, on_branch, number, token = map(int, numbers)
         return cls(Header(UUID(session_id), *counters), bool(on_branch), number, token)
 
 
 class _Read(NamedTuple):
-    """Which branch of which conversation was read."""
+    """The conversation and the branch that were read."""
 
     root: UUID
     branch: str
@@ -71,7 +71,7 @@ class _Read(NamedTuple):
 
 
 def _at_once(alias: str, at: Address, held: Held | None, size: int, most: int | None) -> Changes | None:
-    """By one statement; None where that does not tell enough."""
+    """The answer by one statement; None if one statement is not enough."""
     if not at.means_whole or hints.expects_branch(alias, at) or (held and held.row != held.root):
         return None
     postgresql = connections[alias].vendor == "postgresql"
@@ -106,9 +106,9 @@ def _at_once(alias: str, at: Address, held: Held | None, size: int, most: int | 
 
 
 def _compared(alias: str, at: Address, held: Held | None, size: int, most: int | None) -> Changes:
-    """What the reader holds is compared with what is stored.
+    """The answer by comparing the cursor with what is stored, in several statements.
 
-    The changes are read before the messages: one that comes in between is told again by the next call.
+    The changes are read before the messages, so a change that is committed in between is told by the next call.
     """
     rows = find(alias, at)
     if rows is None:
@@ -118,7 +118,7 @@ def _compared(alias: str, at: Address, held: Held | None, size: int, most: int |
     line = lineage(rows.row)
     former = _former(rows, line, held)
     plan = _plan(rows, line, former, held, size)
-    # By its id: a switch or another session of this key must not come in between.
+    # Read by id, so that a switch or a new session with this key in between has no effect.
     ids = {"session_id": rows.row.pk, "workspace_id": rows.row.workspace_id, "pinned": True}
     here = structs.replace(at, branch=rows.row.branch, **ids)
     plan, changed = _changed(alias, line, plan, most)
@@ -146,7 +146,7 @@ def _plan(rows: Rows, line: Lineage, former: Lineage | None, held: Held | None, 
 
 
 def _changed(alias: str, line: Lineage, plan: Plan, most: int | None) -> tuple[Plan, list[Message]]:
-    """The changed messages that a plan tells of, and the plan for as many as have that many bytes."""
+    """The plan, cut to as many changed messages as have at most ``most`` bytes, and these messages."""
     if not plan.changed:
         return plan, []
     stored = line.stored(each.seq for each in plan.changed)
@@ -182,7 +182,7 @@ def _digest_at(line: Lineage, seq: int) -> str:
 
 
 def _answer(of: _Read, plan: Plan, messages: list[Message], changed: list[Message], kept: str) -> Changes:
-    """What the reader is told; ``kept``: the digest of the last message that it keeps."""
+    """The result for the reader; ``kept``: the digest of the last message that the reader keeps."""
     last = messages[-1] if messages else None
     end = last.seq or 0 if last else plan.keep
     held = Held(

@@ -1,4 +1,4 @@
-"""Owns the making of a conversation's first row, and that a client's key yields to the user whom it is opened for."""
+"""Owns the creation of a conversation's first row, and the renaming of a session that must give up its key."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from chat_memory.storage.orm.rows import Rows, family, header_of, lock, move, ne
 
 
 def create(alias: str, at: Address, fields: Mapping[str, Any] = NO_FIELDS, *, nested: bool) -> tuple[Rows, bool]:
-    """The root of a conversation, made and locked, and whether this call made it: another process may have been faster.
+    """Create and lock the root of a conversation; the flag is False if another process created it first.
 
-    It is at version 0, as if it were not there, unless ``fields`` say otherwise: an append moves it on. Where a session
-    of somebody else has the key because a client chose it, that one gets another key first.
+    It is at version 0, as if it did not exist, unless ``fields`` set the version; the append then increases it. If a
+    session of somebody else has the key because a client chose it, that session gets another key first.
 
     Raises:
-        BranchNotFound: a branch is made by a fork, never by a write.
+        BranchNotFound: the address names a branch other than ``main``, and only a fork creates branches.
         NotOwner: the conversation belongs to somebody else than the address' user.
-        SessionNotFound: the conversation is deleted but still there.
+        SessionNotFound: the address is pinned to one session, or the conversation is soft-deleted.
         WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
     """
     if not at.means_whole:
@@ -47,16 +47,16 @@ def create(alias: str, at: Address, fields: Mapping[str, Any] = NO_FIELDS, *, ne
         kept = Session.objects.using(alias).filter(workspace_id=session.workspace_id, key=at.key, branch=MAIN_BRANCH)
         if kept.filter(deleted_at__isnull=False).exists():
             raise SessionNotFound(at.key, at.workspace)
-        # Another process had made it, and a third deleted it before the lock was ours; or a client chose its key.
+        # Another process created it, and a third one deleted it before we had the lock; or a client chose its key.
         yielding = _yields(alias, at)
         if yielding is not None:
             give_way(alias, at, yielding, nested=nested)
 
 
 def give_way(alias: str, at: Address, root: Session, *, nested: bool) -> None:
-    """Give a locked conversation, whose key a client chose, another key than that of an address.
+    """Give a locked conversation, whose key a client chose, another key, so that the address' user gets the key.
 
-    Its branches and its messages stay as they are: whoever goes by its id notices nothing else.
+    Its branches and messages stay as they are; callers that use its id see no other change.
     """
     rows = Session.objects.using(alias).filter(workspace_id=root.workspace_id, key=root.key)
     key = yielded_key(root.key, str(root.pk))
@@ -74,7 +74,7 @@ def give_way(alias: str, at: Address, root: Session, *, nested: bool) -> None:
 
 
 def _yields(alias: str, at: Address) -> Session | None:
-    """The locked row of the conversation that yields its key to the address' user; None where none does."""
+    """The locked root of the conversation that must give up its key to the address' user; None where there is none."""
     found = lock(alias, Address(at.workspace, at.key, MAIN_BRANCH)) if at.is_checked else None
     return found.root if found and not is_reached(at, found.root) else None
 

@@ -1,4 +1,4 @@
-"""Owns how a hand-written statement reaches the database; it must not know what the statement says."""
+"""Owns the execution of hand-written statements; it must not know what a statement says."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ except ImportError:  # a host on SQLite alone needs no driver
     psycopg = None  # type: ignore[assignment]
 
 AWAITED = "chat_memory: in a coroutine await the async twin, such as `aappend` for `append` and `atail` for `tail`."
-"""What Django's error about a synchronous call does not know."""
+"""The hint that is added to Django's error about a synchronous call."""
 CURSORS = ("cursor", "_cursor", "create_cursor", "make_cursor", "_prepare_cursor", "ensure_connection")
-"""What a back end overrides that has something to do before a statement, or wants to see it."""
+"""The methods that a database back end overrides to act before a statement, or to see it."""
 STATEMENTS = 1_000
-"""At most so many statements are kept in PostgreSQL's form; those of searches are made of what is searched for."""
-_PLACEHOLDER = re.compile(r"%\((\w+)\)[bs]")  # what is written beside messages may reach Django's cursor too
+"""The number of statements that are kept in PostgreSQL's form; it is limited, since searches build their own texts."""
+_PLACEHOLDER = re.compile(r"%\((\w+)\)[bs]")  # %(name)s is in statements of ``beside``, which Django's cursor runs too
 
 
 def fetch(
     connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any], *, brief: bool = False
 ) -> list[tuple[Any, ...]]:
-    """Run a statement with ``%(name)b`` placeholders and return its rows; ``brief``: small, and so is the answer.
+    """Run a statement with ``%(name)b`` placeholders and return its rows; ``brief``: values and rows are small.
 
-    On PostgreSQL it goes over psycopg's own cursor, in binary and prepared as the alias' ``prepare_threshold`` says:
-    that halves a short call, since Django's cursor binds on the client. Whoever watches (query log, assertNumQueries,
-    execute wrappers), has a back end that makes cursors of its own, as one that sets a tenant's schema first, or sets
-    RAW_CURSOR to False gets Django's cursor.
+    On PostgreSQL it uses psycopg's own cursor, in binary form and prepared as the alias' ``prepare_threshold`` says.
+    That halves the time of a short call, because Django's cursor binds parameters on the client. Django's cursor is
+    used if queries are watched (query log, assertNumQueries, execute wrappers), if the back end makes its own cursors
+    (for example to set a tenant's schema first), or if RAW_CURSOR is False.
     """
     wrapper: Any = type(connection)
     try:
@@ -64,10 +64,10 @@ def fetch_until_full(
     params: Mapping[str, Any],
     texts_of: Callable[[tuple[Any, ...]], Iterable[str | None]],
 ) -> tuple[list[tuple[Any, ...]], bool]:
-    """As ``fetch``, but the rows end where their texts have ``most`` characters together; at least one has texts.
+    """As ``fetch``, but stop before the texts of the rows exceed ``most`` characters; one row with texts always comes.
 
-    For SQLite, which makes each row when it is asked for. Rows without texts, as a header, do not count. The second
-    value tells whether a row was left out.
+    For SQLite, which computes each row on demand. Rows without texts, such as a header, do not count. The second value
+    says whether a row was left out.
     """
     rows: list[tuple[Any, ...]] = []
     spent = 0
@@ -84,7 +84,7 @@ def fetch_until_full(
 
 @cache
 def _makes_plain_cursors(wrapper: Any) -> bool:
-    """Whether a connection is PostgreSQL's and does no more for a cursor than Django does."""
+    """Whether a back end is PostgreSQL's and makes cursors exactly as Django does."""
     if wrapper.vendor != "postgresql":
         return False
     from django.db.backends.postgresql.base import DatabaseWrapper  # noqa: PLC0415  # it needs the driver
@@ -99,13 +99,13 @@ def uuid_value(connection: BaseDatabaseWrapper, ident: UUID) -> Any:
 
 def user_value(connection: BaseDatabaseWrapper, user_id: Any) -> Any:
     """The primary key of a user as a hand-written statement takes it, whatever its type is."""
-    if type(user_id) is int:  # what most are; to ask the field takes a while
+    if type(user_id) is int:  # the usual case; asking the field is slow
         return user_id
     return Session._meta.get_field("user").get_db_prep_value(user_id, connection)
 
 
 def among(alias: str, ids: Collection[UUID]) -> Any:
-    """The right side of an ``__in`` on many ids: one parameter on PostgreSQL, which parses it faster."""
+    """The right side of an ``__in`` with many ids; on PostgreSQL one parameter, which is parsed faster."""
     if connections[alias].vendor != "postgresql":
         return ids
     return RawSQL("SELECT unnest(%s::uuid[])", [f"{{{','.join(map(str, ids))}}}"])
@@ -119,9 +119,9 @@ def as_uuid(stored: UUID | str) -> UUID:
 def fetch_raw(
     connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, Any], *, brief: bool = False
 ) -> list[tuple[Any, ...]]:
-    """As ``fetch``, on PostgreSQL over psycopg's own cursor whoever watches."""
-    # What Django's cursor looks at, but for whose thread it is: `connections` gives each its own. Errors are translated
-    # as they come. A short call takes a third longer with all of it.
+    """As ``fetch``, for PostgreSQL only and always on psycopg's own cursor."""
+    # The checks of Django's cursor, except the one for the thread: `connections` gives each thread its own connection.
+    # Errors are converted only when they occur. With all that Django does, a short call would take a third longer.
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     if connection.needs_rollback:
@@ -144,9 +144,9 @@ def fetch_raw(
 
 
 class _Kept(threading.local):
-    """The cursor of a thread's brief statements, as a new one for each takes a tenth of their time.
+    """The cursor that a thread uses again for brief statements, because making one takes a tenth of their time.
 
-    Of brief ones alone: it holds on to the values and the rows of its last.
+    It is not used for others, because it keeps the values and the rows of its last statement in memory.
     """
 
     cursor: psycopg.RawCursor[Any] | None = None
@@ -165,8 +165,8 @@ _kept = _Kept()
 def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
     """A statement with ``$1`` for its first name and so on, and the names in that order.
 
-    psycopg looks for names again at every call where a statement has more than 4,096 characters: for that which makes a
-    conversation it took as long as PostgreSQL.
+    For statements of more than 4,096 characters psycopg would search the names again on every call; for the statement
+    that creates a conversation, that took as long as PostgreSQL itself.
     """
     numbers: dict[str, int] = {}
     text = _PLACEHOLDER.sub(lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", sql)

@@ -1,4 +1,4 @@
-"""Owns what was made of messages and goes when they change or go: a made title, summaries, and claims on summaries."""
+"""Owns the update of what is derived from messages when they change: the automatic title, summaries and claims."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from chat_memory.storage.orm.rows import move
 
 
 def record_of(alias: str, stored: MessageRow) -> Message:
-    """A row as the message it is."""
+    """The message of a row."""
     zone = connections[alias].timezone or UTC
     (message,) = to_messages([[getattr(stored, name) for name in READ_COLUMNS]], zone)
     return message
 
 
 def remade_title(alias: str, root: Session, stored: Iterable[MessageRow], after: Message | None) -> str | None:
-    """The title that a conversation has now; None where it keeps its own.
+    """The new automatic title of a conversation after a message has changed; None if the title stays.
 
     Args:
         alias: the database.
-        root: of the conversation, locked.
-        stored: the rows of the message as they were, the copies' too, which may say something else.
-        after: the message as it is; None: it is gone.
+        root: the locked root of the conversation.
+        stored: the rows of the message and of its copies before the change; the copies may have another content.
+        after: the message after the change; None: it was removed.
     """
     for row in stored if root.title_made else ():
         before = record_of(alias, row)
@@ -46,12 +46,12 @@ def remade_title(alias: str, root: Session, stored: Iterable[MessageRow], after:
 
 
 def forget_summaries(alias: str, workspace_id: int, places: Mapping[UUID, int]) -> None:
-    """Delete the summaries that cover a position of a row, and the claims on it: it says something else now.
+    """Delete the summaries and claims that cover a position of a row, because the message there has changed.
 
     Args:
         alias: the database.
-        workspace_id: of the rows.
-        places: the position by the id of the row.
+        workspace_id: the workspace of the rows.
+        places: the positions by the ids of the rows.
     """
     rows_at: defaultdict[int, list[UUID]] = defaultdict(list)
     for row_id, seq in places.items():
@@ -61,7 +61,7 @@ def forget_summaries(alias: str, workspace_id: int, places: Mapping[UUID, int]) 
 
 
 def set_title(alias: str, at: Address, root: Session, title: str, *, alone: bool, nested: bool) -> None:
-    """Set a made title; ``alone``: nothing else of the locked root changes, so that its version moves by this."""
+    """Set an automatic title; ``alone``: nothing else changes the locked root, so its version has to move here."""
     if alone:
         header = move(root, title=title)
         changed_row(alias, Kind.UPDATED, at, root, header, fields=("title",), nested=nested)

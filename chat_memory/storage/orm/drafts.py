@@ -1,4 +1,4 @@
-"""Owns the part that keeps drafts in Django's models: a flush is one statement, begin and end are under the lock."""
+"""Owns the part that keeps drafts in Django's models: a write is one statement, begin and end lock the conversation."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class OrmDrafts(OrmPart, DraftStore):
         return run_durably(alias, begin, what=_WHAT, at=at)
 
     def write(self, at: Address, lease: Lease, piece: str, length: int) -> bool:
-        """See ``DraftStore.write``: one statement, which waits for nobody but whoever settles this draft."""
+        """See ``DraftStore.write``: one statement, which waits only for a call that settles this draft."""
         alias = self._alias
         connection = connections[alias]
         params = {
@@ -118,7 +118,7 @@ class OrmDrafts(OrmPart, DraftStore):
 
         def write(*, nested: bool) -> bool:
             if not nested:
-                bound_transaction(alias)  # what it waits for is the draft's own row
+                bound_transaction(alias)  # it waits for the draft's own row
             rows = find(alias, at)
             return rows is not None and bool(
                 _of(alias, rows.root).filter(client_id=message_id).order_by().update(stop_asked=True)
@@ -143,7 +143,7 @@ class OrmDrafts(OrmPart, DraftStore):
 
 
 def _ended_now(alias: str, at: Address, end: Work[Settled | None], *, lapsed: bool) -> Settled | None:
-    """What the end of a draft has settled; one that lapsed stays where nothing can be stored now, as on a replica."""
+    """Run the end of a draft; a lapsed draft stays if the database cannot be written now, for example on a replica."""
     try:
         return run_write(alias, end, whole=True, at=at)
     except Error as error:
@@ -169,7 +169,7 @@ def _of(alias: str, root: Session) -> QuerySet[DraftRow]:
 
 
 def _made(alias: str, at: Address) -> Rows:
-    """The conversation of a draft that comes before its first message."""
+    """Create the conversation of a draft that is begun before its first message."""
     rows, made = create(alias, at, {"version": 1}, nested=False)
     if made:
         changed_row(alias, Kind.OPENED, at, rows.row, rows.header, made=True, nested=False)
@@ -177,10 +177,10 @@ def _made(alias: str, at: Address) -> Rows:
 
 
 def _locked_by(alias: str, right: TurnRight) -> Rows:
-    """The locked rows of the branch that a turn is on, with the right to it renewed.
+    """Renew the right to a turn, and lock the rows of its branch.
 
     Raises:
-        TurnLost: the caller has not the right.
+        TurnLost: the caller does not hold the turn.
     """
     held = right.held
     renewed(alias, held, _values(right))
@@ -195,7 +195,7 @@ def _values(right: TurnRight) -> dict[str, Any]:
 
 
 def _free_turn(alias: str, at: Address, draft: Draft) -> int | None:
-    """The number of the turn to store a draft in, which nobody answers; -1: somebody does; None: there is no turn."""
+    """The number of the turn to store a draft in; -1: somebody is answering it; None: there is no turn."""
     rows = None if draft.turn is None else find(alias, at)
     if rows is None or draft.turn is None:
         return None
@@ -209,13 +209,14 @@ def _free_turn(alias: str, at: Address, draft: Draft) -> int | None:
 
 
 def _replaced(alias: str, at: Address, rows: Rows, new: NewDraft, *, in_turn: bool) -> MessageRow | None:
-    """The message in whose place a draft comes; None where it is a new one.
+    """The message that a draft replaces; None if the draft is a new message.
 
-    In a turn it is a new one where another branch shows the partial one too, and may have its own answer behind it.
+    In a turn, a partial message that another branch shows too is not replaced, because that branch may have its own
+    answer after it; the draft is then a new message.
 
     Raises:
-        MessageNotFound: the branch does not show it.
-        ValidationError: it may not be replaced.
+        MessageNotFound: the branch does not show the message.
+        ValidationError: the message may not be replaced.
     """
     if new.place is None:
         return None
@@ -231,7 +232,7 @@ def _replaced(alias: str, at: Address, rows: Rows, new: NewDraft, *, in_turn: bo
 
 
 def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None, turn: int | None) -> Lease:
-    """The row of a draft, on the branch it is streamed to, which need not have the message in whose place it comes."""
+    """Create the row of a draft on its branch; the message that the draft replaces may be on an ancestor's row."""
     stored = None if replaced is None else record_of(alias, replaced)
     text = str(stored.content or "") if stored is not None and new.goes_on else ""
     given: dict[str, Any] = {"role": new.role, "client_id": new.id, "name": new.name}
@@ -264,10 +265,9 @@ def _begun(alias: str, rows: Rows, new: NewDraft, replaced: MessageRow | None, t
 
 
 def _ended(alias: str, at: Address, row: Any, conclude: Conclude, *, under: int | None, nested: bool) -> Settled | None:
-    """Remove a draft, and store what becomes of it, in the turn ``under`` or else in the newest.
+    """Remove a draft, and store its message in the turn ``under`` or in the newest one.
 
-    None where that is not wanted any more: the message in whose place it comes is not shown, or the question of its
-    turn.
+    None: nothing was stored, because the message to replace or the question of the turn is no longer visible.
     """
     record = _record(row, row.text)
     rows = lock(alias, at) if row.seq or row.turn is not None else None
@@ -298,13 +298,13 @@ def _held(drafts: QuerySet[DraftRow], draft: Draft) -> DraftRow | None:
 
 
 def _is_shared(rows: Rows, stored: MessageRow) -> bool:
-    """Whether a branch beside that of the rows shows a message of it."""
+    """Whether another branch than that of ``rows`` shows the message."""
     children = family(rows.root).filter(parent_id=rows.row.pk, fork_seq__gte=stored.seq)
     return stored.session_id != rows.row.pk or children.exists()
 
 
 def _on(at: Address, row: Session) -> Address:
-    """The address of the row that a draft hangs on, reached as the caller reaches the conversation."""
+    """The address of a draft's branch, with the same access to the conversation as the caller's address."""
     free = at.any_owner or at.pinned
     return msgspec.structs.replace(at, branch=row.branch, session_id=None, pinned=False, any_owner=free)
 

@@ -43,7 +43,7 @@ CHANGED = ("content", "parts", "name", "tool_calls", "metadata", "extra", "token
 
 
 class OrmEdits(OrmPart, EditStore):
-    """Changes of messages in Django's models, in as many statements however many branches share a message."""
+    """Changes of messages in Django's models; branches that share a message cost no further statements."""
 
     def edit(self, at: Address, place: Place, restate: Restate, *, if_version: int | None = None) -> Commit:
         """See ``EditStore.edit``."""
@@ -82,10 +82,10 @@ class OrmEdits(OrmPart, EditStore):
 
 
 def finished(alias: str, at: Address, place: Place, after: Message, *, nested: bool) -> Commit:
-    """Put the whole of a message in the place of its first part, within an open transaction; its id stays.
+    """Replace a partial message by the finished one, within an open transaction; id, position and time stay.
 
     Raises:
-        MessageNotFound: the branch does not show it.
+        MessageNotFound: the branch does not show the message.
     """
     found = _found(alias, at, place, None)
     after = msgspec.structs.replace(
@@ -126,7 +126,7 @@ class _Change:
         self._rows, self._stored, self._before = found
 
     def edit(self, after: Message) -> Commit:
-        """Store what the message is from now on."""
+        """Store the edited message."""
         alias, stored = self._alias, self._stored
         given, was = to_row(after), to_row(self._before)
         if given == was:
@@ -138,7 +138,7 @@ class _Change:
         shown = _shown_on(self._rows, [stored])
         if says_else:
             _keep_former(alias, stored)
-            # What the former content refers to is kept with it.
+            # References of the former content stay, because it is kept as a revision.
             root = self._rows.root
             refer(alias, root.workspace_id, root.pk, {(stored.session_id, stored.seq): after.content})
             removal.remove_made_of(alias, _of([stored]), stored.workspace_id)
@@ -147,7 +147,7 @@ class _Change:
         return self._moved(Kind.EDITED, after, shown)
 
     def redact(self, after: Message, by: str) -> Commit:
-        """Store what is left of the message, and of its copies."""
+        """Store the redacted message, also in place of its copies."""
         alias, stored = self._alias, self._stored
         if after is self._before:
             return Commit((after,), self._rows.header, None)
@@ -167,20 +167,20 @@ class _Change:
         return self._moved(Kind.REDACTED, after, shown)
 
     def _forget_drafts(self, shown: Mapping[UUID, int]) -> None:
-        """Remove what is streamed in place of messages, to whichever branch: it may have their words."""
+        """Remove the drafts that would replace the messages, on any branch, because they may contain their text."""
         drafts = Draft.objects.using(self._alias).filter(workspace_id=self._rows.root.workspace_id)
         for seq in {*shown.values()}:
             drafts.filter(session_id__in=[pk for pk, place in shown.items() if place == seq], seq=seq).delete()
 
     def _forget_attachments(self, stored: Sequence[MessageRow]) -> None:
-        """Remove the references of messages, and what was added again of the same for the next message."""
+        """Remove the references of messages, and the references that hold the same attachments for a future message."""
         root = self._rows.root
         own = AttachmentReference.objects.using(self._alias).filter(_of(stored), workspace_id=root.workspace_id)
         held = Q(session_id=root.pk, seq=0, sha256__in=own.values("sha256"))
         removal.remove_from(self._alias, AttachmentReference, _of(stored) | held, root.workspace_id)
 
     def _forget(self, stored: Sequence[MessageRow], after: Message, shown: Mapping[UUID, int]) -> None:
-        """Deal with what was made of the message: summaries go, and a title is made anew."""
+        """Update what was derived from the message: delete summaries, and make an automatic title again."""
         root = self._rows.root
         forget_summaries(self._alias, root.workspace_id, shown)
         title = remade_title(self._alias, root, stored, after)
@@ -188,9 +188,9 @@ class _Change:
             set_title(self._alias, self._at, root, title, alone=root.pk not in shown, nested=self._nested)
 
     def _moved(self, kind: Kind, after: Message, shown: Mapping[UUID, int]) -> Commit:
-        """Move the version of every branch that shows the message, and tell of each.
+        """Move the version of every branch that has the message, and emit an event for each.
 
-        They get one token together: a state is told apart from another of the same session.
+        All get the same token, which is enough, because a token only tells apart the states of one session row.
         """
         rows, old, now, token = self._rows, self._rows.header, datetime.now(UTC), new_token()
         sharing = Session.objects.using(self._alias).filter(workspace_id=rows.root.workspace_id, pk__in=[*shown])
@@ -211,7 +211,7 @@ class _Change:
 
 
 def _copies(alias: str, root: Session, stored: MessageRow) -> list[MessageRow]:
-    """The same message on other branches, as a merge brings it there: of its id, with a content that both have had."""
+    """The copies of a message on other branches, which a merge makes: same id, and a content that both have had."""
     same_id = MessageRow.objects.using(alias).filter(workspace_id=root.workspace_id, client_id=stored.client_id)
     unlike = Q(pk=stored.pk) | Q(state=State.REDACTED.value)
     others = list(same_id.filter(session_id__in=family(root).values("pk")).exclude(unlike))
@@ -233,14 +233,14 @@ def _rewrite(alias: str, at: Address, stored: Sequence[MessageRow], after: Messa
 
 
 def _keep_former(alias: str, stored: MessageRow) -> None:
-    """Keep the content that a message had, as its row object still has it."""
+    """Store the former content of a message, which its row object still has, as a revision."""
     where = {"workspace_id": stored.workspace_id, "session_id": stored.session_id, "seq": stored.seq}
     former = {"content": stored.content, "parts": stored.parts, "edited_at": datetime.now(UTC)}
     RevisionRow.objects.using(alias).create(**where, **former)
 
 
 def _note_model(alias: str, stored: Sequence[MessageRow], before: Message, after: Message) -> None:
-    """Have the feedback on messages name the language model that they name now."""
+    """Set the language model that a message names now on the feedback on it."""
     named = model_of(after)
     if named != model_of(before):
         rows = Feedback.objects.using(alias).filter(_of(stored), workspace_id=stored[0].workspace_id)
@@ -248,16 +248,16 @@ def _note_model(alias: str, stored: Sequence[MessageRow], before: Message, after
 
 
 def _empty_comments(alias: str, stored: Sequence[MessageRow]) -> None:
-    """Take from the feedback on messages all but the votes: a comment may quote what the message said."""
+    """Remove all but the votes from the feedback on messages, because a comment may quote the message."""
     rows = Feedback.objects.using(alias).filter(_of(stored), workspace_id=stored[0].workspace_id)
     rows.update(comment="", model="")
 
 
 def _of(stored: Sequence[MessageRow]) -> Q:
-    """The condition for what belongs to messages by their places."""
+    """The condition for rows that belong to messages, by session row and position."""
     return reduce(or_, (Q(session_id=row.session_id, seq=row.seq) for row in stored))
 
 
 def _shown_on(rows: Rows, stored: Sequence[MessageRow]) -> dict[UUID, int]:
-    """The rows of all branches that show a message, and its position there, as far as they have not cleared it."""
+    """The rows of all branches that have one of the messages, with its position; cleared branches are included."""
     return {row_id: each.seq for each in stored for row_id in branches_sharing(each.session_id, each.seq, rows.root)}

@@ -58,7 +58,7 @@ def changed_branch(
 def row_event(
     alias: str, kind: Kind, at: Address, row: Session, header: Header | None, *, nested: bool, **more: Any
 ) -> Changed:
-    """The event of ``changed_row``, for who emits those of many branches together: the cache then drops at once."""
+    """The event of ``changed_row``, for callers that emit several together, so that the cache drops all in one call."""
     return branch_event(alias, kind, at, row.pk, row.branch, key=row.key, header=header, nested=nested, **more)
 
 
@@ -73,7 +73,7 @@ def branch_event(
     key: str | None = None,
     **more: Any,
 ) -> Changed:
-    """The event of ``changed_branch``; see ``row_event``. ``key``: what the session has now; None: that of ``at``."""
+    """The event of ``changed_branch``; see ``row_event``. ``key``: the session's present key; None: that of ``at``."""
     return Changed(
         kind=kind,
         workspace=at.workspace,

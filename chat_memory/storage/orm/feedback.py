@@ -33,7 +33,7 @@ COUNTS = {
     "down": Count("pk", filter=Q(vote=-1)),
     "comments": Count("pk", filter=~Q(comment="")),
 }
-"""What ``Votes`` adds up, as aggregates of rows of feedback."""
+"""The fields of ``Votes``, as aggregates of feedback rows."""
 
 
 class OrmFeedback(OrmPart, FeedbackStore):
@@ -131,14 +131,14 @@ def _found(alias: str, at: Address, place: int | str) -> tuple[Rows, MessageRow]
 
 
 def _of(alias: str, message: MessageRow, by: Person) -> QuerySet[FeedbackRow]:
-    """What a person thinks of a message, at most one row; never what a user thought who was deleted."""
+    """A person's feedback on a message, at most one row; never that of a deleted user."""
     on = {"workspace_id": message.workspace_id, "session_id": message.session_id, "seq": message.seq}
     outside = {"user_id": None, "user_left": False, "user_key": by.user_key}
     return FeedbackRow.objects.using(alias).filter(**on, **(outside if by.user_id is None else {"user_id": by.user_id}))
 
 
 def _given(alias: str, message: MessageRow, verdict: Verdict, by: Person) -> tuple[FeedbackRow, bool]:
-    """The row of a person on a message of a locked conversation, and whether it says something new."""
+    """Store a person's verdict on a message of a locked conversation; return the row, and whether anything changed."""
     said: dict[str, Any] = verdict._asdict()
     row, now = _of(alias, message, by).first(), datetime.now(UTC)
     if row is None:

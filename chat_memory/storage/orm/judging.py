@@ -1,4 +1,4 @@
-"""Owns writes that are judged by what they replace: the stored fields are looked at under the lock of the write."""
+"""Owns writes that are permitted depending on the stored fields, which are read under the lock of the write."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from chat_memory.storage.orm.transactions import run_write
 
 Result = TypeVar("Result")
 Judge = Callable[[Mapping[str, Any]], None]
-"""Is given the settable fields of a session as they are stored; an error that it raises aborts the write."""
+"""Receives the stored settable fields of a session; an error that it raises aborts the write."""
 
 
 def judged(alias: str, at: Address, judge: Judge, write: Callable[[], Result]) -> Result:
-    """Run a write on a session, unless ``judge`` refuses it; no other write comes between the two.
+    """Run a write on a session, unless ``judge`` refuses it; no other write can come between the two.
 
     Args:
         alias: the database.
         at: the session.
-        judge: called with what is stored.
+        judge: called with the stored fields.
         write: writes through the conversation, in the transaction of this call.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Owns which messages of a call are stored already, on a branch or on what it shares."""
+"""Owns the search for messages of a call that are stored already, on a branch or in the part that it shares."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from chat_memory.storage.orm.lineage import Lineage, lineage
 from chat_memory.storage.orm.statements.tables import MESSAGE, weight
 
 _MEMBERS = 400
-"""Bytes of a message's JSON beside its texts, at most: what each message of a call is answered with anyhow."""
+"""The most bytes that a message's JSON has besides its texts; they do not count, since every answer has them."""
 
 
 def known_messages(row: Session, messages: Sequence[Message], most: int | None = None) -> dict[str | None, Message]:
-    """Which of the messages are stored already, by id: on the branch or on what it shares.
+    """The stored ones of the messages, by id: on the branch or in the part that it shares.
 
-    With ``most`` and several messages one statement asks for lengths, and a second loads what there is.
+    With ``most`` and several messages, one statement reads only their lengths, and a second one loads them.
 
     Raises:
-        TooLarge: those that are stored have more than ``most`` bytes together.
+        TooLarge: the stored ones have more than ``most`` bytes together.
     """
     line = lineage(row)
     stored = MessageRow.objects.using(row._state.db).filter(

@@ -95,7 +95,7 @@ class Layout:
         return new_summary(row.session, summary, self._now)
 
     def _feedback(self, given: Sequence[TranscriptFeedback]) -> list[Feedback]:
-        """The rows of feedback; of two by the same person on the same message the first one."""
+        """The rows of feedback; if a person has two on the same message, only the first one."""
         made: dict[tuple[UUID, int, str], Feedback] = {}
         for each in given:
             row = self._rows.get(each.branch)
@@ -167,7 +167,7 @@ class Row:
             row = row.parent
 
     def place_of(self, message_id: str) -> tuple[Row, int, Message] | None:
-        """The message of an id that the branch shows: the row that has it, and its position; None where it has none."""
+        """The row, the position and the message for the id of a visible message; None where there is none."""
         row, high = self, self.session.last_seq
         while True:
             if not row._places:
@@ -248,12 +248,12 @@ def new_summary(session: Session, summary: TranscriptSummary, now: datetime) -> 
 
 
 def new_feedback(place: Mapping[str, Any], message: Message, given: TranscriptFeedback, now: datetime) -> Feedback:
-    """The row of feedback on a message; on one that was redacted it has no comment.
+    """The row of feedback on a message, without the comment if the message was redacted.
 
     Args:
         place: the columns workspace_id, session_id and seq.
-        message: as it is stored.
-        given: what somebody thinks of it.
+        message: the message as it is stored.
+        given: the feedback in the transcript.
         now: the time, where ``given`` has none.
     """
     first = given.created_at or given.updated_at or now

@@ -17,12 +17,12 @@ _LIMITED = """
 SELECT setting, set_config('statement_timeout', LEAST(NULLIF(setting::int, 0), %s)::text, true)
 FROM pg_settings WHERE name = 'statement_timeout'"""
 _OPCODES = 10_000
-"""SQLite asks after so many steps whether to go on."""
+"""The number of steps after which SQLite asks whether to go on."""
 
 
 @contextmanager
 def limited_time(alias: str) -> Iterator[None]:
-    """Within it, a statement on this database is ended after SEARCH_SECONDS.
+    """Within the block, end a statement on this database after SEARCH_SECONDS.
 
     Raises:
         SearchTooLong: a statement was ended.
@@ -38,7 +38,7 @@ def limited_time(alias: str) -> Iterator[None]:
 
 @contextmanager
 def _limited_postgresql(connection: Any, seconds: float) -> Iterator[None]:
-    """A timeout of the server, for one transaction; a shorter one that the host has set stays."""
+    """Set the server's ``statement_timeout`` for one transaction; a shorter one that the host has set stays."""
     is_nested = connection.in_atomic_block
     try:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:

@@ -71,7 +71,7 @@ class Lineage(NamedTuple):
         return Message.objects.using(self.row._state.db).filter(places, workspace_id=self.row.workspace_id)
 
     def message(self, place: int | str) -> Message | None:
-        """The stored message at a visible position, or the visible one of an id."""
+        """The stored message at a visible position, or the visible message with an id."""
         if isinstance(place, int):
             return self.message_at(place)
         stored = Message.objects.using(self.row._state.db).filter(client_id=place, **self.where)
@@ -80,7 +80,7 @@ class Lineage(NamedTuple):
     def turn_at(self, seq: int) -> int:
         """The number of turns begun up to a position; the message at the position itself may be hidden.
 
-        It is told by the next message in line: the next position's where no answer crossed a later question.
+        It follows from the first later message that is not ``crossed``, that is, not stored after a later question.
         """
         if seq >= self.row.last_seq:
             return self.row.last_turn

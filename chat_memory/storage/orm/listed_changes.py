@@ -1,9 +1,10 @@
-"""Owns what readers of a workspace's list are told: conversations that changed, and the ids of those that are gone.
+"""Owns the changes of a workspace's list for syncing readers: changed conversations, and the ids of deleted ones.
 
-A change is found by the indexed time of it, which the writer's clock gives before the commit and which may lag by
-ACTIVITY_GRAIN. So a look reaches back by ``OVERLAP`` before the look before it; and of what PostgreSQL finds there it
-only takes rows written by transactions from the oldest one on that was open then, since all older ones were seen.
-SQLite has one writer at a time: there a look takes all that changed since a minute before the look before it.
+A change is found by its indexed time, which the writer's clock sets before the commit, and which may lag by
+ACTIVITY_GRAIN. So each look begins ``OVERLAP`` before the time of the previous look. Of the rows that PostgreSQL finds,
+it takes only those whose transaction is at least as new as the oldest one that was open at the previous look, because
+the previous look saw all older ones. SQLite has one writer at a time, so there a look takes everything that changed
+since one minute before the previous look.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ from chat_memory.storage.orm.statements import changes as statements
 from chat_memory.storage.syncing import Listed, room_for
 
 OVERLAP = timedelta(minutes=10)
-"""How long a transaction that changes conversations may be open; clocks of writers that differ take a part of it."""
+"""How long a transaction that changes conversations may be open, minus the difference between writers' clocks."""
 OVERLAP_OF_ONE_WRITER = timedelta(minutes=1)
 """The same on SQLite, where a writer waits for 20 seconds at most."""
 _DAY = 24 * 3600 * 1_000_000
 
 
 class _Mark(NamedTuple):
-    """What the database says of itself as a look begins.
+    """The state of the database as a look begins.
 
     Attributes:
-        workspace_id: of the workspace; None: there is none.
+        workspace_id: the id of the workspace; None: there is none.
         bound: the number of the oldest transaction that is open.
-        place: tells which list this is, of which history of which database.
+        place: identifies the list, the database and its history.
         now: the time, in microseconds.
     """
 
@@ -64,7 +65,7 @@ def find(
     if mark.workspace_id is None:
         done = structs.replace(listed, low=None)
         return SessionChanges([], [], begins_anew, str(done), more=False)
-    gone: list[UUID] = []  # what is gone comes first
+    gone: list[UUID] = []  # deleted conversations come first
     if listed.number is not None:
         gone, listed = _gone(alias, mark.workspace_id, listed, size)
         if listed.number is not None:
@@ -77,7 +78,7 @@ def find(
 
 
 def _gone(alias: str, workspace_id: int, listed: Listed, size: int) -> tuple[list[UUID], Listed]:
-    """The ids on a page of what is gone, and the next place: where there is no further page, among conversations."""
+    """A page of ids of deleted conversations, and the next cursor; after the last page it is at the changed ones."""
     given = _since(alias, listed, size) | {"workspace_id": workspace_id, "number": listed.number}
     rows = fetch(connections[alias], statements.gone(connections[alias].vendor), given)
     found = [as_uuid(row[0]) for row in rows]
@@ -89,7 +90,7 @@ def _gone(alias: str, workspace_id: int, listed: Listed, size: int) -> tuple[lis
 def _changed(
     alias: str, workspace: str, wanted: Filter, listed: Listed, *, size: int, most: int | None
 ) -> tuple[list[SessionRecord], Listed, bool]:
-    """The conversations on a page, the next place, and whether there may be more."""
+    """The conversations on a page, the next cursor, and whether there may be more."""
     connection = connections[alias]
     conditions = listing.conditions(connection, wanted)
     given = listing.with_workspace(connection, conditions, workspace) | _since(alias, listed, size)
@@ -109,7 +110,7 @@ def _changed(
 
 
 def _since(alias: str, listed: Listed, size: int) -> dict[str, Any]:
-    """The values that say from where on a look searches, and where a page of it begins."""
+    """The parameters for where a look begins to search, and where its page begins."""
     connection = connections[alias]
     one_writer = connection.vendor != "postgresql"
     back = OVERLAP_OF_ONE_WRITER if one_writer else OVERLAP + max(grain(), listing.LEAST_MARGIN)
@@ -148,6 +149,6 @@ def _fits(alias: str, mark: _Mark, listed: Listed) -> bool:
     if stored is None:
         return Tombstone.objects.using(alias).filter(session_id=listed.newest, **tenant).exists()
     version, vtoken, prev_vtoken = stored
-    # The token is known of this version and of the one before; a later version has passed the one that was read.
+    # The row has the tokens of its version and of the one before; for older versions there is nothing to compare.
     known = {version: vtoken, version - 1: prev_vtoken}
     return version >= listed.version and known.get(listed.version, listed.vtoken) == listed.vtoken

@@ -72,7 +72,7 @@ def usage(alias: str, workspace: str, wanted: Filter) -> Usage:
 def fetch_within(
     connection: BaseDatabaseWrapper, statement: str, params: dict[str, Any], most: int | None
 ) -> tuple[list[tuple[Any, ...]], bool]:
-    """The rows of a list, which is capped where ``most`` is given, and whether there were more than that allows."""
+    """The rows of a list, as many as fit into ``most`` bytes if that is given, and whether there were more."""
     if most is None:
         return fetch(connection, statement, params), False
     if connection.vendor != "postgresql":
@@ -139,14 +139,14 @@ def records(rows: Sequence[tuple[Any, ...]], workspace: str, zone: tzinfo) -> li
 
 
 def _on_branch(record: SessionRecord, current: str) -> SessionRecord:
-    """The record with the name and counters of the current branch, which ``current`` has as text."""
+    """The record with the name and counters of the current branch, which ``current`` contains as text."""
     *counters, branch = current.split(" ", len(statements.OF_CURRENT))
     counted = dict(zip(statements.OF_CURRENT, map(int, counters), strict=True))
     return msgspec.structs.replace(record, branch=branch, **counted)
 
 
 def moment_of(stored: datetime | str, zone: tzinfo) -> Any:
-    """A time as a hand-written statement gives it, in UTC; ``zone``: of a naive one."""
+    """A time from a hand-written statement, in UTC; ``zone`` is the time zone of a naive one."""
     moment = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
     if moment.tzinfo is UTC:
         return moment

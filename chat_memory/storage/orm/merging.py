@@ -37,7 +37,7 @@ class Merge:
 
     def __init__(self, alias: str, at: Address, transcript: Transcript, *, nested: bool) -> None:
         self._alias = alias
-        # Whoever restores may reach every session; an existing one keeps its owner.
+        # A restore may reach every session; an existing one keeps its owner.
         self._at = structs.replace(at, branch=MAIN_BRANCH, any_owner=True)
         self._transcript = transcript
         self._nested = nested
@@ -85,7 +85,7 @@ class Merge:
         return rows, made
 
     def _is_owed_the_key(self, root: Session) -> bool:
-        """Whether a client chose the key of a session that is somebody else's; an export has nobody's id."""
+        """Whether a client chose the key of somebody else's session; by user keys alone, since exports have no ids."""
         user_key = self._at.user_key
         return root.key_from_client and bool(user_key) and root.user_key not in ("", user_key)
 
@@ -107,7 +107,7 @@ class Merge:
                 rows.row.last_turn = turns_before(messages, rows.row.base_seq)
             placed = store(self._alias, at, rows, fresh, None, begun=begun).messages
             self._note(rows.row, first_seq=placed[0].seq, last_seq=placed[-1].seq)
-            if rows.row.pending in AT_ONCE:  # it has its first message, and an import makes no stored branch current
+            if rows.row.pending in AT_ONCE:  # it has its first message, and an import switches to no stored branch
                 family(rows.root).filter(pk=rows.row.pk).update(pending="")
             known |= {message.id: message for message in placed}
             self._added += len(fresh)
@@ -170,7 +170,7 @@ class Merge:
                 self._note(row)
 
     def _rate(self) -> None:
-        """Store the feedback that the conversation lacks; a person's own stays, and what is not shown gets none."""
+        """Store the feedback that the conversation lacks: not of a person who gave some, nor on hidden messages."""
         for branch in dict.fromkeys(each.branch for each in self._transcript.feedback):
             row = self._locked(branch).row
             given = [each for each in self._transcript.feedback if each.branch == branch]
@@ -201,7 +201,7 @@ class Merge:
 
 
 def _fresh_feedback(alias: str, row: Session, given: Sequence[TranscriptFeedback], now: datetime) -> Iterator[Feedback]:
-    """The rows of feedback on messages that a branch shows, but for what the same persons think already."""
+    """The rows of feedback on messages that a branch shows, without persons who have given feedback on them already."""
     line = lineage(row)
     for batch in batches(given):
         wanted = {each.message_id for each in batch}
@@ -222,13 +222,13 @@ def _fresh_feedback(alias: str, row: Session, given: Sequence[TranscriptFeedback
 
 
 def _begun(messages: Sequence[Message], known: Mapping[str | None, Message]) -> dict[int, int]:
-    """The numbers of turns whose questions are stored, by the numbers that a transcript has for them."""
+    """The turn numbers of messages that are stored already, by their turn numbers in the transcript."""
     pairs = ((message.turn, known[message.id].turn) for message in messages if message.id in known)
     return {there: here for there, here in pairs if there is not None and here is not None}
 
 
 def _says_what_was_redacted(row: Session, summary: TranscriptSummary) -> bool:
-    """Whether a message that a summary covers was redacted after the summary was made, or perhaps after."""
+    """Whether a message that a summary covers was redacted after the summary was made, or may have been."""
     line = lineage(row)
     since = {} if summary.created_at is None else {"redacted_at__gt": summary.created_at}
     within = {"seq__gte": summary.first_seq, "seq__lte": summary.last_seq}

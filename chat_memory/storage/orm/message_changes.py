@@ -1,4 +1,4 @@
-"""Owns the notes of which stored messages changed, for readers who keep copies; they are written under the lock."""
+"""Owns the records of changed messages for syncing readers; they are written under the conversation's lock."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from chat_memory.storage.syncing import MOST_CHANGES, Noted, digest
 
 
 def note_rewritten(alias: str, root: Session, stored: Sequence[MessageRow]) -> None:
-    """Note that stored messages of a locked conversation say something else."""
+    """Record that stored messages of a locked conversation were edited or redacted."""
     _note(alias, root, [{"row": each.session_id, "seq": each.seq} for each in stored])
 
 
 def note_taken(alias: str, root: Session, row_id: UUID, message: Message) -> None:
-    """Note that a message was taken off the end of a row of a locked conversation."""
+    """Record that a message was removed from the end of a row of a locked conversation."""
     taken = digest(message.id, message.created_at)
     _note(alias, root, [{"row": row_id, "seq": message.seq, "taken": taken}])
 
 
 def noted(alias: str, root: Session, since: int) -> list[Noted]:
-    """The change of a number and those after it, oldest first; one more than a reader may be behind at most."""
+    """The change with a number and later ones, oldest first; at most one more than a reader may be behind by."""
     rows = _of(alias, root).filter(number__gte=since).order_by("number")
     found = rows.values_list("number", "vtoken", "row", "seq", "taken")
     return [Noted(*columns) for columns in found[: MOST_CHANGES + 2]]

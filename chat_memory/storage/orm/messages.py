@@ -42,7 +42,7 @@ class OrmMessages(OrmPart, MessageStore):
             done = {index: appending.append_locked(alias, *batches[index], None, nested=nested) for index in order}
             return [done[index] for index in range(len(batches))]
 
-        # A refusal of a later batch must take the earlier ones with it.
+        # If a later batch is refused, the earlier ones must be rolled back too.
         try:
             return run_write(alias, write, whole=True)
         except Busy as error:
@@ -59,7 +59,7 @@ class OrmMessages(OrmPart, MessageStore):
         return reading.peek(self._alias, at)
 
     def window(self, at: Address, budget: Budget) -> Slice:
-        """See ``MessageStore.window``; one statement, wherever the window begins."""
+        """See ``MessageStore.window``; usually one statement."""
         return reading.window(self._alias, at, budget)
 
     def window_within(self, at: Address, budget: Budget, *, size: int, most: int) -> tuple[Slice, bool]:
@@ -86,7 +86,7 @@ class OrmMessages(OrmPart, MessageStore):
         return popping.pop(self._alias, at)
 
     def clear(self, at: Address) -> Change | None:
-        """See ``MessageStore.clear``: O(1), the rows stay until cleanup takes them."""
+        """See ``MessageStore.clear``: O(1), because the rows stay until cleanup removes them."""
         alias = self._alias
 
         def write(*, nested: bool) -> Change | None:
@@ -111,7 +111,7 @@ def _root(at: Address) -> dict[str, Any]:
 
 
 def _of_owner(at: Address) -> Q:
-    """The condition for messages of a session that is the user's of the address, or nobody's."""
+    """The condition for messages of a session that belongs to the address' user or to nobody."""
     if not at.is_checked:
         return Q()
     if at.user_id is None:

@@ -1,4 +1,4 @@
-"""Owns the name of a database that it alone has, by which a cache tells its entries from those of other databases."""
+"""Owns the unique name of a database, by which a cache tells its entries from those of other databases."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _PLACES = {
     "postgresql": "concat_ws('|', current_database(), current_schema(), pg_is_in_recovery())",
     "sqlite": "(SELECT file FROM pragma_database_list WHERE name = 'main')",
 }
-"""By vendor, where the tables are as the database itself says it: copies in two places have two names.
+"""By vendor, the place of the tables as the database itself reports it, so that copies in two places have two names.
 
-A replica is such a place, as it may lag behind: what is read from it must not be taken for the state of the primary."""
+A replica has a name of its own, because it may lag: its state must not be taken for that of the primary."""
 
 
 class _Name(NamedTuple):
-    """A name; ``lasts``: whether it holds outside the transaction that it was asked for in."""
+    """A name; ``lasts``: whether it stays valid after the transaction in which it was read."""
 
     text: str
     lasts: bool
@@ -34,15 +34,15 @@ class _Name(NamedTuple):
 
 _known: dict[tuple[str, str], _Name] = {}
 _met: WeakSet[Any] = WeakSet()
-"""Connections of PostgreSQL that a pool may hand out again, and that reach the database that they always did."""
+"""PostgreSQL connections that were seen before: a pool may hand one out again, and it reaches the same database."""
 
 
 def name_of(alias: str) -> str:
     """The name of the database behind an alias, and of the schema that the connection has as ``schema_name``.
 
-    The process asks the database again after each new connection, since another database may answer under an old name.
-    The row is made by whoever asks first, though never within the caller's transaction, nor where writing fails: then
-    the name is one that nobody else has.
+    The process asks the database again after each new connection, because another database may answer under the same
+    alias. The first call that finds no row creates it, but not within the caller's transaction. Without a row, then or
+    because the database cannot be written, the name is a random one that no other process has.
 
     Raises:
         DatabaseError: the database does not answer, or is not migrated.
@@ -56,7 +56,7 @@ def name_of(alias: str) -> str:
 
 
 def connect(config: AppConfig) -> None:
-    """Be told when a name may have changed; called once, by ``AppConfig.ready()``."""
+    """Connect the receivers for when a name may have changed; called once, by ``AppConfig.ready()``."""
     connection_created.connect(_on_connection, dispatch_uid=_on_connection)
     signals.post_migrate.connect(_on_migrate, sender=config, dispatch_uid=_on_migrate)  # a flush sends it too
     for changed in (signals.post_save, signals.post_delete):
@@ -82,7 +82,7 @@ def _row(alias: str) -> tuple[Any, ...] | None:
 
 
 def _make_row(alias: str) -> None:
-    """Make the row, unless another process does; where the database may not be written to there is none."""
+    """Create the row, unless another process does; no effect if the database cannot be written."""
 
     def write(**_nested: bool) -> None:
         DatabaseToken._default_manager.using(alias).bulk_create([DatabaseToken(token=_drawn())], ignore_conflicts=True)

@@ -17,7 +17,7 @@ from chat_memory.storage.tenancy import across_workspaces
 
 
 def connect() -> None:
-    """Be told of deleted users, by proxy models too; called once, by ``AppConfig.ready()``."""
+    """Connect the receiver for deleted users, also for proxy models; called once, by ``AppConfig.ready()``."""
     user_model = settings.AUTH_USER_MODEL.lower()
     for model in apps.get_models():
         concrete = model._meta.concrete_model
@@ -26,9 +26,9 @@ def connect() -> None:
 
 
 def _on_user_deleted(instance: Model, using: str, **_signal: Any) -> None:
-    """Once the deletion is committed, take the user from the sessions, feedback and memberships in other databases.
+    """After the commit, remove the user from the sessions, feedback and memberships in other databases.
 
-    An error there is logged by Django: the user is deleted all the same.
+    Django logs an error there; the user stays deleted.
     """
     if any(_aliases(using)):
         user_id = instance.pk  # Django takes it from the instance before the commit

@@ -1,4 +1,4 @@
-"""Owns whether an address reaches a session row by the row's owner; it must not write."""
+"""Owns the check whether an address may reach a session, by the session's owner; it must not write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chat_memory.records import Address
 
 
 def is_reached(at: Address, root: Session) -> bool:
-    """Whether an address reaches a conversation by its first row; False where this one yields its key to the user.
+    """Whether an address reaches a conversation, given its root; False if it gives up its key to the address' user.
 
     Raises:
         NotOwner: it belongs to somebody else, and keeps its key.
@@ -24,7 +24,7 @@ def is_reached(at: Address, root: Session) -> bool:
 
 
 def check_unreached(alias: str, at: Address) -> None:
-    """Tell why a statement that compares the owner found nothing: nothing is there, or it is somebody else's.
+    """Check that a statement that compares the owner did not find nothing because of the owner.
 
     Raises:
         NotOwner: it belongs to somebody else, and keeps its key.

@@ -15,5 +15,5 @@ class OrmPart:
 
     @property
     def _alias(self) -> str:
-        """Reads go where writes go, so that a history is never behind itself."""
+        """The alias for reads and writes; reads use it too, so that they see every committed write."""
         return self._using or router.db_for_write(Session)

@@ -1,6 +1,6 @@
-"""Owns which errors of a database pass by themselves, so that the same call may succeed later; it must not handle them.
+"""Owns which database errors are transient, so that the same call may succeed later; it must not handle them.
 
-What a program does wrong, such as a statement that the database does not understand, never passes.
+Errors of a program, such as an invalid statement, are never transient.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _CROSSED = frozenset({"40001", "40P01"})
 """A serialization failure and a deadlock."""
 _UNAVAILABLE = frozenset(
     {
-        "25006",  # a server or a transaction that only reads
+        "25006",  # a read-only server or transaction
         "25P03",  # the transaction was idle for too long
         "25P04",  # the transaction took too long
         "57014",  # statement_timeout, or canceled by hand
@@ -26,23 +26,23 @@ _UNAVAILABLE = frozenset(
     }
 )
 _UNAVAILABLE_CLASSES = ("08", "53")
-"""No connection; not enough of something: of memory, disk or connections."""
+"""No connection; too little memory or disk, or too few connections."""
 _SQLITE_LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _SQLITE_UNAVAILABLE = ("SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether somebody else held a lock for longer than the statement was to wait."""
+    """Whether another transaction held a lock for longer than the statement was allowed to wait."""
     return has_timed_out(error) or _sqlite_name(error).startswith(_SQLITE_LOCKED)
 
 
 def has_timed_out(error: BaseException) -> bool:
-    """The same on PostgreSQL alone, where the wait was as long as it was to be."""
+    """As ``is_locked``, for PostgreSQL only: the statement waited for the whole ``lock_timeout``."""
     return _sqlstate(error) == _LOCK_NOT_AVAILABLE
 
 
 def is_crossed(error: BaseException) -> bool:
-    """Whether two transactions were in each other's way, so that this one was ended."""
+    """Whether the transaction was ended because of a deadlock or a serialization failure."""
     return _sqlstate(error) in _CROSSED
 
 
@@ -74,5 +74,5 @@ def _sqlite_name(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> Any:
-    """The driver's error, which Django's is raised from."""
+    """The driver's error, from which Django's error is raised."""
     return error.__cause__ if isinstance(error, Error) and error.__cause__ is not None else error

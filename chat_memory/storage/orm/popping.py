@@ -1,4 +1,4 @@
-"""Owns taking the newest message off a branch, under the lock of its conversation."""
+"""Owns the removal of the newest message from a branch, under the lock of its conversation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Locked(NamedTuple):
 
 
 def pop(alias: str, at: Address) -> Commit | None:
-    """Take the newest message off; the contract is ``MessageStore.pop``."""
+    """Remove the newest message; the contract is ``MessageStore.pop``."""
     others = removal.others_by_place() if at.means_whole and connections[alias].vendor == "postgresql" else None
 
     def write(*, nested: bool) -> Commit | None:
@@ -56,7 +56,7 @@ def pop(alias: str, at: Address) -> Commit | None:
 
 
 def _at_once(alias: str, at: Address, others: Sequence[removal.Dependent], *, nested: bool) -> Commit | None:
-    """By one statement under the lock; None where it takes more, or there is nothing to take."""
+    """Pop by one statement under the lock; None if that is not enough, or there is no message."""
     connection = connections[alias]
     row = _locked(connection, at)
     if row is None or (row.head_id is not None and at.branch == CURRENT) or row.base_seq == row.last_seq:
@@ -80,7 +80,7 @@ def _at_once(alias: str, at: Address, others: Sequence[removal.Dependent], *, ne
 
 
 def _locked(connection: BaseDatabaseWrapper, at: Address) -> Locked | None:
-    """The first row of a conversation, by the ids a handle remembers, or by its names where nothing is under them."""
+    """Lock the root of a conversation, by the ids that a handle remembers, or by its names if the ids find nothing."""
     owner, user = owner_of(at), {"user_id": user_value(connection, at.user_id), "user_key": at.user_key}
     wait = milliseconds()
     if at.session_id is not None:
@@ -114,11 +114,11 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
         title = remade_title(alias, root, [stored], None)
         same = MessageRow.objects.using(alias).filter(pk=stored.pk, workspace_id=row.workspace_id)
         removal.remove_messages(alias, same)
-    else:  # the branch shares one message less, and perhaps nothing more of the row that it hung on
+    else:  # the branch shares one message less, so its parent changes if it shares none of the parent's own messages
         fields = {"fork_seq": seq - 1, "parent_id": line.owner(seq - 1)}
         removal.remove_from(alias, Draft, Q(session_id=row.pk, seq=seq), row.workspace_id)
     forget_summaries(alias, row.workspace_id, {row.pk: seq})
-    if starts_turn(message):  # who was to answer it finds neither the right to nor what was streamed
+    if starts_turn(message):  # the right to answer the question and the drafts of its turn are deleted with it
         for model, where in ((Turn, Q(seq=seq)), (Draft, Q(turn=message.turn))):
             removal.remove_from(alias, model, where & Q(session=row), row.workspace_id)
     if title is not None:
@@ -132,10 +132,10 @@ def _taken_off(alias: str, at: Address, rows: Rows, line: Lineage, stored: Messa
 
 
 def _check_not_shared(row: Session, seq: int) -> None:
-    """A message goes only where no other branch shows it.
+    """Check that no other branch shares a message.
 
     Raises:
-        BranchInUse: one does.
+        BranchInUse: another branch shares it.
     """
     children = family(row).filter(parent_id=row.pk, fork_seq__gte=seq)
     others = sorted(children.values_list("branch", flat=True))

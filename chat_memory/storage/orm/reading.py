@@ -78,7 +78,7 @@ def window_within(alias: str, at: Address, budget: Budget, *, size: int, most: i
     """See ``MessageStore.window_within``: one statement, unless the window is too large."""
     rows = _window(alias, at, budget, cap=size, most=most)
     if _flags(rows)[2:] != ["1"]:
-        # A read that ends at its bytes counts as the whole history: what is older is not in a window that fits.
+        # A read that ends at ``most`` bytes may count as the whole history: a window that fits has no older messages.
         found = _exactly(partial(_read_page, alias, at, most), budget, _slice(alias, rows))
         if is_within(found.messages, size, most):
             return found, False
@@ -88,7 +88,7 @@ def window_within(alias: str, at: Address, budget: Budget, *, size: int, most: i
 def _window(alias: str, at: Address, budget: Budget, **bound: int) -> list[Row]:
     """The rows of a window, with the header; for ``bound`` see ``statements.window``."""
     kind = next(name for name in FIRST_LOOK if getattr(budget, name) is not None)
-    # Whether a greeting is right before the turns asked for is told by one turn more.
+    # One turn more shows whether the greeting directly precedes the turns that are asked for.
     size = getattr(budget, kind) + (kind == "turns" and budget.greeting)
     shape = {"budget": kind, "system": budget.system, "greeting": budget.greeting, "capped": bool(bound)}
     shape |= {"postgresql": connections[alias].vendor == "postgresql", "until": budget.until is not None}
@@ -108,14 +108,14 @@ def _read_page(alias: str, at: Address, most: int, span: Span) -> Slice:
 
 
 def _exactly(read_span: Callable[[Span], Slice], budget: Budget, found: Slice) -> Slice:
-    """The window, of rows among which it is; the statement leaves room for every system message."""
+    """The exact window, from the rows of the statement, which spends tokens on every system message."""
     header, messages = found.header, found.messages
     if header is None:
         return found
     if budget.tokens is not None and budget.system and may_fit_more(messages, header):
         return read_window(read_span, budget)
     if budget.greeting and messages and not any(map(starts_turn, messages)):
-        return read_window(read_span, budget)  # a part of what precedes the first question looks like all of it
+        return read_window(read_span, budget)  # the rows may have only a part of what precedes the first question
     window = newest_turns(messages, budget, has_all=True, first=header.base_seq + 1)
     return Slice(window or [], header)
 
@@ -165,7 +165,7 @@ def _flag(rows: list[Row]) -> bool:
 
 
 def _flags(rows: list[Row]) -> list[str]:
-    """What follows the header of a window: whether it is of a branch, began too near the end, is too large."""
+    """The flags after the header of a window: it is of a branch, ``look`` was too small, the window is too large."""
     return next((row[-1].split()[_HEADER:] for row in rows if row[-1] is not None), [])
 
 

@@ -1,8 +1,8 @@
-"""Owns which messages refer to which attachments, and the end of a file that nothing refers to any more.
+"""Owns the references of messages to attachments, and the deletion of files that nothing refers to any more.
 
-References are written and deleted in the transaction of their messages, under the lock of the conversation. A file is
-removed once that is committed, in three steps: its row loses the workspace, the file goes, the row goes. What a crash
-leaves between them the row still tells, and a check or a cleanup goes on from there.
+References are written and deleted in the transaction of their messages, under the lock of the conversation. After the
+commit an unused file is deleted in three steps: clear the workspace of its row, delete the file, delete the row. If the
+process crashes in between, the row still exists, so a check or a cleanup continues from there.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Place = tuple[UUID, int]
 
 
 class Lost(NamedTuple):
-    """What references that go refer to.
+    """The attachments that lose references.
 
     Attributes:
-        hashes: by the primary keys of workspaces.
+        hashes: their hashes by the primary keys of workspaces.
         attachments: the primary keys of those that are stored.
     """
 
@@ -46,11 +46,11 @@ class Lost(NamedTuple):
 
 
 class Discarded(NamedTuple):
-    """What ``discard`` has done.
+    """The result of ``discard``.
 
     Attributes:
-        files: how many it has removed.
-        complete: the storage has not failed.
+        files: the number of deleted files.
+        complete: whether the storage has not failed.
     """
 
     files: int
@@ -72,7 +72,7 @@ def storage() -> Storage:
 
 
 def check_stored(alias: str, root: Session, messages: Iterable[Message]) -> None:
-    """Check that a conversation reaches what messages refer to, and lock it until the transaction ends.
+    """Check that a conversation reaches the attachments of messages, and lock these until the transaction ends.
 
     Raises:
         AttachmentNotFound: it does not, even if the workspace has the bytes.
@@ -88,9 +88,9 @@ def check_stored(alias: str, root: Session, messages: Iterable[Message]) -> None
 
 
 def lock_stored(alias: str, workspace_id: int, wanted: Collection[str]) -> set[str]:
-    """Keep attachments of a workspace from being removed until the transaction ends; the hashes of those it has.
+    """Protect attachments of a workspace from removal until the transaction ends; return the hashes of those it has.
 
-    Conversations are locked before: all processes lock in the same order, so that two of them cannot deadlock.
+    The caller locks conversations before: all processes lock in the same order, so that two of them cannot deadlock.
     """
     locked: set[str] = set()
     for batch in batches(sorted(wanted)):
@@ -100,9 +100,9 @@ def lock_stored(alias: str, workspace_id: int, wanted: Collection[str]) -> set[s
 
 
 def reached(root: Session) -> QuerySet[AttachmentReference]:
-    """The references of a conversation's messages that a branch shows, and of what was added for its next ones.
+    """The references of messages that any branch of a conversation shows, and those held for its future messages.
 
-    A message that its own branch has cleared is shown by the branches made of that one that share it.
+    A message that its own branch has cleared may still be shown by a branch that shares it.
     """
     rows = AttachmentReference.objects.using(root._state.db).filter(workspace_id=root.workspace_id)
     sharing = family(root).filter(
@@ -113,7 +113,7 @@ def reached(root: Session) -> QuerySet[AttachmentReference]:
 
 
 def refer(alias: str, workspace_id: int, root_id: UUID, contents: Mapping[Place, object]) -> None:
-    """Note what messages refer to, by their places; what was held for them on the first row is let go."""
+    """Store the references of messages, given by place, and delete those that held the attachments on the first row."""
     rows = [
         AttachmentReference(workspace_id=workspace_id, session_id=session_id, seq=seq, sha256=sha256)
         for (session_id, seq), content in contents.items()
@@ -131,7 +131,7 @@ def ready(alias: str, workspace_id: int) -> QuerySet[Attachment]:
 
 
 def referred_to(rows: QuerySet[AttachmentReference]) -> Lost:
-    """What references that are about to go refer to; for ``removal.dependent``."""
+    """The attachments of references that are about to be deleted; for ``removal.dependent``."""
     hashes_by_workspace: dict[int, list[str]] = {}
     for workspace_id, sha256 in rows.order_by().values_list("workspace_id", "sha256").distinct():
         hashes_by_workspace.setdefault(workspace_id, []).append(sha256)
@@ -145,11 +145,11 @@ def referred_to(rows: QuerySet[AttachmentReference]) -> Lost:
 
 
 def remove_unused(alias: str, lost: Lost) -> None:
-    """Remove the files that nothing refers to any more, of those that have lost a reference; after the commit.
+    """Delete the files that lost a reference and now have none; called after the commit.
 
-    No others: what a storage has failed to remove before, of whatever workspace, is left to a cleanup.
+    Other files, which a storage failed to delete before, are left to a cleanup.
     """
-    wanted = set(lost.attachments)  # those of a workspace that went along have lost it by now
+    wanted = set(lost.attachments)  # if their workspace was deleted too, their rows have none by now
     for workspace_id, found in lost.hashes.items():
         for batch in batches(found):
             wanted.update(let_go(alias, workspace_id, batch))
@@ -159,12 +159,12 @@ def remove_unused(alias: str, lost: Lost) -> None:
 
 
 def let_go(alias: str, workspace_id: int, wanted: Collection[str]) -> list[int]:
-    """Take the attachments that nothing refers to from their workspace; which. Their files are to be discarded."""
+    """Clear the workspace of attachments that nothing refers to; return their keys, for ``discard``."""
 
     def write(**_nested: bool) -> list[int]:
         rows = ready(alias, workspace_id).filter(sha256__in=wanted)
         if not connections[alias].features.has_select_for_update:
-            rows.update(ready=True)  # SQLite's lock must come with a write
+            rows.update(ready=True)  # on SQLite only a write takes the lock
         locked = list(rows.order_by("sha256").select_for_update())
         alive = Q(until=None) | Q(until__gt=datetime.now(UTC))
         kept = AttachmentReference.objects.using(alias).filter(alive, workspace_id=workspace_id, sha256__in=wanted)
@@ -180,14 +180,14 @@ def let_go(alias: str, workspace_id: int, wanted: Collection[str]) -> list[int]:
 
 
 def discard(alias: str, chosen: Collection[int] | None = None) -> Discarded:
-    """Remove the files of attachments that have no workspace any more, then their rows.
+    """Delete the files of attachments that have no workspace any more, then their rows.
 
-    It ends with the first file that the storage fails to remove, since each further one may take as long to fail. That
-    one is the last in the next call, so that the others do not wait for it for ever.
+    It stops at the first file that the storage fails to delete, because each further one may take as long to fail. The
+    next call tries that file last, so that it does not block the others for ever.
 
     Args:
         alias: the database.
-        chosen: the primary keys of few; None: all that there are, for a cleanup.
+        chosen: the primary keys of a few attachments; None: all, for a cleanup.
     """
     done = 0
     while True:
@@ -210,7 +210,7 @@ def left(alias: str) -> QuerySet[Attachment]:
 
 
 def _removed(row: Attachment) -> bool:
-    """Whether the file of a row is gone; a storage that fails costs a line in the log."""
+    """Delete the file of a row; False, with a warning in the log, if the storage fails."""
     try:
         storage().delete(row.file)
     except Exception as error:  # noqa: BLE001  # whatever the client of an object store raises

@@ -1,13 +1,14 @@
-"""Owns the one exit: nothing else deletes sessions or messages, whoever decides that they go.
+"""Owns the one exit: the deletion of sessions and messages, with all rows that belong to them.
 
-What hangs on a session or on a message registers here, in the ``ready()`` of its app::
+A table whose rows belong to a session or to a message is registered here, in the ``ready()`` of its app::
 
     from chat_memory.storage.orm.removal import dependent
 
     dependent(Note, by="session")
     dependent(Rating, by="message", before=names_of_files, after_commit=remove_files)
 
-It is then emptied by every way out: ``delete()``, cleanup, the admin, the end of a workspace, and Django's own cascade.
+Every kind of deletion then deletes its rows too: ``delete()``, cleanup, the admin, the deletion of a workspace, and
+Django's own cascade.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ AfterCommit = Callable[[str, Any], None]
 
 
 class Dependent(NamedTuple):
-    """A table whose rows go with a session or with a message.
+    """A table whose rows are deleted with a session or with a message.
 
     Attributes:
         model: has the columns ``session_id`` and, by message, ``seq``; or, by message, a foreign key ``message``.
-        by: what its rows hang on.
-        before: called in the transaction with the rows that are about to go.
-        after: called in the transaction with the database alias, once they are gone.
-        after_commit: called once they are gone with the database alias, and what ``before`` returned or else how many
-            rows went; never after a rollback.
-        of_text: whether they are made of what a message says, so that they go too when it says something else.
+        by: what its rows belong to.
+        before: called in the transaction with the rows that are about to be deleted.
+        after: called in the transaction with the database alias, after rows were deleted.
+        after_commit: called after the commit with the database alias, and the result of ``before`` or, without
+            ``before``, the number of deleted rows; never after a rollback.
+        of_text: whether the rows are derived from a message's text, so that a change of the text deletes them too.
     """
 
     model: type[Model]
@@ -60,13 +61,13 @@ class Dependent(NamedTuple):
     of_text: bool = False
 
     def of_sessions(self, alias: str, sessions: Any, tenant: Mapping[str, int]) -> QuerySet[Any]:
-        """The rows that go with sessions."""
+        """The rows that are deleted with sessions."""
         column = "session_id__in" if self._has("session") else "message__session_id__in"
         own = tenant if self._has("workspace") else {}
         return self._rows(alias).filter(**{column: sessions}, **own)
 
     def of_messages(self, alias: str, messages: QuerySet[Message]) -> QuerySet[Any]:
-        """The rows that go with messages."""
+        """The rows that are deleted with messages."""
         if not self._has("seq"):
             return self._rows(alias).filter(message__in=messages)
         same = messages.filter(session_id=OuterRef("session_id"), seq=OuterRef("seq"))
@@ -74,19 +75,19 @@ class Dependent(NamedTuple):
 
     @property
     def place(self) -> tuple[str, str, str] | None:
-        """The names of its table and of the columns that say of which message a row is; None where it has none."""
+        """The names of its table and of its columns for session row and position; None where it lacks these columns."""
         fields = {each.attname: str(each.column) for each in self.model._meta.concrete_fields}
         if not {"session_id", "seq"} <= fields.keys():
             return None
         return self.model._meta.db_table, fields["session_id"], fields["seq"]
 
     def at(self, alias: str, session_id: UUID, seq: int) -> QuerySet[Any]:
-        """The rows that hang on the message at a position of a row."""
+        """The rows that belong to the message at a position of a session row."""
         return self._rows(alias).filter(session_id=session_id, seq=seq)
 
     def remove(self, alias: str, rows: QuerySet[Any]) -> None:
-        """Delete some of its rows, and tell its owner after the commit."""
-        # A table of another app need not know workspaces: its rows go by their keys, which one tenant's rows gave.
+        """Delete some of its rows, and call the functions that were registered with it."""
+        # A table of another app may have no workspace column; its rows are found by keys from one tenant's rows.
         with nullcontext() if self._has("workspace") else across_workspaces():
             kept = self.before(rows) if self.before else None
             removed: Any = rows.delete()[0] if _needs_collector(self.model) else rows._raw_delete(alias)
@@ -105,7 +106,7 @@ class Dependent(NamedTuple):
 
 
 class Leaving(NamedTuple):
-    """A session's row that is about to go: a conversation's first one, or a branch."""
+    """A session row that is about to be deleted: a conversation's first row, or a branch."""
 
     id: UUID
     workspace_id: int
@@ -116,7 +117,7 @@ class Leaving(NamedTuple):
 
 _dependents: dict[type[Model], Dependent] = {}
 _leaving: ContextVar[bool] = ContextVar("chat_memory_leaving", default=False)
-"""Whether the exit itself asks Django to delete, so that Django's signal tells nothing new."""
+"""Whether this module itself calls Django's ``delete()``, so that the receiver of its signal has nothing to do."""
 
 
 def dependent(
@@ -128,12 +129,12 @@ def dependent(
     after: After | None = None,
     of_text: bool = False,
 ) -> None:
-    """Register a table whose rows go with a session or with a message; see ``Dependent``."""
+    """Register a table whose rows are deleted with a session or with a message; see ``Dependent``."""
     _dependents[model] = Dependent(model, by, before, after_commit, after, of_text)
 
 
 def connect() -> None:
-    """Be told of what Django's own ``delete()`` takes; called once, by ``AppConfig.ready()``."""
+    """Connect the receiver for Django's own ``delete()`` of sessions; called once, by ``AppConfig.ready()``."""
     signals.pre_delete.connect(_on_django_delete, sender=Session, weak=False, dispatch_uid=_on_django_delete)
 
 
@@ -143,9 +144,9 @@ def leaving(sessions: QuerySet[Session]) -> list[Leaving]:
 
 
 def remove_sessions(alias: str, batch: Collection[Leaving], **tenant: int) -> int:
-    """Delete locked sessions, branches included, with all that hangs on them; how many messages went.
+    """Delete locked sessions, branches included, with all that belongs to them; return the number of deleted messages.
 
-    Straight in the database where only registered tables refer to them: Django's ``delete()`` would load every row.
+    If only registered tables refer to them, they are deleted without Django's ``delete()``, which would load every row.
     """
     sessions = among(alias, [row.id for row in batch])
     rows = Session.objects.using(alias).filter(pk__in=sessions, **tenant)
@@ -168,7 +169,7 @@ def remove_sessions(alias: str, batch: Collection[Leaving], **tenant: int) -> in
 
 
 def remove_messages(alias: str, messages: QuerySet[Message]) -> int:
-    """Delete messages of locked sessions with all that hangs on them; how many went."""
+    """Delete messages of locked sessions with all that belongs to them; return the number of deleted messages."""
     for each in _dependents.values():
         if each.by == "message":
             each.remove(alias, each.of_messages(alias, messages))
@@ -182,15 +183,15 @@ def remove_messages(alias: str, messages: QuerySet[Message]) -> int:
 
 
 def remove_from(alias: str, model: type[Model], where: Q, workspace_id: int) -> None:
-    """Delete rows of a registered table of ours whose messages stay, and tell its owner after the commit."""
+    """Delete rows of one of our registered tables whose messages stay, and call its registered functions."""
     rows = model._default_manager.using(alias).filter(where, workspace_id=workspace_id)
     _dependents[model].remove(alias, rows)
 
 
 def remove_made_of(alias: str, where: Q, workspace_id: int) -> None:
-    """Delete what was made of the texts of messages, given by a condition on their places, in the tables of sub-apps.
+    """Delete the rows that are derived from the texts of messages; ``where`` is a condition on the messages' places.
 
-    For who changes what they say, under the lock of their conversation.
+    For callers that change these texts, under the lock of the conversation.
     """
     for each in _dependents.values():
         if each.of_text:
@@ -198,11 +199,11 @@ def remove_made_of(alias: str, where: Q, workspace_id: int) -> None:
 
 
 def others_by_place() -> tuple[Dependent, ...] | None:
-    """The tables whose rows hang on messages by row and position, for who deletes a message itself.
+    """The registered tables of messages that a caller must handle who deletes a message by a statement of its own.
 
-    Those of other apps, and those of ours whose owner is told.
+    They are the tables of other apps, and those of ours with ``after_commit``.
 
-    None where Django has to delete it, or a row hangs on it otherwise.
+    None where Django has to delete the message, or one of these tables has no columns for session row and position.
     """
     ours = Message._meta.app_label
     by_message = [each for each in _dependents.values() if each.by == "message"]
@@ -211,7 +212,7 @@ def others_by_place() -> tuple[Dependent, ...] | None:
 
 
 def _empty_titles(alias: str, leaving: QuerySet[Message]) -> None:
-    """Empty the titles that were made of messages that are about to go, of locked sessions that stay."""
+    """Empty the titles that were made from messages that are about to be deleted, of locked sessions that stay."""
     titled = leaving.filter(turn=1, role=Role.USER.value, session__title_made=True, session__branch=MAIN_BRANCH)
     for message in titled.select_related("session__workspace"):
         root = message.session
@@ -222,7 +223,7 @@ def _empty_titles(alias: str, leaving: QuerySet[Message]) -> None:
 
 
 def remove_cleared(alias: str, sessions: Any) -> int:
-    """Delete what ``clear()`` has hidden in locked sessions; how many messages went. A title made of one is emptied."""
+    """Delete the messages that ``clear()`` has hidden in locked sessions, and titles made from them; return a count."""
     hidden = Message.objects.using(alias).filter(session_id__in=sessions, seq__lte=F("session__base_seq"))
     _empty_titles(alias, hidden)
     count = remove_messages(alias, hidden)
@@ -232,10 +233,10 @@ def remove_cleared(alias: str, sessions: Any) -> int:
 
 
 def remove_workspace(alias: str, workspace_id: int) -> int:
-    """Delete a workspace with all its conversations, in one transaction; how many messages went.
+    """Delete a workspace with all its conversations, in one transaction; return the number of deleted messages.
 
     Raises:
-        Busy: somebody else held a lock on a part of it for too long; nothing went.
+        Busy: another transaction held a lock on a part of it for too long; nothing was deleted.
     """
     count = 0
     with transaction_bounded(alias):
@@ -250,7 +251,7 @@ def remove_workspace(alias: str, workspace_id: int) -> int:
 
 
 def _on_django_delete(instance: Session, using: str, origin: Any = None, **_signal: Any) -> None:
-    """A session is about to go by Django's ``delete()``, or by its cascade: what hangs on it goes with it."""
+    """Delete what belongs to a session that Django's ``delete()``, or its cascade, is about to delete."""
     if _leaving.get():
         return
     with across_workspaces():
@@ -264,9 +265,9 @@ def _on_django_delete(instance: Session, using: str, origin: Any = None, **_sign
 
 
 def _hold_root(session: Session, alias: str) -> None:
-    """Hold the root of a conversation as every writer does: until its rows are gone, nobody adds to what hangs on it.
+    """Lock the root of a conversation, as every writer does, so that nobody adds rows to it until it is deleted.
 
-    SQLite has one writer, and whoever deletes is it.
+    SQLite needs no lock here: it has one writer, which is the transaction that deletes.
     """
     if connections[alias].features.has_select_for_update:
         rows = Session.objects.using(alias).filter(workspace_id=session.workspace_id, key=session.key)
@@ -275,7 +276,7 @@ def _hold_root(session: Session, alias: str) -> None:
 
 @contextmanager
 def _by_django() -> Iterator[None]:
-    """Let Django's collector delete; it asks by the keys it was given, which one tenant's rows gave."""
+    """Let Django's collector delete; its queries have no workspace predicate, but only keys from one tenant's rows."""
     before = _leaving.set(True)
     try:
         with across_workspaces():
@@ -285,7 +286,7 @@ def _by_django() -> Iterator[None]:
 
 
 def _needs_collector(model: type[Model]) -> bool:
-    """Whether a table that is not registered here refers to this one, or somebody listens to its deletion."""
+    """Whether a table that is not registered here refers to this one, or a receiver listens to its deletion."""
     related = (field.related_model for field in model._meta.related_objects)
     ours = model._meta.app_label
     return _is_watched(model) or any(other._meta.app_label != ours and other not in _dependents for other in related)
@@ -301,14 +302,14 @@ def _is_watched(model: type[Model]) -> bool:
 
 
 def _alone(batch: Collection[Leaving]) -> set[UUID]:
-    """The branches whose parents stay; most batches have no branch at all."""
+    """The branches in the batch whose parents stay; most batches have no branch at all."""
     branches = [row for row in batch if row.parent_id]
     ids = {row.id for row in batch} if branches else set()
     return {row.id for row in branches if row.parent_id not in ids}
 
 
 def _remember(alias: str, batch: Iterable[Leaving]) -> None:
-    """Note the ids of conversations that are gone, for readers of lists (``listed_changes``)."""
+    """Store the ids of deleted conversations, for syncing readers of lists (``listed_changes``)."""
     now = datetime.now(UTC)
     stones = [
         Tombstone(workspace_id=row.workspace_id, session_id=row.id, gone_at=now) for row in batch if not row.parent_id
@@ -317,9 +318,9 @@ def _remember(alias: str, batch: Iterable[Leaving]) -> None:
 
 
 def remove_notes(alias: str, before: datetime, tenant: Mapping[str, Any]) -> None:
-    """Forget what went and what changed before a time; of each conversation the last change of a message stays noted.
+    """Delete tombstones and recorded changes of messages from before a time, but not the last change of a conversation.
 
-    By that one a reader's cursor is seen to fit.
+    The last change is needed to check whether a reader's cursor fits.
     """
     Tombstone.objects.using(alias).filter(gone_at__lt=before, **tenant)._raw_delete(alias)
     later = MessageChange.objects.filter(session_id=OuterRef("session_id"), number__gt=OuterRef("number"))
@@ -328,7 +329,7 @@ def remove_notes(alias: str, before: datetime, tenant: Mapping[str, Any]) -> Non
 
 
 def _tell(alias: str, batch: Iterable[Leaving], slugs: Mapping[int, str], *, alone: Container[UUID]) -> None:
-    """Emit the ends of branches; one that goes alone was asked for by its name."""
+    """Emit the deletion of each row; a branch that is deleted without its parent was addressed by its name."""
     for row in batch:
         hints.forget(alias, Address(slugs[row.workspace_id], row.key))
     events = (

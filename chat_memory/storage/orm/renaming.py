@@ -1,6 +1,6 @@
-"""Owns what a workspace's new slug takes from the caches: the entries of its sessions, under the old slug and the new.
+"""Owns the dropping of cache entries after a workspace's slug has changed, under the old slug and the new one.
 
-An entry is found by its workspace's slug. Another workspace may get the old slug at once, and must not read them.
+The cache finds an entry by the slug. Another workspace may get the old slug at once, and must not read the entries.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _FORMER = "_chat_memory_former_slug"
 
 
 def connect() -> None:
-    """Be told of new slugs; called once, by ``AppConfig.ready()``."""
+    """Connect the receivers for changed slugs; called once, by ``AppConfig.ready()``."""
     signals.pre_save.connect(_before_save, sender=Workspace, dispatch_uid=_before_save)
     signals.post_save.connect(_after_save, sender=Workspace, dispatch_uid=_after_save)
     slug_changed.connect(_on_change, dispatch_uid=_on_change)
 
 
 def _before_save(instance: Workspace, using: str, update_fields: Container[str] | None, **_signal: Any) -> None:
-    """Note the stored slug; what the instance was loaded with may be out of date."""
+    """Remember the stored slug, because the one that the instance was loaded with may be out of date."""
     stored = Workspace.objects.using(using).filter(pk=instance.pk).values_list("slug", flat=True)
     setattr(instance, _FORMER, stored.first() if update_fields is None or "slug" in update_fields else None)
 
@@ -46,7 +46,7 @@ def _on_change(*, using: str, workspace_id: int, former: str, slug: str, **_sign
 
 
 def _drop_entries(alias: str, workspace_id: int, slugs: tuple[str, str]) -> None:
-    """Tell the caches alone: to all other listeners no conversation has changed."""
+    """Tell only the caches, because for all other receivers no conversation has changed."""
     events = _ends(alias, workspace_id, slugs)
     while batch := list(islice(events, BATCH_SIZE)):
         emitted.send_robust(sender=source_of(alias), events=batch)

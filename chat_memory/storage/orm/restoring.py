@@ -55,7 +55,7 @@ def _restore(alias: str, batch: Sequence[Pair], *, nested: bool) -> list[Restore
 
 
 def _keep_attachments(alias: str, batch: Sequence[Pair], ids: Mapping[str, int]) -> None:
-    """Keep what the transcripts refer to from being removed before the commit; what is not there stays missing."""
+    """Protect the attachments of the transcripts from removal before the commit; missing ones stay missing."""
     wanted: dict[str, set[str]] = {}
     for at, transcript in batch:
         messages = chain(transcript.messages, *(branch.messages for branch in transcript.branches))
@@ -118,7 +118,7 @@ def _insert(alias: str, layouts: Sequence[Layout]) -> None:
 
 
 def _write_beside(alias: str, places: Mapping[int, Address], layouts: Mapping[int, Layout]) -> None:
-    """Write what sub-apps keep of messages: a statement for each workspace."""
+    """Write the rows of sub-apps beside the messages, by one statement for each workspace."""
     rows: dict[tuple[str, int], list[UUID]] = {}
     for index, layout in layouts.items():
         sessions = [row.session for row in layout.rows]

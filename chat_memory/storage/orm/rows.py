@@ -51,7 +51,7 @@ def find(alias: str, at: Address) -> Rows | None:
 
 
 def lock(alias: str, at: Address) -> Rows | None:
-    """The same, held until the transaction ends: the root first, so that two changes of a conversation never cross.
+    """As ``find``, locked until the transaction ends; the root is locked first, so that changes wait for each other.
 
     Raises:
         NotOwner: as ``find``.
@@ -60,7 +60,7 @@ def lock(alias: str, at: Address) -> Rows | None:
     if connections[alias].features.has_select_for_update:
         root = rows.filter(bounds()).select_for_update(no_key=True, of=("self",)).first()
     else:
-        # SQLite has one writer: a write as first statement takes its lock at once, where a read could not be upgraded.
+        # SQLite has one writer: a write as first statement takes its lock at once; a read lock could not be upgraded.
         root = rows.first() if rows.update(version=F("version")) else None
     held = connections[alias].features.has_select_for_update
     row = _meant(at, root, held=held) if root and is_reached(at, root) else None
@@ -68,14 +68,14 @@ def lock(alias: str, at: Address) -> Rows | None:
 
 
 def hold(alias: str, places: set[tuple[int, str, UUID]], *, wait: bool) -> set[UUID]:
-    """Hold rows of conversations, and their roots first, until the transaction ends; which of the rows are held.
+    """Lock rows of conversations, their roots first, until the transaction ends; return the ids of the locked rows.
 
-    A row alone is held by who removes what ``clear()`` has hidden in it.
+    A lock on the root is not enough, because the removal of cleared messages locks only the row that has them.
 
     Args:
         alias: the database.
         places: the rows, each with the id of its workspace, its key and its id.
-        wait: whether to wait for those that others hold; otherwise only the free ones are held.
+        wait: whether to wait for rows that others have locked; otherwise these are skipped.
     """
     by_workspace: dict[int, set[tuple[str, UUID]]] = {}
     for workspace_id, key, row_id in places:
@@ -95,7 +95,7 @@ def hold(alias: str, places: set[tuple[int, str, UUID]], *, wait: bool) -> set[U
 
 
 def _held(alias: str, rows: QuerySet[Session], *, wait: bool) -> list[tuple[UUID, str]]:
-    """The ids and keys of those of the rows that are held from now on."""
+    """Lock the rows; return the ids and keys of those that were locked."""
     if connections[alias].features.has_select_for_update:
         rows = rows.order_by("pk").select_for_update(skip_locked=not wait, no_key=True)
     else:
@@ -120,7 +120,7 @@ def family(root: Session) -> QuerySet[Session]:
 
 
 def _meant(at: Address, root: Session, *, held: bool = False) -> Session | None:
-    """Which row of a conversation an address means."""
+    """The row of a conversation that an address means."""
     if at.branch == MAIN_BRANCH or (at.branch == CURRENT and root.head_id is None):
         return root
     rows = family(root).filter(**({"pk": root.head_id} if at.branch == CURRENT else {"branch": at.branch}))
@@ -136,17 +136,17 @@ def header_of(row: Session) -> Header:
 
 
 def check_version(row: Session, if_version: int | None) -> None:
-    """A locked row is at the version that the caller requires; None: at any.
+    """Check that a locked row is at the version that the caller requires; None: any version.
 
     Raises:
-        VersionConflict: it is not.
+        VersionConflict: the row is at another version.
     """
     if if_version is not None and if_version != row.version:
         raise VersionConflict(if_version, row.version)
 
 
 def move(row: Session, **fields: Any) -> Header:
-    """Set fields of a locked row and move its version, in the database and in the object; its new state."""
+    """Set fields of a locked row and move its version, in the database and in the object; return its new state."""
     now = datetime.now(UTC)
     moved = {"version": row.version + 1, "prev_vtoken": row.vtoken, "vtoken": new_token(), "updated_at": now, **fields}
     moved |= _changed(row, now)
@@ -159,7 +159,7 @@ def move(row: Session, **fields: Any) -> Header:
 def touch(rows: Rows, **fields: Any) -> None:
     """Note on the root that one of its branches changed, since lists and retention look at roots.
 
-    The version of the root stays: its own history is as it was.
+    The version of the root stays, because its own history has not changed.
     """
     if rows.row.pk != rows.root.pk:
         given = {"updated_at": rows.row.updated_at, **_changed(rows.root, rows.row.updated_at), **fields}
@@ -169,9 +169,9 @@ def touch(rows: Rows, **fields: Any) -> None:
 
 
 def activity(row: Session, active_at: datetime) -> dict[str, datetime]:
-    """The fields that say when a row was last active: the indexed copy moves only where it lags by ACTIVITY_GRAIN.
+    """The fields that say when a row was last active; the indexed copy is set only if it lags by ACTIVITY_GRAIN.
 
-    On SQLite it never lags: no update is cheaper there for leaving it alone.
+    On SQLite it never lags, because leaving it out would make no update cheaper there.
     """
     may_lag = connections[row._state.db or "default"].vendor == "postgresql"
     lagging = not (may_lag and active_at - grain() < row.listed_at <= active_at)
@@ -191,9 +191,9 @@ def grain() -> timedelta:
 
 
 def make_current(root: Session, before: Session, after: Session) -> Header:
-    """Make a locked branch the current one in place of another; its new state.
+    """Make a locked branch the current one in place of another; return its new state.
 
-    Its version passes both others', so that what readers of the conversation have seen never goes back.
+    Its version becomes higher than those of the root and of the former branch, so that readers never see it decrease.
     """
     version = max(root.version, before.version, after.version) + 1
     if after is root:
@@ -249,7 +249,7 @@ def note_number(root: Session) -> None:
 
 
 def check_room(key: str, root: Session | None) -> None:
-    """A conversation may have one more branch: a locked one, or None, a new one. Only where many were made, it counts.
+    """Check that a locked conversation, or a new one (None), may have one more branch; count only if many were made.
 
     Raises:
         TooManyBranches: it has as many as MAX_BRANCHES allows.
@@ -261,7 +261,7 @@ def check_room(key: str, root: Session | None) -> None:
 
 
 def workspace_id(alias: str, slug: str) -> int:
-    """The workspace's id; made on first use where the settings allow it.
+    """The workspace's id; the workspace is created on first use if CREATE_WORKSPACES allows it.
 
     Raises:
         WorkspaceNotFound: it is unknown and CREATE_WORKSPACES is False.
@@ -272,7 +272,7 @@ def workspace_id(alias: str, slug: str) -> int:
     if found is None:
         if not settings.create_workspaces:
             raise WorkspaceNotFound(slug, may_be_made=False)
-        bound_transaction(alias)  # no row met the condition above
+        bound_transaction(alias)  # no row was found above, so its bound was not set
         workspaces.bulk_create([Workspace(slug=slug)], ignore_conflicts=True)
         found = workspaces.values_list("pk", flat=True).get(slug=slug)
     return found

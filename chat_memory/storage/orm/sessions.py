@@ -105,7 +105,7 @@ class OrmSessions(OrmPart, SessionStore):
         return run_write(alias, write, at=at)
 
     def delete(self, at: Address) -> bool:
-        """See ``SessionStore.delete``: messages and branches go with the session."""
+        """See ``SessionStore.delete``; messages and branches are deleted with the session."""
         alias = self._alias
 
         def write(*, nested: bool) -> bool:
@@ -123,7 +123,7 @@ class OrmSessions(OrmPart, SessionStore):
 
 
 def _lone(rows: Rows) -> QuerySet[Session]:
-    """A branch that may go: nothing hangs on it, and main is current where it was.
+    """The row of a branch to delete; no other branch hangs on it, and ``main`` becomes current if it was.
 
     Raises:
         BranchInUse: other branches share messages of it.

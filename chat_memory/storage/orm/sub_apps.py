@@ -17,7 +17,7 @@ class OrmSearchStore(OrmPart, SearchStore):
 
     @abstractmethod
     def narrowed(self, messages: QuerySet[Any], query: Query) -> QuerySet[Any]:
-        """Those of some rows of messages that a search finds, of whichever workspaces."""
+        """The given rows of messages that match a search, in any workspace."""
 
 
 class OrmVectorStore(OrmPart, VectorStore):
@@ -29,7 +29,7 @@ _vectors: list[type[OrmVectorStore]] = []
 
 
 def add_search(part: type[OrmSearchStore]) -> None:
-    """Have adapters over Django's models search by this part; called by the ``ready()`` of the sub-app."""
+    """Make adapters over Django's models search with this part; called by the ``ready()`` of the sub-app."""
     _search[:] = [part]
 
 
@@ -39,7 +39,7 @@ def search(using: str | None) -> OrmSearchStore | None:
 
 
 def add_vectors(part: type[OrmVectorStore]) -> None:
-    """Have adapters over Django's models keep embeddings by this part; called by the ``ready()`` of the sub-app."""
+    """Make adapters over Django's models keep embeddings with this part; called by the ``ready()`` of the sub-app."""
     _vectors[:] = [part]
 
 

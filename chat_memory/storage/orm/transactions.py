@@ -1,4 +1,4 @@
-"""Owns when a write is tried again and in which transaction it runs; it must not know what is written."""
+"""Owns the transaction in which a write runs, and its retries; it must not know what is written."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ class Work(Protocol[Result_co]):
     """A write; ``nested``: whether it is part of the caller's transaction, not one of its own."""
 
     def __call__(self, *, nested: bool) -> Result_co:
-        """Write, and return what the writer is to be told."""
+        """Write, and return the result."""
 
 
 def run_write(alias: str, work: Work[Result], *, whole: bool = False, at: Address | None = None) -> Result:
-    """Run a write in a transaction of its own, tried again as ``trying_again`` does, or else in the caller's.
+    """Run a write in the caller's transaction if one is open; otherwise in its own, with retries (``trying_again``).
 
     Args:
         alias: the database.
-        work: the write; each try calls it anew.
-        whole: in the caller's transaction undo all of it where it raises; otherwise it must raise before it writes.
-        at: the conversation that is written to, by ``rows.lock`` or ``rows.create`` first; None: the write begins
-            otherwise.
+        work: the write; each try calls it again.
+        whole: in the caller's transaction, undo all of the write if it raises; without it, it must raise before it
+            writes.
+        at: the conversation, if the write begins with ``rows.lock`` or ``creating.create``, which bound the wait for
+            its lock; None: the write begins otherwise.
 
     Raises:
         Busy: as ``trying_again``.
-        OperationalError: as ``trying_again``; where the transaction is the caller's, at once.
+        OperationalError: as ``trying_again``; in the caller's transaction, without retries.
     """
     if not owns_transaction(alias):
         with bounded(alias, at), transaction.atomic(using=alias) if whole else nullcontext():
@@ -59,11 +60,11 @@ def run_write(alias: str, work: Work[Result], *, whole: bool = False, at: Addres
 
 
 def run_durably(alias: str, work: Callable[[], Result], *, what: str, at: Address | None = None) -> Result:
-    """Run a write in a transaction that nobody can take back, tried again as ``trying_again`` does.
+    """Run a write in a transaction that no caller can roll back, with retries as in ``trying_again``.
 
     Args:
         alias: the database.
-        work: the write; each try calls it anew.
+        work: the write; each try calls it again.
         what: what is written, for the error, such as ``a summary is made``.
         at: as for ``run_write``.
 
@@ -77,16 +78,16 @@ def run_durably(alias: str, work: Callable[[], Result], *, what: str, at: Addres
         with ExitStack() as stack:
             try:
                 stack.enter_context(transaction.atomic(using=alias, durable=True))
-            except RuntimeError as error:  # what Django says of a durable block within another
+            except RuntimeError as error:  # Django raises it for a durable block within another block
                 raise TransactionOpen(outside) from error
             return work()
 
     outside, connection = f"{what} outside of any transaction", connections[alias]
     if owns_transaction(alias):
         return trying_again(alias, once, at)
-    if not connection.in_atomic_block:  # the caller commits, and Django takes no block then for one within another
+    if not connection.in_atomic_block:  # autocommit is off: the caller commits, and Django would permit the block
         raise TransactionOpen(outside)
-    with bounded(alias, at):  # Django lets the transaction around a test pass
+    with bounded(alias, at):  # Django permits a durable block here only in the transaction of a TestCase
         return once()
 
 
@@ -101,11 +102,11 @@ def owns_transaction(alias: str) -> bool:
 
 
 def trying_again(alias: str, write: Callable[[], Result], at: Address | None = None) -> Result:
-    """Run a write that is a transaction of ours, again after a busy SQLite, a deadlock or a serialization failure.
+    """Run a write that is its own transaction; retry it after a busy SQLite, a deadlock or a serialization failure.
 
     Raises:
-        Busy: a lock of PostgreSQL was not given within LOCK_TIMEOUT, which is not tried again, or SQLite was busy for
-            20 seconds.
+        Busy: PostgreSQL did not grant a lock within LOCK_TIMEOUT, which is not retried, or SQLite was busy for 20
+            seconds.
         OperationalError: a deadlock or a serialization failure, still after 20 seconds.
     """
     begin = time.monotonic()

@@ -1,4 +1,4 @@
-"""Owns the part that keeps in Django's models who has the right to answer a question."""
+"""Owns the part that keeps the right to answer a question in Django's models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _WHAT = "a turn is taken"
 
 
 class Taking(NamedTuple):
-    """What a caller of ``take`` wants."""
+    """The arguments of ``take``."""
 
     question: Message | str
     holder: str
@@ -96,7 +96,7 @@ class OrmTurns(OrmPart, TurnStore):
         alias = self._alias
         while True:
             work = partial(_taken, alias, at, taking)
-            # A turn is taken as it was seen or not at all, so that the statements need no transaction of their own.
+            # A turn is taken only if it is still as it was read, so the statements need no transaction of their own.
             owned = owns_transaction(alias) and not taking.alone
             found = trying_again(alias, work, at) if owned else run_durably(alias, work, what=_WHAT, at=at)
             if found is not None:
@@ -152,12 +152,12 @@ def _write(alias: str, at: Address, work: Callable[[], Result]) -> Result:
 
 
 def milliseconds(seconds: float) -> int:
-    """A length of time as the statements take it."""
+    """Seconds as whole milliseconds, which the statements take."""
     return round(seconds * 1000)
 
 
 def _asked_at_once(alias: str, at: Address, question: Message, taking: Taking) -> HeldTurn | None:
-    """Store a new question and take its turn, by one statement; None where it takes more."""
+    """Store a new question and take its turn, by one statement; None if one statement is not enough."""
     if hashes([question.content]) or not owns_transaction(alias) or not _is_postgresql(alias):
         return None
     form = appends.FOUND if taking.known else appends.NEW
@@ -191,7 +191,7 @@ def _asked(alias: str, at: Address, question: Message, taking: Taking, *, nested
 
 
 def _taken(alias: str, at: Address, taking: Taking) -> HeldTurn | None:
-    """Take the turn of a stored question; None where somebody else was quicker, so that it looks different now.
+    """Take the turn of a stored question; None if the turn has changed since it was read, so the caller must retry.
 
     Raises:
         TurnNotFound: there is no such question.
@@ -201,7 +201,7 @@ def _taken(alias: str, at: Address, taking: Taking) -> HeldTurn | None:
         check_replay(stored, taking.question)
     own, number = _own(at, row), stored.turn or 0
     postgresql = _is_postgresql(alias)
-    # The row before the messages: whoever stores more of them renews it, and the turn is then not as it was seen.
+    # The row is read before the messages: storing more messages changes the row, so that taking the turn then fails.
     seen = _of_row(alias, row, statements.seen(postgresql=postgresql), {"turn": number})
     shown = reading.window(alias, own, Budget(turns=1, system=False, until=number))
     answers = tuple(shown.messages[1:])
@@ -214,7 +214,7 @@ def _taken(alias: str, at: Address, taking: Taking) -> HeldTurn | None:
     values |= {"seen_holder": holder, "seen_state": state, "seen_until": until} if seen else {}
     taken = _of_row(alias, row, statements.taken(postgresql=postgresql, is_first=not seen), values)
     if taking.alone:
-        lock(alias, own)  # of two who take different turns, the later one sees that the other has its own
+        lock(alias, own)  # of two callers that take different turns, the later one sees the turn of the other
         _check_alone(alias, at, row, number, taking)
     return HeldTurn(own, number, stored, answers, taking.holder, 0.0, version) if taken else None
 
@@ -239,7 +239,7 @@ def _place(alias: str, at: Address, ident: str) -> tuple[Session, Message]:
 
 
 def _is_stored(rows: Rows, at: Address, ident: str) -> bool:
-    """Whether a message of this id is on the branch that is meant, or anywhere where none is meant; hidden or not."""
+    """Whether a message with this id is on the addressed branch, or on any if none is addressed; hidden ones count."""
     stored = MessageRow.objects.using(rows.root._state.db).filter(client_id=ident)
     if at.branch == CURRENT:
         return stored.filter(workspace_id=rows.root.workspace_id, session__in=family(rows.root)).exists()
@@ -281,7 +281,7 @@ def renewed(alias: str, held: HeldTurn, values: dict[str, Any], *, state: bool =
     """Renew a turn that the caller holds.
 
     Raises:
-        TurnLost: the caller does not.
+        TurnLost: the caller does not hold it.
     """
     sql = statements.renewed(postgresql=_is_postgresql(alias), state=state)
     if not held.holder or not _on_turn(alias, held, sql, values):
@@ -289,9 +289,10 @@ def renewed(alias: str, held: HeldTurn, values: dict[str, Any], *, state: bool =
 
 
 def is_there_free(alias: str, row: Session, number: int) -> bool | None:
-    """Whether nobody answers a turn, which then looks different to whoever has seen it; None: there is no such turn.
+    """Whether nobody is answering a turn; None: there is no such turn.
 
-    So whoever stores something in it, and does not hold it, is noticed by those who are about to take it.
+    If nobody is, its row is changed. A caller that has read the row and is about to take the turn then notices that
+    somebody who does not hold the turn stores something in it.
     """
     postgresql, values = _is_postgresql(alias), {"turn": number}
     if _of_row(alias, row, statements.touched(postgresql=postgresql), values):
@@ -306,10 +307,10 @@ def asked_at(alias: str, row: Session, number: int) -> int | None:
 
 
 def _check_alone(alias: str, at: Address, row: Session, number: int | None, taking: Taking) -> None:
-    """Check that no other turn of a branch is being answered, where the caller wants that.
+    """Check that no other turn of a branch is being answered, if the caller wants that.
 
     Raises:
-        TurnTaken: one is.
+        TurnTaken: another turn is being answered.
     """
     others = [turn for turn in _open(alias, row) if turn.number != number] if taking.alone else []
     if others:
@@ -325,7 +326,7 @@ def _opened(rows: Sequence[tuple[Any, ...]]) -> list[OpenTurn]:
 
 
 def _own(at: Address, row: Session) -> Address:
-    """The address of a row alone."""
+    """An address that is pinned to a row."""
     return msgspec.structs.replace(at, branch=row.branch, session_id=row.pk, workspace_id=row.workspace_id, pinned=True)
 
 

@@ -1,10 +1,10 @@
 """Owns how long a write waits for a lock, and how many requests wait for the same conversation.
 
-A write waits LOCK_TIMEOUT at most; its statements carry the bound in themselves, as ``statements.waiting`` words it. A
-request, which holds up a worker that serves others too, tries for some milliseconds first. Where that was not enough,
-it takes one of the conversation's LOCK_WAITERS waiting places, which are advisory locks, and waits there. Where no
-place is free it goes on trying as long as the lock changes hands, and gives up as soon as those in the places wait for
-a transaction that does not end. It must not know what is written.
+A write waits LOCK_TIMEOUT at most; its statements contain this bound (``statements.waiting``). A request occupies a
+worker that others need too, so it first tries with timeouts of some milliseconds. If that is not enough, it takes one
+of the conversation's LOCK_WAITERS waiting places, which are advisory locks, and waits there. If no place is free, it
+tries on as long as the lock changes hands, and gives up as soon as the requests in the places wait for a transaction
+that does not end. This module must not know what is written.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from chat_memory.storage.orm.statements import waiting as statements
 Result = TypeVar("Result")
 
 TRIES = (20, 15, 15)
-"""How long the first tries wait, in milliseconds; every further one as long as the last."""
+"""How long the first tries wait, in milliseconds; every further try waits as long as the last of them."""
 STUCK = 50
-"""A transaction that is older, in milliseconds, is taken for one that holds its locks for long. Where the machine is
-too busy to end a try in time, it may be as many times older as tries take longer."""
+"""A transaction that is older than this, in milliseconds, counts as one that holds its locks for long. If the machine
+is so busy that tries take longer than their timeouts, this age grows by the same factor."""
 TRUSTED, REMEMBERED = 1.0, 10.0
-"""For how many seconds a process takes a conversation that was stuck for one that is while its places are taken; and
-for how many it asks for a place there without another try."""
+"""For TRUSTED seconds, a conversation that was stuck counts as still stuck while all its places are taken. For
+REMEMBERED seconds, a request asks for a place there without a first try."""
 MOST_REMEMBERED = 1_000
 NAMED = 5
-"""An error names the first so many of several conversations."""
+"""The number of conversations that an error names."""
 _IN_ERROR = 3
 """libpq's status of a transaction in which a statement failed."""
 
 _waiters: ContextVar[int | None] = ContextVar("chat_memory_waiters", default=None)
-"""How many requests may wait for one conversation; None: this is no request, and waits."""
+"""How many requests may wait for one conversation; None: the caller is no request, and just waits."""
 _wait: ContextVar[int | None] = ContextVar("chat_memory_wait", default=None)
 """How long the present try may wait, in milliseconds; None: LOCK_TIMEOUT."""
 _stuck: dict[tuple[str, str, str], float] = {}
-"""The conversations that were stuck, each with the moment at which that was seen."""
+"""The conversations that were stuck, each with the time (monotonic clock) at which that was seen."""
 
 
 @contextmanager
 def request() -> Iterator[None]:
-    """What is written within is a request's: few of them wait for the same conversation."""
+    """Mark writes in the block as those of a request: only a few requests may wait for the same conversation."""
     before = _waiters.set(settings.lock_waiters)
     try:
         yield
@@ -62,7 +62,7 @@ def request() -> Iterator[None]:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """What is written within is written in passing, by somebody who reads: it waits as long as a first try."""
+    """Mark writes in the block as side effects of a read: they wait only as long as a first try."""
     with _waiting(TRIES[0]):
         yield
 
@@ -81,11 +81,11 @@ def in_turn(alias: str, at: Address | None, write: Callable[[], Result]) -> Resu
 
     Args:
         alias: the database.
-        at: the conversation that is written to; None: several, or none, for which requests wait like everybody.
-        write: the write, whose statements have the bound; it is called again after each try that waited in vain.
+        at: the conversation that is written to; None: several or none, for which requests wait like other writes.
+        write: the write, whose statements contain the bound; it is called again after each try that timed out.
 
     Raises:
-        Busy: somebody else held a lock for too long.
+        Busy: another transaction held a lock for too long.
     """
     begin = time.monotonic()
     places = _waiters.get()
@@ -100,17 +100,17 @@ def in_turn(alias: str, at: Address | None, write: Callable[[], Result]) -> Resu
 
 
 def bounds() -> RawSQL:
-    """The bound as a condition of a query on PostgreSQL that locks what it finds."""
+    """The bound as a condition for a PostgreSQL query that locks the rows that it finds."""
     text = statements.bound(milliseconds())
     return RawSQL(text, (), output_field=BooleanField())  # noqa: S611  # of numbers alone
 
 
 @contextmanager
 def bounded(alias: str, at: Address | None = None) -> Iterator[None]:
-    """In the caller's transaction: what is run within waits LOCK_TIMEOUT at most, and what comes after as before.
+    """Limit lock waits in the block to LOCK_TIMEOUT, within the caller's transaction; afterwards restore its setting.
 
     Raises:
-        Busy: somebody else held a lock for too long; as after every error of the database, the caller has to roll back.
+        Busy: another transaction held a lock for too long; the caller has to roll back, as after every database error.
     """
     connection, begin, wait = connections[alias], time.monotonic(), milliseconds()
     bounds = bool(wait) and connection.vendor == "postgresql"
@@ -128,31 +128,31 @@ def bounded(alias: str, at: Address | None = None) -> Iterator[None]:
 
 @contextmanager
 def transaction_bounded(alias: str, at: Address | None = None) -> Iterator[None]:
-    """A transaction, or a part of the caller's, in which everything waits LOCK_TIMEOUT at most.
+    """A transaction, or a savepoint in the caller's, in which every lock wait is at most LOCK_TIMEOUT.
 
     Raises:
-        Busy: somebody else held a lock for too long.
+        Busy: another transaction held a lock for too long.
     """
     with transaction.atomic(using=alias), bounded(alias, at):
         yield
 
 
 def bound_transaction(alias: str) -> None:
-    """Bound every wait of the open transaction, which is ours, by a statement of its own."""
+    """Limit every lock wait of the open transaction, which is ours, by a separate statement."""
     wait = milliseconds()
     if wait and connections[alias].vendor == "postgresql":
         fetch(connections[alias], statements.bound_now(wait), {}, brief=True)
 
 
 def busy(alias: str, at: Address | None, begin: float) -> Busy:
-    """The error of a write that waited in vain since a moment of the monotonic clock; SQLite locks its whole file."""
+    """The error of a write that has waited since ``begin`` (monotonic clock); SQLite locks its whole file."""
     if at is None or connections[alias].vendor == "sqlite":
         return Busy("the database", time.monotonic() - begin)
     return Busy(named([at]), time.monotonic() - begin)
 
 
 def named(places: Sequence[Address]) -> str:
-    """What is locked where a write of several conversations waits: which of them it is, nobody tells."""
+    """The conversations of a write that waits, for an error; of several it is not known which one is locked."""
     if len(places) == 1:
         return f"conversation {places[0].key!r} in workspace {places[0].workspace!r}"
     keys = ", ".join([repr(at.key) for at in places[:NAMED]] + ["..."] * (len(places) > NAMED))
@@ -162,12 +162,12 @@ def named(places: Sequence[Address]) -> str:
 
 
 def _as_request(alias: str, at: Address, write: Callable[[], Result], places: int) -> Result:
-    """Try, then wait in a place, or give up where there is none and nothing moves."""
+    """Try, then wait in a place; give up if no place is free and the lock does not change hands."""
     begin, whole, tries = time.monotonic(), milliseconds(), iter(TRIES)
     conversation = (alias, at.workspace, at.key)
     since = begin - _stuck.get(conversation, begin - REMEMBERED)
     tried = 0
-    if since < TRUSTED and not _take_place(alias, conversation, places):  # without a transaction it is only looked for
+    if since < TRUSTED and not _take_place(alias, conversation, places):  # autocommit: the place is freed at once
         raise busy(alias, at, begin)
     wait = 0 if since < REMEMBERED else next(tries)
     while True:
@@ -198,7 +198,7 @@ def _waited_in_vain(error: Exception) -> bool:
 
 @contextmanager
 def _waiting(wait: int) -> Iterator[None]:
-    """What is written within waits so many milliseconds."""
+    """Limit lock waits of writes in the block to ``wait`` milliseconds."""
     before = _wait.set(wait)
     try:
         yield
@@ -212,7 +212,7 @@ def _take_place(alias: str, conversation: tuple[str, str, str], places: int) -> 
 
 
 def _is_stuck(alias: str, conversation: tuple[str, str, str], places: int, age: float) -> bool:
-    """Whether those in the places wait for a transaction older than so many milliseconds; that is remembered."""
+    """Whether the requests in the places wait for a transaction older than ``age`` milliseconds; if so, remember it."""
     values = {"conversation": _named(conversation), "places": places, "age": round(age)}
     stuck = bool(fetch(connections[alias], statements.IS_STUCK, values)[0][0])
     if stuck:
@@ -223,12 +223,12 @@ def _is_stuck(alias: str, conversation: tuple[str, str, str], places: int, age: 
 
 
 def _named(conversation: tuple[str, str, str]) -> str:
-    """The conversation's name among the advisory locks of the database, whatever this process calls that."""
+    """The conversation's name for advisory locks, without the alias, which another process may name differently."""
     return "\n".join(("chat_memory", *conversation[1:]))
 
 
 def _is_usable(alias: str) -> bool:
-    """Whether the caller's transaction takes another statement; otherwise a roll-back gives the settings back."""
+    """Whether the caller's transaction can run another statement; if not, its rollback restores the setting."""
     connection = connections[alias]
     if connection.needs_rollback or connection.connection is None or connection.connection.closed:
         return False
