@@ -42,7 +42,7 @@ class OrmUndropped(OrmPart, UndroppedStore):
         return Undropped(found["size"], None if found["endless"] or last is None or last < datetime.now(UTC) else last)
 
     def _settle_some(self, drop: Drop, **_nested: bool) -> int:
-        """Drop some of the keys while their rows are locked, so that a concurrent ``note`` waits, then stores its key."""
+        """Drop some of the keys under row locks, so that a concurrent ``note`` waits and then stores its key again."""
         locked = self._rows.order_by("key").select_for_update(skip_locked=True)
         keys = list(locked.values_list("key", flat=True)[:PAGE])
         if keys and not drop(keys):
