@@ -52,9 +52,9 @@ class Shape(NamedTuple):
         owner: how the owner of the conversation is compared, as ``tables.owner_of`` says.
         wait: how long it waits for a lock, in milliseconds; 0: as long as the host's ``lock_timeout`` says.
         beside: what sub-apps write beside messages.
-        turn: NEW or FOUND: the message is a question, which the caller of the statement has the right to answer from
-            now on; with FOUND, only if no branch of the conversation has a message of its id. HELD: the messages are of
-            a turn that the caller holds, and only if it does.
+        turn: NEW or FOUND: the message is a question, and the caller gets the right to answer it; with FOUND, it is
+            stored only if no branch of the conversation has a message with its id. HELD: the messages belong to a turn,
+            and are stored only if the caller holds that turn.
     """
 
     rows: int
@@ -69,7 +69,7 @@ class Shape(NamedTuple):
 
 @cache
 def to_main(shape: Shape, *, by_id: bool, follows: bool) -> str:
-    """Append to ``main``; with ``follows``, only if ``main`` is the current branch."""
+    """Append to ``main``; with ``follows``, only if no other branch is current."""
     return f"""
 WITH {_held(shape)}{_main("session", shape, by_id=by_id, follows=follows)}, {_stored(shape)}
 SELECT {RETURNED}, 'main' FROM session"""
@@ -186,7 +186,7 @@ def _columns(table: str) -> str:
 
 
 def _stored(shape: Shape) -> str:
-    """CTEs that insert the messages, and what is written beside them; ``session`` has the counters after the call."""
+    """CTEs that insert the messages and the rows beside them; ``session`` has the counters after the call."""
     columns = PLAIN_COLUMNS if shape.plain else MESSAGE_COLUMNS
     source, position, turn = "session", "session.last_seq", "session.last_turn"
     crossed = ""
@@ -204,7 +204,7 @@ def _stored(shape: Shape) -> str:
 
 
 def _taken(shape: Shape) -> str:
-    """A CTE that notes who has the right to answer the question; a row may be left of a question that was taken off."""
+    """A CTE that stores the right to answer the question, in place of a row that an earlier question may have left."""
     if shape.turn not in (NEW, FOUND):
         return ""
     return f""", taken AS (
@@ -215,7 +215,7 @@ def _taken(shape: Shape) -> str:
 
 
 def _held(shape: Shape) -> str:
-    """A CTE that renews the right of the caller; its row is locked before the session's, as in every such change."""
+    """A CTE that renews the caller's right to the turn; a turn's row is always locked before the session's row."""
     if shape.turn != HELD:
         return ""
     return f"""held AS (
@@ -225,7 +225,7 @@ def _held(shape: Shape) -> str:
 
 
 def _may_store(shape: Shape) -> str:
-    """The condition on a conversation's first row that a call about a turn has besides."""
+    """The additional condition on a conversation's first row for a call about a turn."""
     if shape.turn == HELD:
         return " AND EXISTS (SELECT 1 FROM held)"
     if shape.turn != FOUND:
@@ -236,7 +236,7 @@ def _may_store(shape: Shape) -> str:
 
 
 def _shows_question(shape: Shape) -> str:
-    """The condition on the row of the branch that it has not hidden the question of a turn since it was taken."""
+    """The condition that the branch has not cleared the question of the turn since the turn was taken."""
     return " AND s.base_seq < %(asked_at)b" if shape.turn == HELD else ""
 
 

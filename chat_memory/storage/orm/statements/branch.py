@@ -93,7 +93,7 @@ SELECT {message_columns("m")}, NULL FROM lineage l {part("(SELECT low FROM span)
 
 
 def _capped(whole: str, part: Callable[[str, str], str], *, newest: bool, postgresql: bool) -> str:
-    """CTEs of the positions of ``whole`` that have %(most)b bytes together; only lengths are read to find them."""
+    """CTEs that cut the span ``whole`` to at most %(most)b bytes; only the lengths of messages are read for that."""
     rows = part("(SELECT low FROM whole)", "(SELECT high FROM whole)")
     order = f"ORDER BY seq {'DESC' if newest else 'ASC'} ROWS UNBOUNDED PRECEDING"
     ends = "COALESCE(MIN(seq) - 1, 0) AS low, COALESCE(MAX(seq), 0) AS high"
@@ -171,9 +171,9 @@ SELECT id FROM below"""
 
 @cache
 def siblings(*, by_id: bool, owner: str, follows: bool) -> str:
-    """The messages at a position that follow the same messages: of the row that has the one before, and of its forks.
+    """The messages at a position that follow the same history: on the row with the position before, and on its forks.
 
-    Each comes with the branch it was stored on, and whether it is the one that is shown.
+    Each comes with the branch on which it was stored, and whether the branch that is read shows it.
     """
     return f"""
 WITH RECURSIVE {meant_row(by_id=by_id, owner=owner, follows=follows)}, {line_of("last_seq", "session s")},
@@ -223,7 +223,7 @@ def line_of(high: str, first: str) -> str:
 def meant_row(*more: str, by_id: bool, owner: str, follows: bool) -> str:
     """A CTE of the row to read: the branch that is named, or with ``follows`` the conversation's current branch.
 
-    ``more`` are further expressions, of the row ``b``.
+    ``more`` are further expressions over the row ``b``.
     """
     row = ", ".join([*(f"b.{column}" for column in (*HEADER, *OF_BRANCH)), *more])
     if not follows:

@@ -1,4 +1,4 @@
-"""Owns the statements for readers who keep copies: what a conversation has since, and what a workspace has."""
+"""Owns the statements for syncing readers: the changes of a conversation, and those of a workspace's list."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NEWEST_CHANGE = f"""COALESCE((
 def since(*, by_id: bool, owner: str, capped: bool, postgresql: bool) -> str:
     """The messages of ``main`` after a position, the one there without its texts, the header and the newest change.
 
-    One statement, and so one snapshot. Where another branch is current, only the header comes, with a 1 behind it.
+    One statement, and so one snapshot. If another branch is current, only the header comes, followed by a 1.
     """
     seen = ", ".join("NULL" if column in LONG_COLUMNS else f"m.{column}" for column in READ_COLUMNS)
     span = f"""
@@ -56,16 +56,17 @@ SELECT w.id, CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigin
 FROM {WORKSPACE} w WHERE w.slug = %(workspace)b""",
     "sqlite": f"SELECT w.id, 0, '' FROM {WORKSPACE} w WHERE w.slug = %(workspace)b",
 }
-"""The workspace, the number of the oldest transaction that is open, and what tells this history of the database apart.
+"""The workspace, the number of the oldest open transaction, and a text that identifies this history of the database.
 
-A backup in another place has other numbers of tables, and a server that was recovered to an earlier time counts its
-timelines on."""
+A backup that was restored elsewhere has other OIDs, and a server that was recovered to an earlier time has a higher
+timeline number."""
 _NEXT = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
 _AGE = f"(({_NEXT} - CAST(CAST({{row}}.xmin AS text) AS bigint)) & 4294967295)"
 _IS_NEW = f"({_AGE} <= {_NEXT} - %(bound)b OR {_AGE} > 2147483648)"
-"""Whether a row was written by a transaction from that number on, as all have that were not committed then.
+"""Whether a row was written by transaction %(bound)b or a later one, as all rows that were not committed at the mark.
 
-A row has the lower half of the number; from this transaction's own rows the difference is below 0, so very large."""
+A row has only the lower 32 bits of the number. For this transaction's own rows the difference is negative, and the
+mask makes it very large."""
 
 
 @cache
@@ -84,7 +85,7 @@ ORDER BY s.changed_at, s.id LIMIT %(size)b"""
 
 @cache
 def gone(vendor: str) -> str:
-    """What is gone since a mark, in the order in which it went, from a place on."""
+    """The conversations that were deleted since a mark, in the order of their deletion, from a place on."""
     new = f"AND {_IS_NEW.format(row='t')}" if vendor == "postgresql" else ""
     return f"""
 SELECT t.session_id, t.gone_at, t.id FROM {_TOMBSTONE} t

@@ -20,7 +20,7 @@ def now(vendor: str) -> str:
 
 @cache
 def write(vendor: str) -> str:
-    """Add a piece to a draft that is as long as its writer says; no row comes back where there is none."""
+    """Append a piece to a draft that has the expected length; no row is returned if there is no such draft."""
     return f"""
 UPDATE {DRAFT} SET text = text || %(piece)b, length = length + %(size)b, touched = {now(vendor)}
 WHERE id = %(number)b AND workspace_id = %(workspace_id)b AND length = %(length)b

@@ -89,7 +89,7 @@ FROM {SESSION} s WHERE {where}"""
     nth = (
         f"SELECT s.listed_at FROM {SESSION} s WHERE {where} ORDER BY s.listed_at {order}, s.id {order} LIMIT 1 OFFSET "
     )
-    # Of two bounds whose values it does not see, the planner expects few rows between; above one alone, a third of all.
+    # Between two bounds of unknown value the planner expects few rows; beyond a single one, a third of all rows.
     bound = (
         "s.listed_at >= (SELECT CAST('-infinity' AS timestamptz)) "
         "AND s.listed_at <= COALESCE((SELECT listed_at FROM edge) + %(margin)b::interval, 'infinity')"
@@ -105,9 +105,9 @@ FROM {SESSION} s WHERE {where}"""
 
 
 def until_heavy(page: str, columns: Sequence[str], order: str) -> str:
-    """Of the rows of a page, for PostgreSQL, those that have %(most)b bytes together, at least one.
+    """The first rows of a page that fit into %(most)b bytes, at least one; for PostgreSQL.
 
-    Each ends with the number of rows that the page had before. ``page``: a query, or the name of one.
+    Each row ends with the number of rows of the whole page. ``page``: a query, or the name of one.
     """
     own = " + ".join(("256", *(f"octet_length({name})" for name in JSON)))
     summed = f"SUM({own}) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
@@ -119,7 +119,7 @@ SELECT {", ".join(columns)}, whole FROM (
 
 
 def recorded() -> str:
-    """The columns of the record of a root ``s``, and as text what differs in that of its current branch."""
+    """The columns of the record of a root ``s``, and as one text the values that differ on its current branch."""
     columns = ", ".join(f"CAST(s.{name} AS text) AS {name}" if name in JSON else f"s.{name}" for name in COLUMNS)
     counters = " || ' ' || ".join(f"b.{name}" for name in (*OF_CURRENT, "branch"))
     current = f"SELECT {counters} FROM {SESSION} b WHERE b.id = s.head_id AND b.workspace_id = s.workspace_id"
@@ -152,9 +152,9 @@ def meets(vendor: str, given: Sequence[str]) -> str:
 
 
 def checks(vendor: str, given: Sequence[str]) -> str:
-    """The same for a root ``s`` that the statement finds otherwise: no index of these conditions is a way to it.
+    """As ``meets``, for a root ``s`` that the statement finds in another way; PostgreSQL uses no index for these.
 
-    Where its statistics are old, PostgreSQL would read all conversations of a workspace or of a user for each root.
+    Otherwise, with old statistics, it would read all conversations of a workspace or of a user for each root.
     """
     return " AND ".join(f"({condition}) IS TRUE" for condition in ("s.deleted_at IS NULL", *_known(vendor, given)))
 

@@ -1,6 +1,6 @@
-"""Owns the statements that take the newest message off on PostgreSQL: one locks the row, the next takes the message.
+"""Owns the statements that remove the newest message on PostgreSQL: one locks the row, the next removes the message.
 
-In READ COMMITTED the second sees what was committed before the lock was given; one statement for both would not.
+In READ COMMITTED the second one sees what was committed before the lock was granted; a single statement would not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LOCKED = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq", "t
 _OF_ROW = "x.session_id = %(session_id)b AND x.workspace_id = %(workspace_id)b"
 _HUNG_ON = {table._meta.db_table: "x.seq = %(seq)b" for table in (Revision, Redaction, Feedback, Turn)}
 _HUNG_ON[Draft._meta.db_table] = "(x.seq = %(seq)b OR (t.role = 'user' AND x.turn = t.turn))"
-"""The tables of what goes with a message, and how; with a question what is streamed in its turn."""
+"""The tables whose rows are deleted with a message, and the condition; with a question, also the drafts of its turn."""
 
 CHANGE = MessageChange._meta.db_table
 NEXT_NUMBER = f"""(
@@ -25,12 +25,12 @@ NEXT_NUMBER = f"""(
 DIGEST = """substr(encode(sha256(convert_to(
     t.client_id || ' ' || CAST(EXTRACT(epoch FROM t.created_at) * 1000000 AS bigint), 'UTF8'
   )), 'hex'), 1, 16)"""
-"""What ``syncing.digest`` says of a message."""
+"""``syncing.digest`` of a message, in SQL."""
 
 
 @cache
 def locked(wait: int, *, by_id: bool, owner: str) -> str:
-    """The first row of a conversation, held until the transaction ends; ``wait``: for the lock, in milliseconds."""
+    """The root of a conversation, locked until the transaction ends; ``wait``: the lock timeout in milliseconds."""
     columns = ", ".join(f"s.{column}" for column in _LOCKED)
     meant = meant_root(by_id=by_id, owner=owner)
     return f"SELECT {columns} FROM {SESSION} s WHERE {meant} AND {bound(wait)} FOR NO KEY UPDATE"
@@ -38,11 +38,11 @@ def locked(wait: int, *, by_id: bool, owner: str) -> str:
 
 @cache
 def taken(others: tuple[tuple[str, str, str], ...]) -> str:
-    """Take the message at a position off a row that is locked, with what hangs on it, and move the row.
+    """Delete the message at a position of a locked row, with all that belongs to it, and move the row's version.
 
-    The last columns tell of each other app's table, given with its columns for row and position, whether rows of it
-    hang on the message. No row comes back where a branch shares the message, where a title may have been made of it, or
-    where it is a user's message in parts, which need not begin a turn.
+    ``others`` are further tables, each with its columns for session row and position; the last columns of the result
+    say for each whether it has rows of the message. No row is returned if a branch shares the message, if a title may
+    have been made from it, or if it is a user's message in parts, which need not begin a turn.
     """
     hung_on = "".join(
         f"hung_on_{number} AS (DELETE FROM {table} x USING taken t WHERE {_OF_ROW} AND {hangs_on}), "

@@ -1,6 +1,6 @@
 """Owns the statements that read a conversation whose current branch is ``main``, for both database vendors.
 
-Nearly all conversations are such. If another branch is current, the flag ``on_branch`` in the last column is 1.
+Nearly all conversations are like that. If another branch is current, the flag ``on_branch`` in the last column is 1.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def read(*, by_id: bool, owner: str, newest: bool, bounded: bool, system: bool =
 
     In one row the message columns are NULL and the last column has the header as text (``tables.header_row``). Columns
     for the header would add their cost to every row. With scalar subqueries the index on (session, seq) is scanned from
-    the end that the span needs, so the cost does not grow with the session. With ``capped``, for PostgreSQL alone, the
-    span ends at a number of bytes too; SQLite gives row after row, header first, and the caller stops.
+    the end that the span needs, so the cost does not grow with the session. With ``capped``, for PostgreSQL only, the
+    span ends at a number of bytes too; SQLite returns row after row, the header first, and the caller stops.
     """
     span = f"""
   SELECT {message_columns("m")}, NULL AS header FROM {MESSAGE} m

@@ -26,9 +26,9 @@ LONG_COLUMNS = ("content", "parts", "tool_calls", "metadata", "extra")
 
 
 def weight(table: str, *, postgresql: bool) -> str:
-    """What a message counts for in a page that ends at a number of bytes: its long texts, and something for itself.
+    """The size of a message in a page that is limited in bytes: its long texts, and a constant for the rest.
 
-    PostgreSQL knows the length of a text that it keeps outside of the row without reading it.
+    PostgreSQL knows the length of a text that is stored outside of the row without reading the text.
     """
     length = "octet_length({})" if postgresql else "length(CAST({} AS BLOB))"
     lengths = (f"COALESCE({length.format(f'{table}.{column}')}, 0)" for column in LONG_COLUMNS)
@@ -36,7 +36,7 @@ def weight(table: str, *, postgresql: bool) -> str:
 
 
 def until_full(rows: str, *, newest: bool, postgresql: bool) -> str:
-    """Of the messages that a query gives, only as many as have %(most)b bytes together, but at least one."""
+    """The first messages of a query that fit into %(most)b bytes, but at least one."""
     own = weight("m", postgresql=postgresql)
     order = f"ORDER BY m.seq {'DESC' if newest else 'ASC'} ROWS UNBOUNDED PRECEDING"
     summed = f"SELECT m.*, {own} AS own, SUM({own}) OVER ({order}) AS spent FROM ({rows}) m"
@@ -78,7 +78,7 @@ def owned(owner: str, row: str = "s") -> str:
 
 
 def message_columns(table: str) -> str:
-    """The columns that are read of a message."""
+    """The columns of a message that are read."""
     return ", ".join(f"{table}.{column}" for column in READ_COLUMNS)
 
 

@@ -1,4 +1,4 @@
-"""Owns the text of a message as a statement reads it: its content, or the texts among its parts."""
+"""Owns the SQL expression for the text of a message: its content, or the texts among its parts."""
 
 from __future__ import annotations
 

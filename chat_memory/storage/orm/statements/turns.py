@@ -1,7 +1,7 @@
 """Owns the statements about who holds a turn, for both database vendors; they change nothing else.
 
-Leases are in milliseconds of the database's own clock. Where a statement changes a turn's row and a session's, it locks
-the turn's first.
+Leases are in milliseconds of the database's own clock. A statement that changes a turn's row and a session's row locks
+the turn's row first.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ def now(*, postgresql: bool) -> str:
 
 
 def of_turn(table: str) -> str:
-    """The condition for turns of the branch that a handle's ids say."""
+    """The condition for turns of the branch with a handle's ids."""
     return f"{table}.workspace_id = %(workspace_id)b AND {table}.session_id = %(session_id)b"
 
 
 @cache
 def seen(*, postgresql: bool) -> str:
-    """Who holds a turn, in which state it is, until when, and how many milliseconds the lease goes on."""
+    """The holder of a turn, its state, the end of its lease, and the milliseconds until then."""
     left = f"t.lease_until - {now(postgresql=postgresql)}"
     return f"SELECT t.holder, t.state, t.lease_until, {left} FROM {TURN} t WHERE {of_turn('t')} AND t.turn = %(turn)b"
 
 
 @cache
 def put(*, postgresql: bool) -> str:
-    """Note the holder of a turn whose question was stored just now, under the lock of its conversation."""
+    """Store the holder of a turn whose question was just stored, under the lock of its conversation."""
     values = (
         f"%(workspace_id)b, %(session_id)b, %(turn)b, %(seq)b, %(holder)b, {now(postgresql=postgresql)} + %(lease)b"
     )
@@ -49,9 +49,9 @@ INSERT INTO {TURN} (workspace_id, session_id, turn, seq, holder, lease_until, st
 
 @cache
 def taken(*, postgresql: bool, is_first: bool) -> str:
-    """Take a turn that is as it was seen; no row comes where somebody else was quicker.
+    """Take a turn if it is still as it was read; no row is returned if somebody else was faster.
 
-    ``is_first``: there was no row, as of a question that was stored otherwise.
+    ``is_first``: the turn had no row, because its question was stored by an ordinary append.
     """
     until = f"{now(postgresql=postgresql)} + %(lease)b"
     if is_first:
@@ -67,9 +67,9 @@ WHERE {of_turn("t")} AND t.turn = %(turn)b AND t.holder = %(seen_holder)b AND t.
 
 @cache
 def renewed(*, postgresql: bool, state: bool) -> str:
-    """Renew a turn that the caller holds, with ``state`` also its state.
+    """Renew a turn that the caller holds; with ``state``, set its state too.
 
-    No row comes where the caller does not hold it, or where the question was cleared away.
+    No row is returned if the caller does not hold it, or if its question was cleared.
     """
     more = ", state = %(state_of_turn)b" if state else ""
     return f"""
@@ -79,7 +79,10 @@ WHERE {of_turn("t")} AND t.turn = %(turn)b AND t.holder = %(holder)b AND {_SHOWN
 
 @cache
 def touched(*, postgresql: bool) -> str:
-    """Have a turn that nobody answers look different to whoever has seen it; no row comes where somebody does."""
+    """Change the row of a turn that nobody is answering, so that ``taken`` fails for a caller that has read it before.
+
+    No row is returned if somebody is answering it.
+    """
     clock = now(postgresql=postgresql)
     return f"""
 UPDATE {TURN} AS t SET lease_until = t.lease_until - 1
@@ -94,7 +97,7 @@ def asked_at() -> str:
 
 @cache
 def released() -> str:
-    """Give a turn up that the caller holds and has not answered."""
+    """Give up a turn that the caller holds and has not answered."""
     return f"""
 UPDATE {TURN} AS t SET lease_until = 0, state = 'free'
 WHERE {of_turn("t")} AND t.turn = %(turn)b AND t.holder = %(holder)b AND t.state = 'open' RETURNING turn"""
@@ -111,7 +114,7 @@ WHERE {of_turn("t")} AND {_OPEN.format(now=clock)} AND {_SHOWN} ORDER BY t.turn"
 
 @cache
 def ended(*, postgresql: bool) -> str:
-    """Take the right from who answers turns of a branch before one, and return these turns."""
+    """End the turns of a branch that are being answered and precede a given one, and return them."""
     clock = now(postgresql=postgresql)
     return f"""
 UPDATE {TURN} AS t SET holder = '', state = %(state_of_turn)b

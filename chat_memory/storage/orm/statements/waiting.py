@@ -1,4 +1,4 @@
-"""Owns what bounds a statement's wait for locks on PostgreSQL, and the waiting places of a conversation."""
+"""Owns the SQL that limits a statement's wait for locks on PostgreSQL, and that for a conversation's waiting places."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _PLACE = "hashtextextended(%(conversation)b::text, slot)"
 def bound(milliseconds: int) -> str:
     """A condition that always holds, and sets ``lock_timeout`` until the transaction ends; 0: it sets nothing.
 
-    It is evaluated for a row before the row is locked. A lower ``lock_timeout`` stays as it is. It is worded for speed:
-    most of what it costs is the number of functions in it, run or not.
+    It is evaluated for a row before the row is locked. A lower ``lock_timeout`` stays as it is. It is written for
+    speed: its cost depends mostly on the number of functions in it, whether they run or not.
     """
     if not milliseconds:
         return "TRUE"
@@ -23,13 +23,13 @@ def bound(milliseconds: int) -> str:
 
 
 def bound_now(milliseconds: int) -> str:
-    """The same as a statement; its row has the ``lock_timeout`` from before."""
+    """The same as a statement of its own, which returns the former ``lock_timeout``."""
     before = "(SELECT current_setting('lock_timeout') AS before OFFSET 0)"
     return f"SELECT before FROM {before} b WHERE {bound(milliseconds)}"
 
 
 RESTORED = "SELECT set_config('lock_timeout', %(before)b::text, true)"
-"""Give ``lock_timeout`` back its value, for the rest of the transaction."""
+"""Restore the value of ``lock_timeout`` for the rest of the transaction."""
 
 PLACE_TAKEN = f"""
 SELECT (
@@ -48,4 +48,4 @@ SELECT EXISTS (
   LEFT JOIN pg_stat_activity w ON w.pid = place.pid
   WHERE COALESCE(h.xact_start, w.xact_start) < clock_timestamp() - %(age)b::int8 * interval '1 ms'
 )"""
-"""Whether those in the waiting places wait for a transaction that is older than an age in milliseconds."""
+"""Whether the requests in the waiting places wait for a transaction that is older than an age in milliseconds."""

@@ -1,6 +1,7 @@
 """Owns the statement of a window on ``main``, and what it shares with that of a branch: the walk back to its beginning.
 
-How far it walks is bounded whatever PostgreSQL knows of the tables: a conversation may be most of one.
+The length of the walk has a fixed bound, which does not depend on PostgreSQL's statistics, because one conversation may
+be most of a table.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from chat_memory.storage.orm.statements.read import OF_SESSION, root
 from chat_memory.storage.orm.statements.tables import MESSAGE, SYSTEM, header_row, message_columns, weight
 
 FARTHER, FAR = 16, 20_000
-"""A window on ``main`` looks back so many times as far as one on a branch, which reads all that it looks at, and so
-many positions farther: a turn may be long, and the walk itself ends where the window begins."""
+"""On ``main`` a window looks back by FARTHER times ``look`` positions and FAR more, because a turn may be long and the
+walk ends where the window begins. On a branch all positions in the look are read, so it looks back by ``look`` only."""
 
 
 @cache
@@ -30,15 +31,15 @@ def window(
 ) -> str:
     """The newest whole turns within a budget; of a newest turn that does not fit, its question and its newest messages.
 
-    ``passed`` is the newest message that the budget does not take, found by walking back over the window's rows and one
-    more; the turns after its turn are the window. Messages that crossed a later question are passed over there, since
-    turns do not grow by them; so the rows may be more than the window, and the caller takes it of them. Rows come in no
-    promised order. With ``until`` the turn %(until)b counts as the newest.
+    ``passed`` is the newest message that does not fit into the budget, found by walking back over the window's rows and
+    one more; the turns after its turn are the window. The walk skips messages that crossed a later question, because
+    their turns are out of order. So there may be more rows than the window has, and the caller must take the window
+    from them. The order of the rows is not defined. With ``until``, the turn %(until)b counts as the newest.
 
-    The walk goes back by FAR positions and some times ``look`` at most, since PostgreSQL may sort what it could walk
-    over. If it ends there, the second flag of the header row is 1, and no message comes but those of the system: the
-    caller must run the statement again with a larger ``look``. With ``capped`` the third flag is 1, and no message
-    comes, where they are more than %(cap)b or have more than %(most)b bytes.
+    The walk is limited to FAR positions plus FARTHER times ``look``, because PostgreSQL may sort rows instead of
+    walking over them. If the limit is reached, the second flag of the header row is 1 and only system messages come:
+    the caller must run the statement again with a larger ``look``. With ``capped``, the third flag is 1 and no message
+    comes if there are more than %(cap)b messages or %(most)b bytes.
     """
     least, greatest = functions(postgresql=postgresql)
     ends, line = up_to(until=until), in_line(until=until)
@@ -63,22 +64,22 @@ start AS ({beginning(least, greatest)}),
 
 
 def _after(place: str) -> str:
-    """The messages after a position, from the FROM on.
+    """The messages after a position: a query from its FROM on.
 
-    With both ends PostgreSQL expects few of them; with one, a third of all, and it may read the whole table.
+    With two bounds PostgreSQL expects few rows; with one it expects a third of all, and may read the whole table.
     """
     ends = f"m.seq > (SELECT {place}) AND m.seq <= (SELECT last_seq FROM session)"
     return f"FROM {MESSAGE} m WHERE {OF_SESSION} AND {ends}"
 
 
 def of_window(parts: Sequence[str], *, capped: bool) -> str:
-    """The messages of a window, which are those of several queries, each from its FROM on."""
+    """The messages of a window: the union of several queries, each given from its FROM on."""
     only = " AND (SELECT heavy FROM bound) = 0" if capped else ""
     return " ".join(f"UNION ALL SELECT {message_columns('m')}, NULL {part}{only}" for part in parts)
 
 
 def heavy(parts: Sequence[str], *, postgresql: bool) -> str:
-    """A CTE that says by 1 whether a window has more messages than %(cap)b, or more bytes than %(most)b."""
+    """A CTE whose value is 1 if a window has more messages than %(cap)b, or more bytes than %(most)b; otherwise 0."""
     own = weight("m", postgresql=postgresql)
     rows = " UNION ALL ".join(f"SELECT * FROM (SELECT {own} AS own {part} LIMIT %(cap)b + 1) AS part" for part in parts)
     return f"""
@@ -88,23 +89,23 @@ bound AS (
 
 
 def passed(budget: str, walked: str, spent: str, *, greeting: bool) -> str:
-    """The CTE ``passed``: the one row of the newest message that a budget does not take.
+    """The CTE ``passed``: one row, for the newest message that does not fit into the budget.
 
-    Where it takes all, that is the turn before the first. What precedes the first question has the turn 0.
+    If everything fits, its turn is the one before the first. Messages before the first question have turn 0.
 
     Args:
-        budget: its kind.
-        walked: the messages it is spent on, from their FROM on.
-        spent: an expression of the tokens that system messages have spent of it.
-        greeting: whether the window begins with what precedes the first question, where the budget takes all.
+        budget: the kind of the budget.
+        walked: the messages on which the budget is spent: a query from its FROM on.
+        spent: an expression for the tokens that system messages have spent already.
+        greeting: whether the window begins with what precedes the first question, if everything fits.
     """
     none = -1 if greeting else 0
     highest = f"COALESCE(MAX(turn), {none}) AS turn, COALESCE(MAX(seq), 0) AS seq"
     if budget == "turns":
         return f"passed AS (SELECT {highest} FROM (SELECT last_turn - %(size)b AS turn, 0 AS seq FROM session) AS m)"
     own, spent = ("1", "0") if budget == "messages" else ("COALESCE(m.tokens, 0)", spent)
-    # The one row is told by its sums. Beside an ORDER BY, or an OFFSET whose size it does not know, PostgreSQL would
-    # sort the conversation, or plan each call anew, where it can walk back over an index.
+    # The row is found by its sums, so that PostgreSQL can walk back over an index. With an ORDER BY, or an OFFSET of
+    # unknown size, it would sort the conversation, or plan each call again.
     return f"""room AS (SELECT CAST(%(size)b AS bigint) - {spent} AS size),
 passed AS (
   SELECT {highest} FROM (
@@ -126,7 +127,7 @@ def beginning(least: str, greatest: str) -> str:
 
 
 def since(table: str, look: str, greatest: str) -> str:
-    """The position at which the walk ends, so many before the last."""
+    """The position at which the walk ends: ``look`` before the last one, or the last cleared one."""
     return f"{greatest}({table}.base_seq, {table}.last_seq - ({look})) AS since"
 
 
@@ -136,7 +137,7 @@ def edge(found: str) -> str:
 
 
 def flags(*, capped: bool) -> tuple[str, ...]:
-    """What follows the header of a window, but for the branch: whether the walk ended, whether it is too large."""
+    """The flags after a window's header and its branch flag: the walk ended too early, the window is too large."""
     is_too_near = "CASE WHEN (SELECT seq FROM edge) IS NULL THEN 1 ELSE 0 END"
     return (is_too_near, "(SELECT heavy FROM bound)")[: 1 + capped]
 
