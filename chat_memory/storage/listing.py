@@ -166,7 +166,7 @@ def microseconds(moment: datetime) -> int:
 
 
 def moment_at(number: int) -> datetime:
-    """The time that is so many microseconds after 1970 (UTC).
+    """The time that is ``number`` microseconds after the beginning of 1970 (UTC).
 
     Raises:
         OverflowError: the time is outside the range of datetime.

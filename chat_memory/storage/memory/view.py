@@ -75,7 +75,7 @@ class BranchView(NamedTuple):
         return self.state.base_seq < seq <= self.state.last_seq
 
     def position(self, place: int | str) -> int | None:
-        """The position of the visible message with a position or an id; None where there is none."""
+        """The position of a visible message, which is given by position or id; None where there is none."""
         if isinstance(place, str):
             return self.locate(place)
         return place if self.shows(place) else None

@@ -51,7 +51,7 @@ def find_for_member(
 
     Args:
         alias: the database.
-        session_id: of the session's first row.
+        session_id: the id of the session's first row.
         user_id: the primary key of the user.
         workspace: the slug of the workspace that the session must be in.
         branch: the branch that is meant; CURRENT: the current one.
@@ -85,7 +85,7 @@ def _session(session_id: UUID, key: str, user_key: str, workspace_id: int, *colu
 
 @cache
 def _statement(*, named: bool) -> str:
-    """The statement as text, because the ORM takes several times as long to build it."""
+    """Hand-written SQL, because the ORM takes several times as long to build it."""
     session, workspace, member = (model._meta.db_table for model in (Session, Workspace, WorkspaceMember))
     shown = "b.key = s.key AND b.branch = %(branch)b" if named else "b.id = COALESCE(s.head_id, s.id)"
     return f"""

@@ -357,7 +357,7 @@ def _placed(messages: Sequence[Message], last_seq: int, in_turns: Sequence[int])
 
 
 def placed(message: Message, seq: int, turn: int) -> Message:
-    """The message with a position and a turn; faster than ``replace``, since every append does it for each message."""
+    """The message with a position and a turn; not by ``replace``, which is slower and would run for every message."""
     return Message(
         message.role,
         message.content,

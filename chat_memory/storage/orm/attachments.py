@@ -31,7 +31,7 @@ class OrmAttachments(OrmPart, AttachmentStore):
         alias, storage = self._alias, referring.storage()
         row = run_durably(alias, lambda: _begun(alias, at, upload), what=_ADDED, at=at)
         if row.ready:
-            if not storage.exists(row.file):  # as after a restore of the database alone
+            if not storage.exists(row.file):  # for example if only the database was restored
                 name = storage.save(row.file, File(upload.file))
                 if not _own(alias, row).update(file=name):
                     storage.delete(name)

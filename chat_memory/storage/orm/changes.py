@@ -152,7 +152,7 @@ def _changed(alias: str, line: Lineage, plan: Plan, most: int | None) -> tuple[P
     stored = line.stored(each.seq for each in plan.changed)
     if most is not None:
         own = weight(MESSAGE, postgresql=connections[alias].vendor == "postgresql")
-        length = RawSQL(own, (), output_field=BigIntegerField())  # noqa: S611  # of names of columns alone
+        length = RawSQL(own, (), output_field=BigIntegerField())  # noqa: S611  # only names of columns
         sizes = dict(stored.order_by().annotate(length=length).values_list("seq", "length"))
         spent = accumulate(sizes.get(each.seq, 0) for each in plan.changed)
         plan = plan.cut(sum(size <= most for size in spent))

@@ -21,7 +21,7 @@ try:
     import psycopg
     from psycopg.types.array import ListBinaryDumper
     from psycopg.types.numeric import Int8
-except ImportError:  # a host on SQLite alone needs no driver
+except ImportError:  # a host with only SQLite needs no driver
     psycopg = None  # type: ignore[assignment]
 
 AWAITED = "chat_memory: in a coroutine await the async twin, such as `aappend` for `append` and `atail` for `tail`."
@@ -112,7 +112,7 @@ def among(alias: str, ids: Collection[UUID]) -> Any:
 
 
 def as_uuid(stored: UUID | str) -> UUID:
-    """An id as a hand-written statement gives it."""
+    """An id from the result of a hand-written statement."""
     return stored if isinstance(stored, UUID) else UUID(stored)
 
 

@@ -154,7 +154,7 @@ def _ended_now(alias: str, at: Address, end: Work[Settled | None], *, lapsed: bo
 
 def _now(alias: str) -> RawSQL:
     text = statements.now(connections[alias].vendor)
-    return RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # of no value at all
+    return RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # it has no values
 
 
 def with_age(rows: QuerySet[DraftRow], alias: str) -> QuerySet[DraftRow]:

@@ -240,7 +240,7 @@ def _keep_former(alias: str, stored: MessageRow) -> None:
 
 
 def _note_model(alias: str, stored: Sequence[MessageRow], before: Message, after: Message) -> None:
-    """Set the language model that a message names now on the feedback on it."""
+    """Copy the language model that messages name now to the feedback on them."""
     named = model_of(after)
     if named != model_of(before):
         rows = Feedback.objects.using(alias).filter(_of(stored), workspace_id=stored[0].workspace_id)

@@ -20,7 +20,7 @@ _MEMBERS = 400
 
 
 def known_messages(row: Session, messages: Sequence[Message], most: int | None = None) -> dict[str | None, Message]:
-    """The stored ones of the messages, by id: on the branch or in the part that it shares.
+    """The messages of a call that are stored already, by id: on the branch or in the part that it shares.
 
     With ``most`` and several messages, one statement reads only their lengths, and a second one loads them.
 
@@ -49,7 +49,7 @@ def _is_any_known(line: Lineage, stored: QuerySet[MessageRow], most: int) -> boo
         TooLarge: see ``known_messages``.
     """
     own = weight(MESSAGE, postgresql=connections[stored.db].vendor == "postgresql")
-    length = RawSQL(own, (), output_field=BigIntegerField())  # noqa: S611  # of names of columns alone
+    length = RawSQL(own, (), output_field=BigIntegerField())  # noqa: S611  # only names of columns
     found = stored.order_by().annotate(length=length).values_list("seq", "session_id", "length")
     lengths = [length for seq, session_id, length in found if line.reaches(session_id, seq)]
     if len(lengths) > 1:

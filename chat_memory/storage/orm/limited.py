@@ -22,7 +22,7 @@ _OPCODES = 10_000
 
 @contextmanager
 def limited_time(alias: str) -> Iterator[None]:
-    """Within the block, end a statement on this database after SEARCH_SECONDS.
+    """End statements on this database that run longer than SEARCH_SECONDS, within the block.
 
     Raises:
         SearchTooLong: a statement was ended.

@@ -35,7 +35,7 @@ class Lineage(NamedTuple):
 
     @property
     def where(self) -> dict[str, Any]:
-        """A filter for rows of the lineage's sessions; they may be outside the stretches, which ``shows`` tells."""
+        """A filter for rows of the lineage's sessions; they may be outside the stretches, so check with ``shows``."""
         ids = [stretch.session_id for stretch in self.stretches]
         return {"workspace_id": self.row.workspace_id, "session_id__in": ids}
 

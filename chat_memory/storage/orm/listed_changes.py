@@ -135,7 +135,7 @@ def _mark(alias: str, workspace: str, wanted: Filter) -> _Mark:
 
 
 def _fits(alias: str, mark: _Mark, listed: Listed) -> bool:
-    """Whether what a reader holds can be brought up to date: it is of this list, and nothing was forgotten or lost."""
+    """Whether a reader can be brought up to date: its cursor is of this list, and no change was forgotten or lost."""
     is_old = mark.now - listed.since > settings.tombstone_days * _DAY
     if listed.place != mark.place or is_old or listed.bound > mark.bound:
         return False

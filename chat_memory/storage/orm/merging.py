@@ -119,7 +119,7 @@ class Merge:
         """Those of the messages that are not stored.
 
         Raises:
-            MessageConflict: a stored one differs; ``field`` says which message of the line it is.
+            MessageConflict: a stored one differs; ``field`` names the message in the transcript.
         """
         try:
             return new_messages(messages, known)

@@ -24,7 +24,7 @@ def is_reached(at: Address, root: Session) -> bool:
 
 
 def check_unreached(alias: str, at: Address) -> None:
-    """Check that a statement that compares the owner did not find nothing because of the owner.
+    """Check why a statement that compares the owner found nothing: raise an error if the owner is the reason.
 
     Raises:
         NotOwner: it belongs to somebody else, and keeps its key.

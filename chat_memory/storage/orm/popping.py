@@ -32,7 +32,7 @@ from chat_memory.storage.orm.waiting import milliseconds
 
 
 class Locked(NamedTuple):
-    """The first row of a conversation, as ``statements.locked`` gives it."""
+    """The first row of a conversation, as ``statements.locked`` returns it."""
 
     id: UUID
     workspace_id: int

@@ -199,7 +199,7 @@ def remove_made_of(alias: str, where: Q, workspace_id: int) -> None:
 
 
 def others_by_place() -> tuple[Dependent, ...] | None:
-    """The registered tables of messages that a caller must handle who deletes a message by a statement of its own.
+    """The registered tables of messages that code must handle if it deletes a message by a statement of its own.
 
     They are the tables of other apps, and those of ours with ``after_commit``.
 

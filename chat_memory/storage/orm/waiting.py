@@ -3,8 +3,8 @@
 A write waits LOCK_TIMEOUT at most; its statements contain this bound (``statements.waiting``). A request occupies a
 worker that others need too, so it first tries with timeouts of some milliseconds. If that is not enough, it takes one
 of the conversation's LOCK_WAITERS waiting places, which are advisory locks, and waits there. If no place is free, it
-tries on as long as the lock changes hands, and gives up as soon as the requests in the places wait for a transaction
-that does not end. This module must not know what is written.
+keeps trying as long as the lock changes hands, and gives up as soon as the requests in the places wait for a
+transaction that does not end. This module must not know what is written.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def in_turn(alias: str, at: Address | None, write: Callable[[], Result]) -> Resu
 def bounds() -> RawSQL:
     """The bound as a condition for a PostgreSQL query that locks the rows that it finds."""
     text = statements.bound(milliseconds())
-    return RawSQL(text, (), output_field=BooleanField())  # noqa: S611  # of numbers alone
+    return RawSQL(text, (), output_field=BooleanField())  # noqa: S611  # only numbers
 
 
 @contextmanager

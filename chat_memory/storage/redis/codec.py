@@ -27,7 +27,7 @@ logger = logging.getLogger("chat_memory.storage.redis")
 
 
 class ScriptHeader(NamedTuple):
-    """The state of a session, as ``header`` in session.lua gives it."""
+    """The state of a session, as ``header`` in session.lua returns it."""
 
     header: Header
     prev_vtoken: int

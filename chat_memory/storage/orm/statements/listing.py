@@ -77,8 +77,8 @@ def find(vendor: str, given: tuple[str, ...], *, backwards: bool, capped: bool =
     The numbers are the page's size minus 1, after the first text (which is "" on SQLite), and the size. They are not
     parameters, since the planner must know them; otherwise it would make a new plan per call. If another branch than
     ``main`` is current, its counters and name are returned as one text, by a subquery that other rows do not run.
-    With ``capped`` the page ends at a number of bytes too, and each row ends with the number of rows before that; on
-    SQLite the caller stops by itself.
+    With ``capped`` the page ends at a number of bytes too, and each row ends with the number of rows of the uncut page;
+    on SQLite the caller stops by itself.
     """
     where, order = meets(vendor, given), "ASC" if backwards else "DESC"
     page = f"""

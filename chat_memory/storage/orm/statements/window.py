@@ -119,7 +119,7 @@ passed AS (
 
 
 def beginning(least: str, greatest: str) -> str:
-    """The last turn before the window; and in the newest turn, if it does not fit, the position before what fits."""
+    """The last turn before the window; and the position before the part of the newest turn that fits, if not all do."""
     return f"""
   SELECT {least}(p.turn, {greatest}(s.last_turn - 1, 0)) AS turn,
     CASE WHEN p.turn < s.last_turn THEN 0 ELSE p.seq END AS seq
