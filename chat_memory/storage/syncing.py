@@ -104,7 +104,7 @@ class Listed(Cursor, frozen=True):
     Attributes:
         place: identifies the list and the database; if it differs, the reader begins anew.
         since: when the look began: in microseconds, or another growing number.
-        bound: the number of the oldest transaction that was open when the look began.
+        bound: the number of the oldest transaction that was open when the look began; in memory, the time.
         low: ``since`` of the look before; None: the look has no further page.
         low_bound: ``bound`` of the look before.
         after: the time of the last row of the page before.

@@ -36,7 +36,7 @@ class AttachmentStore(Part):
     that were added to it and those that its messages refer to. A message may be stored only if its conversation reaches
     all attachments that the message refers to; bytes that only another conversation reaches must be added again. Only a
     restore stores references without this check. The file is deleted after the commit that removes the last reference
-    to it; former contents of edited messages count as references.
+    to it; the former contents of edited messages keep their references.
     """
 
     attribute = "attachments"

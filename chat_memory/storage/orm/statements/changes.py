@@ -63,7 +63,7 @@ timeline number."""
 _NEXT = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
 _AGE = f"(({_NEXT} - CAST(CAST({{row}}.xmin AS text) AS bigint)) & 4294967295)"
 _IS_NEW = f"({_AGE} <= {_NEXT} - %(bound)b OR {_AGE} > 2147483648)"
-"""Whether a row was written by transaction %(bound)b or a later one, as all rows that were not committed at the mark.
+"""Whether a row was written by transaction %(bound)b or a later one; so was every row not yet committed at the mark.
 
 A row has only the lower 32 bits of the number. For this transaction's own rows the difference is negative, and the
 mask makes it very large."""
