@@ -14,7 +14,7 @@ from chat_memory.storage.changed import Changed, Kind
 
 
 def announce(event: Changed, **_of_the_event: Any) -> None:
-    """Receive ``storage.changed.changed``: send the signals of the change to those who listen."""
+    """Receive ``storage.changed.changed``: send the signals of the change that have receivers."""
     if event.made and signals.session_created.receivers:
         send(signals.session_created, event, version=_version(event))
     for signal, arguments in _SENT.get(event.kind, ()):
@@ -25,14 +25,14 @@ def announce(event: Changed, **_of_the_event: Any) -> None:
 
 
 def send(signal: Signal, event: Changed, **arguments: Any) -> None:
-    """Send a signal about the branch of an event; what a receiver raises is logged and breaks nothing."""
+    """Send a signal about the branch of an event; an error in a receiver is logged and not raised."""
     signal.send_robust(
         Conversation, workspace=event.workspace, key=event.key, branch=event.branch, using=event.using, **arguments
     )
 
 
 Arguments = Callable[[Changed], dict[str, Any] | None]
-"""Gives the arguments of a signal beside the names; None where the event does not send it."""
+"""Returns the arguments of a signal beside workspace, key, branch and using; None: the event does not send it."""
 
 
 def _version(event: Changed) -> int:
@@ -51,7 +51,7 @@ def _updated(event: Changed) -> dict[str, Any]:
 
 
 def _renamed(event: Changed) -> dict[str, Any] | None:
-    """A new key is told once, for ``main``."""
+    """A rename is announced once, for ``main``, although each branch has an event."""
     return {"fields": ("key",), "version": _version(event)} if event.branch == MAIN_BRANCH else None
 
 
@@ -60,7 +60,7 @@ def _versioned(event: Changed) -> dict[str, Any]:
 
 
 def _deleted(event: Changed) -> dict[str, Any] | None:
-    """A conversation's end is told once, for ``main``, and not for each of the branches that go with it."""
+    """A deletion is announced once, for ``main`` or for the branch that was deleted alone; not for each branch."""
     return {} if event.branch in (MAIN_BRANCH, event.asked) else None
 
 
@@ -69,7 +69,7 @@ def _forked(event: Changed) -> dict[str, Any]:
 
 
 def _restored_branch(event: Changed) -> dict[str, Any] | None:
-    """A branch that came with an import; its own messages, if it has any, begin after what it shares."""
+    """An imported branch; it forks before its first own message, or at its end if it has none."""
     if not event.parent or event.header is None:
         return None
     return {
@@ -79,7 +79,7 @@ def _restored_branch(event: Changed) -> dict[str, Any] | None:
 
 
 def _edited(event: Changed) -> dict[str, Any] | None:
-    """An edit or a redaction is told once, for the branch it was made on, and not for each that shares the message."""
+    """An edit or a redaction is announced once, for the branch it was made on, not for each that shares the message."""
     return {"seq": event.first_seq, "version": _version(event)} if event.commit else None
 
 

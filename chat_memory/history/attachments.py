@@ -1,4 +1,4 @@
-"""Owns the attachments of a conversation, as ``chat.attachments`` offers them: what is added, and what a model gets."""
+"""Owns ``chat.attachments``: adding and reading attachments, and turning references into parts for a model."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from chat_memory.storage.contract import AttachmentStore, Upload
 UNKNOWN_TYPE = "application/octet-stream"
 CHUNK = 64 * 1024
 SPOOLED = 1024 * 1024
-"""Bytes of a file that are kept in memory while their hash is computed; a larger one is on disk meanwhile."""
+"""The largest file, in bytes, that is kept in memory while its hash is computed; a larger one goes to disk."""
 Address = Callable[[Attachment], str]
 
 
 class ConversationAttachments:
     """Pictures, sound and files of a conversation; messages hold parts that refer to them.
 
-    Bytes are stored once in a workspace, by their SHA-256, in the storage that ATTACHMENT_STORAGE names. They go with
-    the last message that refers to them. Until a message does, they are kept for a day.
+    The bytes are stored once per workspace, under their SHA-256, in the storage that ATTACHMENT_STORAGE names. They are
+    deleted with the last message that refers to them. Bytes that no message refers to yet are kept for a day.
 
     Every method but ``link`` raises NotSupported where the back end keeps no attachments.
     """
@@ -42,17 +42,17 @@ class ConversationAttachments:
         self.place = place
 
     def add(self, source: bytes | BinaryIO, *, media_type: str | None = None, name: str = "") -> dict[str, Any]:
-        """Store bytes, and return the part that a message refers to them by; an unknown conversation is made.
+        """Store bytes and return the content part that refers to them; an unknown conversation is created.
 
         Args:
-            source: the bytes, or a file that gives them, from its present position on.
-            media_type: what they are, such as ``image/png``; None: guessed by the name.
-            name: of the file, for people; "": that of ``source``, if it has one.
+            source: the bytes, or a binary file, which is read from its current position on.
+            media_type: such as ``image/png``; None: guessed from the name.
+            name: the file name to show to people; "": the name of ``source``, if it has one.
 
         Raises:
             ValidationError: the source gives no bytes, or its type is not among ATTACHMENT_TYPES.
             TooLarge: there are more than MAX_ATTACHMENT_BYTES.
-            TransactionOpen: a transaction is open: its end would not take the file along.
+            TransactionOpen: a transaction is open; its rollback would not remove the stored file.
         """
         settings = live.now()
         given = rules.check_name(name or _name_of(source))
@@ -64,21 +64,21 @@ class ConversationAttachments:
             store = self._store
             self.place.adapter.sessions.open(self.place.address)
             added = store.add(self.place.address, Upload(digest, size, kind, file))
-            # By what this caller says it is, whatever somebody said who stored the same bytes before.
+            # With the media type of this caller, even if the same bytes were stored before under another one.
             return msgspec.structs.replace(added, media_type=kind).part(given)
 
     aadd = twin(add)
 
     def link(self, url: str, *, media_type: str = "", name: str = "") -> dict[str, Any]:
-        """A part that refers to an address; it is stored as it is, and nothing here ever fetches it.
+        """A content part that refers to a URL; the URL is stored as given, and this package never fetches it.
 
         Args:
-            url: of http or https, at most 2,000 characters.
-            media_type: what is there; "": guessed by the address.
-            name: of the file, for people.
+            url: an http or https URL of at most 2,000 characters.
+            media_type: the type of what is there; "": guessed from the URL.
+            name: the file name to show to people.
 
         Raises:
-            ValidationError: the address, the type or the name is not usable.
+            ValidationError: the URL, the media type or the name is not usable.
         """
         address = rules.check_url(url)
         guessed = media_type or mimetypes.guess_type(address.partition("?")[0])[0] or ""
@@ -99,7 +99,7 @@ class ConversationAttachments:
     aentries = twin(entries)
 
     def file(self, sha256: str) -> BinaryIO:
-        """The bytes of an attachment of the conversation, as a file that the caller closes.
+        """An open file with the bytes of an attachment of the conversation; the caller must close it.
 
         Raises:
             AttachmentNotFound: the conversation has no such attachment, or its file is gone.
@@ -122,15 +122,15 @@ class ConversationAttachments:
     aread = twin(read)
 
     def resolve(self, messages: Iterable[Message], *, url: Address | None = None) -> list[Message]:
-        """The messages with what a model is given in place of the parts that refer to attachments.
+        """The messages, with each part that refers to an attachment replaced by one that a model takes.
 
-        Pictures become ``image_url`` parts, sound ``input_audio`` and files ``file`` parts, with the bytes inline.
-        An address of a picture is passed on for the provider to fetch; of anything else, and of what is not here, there
-        is a text part that names it. Messages without such parts are passed on as they are.
+        Pictures become ``image_url`` parts, sound ``input_audio`` parts and files ``file`` parts, with the bytes
+        inline. A linked picture stays a URL, which the provider fetches. Any other link, and an attachment that is not
+        stored here, becomes a text part that names it. Other parts and messages are returned unchanged.
 
         Args:
             messages: as ``window`` or ``context`` gives them.
-            url: makes the address of a picture from its Attachment, such as a signed one of an object store; None:
+            url: returns the URL of a picture from its Attachment, such as a signed URL of an object store; None:
                 pictures are inline.
         """
         given = list(messages)
@@ -145,7 +145,7 @@ class ConversationAttachments:
         return message if content is message.content else msgspec.structs.replace(message, content=content)
 
     def _parts(self, parts: list[Any], known: dict[str, Attachment], url: Address | None) -> list[Any]:
-        """The parts, those within a tool's result included; the same list where none refers to anything."""
+        """The parts, resolved inside tool results too; the same list object if no part refers to an attachment."""
         changed = [self._part(part, known, url) for part in parts]
         return parts if all(new is old for new, old in zip(changed, parts, strict=True)) else changed
 
@@ -190,7 +190,7 @@ def _inline(ref: Ref, attachment: Attachment, data: bytes) -> dict[str, Any]:
 
 
 _FORMATS = {"mpeg": "mp3", "wave": "wav", "vnd.wave": "wav"}
-"""What OpenAI calls a form of sound, by the second half of its media type."""
+"""OpenAI's name of a sound format, by the subtype of its media type."""
 
 
 def _is_hash(text: object) -> bool:
@@ -204,7 +204,7 @@ def _name_of(source: object) -> str:
 
 
 def _spooled(source: object, settings: Settings) -> BinaryIO:
-    """A file of our own with the bytes of a source, at its beginning.
+    """A temporary file with the bytes of a source, positioned at its beginning.
 
     Raises:
         ValidationError: the source gives no bytes.
@@ -238,7 +238,7 @@ def _check_size(size: int, most: int) -> None:
 
 
 def _measured(file: BinaryIO) -> tuple[str, int]:
-    """The hash and the number of the bytes of a file, which is at its beginning again."""
+    """The hash and the size of a file, which is positioned at its beginning afterwards."""
     digest, size = hashing(), 0
     for chunk in iter(lambda: file.read(CHUNK), b""):
         digest.update(chunk)

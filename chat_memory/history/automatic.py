@@ -1,4 +1,4 @@
-"""Owns when a conversation has grown enough to be summarised by itself; it must not decide how that is done."""
+"""Owns when an automatic summary of a conversation is due; it must not decide how the summary is made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROWING = (Kind.APPENDED, Kind.RESTORED)
 
 
 def watch(event: Changed, sender: Any, **_of_the_event: Any) -> None:
-    """Receive ``storage.changed.changed``: tell where SUMMARIZE_AT messages or more are covered by no summary."""
+    """Receive ``storage.changed.changed``: send ``summary_due`` once SUMMARIZE_AT messages have no summary."""
     if event.kind not in GROWING:
         return
     threshold = live.now().summarize_at
@@ -30,7 +30,7 @@ def watch(event: Changed, sender: Any, **_of_the_event: Any) -> None:
         summaries = conversation.place.adapter.summaries
         unsummarised = _unsummarised(event, conversation.place.address, summaries) if summaries else 0
     except Exception:
-        # The messages are committed: the caller who appended them must not be told otherwise.
+        # The messages are committed, so the caller who appended them must not get an error.
         logger.exception("could not tell whether a summary is due")
         return
     if unsummarised >= threshold:
@@ -38,14 +38,14 @@ def watch(event: Changed, sender: Any, **_of_the_event: Any) -> None:
 
 
 def summarise_when_due(conversation: Conversation, **_of_the_signal: Any) -> None:
-    """Receive ``summary_due``: where SUMMARIZER is set, summarise at once all but half of SUMMARIZE_AT."""
+    """Receive ``summary_due``: if SUMMARIZER is set, summarise at once all but the newest SUMMARIZE_AT / 2 messages."""
     now = live.now()
     if now.summarizer is not None and now.summarize_at is not None:
         conversation._summarize_due(now.summarize_at)
 
 
 def _conversation_of(event: Changed, source: Adapter) -> Conversation:
-    """A handle on the branch that changed, on the database it is in; a store without one is its own source."""
+    """A handle on the branch that changed: in the event's database, or in ``source`` if that has no database alias."""
     at = Address(event.workspace, event.key, event.branch, cache_ttl=event.cache_ttl)
     return Conversation(at, source) if event.using is None else on_settings(at, event.using)
 

@@ -1,4 +1,4 @@
-"""Owns the branches of a conversation, and changes in the midst of it."""
+"""Owns the branches of a conversation, and the edit, redaction and truncation of stored messages."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from chat_memory.storage.titles import first_title
 
 
 class Branches(Reads):
-    """Branches share the messages before the fork; those after it are each branch's own."""
+    """Branches share the messages up to the fork; each has its own messages after it."""
 
     def branches(self) -> list[Branch]:
-        """All branches of the conversation, ``main`` first; it is there from the start.
+        """All branches of the conversation, ``main`` first; ``main`` is listed even before the first message.
 
         Raises:
             NotSupported: the back end has no branches.
@@ -39,21 +39,21 @@ class Branches(Reads):
     abranches = twin(branches)
 
     def fork(self, name: str, at: int | None = None) -> Self:
-        """A new branch that shares the messages up to position ``at``; the conversation itself goes on as before.
+        """Create a branch that shares the messages up to position ``at``; the current branch stays the current one.
 
-        Nothing is copied, however long the history is. An unknown conversation is made.
+        No message is copied, however long the history is. An unknown conversation is created.
 
         Args:
             name: 1 to 100 characters without control characters.
-            at: the last position to share; None: all there are.
+            at: the last position to share; None: all messages.
 
         Returns:
             The conversation on the new branch.
 
         Raises:
             ValidationError: the name is not usable, or ``at`` is no whole number from 0.
-            BranchExists: there is one of this name.
-            BranchNotFound: this handle's own branch is not there.
+            BranchExists: a branch of this name exists.
+            BranchNotFound: the branch of this handle does not exist.
             MessageNotFound: there is no message at ``at``.
             NotSupported: the back end has no branches.
         """
@@ -74,17 +74,17 @@ class Branches(Reads):
     aswitch = twin(switch)
 
     def merge(self, source: str, into: str) -> Receipt:
-        """Append to one branch what another shows after the last position they share, ids and times kept.
+        """Append to one branch the messages that another one shows after their last shared position.
 
-        What is there already is a replay: to merge again adds nothing but what ``source`` has got meanwhile.
+        Ids and times are kept, so merging again only adds the messages that ``source`` got in the meantime.
 
         Args:
-            source: the branch to take from; it stays as it is.
+            source: the branch to read from; it is not changed.
             into: the branch to append to.
 
         Raises:
             BranchNotFound: there is no such branch.
-            MessageConflict: the other branch has another message of the same id; nothing was written.
+            MessageConflict: ``into`` has another message with the same id; nothing was written.
             NotSupported: the back end has no branches.
         """
         branches = {branch.name: branch for branch in self.branches()}
@@ -105,7 +105,7 @@ class Branches(Reads):
     amerge = twin(merge)
 
     def _redact_as(self, source: Sequence[Message], copies: Sequence[Message]) -> None:
-        """Redact the copies of messages that were redacted while they were copied: no copy was there yet to redact."""
+        """Redact copies whose originals were redacted during this merge, because that redaction missed the copies."""
         gone = {message.id for message in source if message.state == State.REDACTED.value}
         for copy in copies:
             if copy.id in gone and copy.state != State.REDACTED.value:
@@ -114,18 +114,19 @@ class Branches(Reads):
     def regenerate(
         self, at: int | str, *, switch: bool = False, until: Literal["begun", "complete"] | None = None
     ) -> Self:
-        """A branch on which the answer at a position can be made again; the former answer stays current meanwhile.
+        """Create a branch for another answer at a position; ``until`` says when it becomes the current one.
 
-        It shares what is before ``at``, and a user's message there too. Where that would separate a tool call from one
-        of its results, it shares only what is before the call. The old answer stays on its branch. Of several calls for
-        the same answer the first makes the branch and the others find it, until it has become the current one.
+        The branch shares the messages before ``at``, and the message at ``at`` too if it is a user's. It never
+        separates a tool call from its results: then it shares only the messages before the call. The former answer
+        stays on its own branch. Further calls for the same answer return the same branch until it has become the
+        current one.
 
         Args:
             at: the position or the id of the answer, or of its question.
-            switch: whether the new branch is the current one from now on, although it shows no answer yet; each such
-                call makes a branch of its own.
-            until: "begun": the first message on the new branch makes it the current one; "complete": the caller does,
-                by ``switch(chat.branch)``, when the answer is complete. None: as REGENERATE_UNTIL says.
+            switch: whether the new branch becomes the current one at once, although it has no answer yet; each such
+                call creates a branch of its own.
+            until: "begun": the new branch becomes the current one with its first message; "complete": the caller
+                switches to it, by ``switch(chat.branch)``, when the answer is complete. None: REGENERATE_UNTIL.
 
         Returns:
             The conversation on the new branch.
@@ -151,19 +152,19 @@ class Branches(Reads):
         message_id: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Receipt:
-        """Ask a question again in other words: a new branch from before it, with the new message, is the current one.
+        """Ask a question again in other words, on a new branch that forks before it and becomes the current one.
 
-        The former question and what followed it stay on their branch, which the receipt names as ``former_branch``:
-        ``switch`` to it undoes this. Where the new message is stored already, its branch is switched to.
+        The former question and its answers stay on their branch, the receipt's ``former_branch``; ``switch`` to that
+        branch to undo this. If the new message is stored already, the call switches to its branch.
 
         Args:
             seq: the position or the id of a user's message.
-            content: what the new message says.
-            message_id: the id of the new message; a caller who wants to retry gives one.
-            metadata: of the new message.
+            content: the content of the new message.
+            message_id: the id of the new message; give one to make a retry safe.
+            metadata: the metadata of the new message.
 
         Raises:
-            ValidationError: the new message cannot be stored, or the message is no user's.
+            ValidationError: the new message cannot be stored, or the message at ``seq`` is not a user's.
             MessageNotFound: the conversation shows no such message.
             MessageConflict: ``message_id`` is stored with another content.
             NotSupported: the back end has no branches.
@@ -173,20 +174,20 @@ class Branches(Reads):
     aedit_and_branch = twin(edit_and_branch)
 
     def truncate_after(self, message_id: str, *, inclusive: bool = False) -> int:
-        """Go on after a message as if nothing had followed it; what did stays on the old branch.
+        """Continue after a message as if nothing had followed it, on a new branch that ends there.
 
-        A back end without branches, which is Redis, deletes it.
+        The later messages stay on the former branch. A back end without branches (Redis) deletes them.
 
         Args:
-            message_id: the last message to stay.
-            inclusive: whether that one goes too.
+            message_id: the id of the last message to keep.
+            inclusive: whether that message is left out too.
 
         Returns:
             How many messages the conversation no longer shows.
 
         Raises:
             MessageNotFound: the conversation shows no message of this id.
-            NotSupported: the back end can do neither.
+            NotSupported: the back end can neither branch nor delete the end of a conversation.
         """
         if self.place.adapter.branches is None and self.place.adapter.cuts is not None:
             return self._cut(message_id, inclusive=inclusive)
@@ -209,22 +210,22 @@ class Branches(Reads):
         extra: dict[str, Any] | UnsetType | None = UNSET,
         if_version: int | None = None,
     ) -> Message:
-        """Give a message other content, metadata or further fields, on every branch that shares it.
+        """Replace the content, metadata or further fields of a message, on every branch that shares it.
 
-        With other content its tokens are counted again, a title that was made of it is made anew, and summaries that
-        cover it are removed, so that the next one covers it as it is now. ``revisions`` has its former contents. What
-        is not given stays as it is.
+        New content has its tokens counted again. A title made from the message is made again, and summaries that cover
+        the message are deleted, so that the next summary covers the new content. ``revisions`` returns the former
+        contents. Fields that are not given stay as they are.
 
         Args:
             seq: the position of the message, or its id.
-            content: what it says from now on.
-            metadata: in place of its metadata as a whole; None: none.
-            extra: further fields that are set beside those it has; a value of None removes a field, and None in place
-                of a mapping removes all.
+            content: the new content.
+            metadata: replaces the whole metadata; None removes it.
+            extra: further fields, merged into the present ones; a value of None removes that field, and None instead
+                of a mapping removes all of them.
             if_version: refuse when the session has changed since this version.
 
         Raises:
-            ValidationError: a message in this role cannot have this.
+            ValidationError: a message in this role cannot have the new value.
             MessageNotFound: the conversation shows no such message.
             MessageRedacted: the message was redacted.
             VersionConflict: the session is not at ``if_version``.
@@ -241,18 +242,18 @@ class Branches(Reads):
     def redact(self, seq: int | str, *, by: Any = None, if_version: int | None = None) -> Message:
         """Remove what a message says for good, on every branch that shows it; its position, id and role stay.
 
-        Text and parts become "[redacted]", its state ``redacted``. Metadata, further fields, former contents and the
-        name of a person go; tool calls and results keep their ids and the names of tools, so that a provider accepts
-        what is around them. What was made of the message goes too: a title, and summaries that cover it. A retry of its
-        append is answered by the redacted message. A message that is redacted stays as it is.
+        Text and parts become "[redacted]", the state becomes ``redacted``. Metadata, further fields, former contents
+        and a person's name are deleted. Tool calls and results keep their ids and tool names, so that a provider still
+        accepts the conversation. Summaries that cover the message and a title made from it are deleted too. A retry of
+        the append returns the redacted message. Redacting a redacted message changes nothing.
 
         Args:
             seq: the position of the message, or its id.
-            by: who asked for it, noted beside the time: a user object, or the user's key as text; None: nobody.
+            by: who asked for it, recorded with the time: a user object, or the user's key as text; None: nobody.
             if_version: refuse when the session has changed since this version.
 
         Raises:
-            ValidationError: ``by`` is no user.
+            ValidationError: ``by`` is not a user.
             MessageNotFound: the conversation shows no such message.
             VersionConflict: the session is not at ``if_version``.
             NotSupported: the back end cannot edit messages.
@@ -264,7 +265,7 @@ class Branches(Reads):
     aredact = twin(redact)
 
     def revisions(self, seq: int | str) -> list[Revision]:
-        """The former contents of the message at a position or of an id, one for each edit of it, oldest first.
+        """The former contents of a message, by its position or id: one for each edit, oldest first.
 
         Raises:
             NotSupported: the back end cannot edit messages.
@@ -284,7 +285,7 @@ class Branches(Reads):
         return gone
 
     def _meant(self, seq: object) -> int | str:
-        """The position or the id that a caller gave.
+        """The position or the id that a caller gave, checked.
 
         Raises:
             MessageNotFound: no message can have this id.
@@ -303,7 +304,7 @@ class Branches(Reads):
         return self._on(record.branch if record else MAIN_BRANCH)
 
     def _forked(self, name: str, seq: int | None, *, switch: bool = False) -> tuple[Self, int]:
-        """The conversation on a new branch, and the last position of the branch that was left, at that moment."""
+        """The conversation on a new branch, and the last position that the forked branch had at that moment."""
         branches = self.place.adapter.part(BranchStore)
         if name == MAIN_BRANCH:
             raise BranchExists(self.key, MAIN_BRANCH)

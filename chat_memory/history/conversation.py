@@ -1,4 +1,4 @@
-"""Owns the conversation, the one handle users hold; it must not know which adapter serves it."""
+"""Owns the conversation, the handle that users work with; it must not know which adapter serves it."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ from chat_memory.storage.titles import first_title
 
 
 class Conversation(Windows, Summaries, Branches):
-    """A conversation by its names: building one costs no query, and it may be kept or thrown away.
+    """A handle on a conversation, by its names: making one runs no query, and it may be kept or thrown away.
 
-    Reads of an unknown conversation give nothing; the first append makes it. Every method ``x`` that does I/O has an
-    async twin ``ax`` of the same signature, one thread hop each. Any of them raises NotOwner where the session is not
-    the user's, Busy where others lock it for LOCK_TIMEOUT seconds, and Django's OperationalError without a database.
+    An unknown conversation reads as empty; the first append creates it. Every method ``x`` that does I/O has an async
+    twin ``ax`` with the same signature, which makes one thread hop. Any of them raises NotOwner if the session is not
+    the user's, Busy if others hold its lock for LOCK_TIMEOUT seconds, and Django's OperationalError if the database
+    cannot be reached.
     """
 
     def __reduce__(self) -> Any:
-        # An adapter may hold a connection: one of the settings is looked up again where the handle is unpickled.
+        # An adapter may hold a connection, so one from the settings is not pickled but looked up again on unpickling.
         place = self.place
         if place.settings_alias is None:
             return type(self), (place.address, place.adapter)
@@ -61,7 +62,7 @@ class Conversation(Windows, Summaries, Branches):
 
     @property
     def drafts(self) -> ConversationDrafts:
-        """What is being streamed: to follow it, and to have it stop; see ``ConversationDrafts``."""
+        """The messages that are being streamed, to follow or to stop them; see ``ConversationDrafts``."""
         return ConversationDrafts(self.place)
 
     def streaming(
@@ -76,23 +77,24 @@ class Conversation(Windows, Summaries, Branches):
         flush_seconds: float | None = None,
         flush_bytes: int | None = None,
     ) -> Streaming:
-        """A message that is written chunk by chunk, for ``with`` and ``async with``; see ``Streaming``. No I/O yet.
+        """A context manager, sync and async, that writes a message chunk by chunk; see ``Streaming``. No I/O yet.
 
-        Others read it meanwhile by ``drafts``. It moves no version, and is no message, before its end.
+        Meanwhile others read its text through ``drafts``. Until it ends, no message is stored and the version does not
+        change.
 
         Args:
             role: who writes: assistant, user or system.
             id: the id of the message; None: a new one.
-            name: as that of a message.
-            metadata: as that of a message.
-            resume: the position or the id of the newest message, which is stopped, failed or abandoned: it is gone on
-                from, and keeps position and id; its text so far becomes a revision.
-            replace: the same, but it is written anew.
+            name: the name of the message.
+            metadata: the metadata of the message.
+            resume: the position or the id of the newest message, which must be stopped, failed or abandoned: the stream
+                continues it. Position and id stay, and its text so far becomes a revision.
+            replace: as ``resume``, but the stream starts the text again instead of continuing it.
             flush_seconds: 0.125 to 60; None: DRAFT_FLUSH_SECONDS.
             flush_bytes: None: DRAFT_FLUSH_BYTES.
 
         Raises:
-            ValidationError: something is not usable; the text says what.
+            ValidationError: an argument is not usable; the text says which.
         """
         given: dict[str, Any] = {"message_id": id, "name": name, "metadata": metadata}
         bounds: dict[str, Any] = {"seconds": flush_seconds, "size": flush_bytes}
@@ -109,42 +111,45 @@ class Conversation(Windows, Summaries, Branches):
     ) -> Turn:
         """The turn of a question, a context manager that stores or finds it and holds the right to answer it.
 
-        One answers at a time. Who holds the right and ends without giving it up, as by kill -9, has it until the lease
-        lapses; who comes next goes on from what the turn has got. An answered question is not answered again.
+        Only one block at a time holds the right. If its process dies, as by kill -9, the right becomes free when the
+        lease lapses; the next holder continues from the messages that the turn has. An answered question is not
+        answered again.
 
         Args:
-            question: a user's message, or the id of a stored one. Give it an id that a retry has too.
-            taken: where somebody else answers it: ``wait`` until they have, or have left; ``refuse`` at once, by
-                TurnTaken; or ``look`` at what there is, without the right to answer.
-            busy: where another question of the branch is being answered: answer this one ``beside`` it; ``reject``, by
-                TurnTaken and without storing it; ``enqueue``, to store it and wait for those before it; ``interrupt``,
-                so that who answers those before it may append no more; or ``rollback``, which goes on, on a new branch
-                that is the current one, as if these had not been asked.
-            wait: how many seconds to wait at most; then TurnTaken.
-            lease: how many seconds the right lasts after each call that renews it.
+            question: a user's message, or the id of a stored one. Give the message an id that a retry repeats.
+            taken: what to do while somebody else answers this question: ``wait`` until it is answered or given up;
+                ``refuse``: raise TurnTaken at once; ``look``: enter without the right, to read what is stored.
+            busy: what to do while another question of the branch is being answered: answer this one ``beside`` it;
+                ``reject``: raise TurnTaken and store nothing; ``enqueue``: store this one and wait for the earlier
+                ones; ``interrupt``: end the right to answer the earlier ones; ``rollback``: continue on a new current
+                branch that forks before the earlier ones, as if they had not been asked.
+            wait: the most seconds to wait; after them TurnTaken is raised.
+            lease: the seconds that the right lasts after each call that renews it.
 
         Raises:
-            ValidationError: the question is none, or a choice is not usable.
+            ValidationError: the question is neither a user's message nor an id, or another argument is not usable.
         """
         return Turn(self.place, check_question(question), terms(taken, busy, wait, lease))
 
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Store the messages, adjacent and in this order, exactly once.
 
-        A message whose id is stored already is replayed: the answer holds the stored one. To retry, give the ids.
+        A message whose id is stored already is not stored again: the receipt holds the stored one. So a retry is safe
+        if the messages have ids that it repeats.
 
         Args:
             messages: what to store; none at all is allowed and does nothing.
             if_version: refuse when the session has changed since this version (0: when it exists at all).
 
         Raises:
-            ValidationError: a message cannot be stored, as one over a limit (TooLarge); nothing was written.
+            ValidationError: a message cannot be stored, or is over a limit (TooLarge); nothing was written.
             MessageConflict: an id is stored with other content.
             VersionConflict: the session is not at ``if_version``.
             WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
             BranchNotFound: there is no such branch.
-            AttachmentNotFound: a message refers to an attachment that the conversation has not.
-            Busy: others locked the conversation for LOCK_TIMEOUT seconds; nothing was written, and it may be repeated.
+            AttachmentNotFound: a message refers to an attachment that the conversation does not have.
+            Busy: others held the lock of the conversation for LOCK_TIMEOUT seconds; nothing was written, so the call
+                may be repeated.
         """
         if_version = optional_number(if_version, "if_version")
         if not messages:
@@ -158,7 +163,7 @@ class Conversation(Windows, Summaries, Branches):
     aappend = twin(append)
 
     def _unchanged(self, if_version: int | None) -> Receipt:
-        """The receipt of an append of nothing."""
+        """The receipt of an append without messages."""
         record = self.session()
         version = record.version if record else 0
         if if_version is not None and if_version != version:
@@ -167,7 +172,7 @@ class Conversation(Windows, Summaries, Branches):
         return Receipt(None, None, version, False, (), branch)
 
     def open(self, **fields: Unpack[SessionFields]) -> SessionRecord:
-        """The session, made with these fields where there is none; a session that exists is left as it is.
+        """The session; it is created with these fields if there is none. An existing session is not changed.
 
         Args:
             fields: title, tags, metadata, pinned, archived_at, expires_at.
@@ -185,7 +190,7 @@ class Conversation(Windows, Summaries, Branches):
         return await sync_to_async(self.open)(**fields)
 
     def get_or_create(self, **fields: Unpack[SessionFields]) -> tuple[SessionRecord, bool]:
-        """As ``open``, with whether this call made the session."""
+        """As ``open``, and whether this call created the session."""
         return self.place.adapter.sessions.open(self.place.address, check_session_fields(fields, limits()))
 
     async def aget_or_create(self, **fields: Unpack[SessionFields]) -> tuple[SessionRecord, bool]:
@@ -196,7 +201,7 @@ class Conversation(Windows, Summaries, Branches):
         """Set title, tags, metadata, pinned, archived_at or expires_at.
 
         Args:
-            if_version: refuse when the session has changed since this version, as the record of ``session()`` has it.
+            if_version: refuse when the session has changed since this version, the ``version`` of ``session()``.
             fields: what to set.
 
         Raises:
@@ -212,9 +217,9 @@ class Conversation(Windows, Summaries, Branches):
         return await sync_to_async(self.update)(if_version=if_version, **fields)
 
     def search(self, text: str, *, size: int = 20) -> list[Hit]:
-        """The messages that fit a search, as far as this branch shows them, the best first.
+        """The messages of this branch that match a search, best match first.
 
-        The syntax is that of ``chat_memory.sessions.search``. Of more than 500 hits the newest 500 are compared.
+        The syntax is that of ``chat_memory.sessions.search``. Only the newest 500 matches are ranked.
 
         Args:
             text: the search.
@@ -222,7 +227,7 @@ class Conversation(Windows, Summaries, Branches):
 
         Raises:
             ValidationError: the search or ``size`` is not usable; the text says why.
-            NotSupported: the back end has no full text, as where ``chat_memory.search`` is not installed.
+            NotSupported: the back end has no full-text search, for example if ``chat_memory.search`` is not installed.
             SearchTooLong: the search took longer than SEARCH_SECONDS.
         """
         query, number = understood(text), page_size(size)
@@ -231,36 +236,36 @@ class Conversation(Windows, Summaries, Branches):
     asearch = twin(search)
 
     def relevant(self, query: str, k: int = 10, embedder: Embed | None = None) -> list[Relevant]:
-        """The ``k`` messages that are most like a text, as far as this branch shows them, in order, with their scores.
+        """The ``k`` messages of this branch that are most similar to a text, in their order, with their scores.
 
-        Messages are compared by embeddings, which are made once for each message and model. A conversation that shows
-        no more than ``k`` messages is returned whole, without scores, and nothing is embedded. Redacted messages and,
-        where messages are compared, those without words are left out.
+        Messages are compared by embeddings, which are made once for each message and model. A conversation of at most
+        ``k`` messages is returned whole and without scores, and nothing is embedded. Redacted messages are left out; so
+        are messages without text, if messages are compared.
 
         Args:
             query: the text, 1 to 8,000 characters.
             k: how many messages at most, 1 to 1,000.
-            embedder: takes a list of texts and gives a vector for each, sync or async; its attribute ``name`` names
+            embedder: takes a list of texts and returns a vector for each, sync or async; its attribute ``name`` names
                 its model. None: the setting EMBEDDER.
 
         Raises:
             ValidationError: an argument is not usable; the text says why.
-            NotSupported: the back end has no embeddings, as where ``chat_memory.vectors`` is not installed.
-            EmbedderFailed: the embedder failed, or gave something else than vectors.
-            Busy: somebody else held the conversation for too long for new embeddings to be stored.
+            NotSupported: the back end has no embeddings, for example if ``chat_memory.vectors`` is not installed.
+            EmbedderFailed: the embedder raised an error, or returned something other than vectors.
+            Busy: others held the lock of the conversation for too long, so new embeddings could not be stored.
         """
         return relevance.relevant(self.place, query, k, embedder)
 
     arelevant = twin(relevant)
 
     def pop(self) -> Message | None:
-        """Take the newest message off and return it; None where the conversation shows none.
+        """Delete the newest message and return it; None if the conversation shows none.
 
-        Of several callers at once no two get the same message. It is gone for good, with what was made of it, and its
-        position is the next message's. Where the branch shares it with the one it was forked from, it stays there.
+        Concurrent callers never get the same message. It is deleted for good, with everything made from it, and the
+        next message gets its position. A message that this branch shares with its parent stays on the parent.
 
         Raises:
-            BranchInUse: other branches share the message of this one.
+            BranchInUse: other branches share this message.
         """
         commit = self.place.adapter.messages.pop(self.place.address)
         if commit is None:
@@ -271,18 +276,18 @@ class Conversation(Windows, Summaries, Branches):
     apop = twin(pop)
 
     def clear(self) -> None:
-        """Hide all messages from every reader; positions go on from where they were.
+        """Hide all messages from every reader; the next message gets the next position.
 
-        Other branches go on showing what they share.
+        Other branches still show the messages that they share.
         """
         self.place.adapter.messages.clear(self.place.address)
 
     aclear = twin(clear)
 
     def delete(self) -> bool:
-        """Remove the conversation with all its branches for good; False where there was none.
+        """Delete the conversation with all its branches for good; False if there was none.
 
-        A handle that was given a branch other than ``main`` removes that branch alone.
+        A handle that was given a branch other than ``main`` deletes that branch alone.
 
         Raises:
             BranchInUse: other branches share messages of this one.
@@ -303,24 +308,24 @@ def conversation(
     cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET,
     any_owner: bool = False,
 ) -> Conversation:
-    """A conversation by its names, without I/O.
+    """A handle on a conversation, by its names; no I/O.
 
-    With ``user=`` every call raises NotOwner where the session belongs to somebody else; nothing is then written or
-    shown. A session whose key a client chose through the API yields instead: to this user it is unknown, and the
-    user's first write takes the key from it.
+    With ``user=`` every call raises NotOwner if the session belongs to somebody else, and nothing is written or shown.
+    A session whose key a client chose through the API is the exception: it yields the key. This user does not see that
+    session, and the user's first write creates a new one under the key.
 
     Args:
         key: the session key, any text of 1..255 characters without control characters.
         workspace: the tenant's slug; None: DEFAULT_WORKSPACE.
-        user: whose conversation it is, also where this handle makes it or nobody owns it yet: a user object, or the
-            user's key in another system as text. None: trusted code, which reaches every session.
+        user: the owner, as a user object or as text, the user's key in another system. A session that this handle
+            creates, or that has no owner yet, gets this owner. None: trusted code, which reaches every session.
         branch: which branch of the conversation; None: the current one, which ``switch`` changes.
         using: the database alias; None: where the router writes sessions.
         adapter: another back end than Django's models, such as ``chat_memory.storage.memory.MemoryAdapter()``.
-        cache_ttl: how many seconds the cache in mode strict keeps the conversation after a fill or an append through
-            this handle; None: until it is evicted, 0: the conversation is not cached; not given: as CACHE_TTL says.
-        any_owner: whether the handle also reaches a session of somebody else than ``user``, who then only owns what the
-            handle makes or nobody owns.
+        cache_ttl: in cache mode strict, the seconds that the conversation stays cached after a fill or an append
+            through this handle; None: until Redis evicts it; 0: it is not cached; not given: CACHE_TTL.
+        any_owner: whether the handle also reaches sessions of others than ``user``, who then only becomes the owner of
+            sessions that the handle creates or that have no owner.
 
     Raises:
         ValidationError: a name, ``cache_ttl`` or ``any_owner`` is not usable; the text says which.
@@ -337,7 +342,8 @@ def on_settings(at: Address, using: str | None) -> Conversation:
 def of_session(session: SessionRow) -> Conversation:
     """The conversation of a session row, on the database the row came from.
 
-    It is of that row alone: once the session is deleted it reads as empty, and an append raises SessionNotFound.
+    The handle is bound to that row: once the session is deleted it reads as empty, and an append raises
+    SessionNotFound, even if a new session has the same key.
     """
     using: str | None = getattr(getattr(session, "_state", None), "db", None)
     return on_settings(address_of(session), using)
@@ -347,7 +353,7 @@ def append_many(batches: Mapping[Conversation, Iterable[Message]]) -> dict[Conve
     """Append to several conversations in one transaction, all or nothing; sessions are locked in sorted order.
 
     Raises:
-        ValidationError: a message cannot be stored, or two conversations are one or live in different back ends.
+        ValidationError: a message cannot be stored, a conversation is given twice, or they are in different back ends.
         NotSupported: the back end cannot change several sessions at once.
         ChatMemoryError: as ``Conversation.append``.
     """

@@ -1,4 +1,4 @@
-"""Owns the drafts of a conversation as others see them: how far each is, that it should stop, what becomes of it."""
+"""Owns the drafts of a conversation as readers see them: following and stopping one, and the message it becomes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from chat_memory.storage.contract import DraftStore
 
 
 class ConversationDrafts:
-    """What is being streamed to a conversation, on whichever of its branches.
+    """The messages that are being streamed to a conversation, on all its branches.
 
-    A draft that nobody has written to for DRAFT_LAPSE_SECONDS is abandoned: whoever asks next stores it as a message of
-    that state, with its text so far, and so does ``chat_memory_cleanup``. While others hold the conversation, or the
-    database only reads, it is shown as it is.
+    A draft without a write for DRAFT_LAPSE_SECONDS is abandoned: the next reader, or ``chat_memory_cleanup``, stores
+    its text so far as a message in the state ``abandoned``. If the conversation is locked or the database is read-only,
+    the reader gets the draft as it is.
 
     Every method raises NotSupported where the back end keeps no drafts.
     """
@@ -32,21 +32,21 @@ class ConversationDrafts:
         self.place = place
 
     def entries(self) -> list[Draft]:
-        """What is being streamed now, in the order it was begun, without the texts."""
+        """The drafts that are being streamed now, in the order in which they began, without their texts."""
         found = self._store.all(self.place.address)
         return [draft for draft in found if not _is_gone(self.place, draft)]
 
     aentries = twin(entries)
 
     def get(self, id: str, after: int = 0) -> Draft:  # noqa: A002  # as a message calls it
-        """A draft by the id of its message, with its text from a character on; also the message that it became.
+        """A draft by the id of its message, with its text after ``after`` characters; once it has ended, its message.
 
-        A reader who follows it asks again with ``after=draft.length``, until the state is no more ``streaming``. What a
-        redaction took is not shown.
+        To follow a draft, call this again with ``after=draft.length`` until the state is no longer ``streaming``. The
+        text of a redacted message is empty.
 
         Args:
             id: the id of the message.
-            after: how many characters the reader has.
+            after: how many characters the reader has already.
 
         Raises:
             DraftNotFound: nothing of this id is being streamed, and this branch shows no message of this id.
@@ -65,7 +65,7 @@ class ConversationDrafts:
     aget = twin(get)
 
     def stop(self, id: str) -> bool:  # noqa: A002  # as a message calls it
-        """Ask whoever streams a message to stop; it is told at its next flush. False where the message has ended.
+        """Ask the writer of a draft to stop; it learns of this at its next flush. False if the message has ended.
 
         Raises:
             DraftNotFound: nothing of this id is being streamed, and this branch shows no message of this id.
@@ -81,7 +81,7 @@ class ConversationDrafts:
         return self.place.adapter.part(DraftStore)
 
     def _branch(self, draft: Draft | None) -> str:
-        """The branch that an ended message is looked for on."""
+        """The branch on which an ended message is looked for."""
         named = self.place.address.branch if draft is None else draft.branch
         if named != CURRENT:
             return named
@@ -96,42 +96,42 @@ class ConversationDrafts:
 
 
 def _is_gone(place: Place, draft: Draft) -> bool:
-    """Whether a draft that was read is there no more, since it is abandoned; a reader does not fail over that."""
+    """Settle a draft that has lapsed; whether it is gone. A locked conversation must not fail a reader: False then."""
     with suppress(Busy):
         return draft.lapsed and settle_lapsed(place, draft)
     return False
 
 
 def settle_lapsed(place: Place, draft: Draft) -> bool:
-    """Store an abandoned draft as a message with its text so far; whether it is gone, by this call or another."""
+    """Store an abandoned draft as a message with its text; whether the draft is gone, by this call or another."""
     store = place.adapter.part(DraftStore)
     try:
         return store.settle(place.address, draft, abandoned, lapsed=True).ended
     except DraftLost:
         return True
-    except MessageConflict:  # somebody has stored the message in another way, so that nothing is lost with the draft
+    except MessageConflict:  # a message with this id is stored already, so the draft is not needed
         return discard(place, draft)
 
 
 def discard(place: Place, draft: Draft, right: TurnRight | None = None) -> bool:
-    """Remove a draft of which nothing is to be stored; whether it is gone, by this call or another."""
+    """Remove a draft without storing a message; True: it is gone, by this call or another."""
     with suppress(DraftLost):
         place.adapter.part(DraftStore).settle(place.address, draft, lambda _draft, _stored: None, right=right)
     return True
 
 
 def concluded(draft: Draft, stored: Message | None, text: str, state: str, **fields: Any) -> Message | None:
-    """The message that becomes of a draft, complete as for an append.
+    """The message to store for a draft, completed as for an append.
 
-    None where it would come in the place of a partial message and says nothing that this one does not say.
+    None if it would replace a partial message without adding any text to it.
 
     Args:
         draft: the draft.
-        stored: the message in whose place it comes.
-        text: all that was written.
+        stored: the partial message that it replaces; None: it replaces none.
+        text: the whole text that was written.
         state: the state of the message.
-        fields: further fields of the message; metadata and extra are set beside those that the draft, and the message
-            that it goes on from, have. One that is failed or abandoned has none that nobody has checked.
+        fields: further fields of the message; metadata and extra are merged over those of the draft and of the message
+            that it continues. A failed or abandoned message is not validated, so it must only get checked fields.
 
     Raises:
         ValidationError: such a message cannot be stored.
@@ -156,12 +156,12 @@ def concluded(draft: Draft, stored: Message | None, text: str, state: str, **fie
 
 
 def abandoned(draft: Draft, stored: Message | None) -> Message | None:
-    """What becomes of a draft that nobody writes to any more: it is as old as what was last written."""
+    """The message to store for an abandoned draft; its time is that of the last write."""
     return concluded(draft, stored, draft.text, State.ABANDONED.value, created_at=draft.touched_at)
 
 
 def _ended(message: Message, branch: str, after: int) -> Draft:
-    """A message as one who follows its draft sees it."""
+    """A stored message in the form of a draft, for a reader who followed its draft."""
     text = "" if message.state == State.REDACTED.value else text_of(message)
     return Draft(
         id=str(message.id),

@@ -1,4 +1,4 @@
-"""Owns how a host's embedder is called, and that what it gives is usable; it must not store any of it."""
+"""Owns the call of a host's embedder and the check of its vectors; it must not store them."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from chat_memory.storage.contract import Unembedded, Vector
 Embed = Callable[[list[str]], Sequence[Sequence[float]] | Awaitable[Sequence[Sequence[float]]]]
 
 BATCH_SIZE = 100
-"""Texts that an embedder is given at once."""
+"""The most texts in one call of an embedder."""
 LARGEST_VECTOR = 16_000
-"""Numbers of an embedding; what pgvector's type holds."""
+"""The most numbers of a vector; pgvector's type holds no more."""
 
 
 class Embedder:
-    """A host's embedder, with the name of its model; what it gives has length 1, or is 0 throughout."""
+    """A host's embedder and the name of its model; its vectors are scaled to length 1, except all-zero ones."""
 
     def __init__(self, embed: Embed, name: str) -> None:
         self._embed = embed
         self.name = name
 
     def __call__(self, texts: Sequence[str], dimensions: int | None = None) -> list[Vector]:
-        """The vector of each text; all are as long as each other, and as ``dimensions`` says.
+        """The vector of each text; all have the same number of dimensions, ``dimensions`` if that is given.
 
         Raises:
-            EmbedderFailed: it raised, or gave something else.
+            EmbedderFailed: it raised an error, or returned something else.
         """
         try:
             made = self._embed(list(texts))
             given = async_to_sync(_awaited)(made) if isawaitable(made) else made
-            # One more than is taken shows that there are too many, also where what was given has no end.
+            # Reading one vector more than there are texts detects too many, even from an endless iterator.
             vectors = [_numbers(each) for each in islice(_in_order(given), len(texts) + 1)]
         except Exception as error:
             raise EmbedderFailed(self.name, f"failed ({type(error).__name__})") from error
@@ -50,16 +50,16 @@ class Embedder:
     def of_messages(
         self, messages: Sequence[Unembedded], dimensions: int | None = None
     ) -> list[tuple[Unembedded, Vector]]:
-        """Messages with their vectors; of a message without words nothing is asked, and it has none."""
+        """The messages with their vectors; a message without text is not embedded and gets an empty vector."""
         texts = [message.text for message in messages if message.text]
         vectors = iter(self(texts, dimensions) if texts else ())
         return [(message, next(vectors) if message.text else ()) for message in messages]
 
     def _check(self, vectors: Sequence[Sequence[float]], number: int, dimensions: int | None) -> None:
-        """What was given fits what was asked for.
+        """Check the number of the vectors, their sizes and their values.
 
         Raises:
-            EmbedderFailed: it does not; the text says in what.
+            EmbedderFailed: one is wrong; the text says which.
         """
         if len(vectors) != number:
             gave = "more" if len(vectors) > number else str(len(vectors))
@@ -101,13 +101,13 @@ def _numbers(given: Any) -> array[float]:
     """One vector as numbers.
 
     Raises:
-        TypeError: it has something else than numbers.
+        TypeError: it holds something other than numbers.
     """
     return array("d", islice(_in_order(given), LARGEST_VECTOR + 1))
 
 
 def _in_order(given: Any) -> Iterable[Any]:
-    """What has an order that means something.
+    """The value, if it may be a sequence of vectors or numbers.
 
     Raises:
         TypeError: it is text, bytes, a set or a mapping.
@@ -119,10 +119,10 @@ def _in_order(given: Any) -> Iterable[Any]:
 
 
 def _of_length_one(vector: Sequence[float]) -> Vector:
-    """The vector in the same direction; its largest number comes out first, so that no square is too large.
+    """The vector scaled to length 1; dividing by the largest number first keeps the squares from overflowing.
 
-    Its numbers are of single precision, as those that are kept: one too small for that is 0, and no error of the
-    database that is to take it.
+    The result is in single precision, as it is stored: a number too small for that becomes 0, because the database
+    would refuse it.
     """
     largest = max(map(abs, vector)) or 1.0
     scaled = [value / largest for value in vector]

@@ -16,10 +16,10 @@ from chat_memory.storage.contract import FeedbackStore
 
 
 class ConversationFeedback:
-    """What people think of the messages of a conversation: one verdict of each person on each message.
+    """Feedback on the messages of a conversation: at most one vote, with a comment, of each person on each message.
 
-    Feedback hangs on its message: every branch that shares the message shows it, it goes with the message, and a
-    redaction of the message empties the comments, which may quote it, and keeps the votes.
+    Feedback belongs to its message: every branch that shares the message shows it, and it is deleted with the message.
+    Redacting the message empties the comments, because they may quote it, and keeps the votes.
 
     Every method raises NotSupported where the back end keeps no feedback.
     """
@@ -28,19 +28,19 @@ class ConversationFeedback:
         self.place = place
 
     def give(self, seq: int | str, vote: int, comment: str = "", *, by: Any = None) -> Feedback:
-        """Say what a person thinks of a message, in place of what that person has said of it before.
+        """Store a person's vote on a message; it replaces that person's former feedback on it.
 
         Args:
             seq: the position of the message, or its id.
             vote: 1 (good) or -1 (bad).
             comment: why, at most 2,000 characters.
-            by: who thinks so: a user object, or the user's key in another system as text; None: the user of this
+            by: the person: a user object, or the user's key in another system as text; None: the user of this
                 handle.
 
         Raises:
             ValidationError: the vote, the comment or the person is not usable, or there is no person.
             MessageNotFound: the conversation shows no such message.
-            MessageRedacted: the message was redacted, so that a comment is refused; a vote is not.
+            MessageRedacted: the message was redacted, so a comment is refused; a vote alone is stored.
         """
         given, who = verdict(vote, comment), self._person(by)
         return self._store.give(self.place.address, self._meant(seq), given, who)
@@ -48,7 +48,7 @@ class ConversationFeedback:
     agive = twin(give)
 
     def remove(self, seq: int | str, *, by: Any = None) -> bool:
-        """Remove what a person thinks of a message; False where there is nothing to remove.
+        """Remove a person's feedback on a message; False if there is none.
 
         Raises:
             ValidationError: the person is not usable, or there is none.
@@ -60,7 +60,7 @@ class ConversationFeedback:
     aremove = twin(remove)
 
     def of(self, seq: int | str) -> list[Feedback]:
-        """What people think of one message, in the order in which they first said so; nothing of an unknown one."""
+        """The feedback on one message, in the order in which it was first given; [] for an unknown message."""
         place = message_place(seq)
         if isinstance(place, str):
             known = None if unstorable(place) else self.place.adapter.messages.locate(self.place.address, place)
@@ -79,7 +79,7 @@ class ConversationFeedback:
     aentries = twin(entries)
 
     def totals(self) -> Votes:
-        """How much feedback there is on the messages that the conversation shows: votes of each kind, and comments."""
+        """The number of votes of each kind, and of comments, on the messages that the conversation shows."""
         return self._store.totals(self.place.address)
 
     atotals = twin(totals)
@@ -89,7 +89,7 @@ class ConversationFeedback:
         return self.place.adapter.part(FeedbackStore)
 
     def _meant(self, seq: object) -> int | str:
-        """The position or the id that a caller gave.
+        """The position or the id that a caller gave, checked.
 
         Raises:
             MessageNotFound: no message can have this id.
@@ -100,10 +100,10 @@ class ConversationFeedback:
         return place
 
     def _person(self, by: Any) -> Person:
-        """Who gives feedback.
+        """The person who gives feedback.
 
         Raises:
-            ValidationError: nobody is named, or somebody who cannot be told from others.
+            ValidationError: there is none, or only an anonymous user.
         """
         at = self.place.address
         who = Person(*owner(by, "by")) if by is not None else Person(at.user_id, at.user_key)

@@ -1,4 +1,4 @@
-"""Owns what the parts of a conversation share: where it is, and what an adapter's answers teach of that."""
+"""Owns what all parts of a conversation share: its address, its adapter, and the ids that answers have returned."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from chat_memory.storage.contract import Adapter
 
 
 class Place:
-    """Where a conversation is: one address on one back end. All that is made from a conversation shares it.
+    """The address of a conversation on one back end; all objects made from the conversation share it.
 
     Attributes:
-        address: the names, and the ids that earlier answers have given for them.
+        address: the names, and their ids once an answer has returned them.
         adapter: the back end; ``adapter.messages``, ``adapter.part(BranchStore)`` and so on do the work.
-        settings_alias: in a tuple, the database alias with which the adapter was taken from the settings; None where
-            the caller brought an adapter.
+        settings_alias: a tuple of the database alias for which the settings gave the adapter; None if the caller passed
+            an adapter.
     """
 
     __slots__ = ("adapter", "address", "settings_alias")
@@ -39,7 +39,7 @@ class Place:
             self.address = msgspec.structs.replace(at, session_id=header.session_id, workspace_id=header.workspace_id)
 
     def receipt(self, commit: Commit) -> Receipt:
-        """What a caller of append is told of a commit, whose ids are remembered."""
+        """The receipt of a commit; its ids are remembered."""
         self.remember(commit.header)
         first_seq, last_seq = _ends(commit)
         branch = commit.branch or self.address.branch or MAIN_BRANCH
@@ -48,11 +48,11 @@ class Place:
 
 
 class Handle:
-    """A conversation by its names: the base of the sections of ``Conversation``, of which there will be no further one.
+    """The base of the mixins of ``Conversation``; there must be no further mixin.
 
-    What a conversation learns to do next is an object made from it, in a module of its own, over one part of the
-    adapter. Such an object, like each section, needs no more than ``place``, whose attributes and methods are the
-    whole contract inside ``history``.
+    A new capability is an object made from the conversation, in a module of its own, over one part of the adapter. Such
+    an object, like each mixin, uses only ``place``, whose attributes and methods are the whole contract inside
+    ``history``.
 
     Attributes:
         place: where the conversation is.
@@ -81,7 +81,7 @@ class Handle:
         return self.place.address.branch or MAIN_BRANCH
 
     def _on(self, branch: str) -> Self:
-        """The same conversation by one of its branches."""
+        """The same conversation, bound to one of its branches."""
         return type(self)(self.place.on(branch), self.place.adapter, self.place.settings_alias)
 
 

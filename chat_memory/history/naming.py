@@ -17,11 +17,11 @@ from chat_memory.rules.names import check_branch, check_key, check_workspace, pl
 from chat_memory.rules.numbers import check_cache_ttl, check_flag
 
 _REMEMBERED = 1024
-"""Of how many pairs of names it is remembered that they are usable."""
+"""The most pairs of valid names that a process caches."""
 
 
 class SessionRow(Protocol):
-    """What a conversation takes from a session row."""
+    """The attributes of a session row that its address needs."""
 
     pk: Any
     workspace_id: int
@@ -67,7 +67,7 @@ def address(
 
 @lru_cache(_REMEMBERED)
 def _check_names(slug: str, key: str) -> None:
-    """Both names, which a process uses again and again; what is refused is not remembered.
+    """Check both names; valid pairs are cached, because a process uses the same ones again and again.
 
     Raises:
         ValidationError: one is not usable.
@@ -77,9 +77,9 @@ def _check_names(slug: str, key: str) -> None:
 
 
 def address_of(session: SessionRow) -> Address:
-    """The address of one session row, and of no later session of the same name.
+    """The address of one session row; a later session with the same key is not reached by it.
 
-    The row of ``main`` stands for the conversation, and so for the branch that is current when it is called.
+    The row of ``main`` stands for the whole conversation, so its address means the branch that is current at each call.
     """
     return Address(
         session.workspace.slug,
@@ -103,7 +103,9 @@ def user_key(user: Any, field: str) -> str:
 
 
 def owner(user: Any, field: str = "user") -> tuple[Any, str]:
-    """A user object's primary key and its text, or nobody's key and the text given; anonymous is nobody.
+    """The user id and the user key: of a user object, its primary key and that as text; of text, None and the text.
+
+    An anonymous user has None and "".
 
     Raises:
         ValidationError: it is neither a stored user of this project nor text.
@@ -120,5 +122,5 @@ def owner(user: Any, field: str = "user") -> tuple[Any, str]:
         lack = "has no primary key yet" if pk is None else "is not in the database yet"
         raise ValidationError(f"{lack}: save it first", field=field)
     if type(pk) is not int:
-        pk = user._meta.pk.to_python(pk)  # of a user who was just made it may still be the text that was given
+        pk = user._meta.pk.to_python(pk)  # a user who was just created may hold the key as it was given, as text
     return pk, str(pk)

@@ -1,4 +1,4 @@
-"""Owns what becomes of a question that comes while others of its conversation are being answered."""
+"""Owns how a new question is treated while earlier questions of its branch are being answered."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from chat_memory.storage.contract import BranchStore, TurnStore
 def among_others(
     store: TurnStore, held: HeldTurn, busy: str, *, end: float, longest: float, renew: Callable[[], None]
 ) -> Iterator[float]:
-    """Do with the turns before one that is held what the caller has chosen; each value is a number of seconds to wait.
+    """Treat the open turns before a held one as the caller has chosen; each value is a number of seconds to wait.
 
     Args:
-        store: where the turns are.
-        held: the turn.
-        busy: what the caller has chosen.
-        end: the moment of the monotonic clock at which it waits no longer.
-        longest: a pause takes so many seconds at most.
-        renew: renews the right to the turn.
+        store: the store of the turns.
+        held: the turn that the caller holds.
+        busy: the caller's choice, one of ``rules.overlap.BUSY``.
+        end: the time of the monotonic clock at which the wait ends.
+        longest: the most seconds of one pause.
+        renew: renews the right to the held turn.
 
     Raises:
-        TurnTaken: those before it are still being answered.
+        TurnTaken: an earlier turn is still being answered at ``end``.
     """
     if busy in ("interrupt", "rollback"):
         store.interrupt(held.at, before=held.number, state=TurnState.INTERRUPTED)
@@ -40,14 +40,14 @@ def among_others(
         if now >= end:
             raise TurnTaken(held.at.key, others[-1].number, others[-1].seconds)
         yield max(0.0, min(next(waits), end - now, longest))
-        renew()  # behind the pause, so that who is let in has the right
+        renew()  # after the pause, so that the caller has the right when the wait ends
 
 
 def going_on_before(place: Place, asked: Message | str) -> Address:
-    """Take back the questions that are being answered, unless the asked one is stored: the address to ask it at.
+    """Withdraw the questions that are being answered, unless the new one is stored; the address to ask it at.
 
-    The new branch is the current one before those who answer lose the right: where this process ends in between, they
-    answer on a branch that is not shown, and who asks again goes on from the new one.
+    First a new branch becomes the current one, then the withdrawn turns end. So if the process dies in between, their
+    answers land on a branch that is not shown, and a retry continues on the new branch.
     """
     at = place.address
     if isinstance(asked, str) or place.adapter.messages.locate(at, asked.id or "") is not None:

@@ -1,9 +1,9 @@
-"""Owns what a provider accepts of messages: each call with its results directly behind it; pure.
+"""Owns the form of messages that a provider accepts: each call with its results directly behind it; pure.
 
-Left out are calls without a result, results without a call, the second of two results of one call, what is empty of the
-assistant's, and white space where an assistant's message ends the list, as one that broke off. A result that came late
-is moved behind its call. Nothing that is stored changes. What is read here may be of any size and shape, so the work
-must grow with the number of messages and parts, and not with its square.
+Left out are calls without a result, results without a call, a second result of one call, empty messages and parts of
+the assistant, and trailing white space where the list ends with an assistant's message. A late result is moved behind
+its call. Stored messages are not changed. The input may have any size and shape, so the work must grow linearly with
+the number of messages and parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from chat_memory.rules.calls import Call, Key
 _ASSISTANT, _SYSTEM = Role.ASSISTANT.value, Role.SYSTEM.value
 _RESULTS = (Role.TOOL.value, Role.FUNCTION.value)
 _SPOKEN = ("refusal", "audio", rule.LEGACY)
-"""The keys of ``extra`` that stand in the place of an assistant's content."""
+"""The keys of ``extra`` that count as content of an assistant's message."""
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 _TEXTS = (None, "text", "input_text", "output_text")
 _MEDIA = ("text", "image", "document", "video", "audio", "guardContent", "citationsContent", "searchResult")
@@ -32,17 +32,17 @@ _BEDROCK = frozenset(
     | {"functionCall", "functionResponse", "inlineData", "fileData", "executableCode", "codeExecutionResult"}
     | {"function_call", "function_response", "inline_data", "file_data", "executable_code", "code_execution_result"}
 )
-"""The keys of which a part of a content has one in the forms of Bedrock and Gemini, where no part has a ``type``."""
+"""The keys of content parts in the forms of Bedrock and Gemini: a part has one of them, and no ``type``."""
 
 
 def accepted(messages: Sequence[Message], *, pending: bool = False) -> list[Message]:
-    """What of the messages a provider accepts, in the order in which it does.
+    """The messages in the form and the order that a provider accepts.
 
     Args:
-        messages: the newest of a conversation, oldest first. Some may be left out of them already, but no result of a
-            call that is among them.
-        pending: whether the caller adds messages behind these: the newest calls stay without their results, where
-            nothing but results is behind them, and the end of the last message is as it is stored.
+        messages: the newest of a conversation, oldest first. Some may be missing, but no result of a call that is
+            there.
+        pending: whether the caller adds messages behind these. The newest calls are then kept without their results, if
+            only results follow them, and trailing white space is kept.
     """
     plain = all(map(_is_plain, messages))
     shown = list(messages) if plain else _alternating(_Arrangement(messages).shown(pending=pending))
@@ -50,7 +50,7 @@ def accepted(messages: Sequence[Message], *, pending: bool = False) -> list[Mess
 
 
 def unanswered(messages: Sequence[Message]) -> list[UnansweredCall]:
-    """The calls among the messages that none of them answers, in their order."""
+    """The calls that have no result among the messages, in their order."""
     found = _Arrangement(messages)
     return [
         UnansweredCall(message.seq or 0, call.id, call.name, call.arguments)
@@ -61,10 +61,10 @@ def unanswered(messages: Sequence[Message]) -> list[UnansweredCall]:
 
 
 class _Arrangement:
-    """Which message answers which call: a result the nearest such call before it, if that has no result yet.
+    """Which message answers which call: a result answers the nearest call with its key before it, if that has none yet.
 
-    ``results`` has, by the index of a message that calls, the indexes of the messages with the results, by call;
-    ``served`` what assistants' messages have results of themselves.
+    ``results`` maps the index of a message with calls to the index of the answering message of each call. ``served``
+    has the calls whose results are in assistants' messages.
     """
 
     def __init__(self, messages: Sequence[Message]) -> None:
@@ -95,10 +95,10 @@ class _Arrangement:
         return shown
 
     def _wanted(self, index: int, *, is_last: bool) -> set[Key | None]:
-        """The calls of a message that are shown; all of them where it is the last, and the caller adds the results.
+        """The calls of a message to show: the answered ones; all if it is the last one and the caller adds the results.
 
-        Of ``tool_calls`` and a ``function_call`` in one message it is the first: OpenAI wants the results of each right
-        behind the message.
+        If a message has both ``tool_calls`` and a ``function_call``, and one of the ``tool_calls`` is shown, the
+        ``function_call`` is left out, because OpenAI wants the results of each directly behind the message.
         """
         message, served = self._messages[index], self.served.calls.get(index, set())
         answered = {call.key for call in rule.calls(message)} if is_last else {*self.results.get(index, ())}
@@ -109,12 +109,12 @@ class _Arrangement:
         return wanted
 
     def _last(self) -> int | None:
-        """The index of the newest message that is no result and no system message."""
+        """The index of the newest message that is neither a result nor a system message."""
         indexes = reversed(range(len(self._messages)))
         return next((index for index in indexes if not _comes_behind_calls(self._messages[index])), None)
 
     def _behind(self, results: dict[Key | None, int]) -> list[Message]:
-        """The results of one message's calls; those that are parts of a content come in one message."""
+        """The results of one message's calls; results that are content parts are merged into one message."""
         keys: dict[int, list[Key | None]] = {}
         for key, index in results.items():
             keys.setdefault(index, []).append(key)
@@ -124,17 +124,17 @@ class _Arrangement:
             if rule.answer(message) in results:
                 whole.append(message)
             else:
-                # One message may have the results of many messages' calls, and is read once.
+                # One message may have the results of many messages' calls; its parts are indexed only once.
                 parts = self._parted.setdefault(index, _Parted(message))
                 parted.append(parts.results_of(keys[index]))
         return [*whole, _one(parted)] if parted else whole
 
 
 class _Served:
-    """What of assistants' messages is answered by themselves: by the message with the call, or by one right behind it.
+    """Calls whose results are in assistants' messages: in the message with the call, or in one directly behind it.
 
-    By the index of a message, ``calls`` has the keys of its calls that are, and ``results`` the places of its results
-    that are of such calls; none where it has other results alone.
+    ``calls`` maps the index of a message to the keys of its calls that are answered so. ``results`` maps the index of
+    an assistant's message with results to the places of those that answer such a call.
     """
 
     def __init__(self, messages: Sequence[Message]) -> None:
@@ -164,7 +164,7 @@ class _Served:
 
 
 class _Parted:
-    """A message of which a part of the content is shown here, and another there."""
+    """A message whose content parts are shown in several places."""
 
     def __init__(self, message: Message) -> None:
         self._message = message
@@ -176,14 +176,14 @@ class _Parted:
         return self._of([rule.with_text_id(part) for part in parts], parts)
 
     def rest(self) -> Message | None:
-        """The message without results; None where it has nothing else."""
+        """The message without its results; None if it has nothing else."""
         parts = [part for part in self._message.content or () if not rule.is_result(part)]
         return self._of(parts, parts) if parts else None
 
     def _of(self, shown: list[Any], parts: list[Any]) -> Message:
-        """The message with parts, and the share of its tokens that they have.
+        """The message with some of its parts, and their share of its tokens.
 
-        Metadata and further members are of the whole: the first message that is made of it has them, and no other.
+        Metadata and ``extra`` belong to the whole message: only the first message that is made of it has them.
         """
         if shown == self._message.content:
             return self._message
@@ -207,12 +207,12 @@ class _Parted:
 
 
 def _size(parts: object) -> int:
-    """The length of the parts, each with its comma: the lengths of the halves of a content are that of the whole."""
+    """The length of the parts as JSON, each with its comma, so that the sizes of pieces add up to that of the whole."""
     return len(msgspec.json.encode(parts)) - 1
 
 
 def _is_plain(message: Message) -> bool:
-    """Whether a message is text alone, which no provider refuses."""
+    """Whether a message is only text that is not blank, which every provider accepts."""
     content = message.content
     return (
         type(content) is str
@@ -228,12 +228,12 @@ def _comes_behind_calls(message: Message) -> bool:
 
 
 def _said(message: Message, wanted: set[Key | None], served: Collection[int] | None) -> Message:
-    """An assistant's message without those of its calls that are not wanted, and each once.
+    """An assistant's message with only the wanted calls, each once.
 
     Args:
         message: the message.
-        wanted: its calls that are shown.
-        served: the places of its results that are shown; None where it has no results.
+        wanted: the keys of the calls to show.
+        served: the places of its results to show; None if it has no results.
     """
     fields: dict[str, Any] = {}
     if message.tool_calls is not None:
@@ -252,7 +252,7 @@ def _said(message: Message, wanted: set[Key | None], served: Collection[int] | N
 
 
 def _without(items: Sequence[Any], called: Sequence[Call | None], wanted: set[Key | None]) -> list[Any]:
-    """The items but for calls that are not wanted, and for repeated ones; ``called``: the call that each item is."""
+    """The items without unwanted and repeated calls; ``called``: the call that each item is, or None."""
     left, kept = set(wanted), []
     for item, call in zip(items, called, strict=True):
         if call is None:
@@ -264,7 +264,7 @@ def _without(items: Sequence[Any], called: Sequence[Call | None], wanted: set[Ke
 
 
 def _worded(parts: list[Any], *, ends: bool) -> list[Any]:
-    """An assistant's parts without blank texts, and, where they end the message, without thoughts at the end."""
+    """An assistant's parts without blank texts; if they end the message, also without thoughts at the end."""
     kept = [part for part in parts if not _is_blank(part)]
     while ends and kept and _is_thought(kept[-1]):
         kept.pop()
@@ -272,7 +272,7 @@ def _worded(parts: list[Any], *, ends: bool) -> list[Any]:
 
 
 def _add_rest(shown: list[Message], message: Message) -> None:
-    """Add what of a message is no result; to its own results where those are right before it."""
+    """Add a message without its results; merge it into its own results if they are directly before it."""
     content = message.content
     if not isinstance(content, list) or not any(map(rule.is_result, content)):
         shown.append(message)
@@ -287,9 +287,9 @@ def _add_rest(shown: list[Message], message: Message) -> None:
 
 
 def _alternating(messages: Sequence[Message]) -> list[Message]:
-    """The messages; where some are in the form of Bedrock or Gemini, texts are too, and neighbours in one role are one.
+    """The messages; if some are in the form of Bedrock or Gemini, neighbours in one role are merged, texts as parts.
 
-    Both take contents of parts alone, and refuse some messages of one role in a row.
+    Both take content only as parts, and refuse some messages of one role in a row.
     """
     if not any(message.content and _is_bedrock(message) for message in messages):
         return list(messages)
@@ -302,7 +302,7 @@ def _alternating(messages: Sequence[Message]) -> list[Message]:
 
 
 def _ended(shown: list[Message]) -> list[Message]:
-    """The messages; Anthropic refuses white space at the end of an assistant's message that is the last of them."""
+    """The messages, without white space at the end of a last assistant's message, because Anthropic refuses it."""
     last = next((place for place in range(len(shown) - 1, -1, -1) if shown[place].role != _SYSTEM), None)
     if last is None or shown[last].role != _ASSISTANT:
         return shown
@@ -316,7 +316,7 @@ def _ended(shown: list[Message]) -> list[Message]:
 
 
 def _neighbours(messages: Sequence[Message]) -> Iterator[list[int]]:
-    """The indexes of messages of one role in a row, but for the system's between them, that Bedrock's form may have."""
+    """Runs of messages of one role, by index, that fit Bedrock's form; system messages between them are ignored."""
     said = [index for index, message in enumerate(messages) if message.role != _SYSTEM]
     fitting = {index for index in said if _is_plain(messages[index]) or _is_bedrock(messages[index])}
     for (_role, fits), places in groupby(said, lambda index: (messages[index].role, index in fitting)):
@@ -367,7 +367,7 @@ def _parts(message: Message) -> Sequence[dict[str, Any]]:
 
 
 def _changed(message: Message, fields: dict[str, Any]) -> Message:
-    """The message with other fields; itself where they are what it has."""
+    """The message with these fields replaced; the same object if nothing changes."""
     if all(getattr(message, name) == value for name, value in fields.items()):
         return message
     return msgspec.structs.replace(message, **fields)

@@ -1,4 +1,4 @@
-"""Owns what any chat history does, as a type for code that takes whatever has it."""
+"""Owns ``ChatHistory``, the type of any object with the methods of a chat history."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from chat_memory.records import Message, Receipt
 
 @runtime_checkable
 class ChatHistory(Protocol):
-    """A history of messages; ``Conversation`` is one, and so is what a host writes with these methods.
+    """A history of messages; ``Conversation`` is one, and a host may write another with these methods.
 
-    Code that is typed by it takes either. ``isinstance`` looks at the names of the methods alone. ``min_version``: no
-    state before this version; a history that is never behind may ignore it.
+    ``isinstance`` only checks the names of the methods. ``min_version``: show no state before this version; a history
+    whose reads are always current may ignore it.
     """
 
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:

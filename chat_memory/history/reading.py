@@ -17,15 +17,15 @@ from chat_memory.storage.syncing import Held
 
 
 class Reads(Handle):
-    """Reading: an unknown conversation gives nothing, and no read creates any."""
+    """The reads: an unknown conversation reads as empty, and no read creates one."""
 
     def tail(self, n: int, *, min_version: int = 0) -> list[Message]:
         """The newest ``n`` messages, oldest first.
 
         Args:
             n: how many; 0 gives none.
-            min_version: with the cache in mode bounded, no state before this version (a receipt's, to read one's own
-                writes). Without it, or in any other mode, reads are never behind.
+            min_version: in cache mode bounded, show no state before this version: give the version of a receipt to read
+                your own write. In any other mode reads are always current.
 
         Raises:
             ValidationError: ``n`` is no whole number from 0.
@@ -36,7 +36,7 @@ class Reads(Handle):
     atail = twin(tail)
 
     def tail_json(self, n: int, *, min_version: int = 0) -> bytes:
-        """As ``tail``, as the JSON list the API answers; from a warm cache without decoding a message."""
+        """As ``tail``, but as the JSON list that the API answers; a cache hit decodes no message."""
         n = whole_number(n)
         return self.read_json(Span(last=n, min_version=min_version)).body if n else b"[]"
 
@@ -66,7 +66,7 @@ class Reads(Handle):
     asince = twin(since)
 
     def until(self, message_id: str) -> list[Message]:
-        """The messages up to and including that one, oldest first.
+        """The messages up to and including the one with this id, oldest first.
 
         Raises:
             MessageNotFound: the conversation shows no message of this id.
@@ -79,7 +79,7 @@ class Reads(Handle):
     auntil = twin(until)
 
     def get(self, seq: int | str) -> Message | None:
-        """The message at a position, or of an id; None where the conversation shows none.
+        """The message at a position or with an id; None if the conversation shows no such message.
 
         Raises:
             ValidationError: ``seq`` is neither a position nor text.
@@ -97,20 +97,20 @@ class Reads(Handle):
     aget = twin(get)
 
     def changes(self, cursor: str | None = None, *, size: int = PAGE) -> Changes:
-        """What a reader has to be told who keeps a copy: what is new, changed, and not shown any more since a cursor.
+        """The changes since a cursor, for a reader that keeps a copy: messages new, changed and no longer shown.
 
-        Drop what is held from ``void_from`` on, put ``changed`` in place of what is held there, add ``messages``, and
-        keep the cursor; while there is ``more``, ask again. The copy is then what ``messages()`` gives, whatever was
-        appended, made again, switched to, cut, cleared, edited or redacted in between. Where the cursor does not fit
+        To apply them: drop the held messages from ``void_from`` on, replace held messages by those in ``changed``, add
+        ``messages``, keep the cursor, and repeat while there is ``more``. The copy then equals ``messages()``, whatever
+        was appended, regenerated, switched to, cut, cleared, edited or redacted in between. If the cursor does not fit
         what is stored, as after a restore from a backup, ``void_from`` is 1. A handle that names no branch follows the
         current one.
 
         Args:
-            cursor: ``cursor`` of the answer before; None: the reader holds nothing.
+            cursor: ``cursor`` of the previous answer; None: the reader holds nothing.
             size: how many messages at most, and how many changed ones, 1 to 1,000.
 
         Raises:
-            ValidationError: the cursor is none of such an answer, or ``size`` is out of range.
+            ValidationError: the cursor is not one that this returned, or ``size`` is out of range.
             NotSupported: the back end cannot tell what changed.
         """
         held = None if cursor is None else Held.parse(cursor)
@@ -119,11 +119,10 @@ class Reads(Handle):
     achanges = twin(changes)
 
     def siblings(self, seq: int | str) -> list[Sibling]:
-        """The message at a position, or of an id, and its alternatives, with their branches, in the order of making.
+        """A message, by position or id, and its alternatives, with their branches, in the order they were made.
 
-        They are what ``regenerate`` and ``edit_and_branch`` have left beside each other: messages that follow the same
-        messages. One statement, however many they are, and one for an id; [] where the conversation shows no such
-        message.
+        Alternatives follow the same messages; ``regenerate`` and ``edit_and_branch`` make them. It takes one statement,
+        and another one for an id. [] if the conversation shows no such message.
 
         Raises:
             ValidationError: ``seq`` is neither a position nor text.
@@ -153,7 +152,7 @@ class Reads(Handle):
     aread = twin(read)
 
     def read_json(self, span: Span) -> Json:
-        """As ``read``, as the JSON list the API answers, with how many messages are in it."""
+        """As ``read``, but as the JSON list that the API answers, with the number of messages in it."""
         check_span(span)
         place = self.place
         answer = place.adapter.messages.read_json(place.address, span)
@@ -170,7 +169,7 @@ class Reads(Handle):
     acount = twin(count)
 
     def session(self) -> SessionRecord | None:
-        """The session without its messages; None where nothing was stored yet."""
+        """The session without its messages; None if nothing is stored."""
         return self.place.adapter.sessions.get(self.place.address)
 
     asession = twin(session)
@@ -178,7 +177,7 @@ class Reads(Handle):
     def usage(self) -> Usage:
         """How many messages and tokens the conversation holds, and the sum of the costs stored with its messages.
 
-        Every stored message counts once, on whatever branch it is: also what ``clear()`` or another branch hides.
+        Every stored message counts once, on whatever branch it is, including those that ``clear()`` hides.
         """
         at = self.place.address
         if (at.pinned or at.is_checked) and self.session() is None:
@@ -199,14 +198,14 @@ class Reads(Handle):
         return answer
 
     def _stored(self, span: Span) -> list[Message]:
-        """What the database holds now, for a call that goes on from it; a cache in mode bounded may be behind."""
+        """The messages as the database has them now, for a write that depends on them; a bounded cache may be stale."""
         place = self.place
         header = place.adapter.messages.peek(place.address)
         place.remember(header)
         return self._read(msgspec.structs.replace(span, min_version=header.version if header else 0))
 
     def _position(self, message_id: object) -> int:
-        """Where the message of an id is.
+        """The position of the message with an id.
 
         Raises:
             MessageNotFound: the conversation shows no message of this id.

@@ -1,4 +1,4 @@
-"""Owns how a conversation goes on differently from a message: asked again in other words, or answered again."""
+"""Owns answering a question again and asking one again in other words, each on a new branch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from chat_memory.storage.contract import BranchStore
 from chat_memory.storage.contract.edits import not_found
 
 PAGE, PAGE_BYTES = 5_000, 8 * 1024 * 1024
-"""So many messages, and bytes of them, are in memory while it is looked for where to cut."""
+"""The most messages, and bytes of them, in memory at a time while the position to fork at is looked for."""
 _UNTIL = {"begun": Pending.ANSWERED.value, "complete": Pending.COMPLETE.value}
 
 
 def pending(until: object) -> str:
-    """What makes the branch of a new answer the current one.
+    """The ``Pending`` value of a new answer's branch, which says when it becomes the current one.
 
     Raises:
-        ValidationError: ``until`` is none of the words there are.
+        ValidationError: ``until`` is neither "begun" nor "complete".
     """
     given = settings.regenerate_until if until is None else until
     if not isinstance(given, str) or given not in _UNTIL:
@@ -36,14 +36,14 @@ def pending(until: object) -> str:
 
 
 class Regenerated(NamedTuple):
-    """The branch for another answer, and whether this call made it; otherwise it was waiting for that answer."""
+    """The branch for another answer, and whether this call created it; if not, it was there without an answer."""
 
     branch: Branch
     is_new: bool
 
 
 def regenerated(chat: Reads, at: int, until: str) -> Regenerated:
-    """See ``Branches.regenerate``; ``chat`` is bound to one branch, and ``until`` is of ``pending``, or "": now.
+    """See ``Branches.regenerate``; ``chat`` is bound to one branch; ``until``: of ``pending``, or "" to switch at once.
 
     Raises:
         MessageNotFound: the branch shows no message at ``at``.
@@ -60,7 +60,7 @@ def regenerated(chat: Reads, at: int, until: str) -> Regenerated:
 
 
 def _traits(chat: Reads, after: int) -> list[Trait]:
-    """The traits of the messages after a position, whose texts are in memory for a page at a time."""
+    """The traits of the messages after a position; only one page of texts is in memory at a time."""
     header = chat.place.adapter.messages.peek(chat.place.address)
     found: list[Trait] = []
     while header is not None and after < header.last_seq:
@@ -85,7 +85,9 @@ def edited_and_branched(
     if former is None or former.seq is None:
         raise not_found(chat.key, seq)
     if former.role != Role.USER.value:
-        raise ValidationError(f"is a message in the role {former.role}; only a user's is asked again", field="seq")
+        raise ValidationError(
+            f"is a message in the role {former.role}; only a user's message can be asked again", field="seq"
+        )
     if former.name is not None:
         ready = [structs.replace(ready[0], name=former.name)]
     branches = chat.place.adapter.part(BranchStore)
@@ -95,7 +97,7 @@ def edited_and_branched(
         branches.switch(chat.place.address, again)
         return structs.replace(receipt, former_branch=chat.branch)
     made, _left = branches.fork(chat.place.address, f"edited-{uuid7()}", former.seq - 1, pending=Pending.EDITED.value)
-    # The branch becomes the current one in the transaction of its first message: nobody is shown it without that.
+    # The branch becomes current in the transaction of its first message, so nobody sees it without that message.
     return _appended(chat._on(made.name), ready)
 
 

@@ -1,4 +1,4 @@
-"""Owns which messages of a conversation are most like a text; it must not know how embeddings are compared."""
+"""Owns the search for messages that are similar to a text; it must not know how embeddings are compared."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from chat_memory.rules.numbers import whole_number
 from chat_memory.storage.contract import VectorStore
 
 LONGEST_QUERY = 8_000
-"""Characters of a text that messages are compared with."""
+"""The most characters of a query."""
 LARGEST = 1_000
-"""Messages that a call gives."""
+"""The most messages that a call returns."""
 
 
 def relevant(place: Place, query: object, k: object, embedder: Any) -> list[Relevant]:
@@ -33,7 +33,7 @@ def relevant(place: Place, query: object, k: object, embedder: Any) -> list[Rele
         return [Relevant(message) for message in whole if message.state != State.REDACTED.value]
     (vector,) = embed([text])
     size, after = len(vector), 0
-    # Not what comes while the embedder works: one that writes to the conversation itself would never come to an end.
+    # Messages appended meanwhile are not embedded: with an embedder that writes to the conversation this would not end.
     while after < header.last_seq and (
         lacking := store.unembedded(place.address, embed.name, size, after=after, size=BATCH_SIZE)
     ):
@@ -43,10 +43,10 @@ def relevant(place: Place, query: object, k: object, embedder: Any) -> list[Rele
 
 
 def _text(query: object) -> str:
-    """What messages are compared with.
+    """The query, checked.
 
     Raises:
-        ValidationError: it is no text, is too long, or has nothing but space.
+        ValidationError: it is not text, is too long, or is blank.
     """
     if query is None:
         raise ValidationError("must be text, not NoneType", field="query")
@@ -58,7 +58,7 @@ def _text(query: object) -> str:
 
 
 def _number(k: object) -> int:
-    """How many messages are wanted.
+    """The number of messages to return, checked.
 
     Raises:
         ValidationError: it is not a whole number from 1 to LARGEST.

@@ -1,4 +1,4 @@
-"""Owns where a history is cut: what a summary takes the place of, and what a new answer keeps; pure."""
+"""Owns where a history is cut: which turns a summary replaces, and what a regenerated answer keeps; pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from chat_memory.rules.calls import Key, answers, calls, starts_turn
 
 SUMMARY_PREFIX = "Previous conversation summary: "
 UNKNOWN = -1
-"""Instead of the index of a call that is not among the messages."""
+"""In place of the index of a call that is not among the messages."""
 
 Link = tuple[int, int]
 """The index of a call and the index of one of its results."""
 
 
 class Trait(NamedTuple):
-    """What a cut goes by of a message: its position, whether it begins a turn, its calls, and what it answers."""
+    """What decides on cuts at a message: its position, whether it begins a turn, its calls, and those it answers."""
 
     seq: int
     starts_turn: bool
@@ -28,7 +28,7 @@ class Trait(NamedTuple):
 
     @classmethod
     def of(cls, message: Message) -> Trait:
-        """The trait of a message, which has none of its text."""
+        """The trait of a message, without the message's text."""
         called = tuple(call.key for call in calls(message) if call.key)
         return cls(_seq(message), starts_turn(message), called, tuple(answers(message)))
 
@@ -36,7 +36,7 @@ class Trait(NamedTuple):
 def uncovered(window: Sequence[Message], last_seq: int) -> list[Message]:
     """A window without the turns that lie wholly within the positions up to ``last_seq``.
 
-    A covered turn stays where a later one answers its calls.
+    A covered turn is kept if a later turn answers one of its calls.
     """
     dialogue = [message for message in window if not _is_system(message)]
     links = _links([Trait.of(message) for message in dialogue])
@@ -49,13 +49,13 @@ def uncovered(window: Sequence[Message], last_seq: int) -> list[Message]:
 
 
 def with_summary(window: Sequence[Message], summary: Summary) -> list[Message]:
-    """A window with what came before it: the system messages that open it, the summary, and the rest."""
+    """A window with a summary behind the system messages that open it."""
     opening = next((n for n, message in enumerate(window) if not _is_system(message)), len(window))
     return [*window[:opening], summary_message(summary), *window[opening:]]
 
 
 def summary_message(summary: Summary) -> Message:
-    """A summary as a model is shown it."""
+    """A summary as the system message that a model is shown."""
     return Message.system(SUMMARY_PREFIX + summary.text, tokens=summary.tokens)
 
 
@@ -65,13 +65,13 @@ def orphaned(messages: Sequence[Trait]) -> bool:
 
 
 def last_kept(messages: Sequence[Trait], at: int) -> int | None:
-    """The last position to keep where the message at ``at`` is to be written again; None: there is no such message.
+    """The last position to keep if the message at ``at`` is to be written again; None: there is no such message.
 
-    All before it is kept, and so is a question there, which gets a new answer. Where that would separate a call
-    from one of its results, only what is before the call.
+    Everything before it is kept. A question at ``at`` is kept too, because it gets a new answer. If this would separate
+    a call from one of its results, only the messages before the call are kept.
 
     Args:
-        messages: all that are shown, or those from ``at`` on where none of them is ``orphaned``.
+        messages: all that are shown, or those from ``at`` on if they are not ``orphaned``.
         at: the position.
     """
     index = next((n for n, message in enumerate(messages) if message.seq == at), None)
@@ -95,7 +95,7 @@ def _links(messages: Sequence[Trait]) -> list[Link]:
 
 
 def _separations(links: Iterable[Link], size: int) -> list[int]:
-    """For a cut before each of so many messages, and one after the last: how many pairs it separates."""
+    """The number of links that a cut separates, for a cut before each of ``size`` messages and one after the last."""
     change = [0] * (size + 1)
     for call, result in links:
         change[call + 1] += 1

@@ -1,4 +1,4 @@
-"""Owns what a message gets before it is stored: the check, an id, a time, a token count."""
+"""Owns what happens to a message before it is stored: validation, and an id, a time and a token count."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ logger = logging.getLogger("chat_memory.history")
 
 
 def stamped(messages: Sequence[Message], *, checked: bool = True) -> list[Message]:
-    """The messages validated and complete: with an id made before the first attempt, a time and a token count.
+    """The messages, validated and completed by a time, a token count and an id, which retries of the write repeat.
 
     Args:
         messages: the messages.
-        checked: False for what is stored in another form already, which a limit that is lower now must not lose.
+        checked: False for text that is stored already in another form: a limit that was lowered must not lose it.
     """
     settings = live.now()
     if checked:
@@ -60,11 +60,11 @@ def stamped(messages: Sequence[Message], *, checked: bool = True) -> list[Messag
 
 
 def restated(message: Message, **given: Any) -> Message:
-    """A stored message with other content, metadata or extra, validated; its tokens are counted again for a content.
+    """A stored message with other content, metadata or extra, validated; for new content, tokens are counted again.
 
     Raises:
-        ValidationError: a message in this role cannot have this, or a question and results of tool calls alone
-            would take each other's place: turns are counted when messages are stored.
+        ValidationError: a message in this role cannot have the new value, or a question would become tool results or
+            the reverse: turns are counted when messages are stored, so this cannot change later.
     """
     if "extra" in given:
         given["extra"] = _further(message, given["extra"])
@@ -73,12 +73,12 @@ def restated(message: Message, **given: Any) -> Message:
     changed = msgspec.structs.replace(message, **given)
     check_message(changed, limits())
     if starts_turn(changed) != starts_turn(message):
-        raise ValidationError("a question and results of tool calls cannot take each other's place", field="content")
+        raise ValidationError("cannot turn a question into tool results, or the reverse", field="content")
     return msgspec.structs.replace(changed, tokens=counted(changed)) if "content" in given else changed
 
 
 def without_words(message: Message) -> Message:
-    """A stored message as a redaction leaves it, its tokens counted again."""
+    """A stored message as a redaction leaves it, with its tokens counted again."""
     left = redacted(message)
     return msgspec.structs.replace(left, tokens=counted(left))
 
@@ -89,7 +89,7 @@ def counted(message: Message) -> int:
 
 
 def _further(message: Message, extra: Any) -> Any:
-    """The further fields of a message after an edit; its role in OpenAI's newer form stays whatever is given."""
+    """The ``extra`` of a message after an edit; a stored role ``developer`` in it stays, whatever is given."""
     if extra is not None and not isinstance(extra, dict):
         return extra  # check_message refuses it
     own = message.extra or {}
@@ -101,12 +101,12 @@ def _further(message: Message, extra: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The value, of which text is plain ``str``; most is, and costs no further call."""
+    """The value; text of a subclass of ``str`` becomes a plain ``str``."""
     return plain(value) if isinstance(value, str) and type(value) is not str else value
 
 
 def _tokens(message: Message, counter: TokenCounter | None, settings: Settings) -> int:
-    """What the host's TOKEN_COUNTER says of a message; the estimate where there is none, or where it fails."""
+    """The tokens of a message by the host's TOKEN_COUNTER; the estimate if there is none or if it fails."""
     if counter is not None:
         try:
             number = count_tokens(message, counter, inline_part=settings.inline_part_tokens)

@@ -1,4 +1,4 @@
-"""Owns the writing of a message that is being streamed: bounded flushes on the way, and the message at the end."""
+"""Owns the writer of a streamed message: it flushes text to a draft, and stores the message at the end."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ logger = logging.getLogger("chat_memory.history")
 
 
 class Streaming:
-    """One message that is being streamed, as ``Conversation.streaming`` makes it; its ``with`` block is its life.
+    """The writer of one streamed message, made by ``Conversation.streaming``; it works inside one ``with`` block.
 
-    At the end of the block the message is complete, or ``stopped`` where the writer has seen that a stop was asked. An
-    error that leaves the block, a cancellation and the end of a generator included, makes it ``failed``, with what was
-    written; the error goes on. Where the process ends, the draft lapses, and is then stored as ``abandoned``.
+    At the end of the block the message is stored as ``complete``, or as ``stopped`` if the writer has seen that a stop
+    was asked for. If an error leaves the block (also a cancellation, or a generator that is closed), the text so far is
+    stored as ``failed``, and the error is raised on. If the process dies, the draft lapses and is later stored as
+    ``abandoned``.
 
     Attributes:
         id: the id of the message; known from the beginning of the block on.
-        message: the message as it is stored; None before the end, and where nothing was stored.
+        message: the stored message; None before the end, and if nothing was stored.
     """
 
     def __init__(
@@ -56,25 +57,25 @@ class Streaming:
         self._ended = self._stop_asked = self._stop_seen = False
         self._pieces: list[str] = []
         self._written = self._flushed = self._bytes = 0
-        """Pieces that were flushed, characters that were flushed, bytes in all."""
+        """Pieces flushed, characters flushed, bytes in all."""
 
     @property
     def text(self) -> str:
-        """All that was written so far, what it goes on from included."""
+        """The whole text so far, including the text that it continues."""
         return "".join(self._pieces)
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody asked for a stop, as far as the newest flush was told; who sees it leaves the block."""
+        """Whether somebody had asked for a stop at the newest flush; if so, leave the block."""
         self._stop_seen = self._stop_seen or self._stop_asked
         return self._stop_asked
 
     def write(self, chunk: str) -> None:
-        """Add a chunk of text; where a flush is due, all that was added since the last one is written.
+        """Add a chunk of text; if a flush is due, write all text since the last flush to the draft.
 
         Raises:
-            ValidationError: it is no text, or cannot be stored; or the block is not open.
-            TooLarge: the whole has more than MAX_CONTENT_BYTES.
+            ValidationError: the chunk is not text or cannot be stored, or the block is not open.
+            TooLarge: the whole text has more than MAX_CONTENT_BYTES.
             DraftLost: somebody else has settled or removed the draft.
             TransactionOpen: the caller holds a transaction open.
         """
@@ -82,12 +83,12 @@ class Streaming:
             self._flush()
 
     async def awrite(self, chunk: str) -> None:
-        """Async twin of ``write``: a hop into a thread where a flush is due, and none otherwise."""
+        """Async twin of ``write``; it makes a thread hop only if a flush is due."""
         if self._is_due(chunk):
             await sync_to_async(self._flush)()
 
     def flush(self) -> None:
-        """Write now what there is, and say in any case that the writer is alive, as while a model thinks for long.
+        """Write all pending text now; even without any, this shows that the writer is alive, as while a model thinks.
 
         Raises:
             ValidationError: the block is not open.
@@ -110,17 +111,17 @@ class Streaming:
         extra: dict[str, Any] | None = None,
         tokens: int | None = None,
     ) -> Message | None:
-        """Store the message, with what a provider says at the end; the end of the block then does nothing more.
+        """Store the message, with the data that a provider sends at the end; the end of the block then does nothing.
 
         Args:
-            usage: what the provider counted, kept as ``metadata["usage"]``.
-            metadata: set beside the metadata of the beginning.
+            usage: the provider's token counts, stored as ``metadata["usage"]``.
+            metadata: merged over the metadata given at the beginning.
             tool_calls: the calls that the message makes.
-            extra: what else the provider's message holds.
+            extra: further fields of the provider's message.
             tokens: how many tokens the message counts for; None: they are counted.
 
         Returns:
-            The message; None where a stopped one would come in the place of a partial one, and says nothing new.
+            The stored message; None if a stopped message would replace a partial one without adding any text.
 
         Raises:
             ValidationError: such a message cannot be stored; or the block is not open.
@@ -149,7 +150,7 @@ class Streaming:
 
     def __enter__(self) -> Self:
         if self._lease is not None:
-            raise ValidationError("is one message, and was begun already: call streaming() anew", field="streaming")
+            raise ValidationError("was begun already: call streaming() again for another message", field="streaming")
         store, at = self._store, self._place.address
         for draft in store.all(at):
             if draft.lapsed:
@@ -183,7 +184,7 @@ class Streaming:
             raise
 
     def __reduce__(self) -> Any:
-        raise TypeError("a stream is of one process: others follow it by chat.drafts")
+        raise TypeError("a stream cannot be pickled: another process follows it by chat.drafts")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -202,11 +203,11 @@ class Streaming:
             ValidationError: the block is not open.
         """
         if self._lease is None or self._ended:
-            raise ValidationError("is open inside of its with block, until finish()", field="streaming")
+            raise ValidationError("can only be used inside of its with block, before finish()", field="streaming")
         return self._lease
 
     def _is_due(self, chunk: str) -> bool:
-        """Keep a chunk; whether it is time to flush."""
+        """Add a chunk; whether a flush is due."""
         self._open_lease()
         size = chunk_size(chunk, self._bytes, self._most)
         self._bytes += size
@@ -214,9 +215,9 @@ class Streaming:
         return self._pace.add(size)
 
     def _flush(self) -> None:
-        """One write of all that waits. What is noted of it is noted in the thread that wrote it.
+        """Write all pending pieces in one statement, and record that in the same thread.
 
-        So a task that is cancelled while it waits for the thread does not make the next flush write it again.
+        Otherwise, if a task is cancelled while it waits for the thread, the next flush would write them again.
         """
         lease = self._open_lease()
         until = len(self._pieces)
@@ -247,18 +248,18 @@ class Streaming:
         return store.open(self._place.address, self._new)
 
     def _told(self, lease: Lease, piece: str) -> bool:
-        """Write a piece to the draft; whether a stop is asked."""
+        """Write a piece to the draft; whether a stop was asked for."""
         return self._store.write(self._place.address, lease, piece, self._flushed)
 
     def _settled(self, lease: Lease, conclude: Conclude) -> Commit | None:
-        """End the draft; what was stored of it."""
+        """End the draft; the commit of its message, if one was stored."""
         return self._store.settle(self._place.address, lease.draft, conclude, right=self._right).commit
 
     def _check_end(self, lease: Lease) -> None:
-        """Check that the message may end, with the metadata of the one that it goes on from or replaces.
+        """Check that the message can be stored with the metadata of the one that it continues or replaces.
 
         Raises:
-            ValidationError: it may not; the draft is then gone.
+            ValidationError: it cannot; the draft was removed.
         """
         if lease.replaced is None:
             return
@@ -269,19 +270,19 @@ class Streaming:
             raise
 
     def _take_back(self) -> None:
-        """Leave nothing of a stream whose block was not entered."""
+        """Remove the draft of a stream whose block was not entered."""
         lease, self._ended = self._open_lease(), True
         try:
             discard(self._place, lease.draft, self._right)
-        except Exception as error:  # noqa: BLE001  # the caller is told what kept it out
+        except Exception as error:  # noqa: BLE001  # the caller gets the error that prevented the entry
             logger.info("a stream that was not begun is left to lapse (%s)", type(error).__name__)
 
     def _break_off(self) -> None:
-        """Keep what was written, whatever it was that broke the stream off; that error goes on in any case."""
+        """Store what was written as ``failed``; this must not replace the error that broke the stream off."""
         try:
             self._end(State.FAILED.value)
-        except Exception as error:  # noqa: BLE001  # the error that broke it off must not be replaced by another
-            # A draft that somebody else has settled is stored, or was to go; of a lost turn, what was flushed is.
+        except Exception as error:  # noqa: BLE001  # see the docstring
+            # These two lose nothing: somebody else settled or removed the draft, or the flushed text is stored.
             level = logging.INFO if isinstance(error, DraftLost | TurnLost) else logging.WARNING
             logger.log(level, "a stream that was broken off could not be stored (%s)", type(error).__name__)
 
@@ -298,17 +299,17 @@ def streaming(
     seconds: float | None,
     size: int | None,
 ) -> Streaming:
-    """A stream to a conversation, of input that was checked; see ``Conversation.streaming``.
+    """Check the arguments of ``Conversation.streaming`` and make the stream.
 
     Raises:
-        ValidationError: see there.
+        ValidationError: an argument is not usable; the text says which.
     """
     check_role(role)
     if resume is not None and replace is not None:
         raise ValidationError("cannot be combined with replace", field="resume")
     given = resume if resume is not None else replace
     if given is not None and message_id is not None:
-        raise ValidationError("stays that of the message that is gone on from or replaced", field="id")
+        raise ValidationError("cannot be combined with resume or replace, since that message keeps its id", field="id")
     likely = stamped([Message(role, "", name=name, metadata=metadata, id=message_id)])[0]
     place_of = None if given is None else message_place(given)
     new = NewDraft(str(likely.id), likely.role, likely.name, metadata, place_of, resume is not None)

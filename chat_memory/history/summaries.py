@@ -1,4 +1,4 @@
-"""Owns summaries: who may make one, of what, and that a failure costs nothing; it must not decide what one says."""
+"""Owns making summaries: the claim to make one, the messages it covers, its storage; it must not decide its text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Summarizer = Callable[[list[Message]], str | Awaitable[str]]
 
 
 class Work(msgspec.Struct, frozen=True):
-    """A summary to be made: the summarizer, the claim it is made under, and the messages it is made of."""
+    """A summary to be made: the summarizer, the claim to make it, the messages for it, and the model's name."""
 
     summarizer: Summarizer
     claim: Claim
@@ -37,10 +37,10 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Summaries(Handle):
-    """Summaries are records of their own: what they cover stays as it is."""
+    """Summaries are separate records; the messages that they cover are not changed."""
 
     def summaries(self) -> list[Summary]:
-        """Those made so far of what the conversation shows, oldest first; each goes on from the one before it.
+        """The summaries of messages that the conversation shows, oldest first; each continues the one before it.
 
         Raises:
             NotSupported: the back end keeps no summaries.
@@ -50,22 +50,22 @@ class Summaries(Handle):
     asummaries = twin(summaries)
 
     def summarize(self, summarizer: Summarizer | None = None, *, keep: int, model: str = "") -> Summary | None:
-        """Have all but the newest ``keep`` messages summarised; ``context`` then shows the summary in their place.
+        """Summarise all but the newest ``keep`` messages; ``context`` then shows the summary in their place.
 
-        No lock and no transaction is held while the summarizer works, and appends go on. Of several callers at once
-        one does the work. If the summarizer fails, nothing has happened and the next call may try again.
+        No lock and no transaction is held while the summarizer works, so appends continue. Only one of several
+        concurrent callers does the work. If the summarizer fails, nothing is stored, and the next call may try again.
 
         Args:
             summarizer: takes the messages that no summary covers yet, with the last summary before them as a system
-                message, and gives a text; sync or async. None: the setting SUMMARIZER.
+                message, and returns a text; sync or async. None: the setting SUMMARIZER.
             keep: how many of the newest messages not to cover.
-            model: the name of the language model, kept beside the text.
+            model: the name of the language model, stored with the text.
 
         Returns:
             The summary; None where there is nothing new to cover, or another caller is making it.
 
         Raises:
-            ValidationError: an argument is not usable, or the summarizer gave no text.
+            ValidationError: an argument is not usable, or the summarizer returned no text.
             TransactionOpen: the caller holds a transaction open.
             NotSupported: the back end keeps no summaries.
         """
@@ -84,7 +84,7 @@ class Summaries(Handle):
             raise
 
     def _summarize_due(self, threshold: int) -> None:
-        """Have SUMMARIZER cover all but half of so many messages, unless another worker has just done it."""
+        """Have SUMMARIZER cover all but the newest ``threshold`` / 2 messages, unless a worker has just done so."""
         keep = threshold // 2
         self._summarized(self._work(None, keep, "", at_least=threshold - keep))
 
@@ -96,7 +96,7 @@ class Summaries(Handle):
             return self._keep(work, async_to_sync(_awaited)(text) if isawaitable(text) else text)
 
     def _work(self, summarizer: Summarizer | None, keep: int, model: str, at_least: int = 1) -> Work | None:
-        """What is to be done, the right to it taken; None where there are fewer messages to cover."""
+        """Claim the work and read its messages; None if somebody else has it or there are fewer than ``at_least``."""
         summarizer = _usable(summarizer)
         check_model(model)
         claim = self.place.adapter.part(SummaryStore).claim(self.place.address, whole_number(keep, "keep"))
@@ -119,7 +119,7 @@ class Summaries(Handle):
         return self.place.adapter.messages.read(self.place.on(claim.branch), span).messages
 
     def _keep(self, work: Work, text: object) -> Summary | None:
-        """Keep the summarizer's text; None where it is too late for it."""
+        """Store the summarizer's text; None if the claim is not valid any more."""
         if not isinstance(text, str) or not text.strip():
             got = "empty text" if isinstance(text, str) else type(text).__name__
             raise ValidationError(f"must give a text that says something, not {got}", field="summarizer")
@@ -145,7 +145,7 @@ class Summaries(Handle):
 
 
 async def _text(work: Work) -> Any:
-    """What the summarizer gives; one that is not async has a thread of its own: the shared one is the database's."""
+    """The summarizer's text; a sync summarizer gets a thread of its own, because the shared one is the database's."""
     if iscoroutinefunction(work.summarizer):
         return await work.summarizer(work.messages)
     text = await sync_to_async(work.summarizer, thread_sensitive=False)(work.messages)

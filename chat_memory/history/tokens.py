@@ -14,7 +14,7 @@ from chat_memory.rules.inline import without_inline
 TokenCounter = Callable[[str], int]
 
 PER_MESSAGE = 4
-"""What a message costs beside its text: role and separators, as chat formats spend them."""
+"""The tokens of a message beside its text, for the role and the separators of chat formats."""
 BYTES_PER_TOKEN = 4
 INLINE_PART_TOKENS = Settings().inline_part_tokens
 
@@ -26,9 +26,9 @@ def estimate(text: str) -> int:
 
 
 def count_tokens(message: Message, counter: TokenCounter = estimate, *, inline_part: int = INLINE_PART_TOKENS) -> int:
-    """Tokens of everything of a message a model sees: content, name, tool calls, and what the provider added.
+    """The tokens of everything in a message that a model sees: content, name, tool calls, and the provider's fields.
 
-    A picture, sound or file costs ``inline_part``, inline or attached, however large it is.
+    A picture, sound or file, inline or attached, counts ``inline_part`` tokens, however large it is.
     """
     content = message.content
     total = PER_MESSAGE
@@ -48,7 +48,7 @@ def count_tokens(message: Message, counter: TokenCounter = estimate, *, inline_p
 
 
 def _of_json(value: object, counter: TokenCounter, inline_part: int) -> int:
-    """Tokens of a JSON value as text, what is inline in it apart."""
+    """The tokens of a JSON value as text; each inline picture, sound or file in it counts ``inline_part``."""
     text, inline = without_inline(value)
     return counter(_as_json(text)) + inline_part * len(inline)
 

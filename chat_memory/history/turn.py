@@ -40,10 +40,10 @@ logger = logging.getLogger("chat_memory.history")
 class Turn:
     """The turn of one question; a context manager, sync and async, that holds the right to answer it.
 
-    Within the block nobody else has that right, unless the lease lapses: each ``append`` renews it, and ``prompt``
-    where half of it is over. The block gives it up at its end.
+    Within the block nobody else has that right, unless the lease lapses. Each ``append`` renews the lease, and
+    ``prompt`` renews it once half of it is over. The end of the block gives the right up.
 
-    Made by ``Conversation.turn``, without I/O; entered once.
+    Made by ``Conversation.turn``, without I/O; it can be entered once.
     """
 
     def __init__(self, place: Place, question: Message | str, terms: Terms) -> None:
@@ -76,7 +76,7 @@ class Turn:
         self._leave(quietly=kind is not None)
 
     async def __aenter__(self) -> Self:
-        # Each step is a hop of its own, so that no thread is taken from others while this caller waits.
+        # Each step is a thread hop of its own, so that no thread is occupied while this caller waits.
         self._check_fresh()
         steps = self._entering()
         try:
@@ -95,7 +95,7 @@ class Turn:
         await to_the_end(lambda: self.__exit__(kind, error, trace))
 
     def __reduce__(self) -> Any:
-        raise TypeError("a turn is of one process: give the other one the id of the question, and call chat.turn there")
+        raise TypeError("a turn cannot be pickled: give the other process the question's id, and call chat.turn there")
 
     @property
     def number(self) -> int:
@@ -104,7 +104,7 @@ class Turn:
 
     @property
     def branch(self) -> str:
-        """The name of the branch that the question is on, and its answer."""
+        """The name of the branch of the question and its answer."""
         return self._known_now.held.at.branch
 
     @property
@@ -114,22 +114,25 @@ class Turn:
 
     @property
     def messages(self) -> list[Message]:
-        """What the turn has beside its question, oldest first: what was stored before, and what this block appended."""
+        """The messages of the turn after its question, oldest first: those stored before, and those of this block."""
         return list(self._known_now.stored) if self._entered else []
 
     @property
     def answered(self) -> bool:
-        """Whether the newest of ``messages`` is an assistant's that is complete and calls no tool."""
+        """Whether the newest of ``messages``, system messages aside, is an assistant's that calls no tool.
+
+        One that failed or was abandoned is no answer; one that somebody stopped is.
+        """
         return self._entered is not None and self._entered.answered
 
     @property
     def held(self) -> bool:
-        """Whether this block got the right to answer; it does not where the question is answered."""
+        """Whether this block got the right to answer; False if the question is answered or somebody else has it."""
         return bool(self._known_now.held.holder)
 
     @property
     def unanswered_calls(self) -> list[UnansweredCall]:
-        """The tool calls of the turn to which it has no result: where who resumes it goes on."""
+        """The tool calls of the turn that have no result yet; a resumed turn continues with them."""
         return unanswered(self.messages)
 
     def prompt(
@@ -143,10 +146,10 @@ class Turn:
         pending: bool = False,
         resume: bool = False,
     ) -> list[Message]:
-        """What a model is shown to answer the question: as ``Conversation.context``, as if no later one had been asked.
+        """The messages that a model needs to answer the question: as ``Conversation.context``, without later questions.
 
-        It is of the branch that the question is on, and ends with the turn itself: the question, and what the turn has
-        got since. Answers that came in late are behind their own questions.
+        They are those of the question's branch and end with the turn itself: the question and the turn's messages so
+        far. A late answer to an earlier question comes behind its own question.
 
         Args:
             turns: as for ``Conversation.window``.
@@ -155,14 +158,14 @@ class Turn:
             system: as for ``Conversation.window``.
             greeting: as for ``Conversation.window``.
             pending: as for ``Conversation.window``.
-            resume: whether the part that a broken attempt left of the answer comes last, as within the block of
-                ``stream(resume=True)`` it does.
+            resume: whether the partial answer that a broken attempt left comes last; within the block of
+                ``stream(resume=True)`` it always does.
 
         Raises:
             ValidationError: as ``Conversation.window``.
             WindowTooSmall: as ``Conversation.window``.
             TurnNotFound: the question is not shown any more.
-            TurnLost: somebody else has the right to answer, where it had to be renewed.
+            TurnLost: the lease had to be renewed, but somebody else has the right to answer.
         """
         known = self._known_now
         held = known.held
@@ -178,21 +181,20 @@ class Turn:
     aprompt = twin(prompt)
 
     def append(self, *messages: Message) -> Receipt:
-        """Store messages in the turn, whichever question is the newest by now, and renew the right to answer.
+        """Store messages in the turn, even if later questions were asked, and renew the right to answer.
 
-        A message without an id gets one that is made of the question's and of its place in the turn, so that a call may
-        be repeated whose answer was lost: the receipt then has what is stored, and is ``replayed``, whatever the model
-        has said since.
+        A message without an id gets one that is made from the question's id and its place in the turn. So a call whose
+        result was lost can be repeated: the receipt then has the stored messages and is ``replayed``.
 
         Args:
             messages: the model's messages and the results of its calls; none at all is allowed and does nothing.
 
         Raises:
             ValidationError: a message cannot be stored, or begins a turn of its own.
-            TurnLost: this block has not the right to answer; nothing was written.
+            TurnLost: this block does not have the right to answer; nothing was written.
             TurnNotFound: a stream of this block was lost, and the question is not shown any more; nothing was written.
             MessageConflict: an id that the caller gave is stored with other content, or in another turn.
-            AttachmentNotFound: a message refers to an attachment that the conversation has not.
+            AttachmentNotFound: a message refers to an attachment that the conversation does not have.
         """
         known = self._known_now
         held, lease = known.holding(), self._terms.lease
@@ -205,7 +207,7 @@ class Turn:
         commit = self._store.append(held, ready, lease=lease, state=state)
         self._renewed_at = time.monotonic()
         known.appended(commit)
-        if (told := known.state_with()) != state:  # what is stored says something else than what was given
+        if (told := known.state_with()) != state:  # a replay: the stored messages differ from the given ones
             self._store.append(held, commit.messages, lease=lease, state=told)
         return Place(held.at, self._place.adapter).receipt(commit)
 
@@ -220,22 +222,22 @@ class Turn:
         flush_seconds: float | None = None,
         flush_bytes: int | None = None,
     ) -> TurnStreaming:
-        """The next message of the turn, written chunk by chunk, for ``with`` and ``async with``; no I/O yet.
+        """A context manager, sync and async, that writes the next message of the turn chunk by chunk; no I/O yet.
 
-        It gets the id that ``append`` would give it. Where a former attempt ended with a part of it, it comes in the
-        place of that part. Each flush renews the right to answer; where the right is lost, the next flush and the end
-        raise TurnLost, and what was flushed is kept. A message that somebody had stopped is an answer too.
+        The message gets the id that ``append`` would give it, and replaces the partial message of a former attempt, if
+        there is one. Each flush renews the right to answer. If the right is lost, the next flush and the end of the
+        block raise TurnLost, and the flushed text is kept. A message that somebody stopped is an answer too.
 
         Args:
-            name: as that of a message.
-            resume: whether it goes on from what a former attempt has left, if anything.
-            metadata: as that of a message.
+            name: the name of the message.
+            resume: whether to continue the partial message of a former attempt, if there is one.
+            metadata: the metadata of the message.
             flush_seconds: as for ``Conversation.streaming``.
             flush_bytes: as for ``Conversation.streaming``.
 
         Raises:
-            ValidationError: something is not usable; the text says what.
-            TurnLost: this block has not the right to answer.
+            ValidationError: an argument is not usable; the text says which.
+            TurnLost: this block does not have the right to answer.
         """
         known = self._known_now
         held = known.holding()
@@ -247,10 +249,10 @@ class Turn:
         return TurnStreaming(known, self.renew, place, right, new_draft(name, metadata, resume=resume), **bounds)
 
     def renew(self) -> None:
-        """Have the right for a whole lease from now, as while a model or a tool takes long.
+        """Extend the right to a whole lease from now, for example while a model or a tool takes long.
 
         Raises:
-            TurnLost: this block has not the right to answer.
+            TurnLost: this block does not have the right to answer.
         """
         self._store.renew(self._known_now.holding(), lease=self._terms.lease)
         self._renewed_at = time.monotonic()
@@ -309,15 +311,15 @@ class Turn:
             ValidationError: it was.
         """
         if self._entered is not None:
-            raise ValidationError("is entered once: call chat.turn() anew", field="turn")
+            raise ValidationError("can be entered once: call chat.turn() again", field="turn")
 
     def _give_up(self) -> None:
-        """Leave nothing held where the block was not entered, whatever it was that kept the caller out."""
+        """Give the right up if the block could not be entered, whatever the reason."""
         self._leave(quietly=True)
         self._entered = None
 
     def _leave(self, *, quietly: bool) -> None:
-        """Give the right up; ``quietly``: an error is on its way, which another one must not take the place of."""
+        """Give the right up; ``quietly``: another error is being raised, which one from here must not replace."""
         known = self._entered
         if known is None or not known.held.holder or known.is_over:
             return

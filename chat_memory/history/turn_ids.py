@@ -1,4 +1,4 @@
-"""Owns the ids of what is stored in a turn: made of the question's, so that who repeats a step stores nothing twice."""
+"""Owns the ids of messages in a turn: made from the question's id, so that a repeated step stores nothing twice."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SYSTEM = Role.SYSTEM.value
 
 
 def next_id(held: HeldTurn, messages: Sequence[Message], given: Collection[str] = ()) -> str:
-    """The id of the next message of a turn: of its place there, among those that are not the system's.
+    """The id of the next message of a turn, made from its place among the messages other than system messages.
 
     Args:
         held: the turn.
-        messages: what the turn has. Who resumes it does not know the system's, so these do not count.
+        messages: the messages of the turn. System messages do not count, because a resumed turn does not know them.
         given: the ids of messages that are being streamed.
     """
     return _first_free(held, map(str, count(_place(messages))), messages, given)
@@ -34,12 +34,12 @@ def named(
     messages: Sequence[Message],
     given: Collection[str] = (),
 ) -> list[Message]:
-    """Messages that are to follow those of a turn, with ids of the turn where they came without.
+    """Messages that are to follow those of a turn; those that came without an id get one of the turn.
 
     Args:
         held: the turn.
         ready: the messages.
-        nameless: which of them came without an id.
+        nameless: for each of them, whether it came without an id.
         messages: as for ``next_id``.
         given: as for ``next_id``.
     """
@@ -71,7 +71,7 @@ def _place(messages: Iterable[Message]) -> int:
 
 
 def _of_system(held: HeldTurn, message: Message, messages: Sequence[Message]) -> str:
-    """The id of a system message: of what it says, and of the place before which it stands."""
+    """The id of a system message, made from its content and its place in the turn."""
     said = sha256(json.encode(message.content)).hexdigest()[:16]
     return _first_free(held, (f"{_place(messages)}/{said}/{number}" for number in count()), messages, ())
 

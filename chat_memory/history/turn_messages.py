@@ -1,4 +1,4 @@
-"""Owns what one who answers a turn knows of it: its messages, and the ids of those that come next."""
+"""Owns what the block that answers a turn knows of it: its messages, and the ids of the next ones."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from chat_memory.storage.contract import Adapter
 
 
 class TurnMessages:
-    """The messages of a turn, as far as one block knows them; I/O only where somebody else may have changed them.
+    """The messages of a turn, as far as one block knows them; they are read only if others may have changed them.
 
     Attributes:
         held: the turn.
-        stored: its messages beside the question, oldest first.
-        version: of the branch, at least.
-        is_stale: whether they have to be read anew.
-        is_unsure: whether some are part of a transaction of the caller's, which may take them back.
+        stored: its messages without the question, oldest first.
+        version: the least version of the branch that a read may show.
+        is_stale: whether they have to be read again.
+        is_unsure: whether some were written in a transaction of the caller, which may be rolled back.
         is_over: whether the block has ended.
-        goes_on: whether a message is being streamed that goes on from a part.
+        goes_on: whether a message is being streamed that continues a partial one.
     """
 
     def __init__(self, held: HeldTurn, adapter: Adapter) -> None:
@@ -38,10 +38,10 @@ class TurnMessages:
         return is_answered(self.stored)
 
     def holding(self) -> HeldTurn:
-        """The turn, for who may answer it.
+        """The turn, if this block may answer it.
 
         Raises:
-            TurnLost: the block has not the right to, or has ended.
+            TurnLost: the block does not have the right to, or has ended.
         """
         if not self.held.holder or self.is_over:
             raise TurnLost(self.held.at.key, self.held.number)
@@ -52,7 +52,7 @@ class TurnMessages:
         return TurnState.ANSWERED if is_answered([*self.stored, *more]) else TurnState.OPEN
 
     def named(self, ready: Sequence[Message], nameless: Sequence[bool]) -> list[Message]:
-        """Messages that are to be stored, with ids of the turn where they came without.
+        """Messages that are to be stored; those that came without an id get one of the turn.
 
         Raises:
             MessageConflict: one has the id of a message that says something else.
@@ -62,7 +62,7 @@ class TurnMessages:
         return made
 
     def next(self) -> tuple[str, Message | None]:
-        """The id of the message to be streamed, and the partial one in whose place it comes, if no other branch has it.
+        """The id of the message to be streamed, and the partial message that it is to replace, if there is one.
 
         Raises:
             TurnLost: as ``holding``.
@@ -79,25 +79,25 @@ class TurnMessages:
         return next_id(self.held, self.stored, self._streamed)
 
     def begun(self, message_id: str, *, goes_on: bool) -> None:
-        """Note the id of a message that is being streamed, so that no other gets it."""
+        """Record the id of a message that is being streamed, so that no other message gets it."""
         self._streamed.add(message_id)
         self.goes_on = goes_on
 
     def appended(self, commit: Commit) -> None:
-        """Note what an append has stored, or has found stored."""
+        """Record the messages that an append has stored, or has found stored."""
         known = {message.id for message in self.stored}
         self.stored += [message for message in commit.messages if message.id not in known]
         self._note(commit)
 
     def streamed(self, commit: Commit) -> None:
-        """Note the message that a stream has stored, perhaps in the place of a partial one."""
+        """Record the message that a stream has stored; it may replace a partial one."""
         (message,) = commit.messages
         kept = self.stored[:-1] if self.stored and self.stored[-1].id == message.id else self.stored
         self.stored, self.goes_on = [*kept, message], False
         self._note(commit)
 
     def reload(self) -> None:
-        """Read the messages anew, where others may have stored some, or taken some back.
+        """Read the messages again, if others may have stored some or a rollback may have removed some.
 
         Raises:
             TurnNotFound: the question is not shown any more.

@@ -14,9 +14,9 @@ from chat_memory.storage.contract import Adapter
 
 
 def prompted(held: HeldTurn, adapter: Adapter, budget: Budget, *, pending: bool, left: bool) -> list[Message]:
-    """What ``context`` shows up to a turn and with it, on the branch that its question is on.
+    """What ``context`` shows up to and including a turn, on the branch of its question.
 
-    ``left``: also what a broken attempt left of the answer.
+    ``left``: whether to include the partial answer that a broken attempt left.
 
     Raises:
         WindowTooSmall: as ``Conversation.window``.
@@ -35,9 +35,9 @@ def prompted(held: HeldTurn, adapter: Adapter, budget: Budget, *, pending: bool,
 
 
 def _without_left(found: Slice, number: int) -> Slice:
-    """A window without what a broken attempt left at the end of a turn, as the next message comes in its place.
+    """A window without the partial answer that a broken attempt left in a turn, because the next message replaces it.
 
-    A model that is shown the part goes on from it, and some providers refuse a list that an assistant's message ends.
+    A model would continue the part, and some providers refuse a list that ends with an assistant's message.
     """
     said = [message for message in found.messages if message.role != Role.SYSTEM.value]
     last = said[-1] if said else None
@@ -52,5 +52,5 @@ class _View(Windows):
     def shown(
         self, wanted: Budget, window: Callable[[Budget], Slice], *, pending: bool, before: int | None
     ) -> list[Message]:
-        """What ``context`` shows, by summaries of what precedes a position."""
+        """What ``context`` shows, with summaries only of messages before a position."""
         return self._shown_within(wanted, window, pending=pending, before=before)

@@ -1,4 +1,4 @@
-"""Owns the stream of an answer within a turn: its flushes renew the right to answer, and it ends where that is lost."""
+"""Owns the stream of an answer within a turn: its flushes renew the right to answer, and it ends when that is lost."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from chat_memory.storage.contract import Conclude, DraftStore
 
 
 class TurnStreaming(Streaming):
-    """One message of a turn that is being streamed, as ``Turn.stream`` makes it; see ``Streaming``.
+    """The writer of one streamed message of a turn, made by ``Turn.stream``; see ``Streaming``.
 
-    Where somebody else has got the right to answer, or the turn was interrupted, the next flush and the end raise
-    TurnLost. What was flushed until then is kept as a message of the turn that ``failed``; whoever has the right has
-    found it as ``abandoned`` instead. Nothing is kept of an answer whose question was taken off.
+    If somebody else has got the right to answer, or the turn was interrupted, the next flush and the end of the block
+    raise TurnLost. The text flushed until then is kept as a ``failed`` message of the turn; if there is a new holder of
+    the right, it has stored that text as ``abandoned`` already. If the question was popped, nothing is kept.
 
-    Where it comes in the place of a part that is not shown any more, it begins without; where the question is not
-    either, its begin raises TurnLost.
+    If the partial message to replace is not shown any more, the stream begins without it. If the question is
+    not shown any more, the begin of the stream raises TurnLost.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class TurnStreaming(Streaming):
     def _opened(self, store: DraftStore) -> Lease:
         try:
             return self._begun(store)
-        except (MessageNotFound, ValidationError):  # the partial one was taken off, redacted or completed meanwhile
+        except (MessageNotFound, ValidationError):  # the partial one was popped, redacted or completed meanwhile
             self._known.is_stale = True
             return self._begun(store)
 
@@ -85,7 +85,7 @@ class TurnStreaming(Streaming):
         def settled(draft: Draft, stored: Message | None) -> Message | None:
             message = conclude(draft, stored)
             if message is not None and stored is None and lease.replaced is not None:
-                return structs.replace(message, id=self._known.next_id())  # the partial one is another branch's too
+                return structs.replace(message, id=self._known.next_id())  # another branch shows the partial one
             if message is None and stopped and stored is not None:
                 return structs.replace(stored, state=State.STOPPED.value, seq=None, turn=None)
             return message
@@ -100,7 +100,7 @@ class TurnStreaming(Streaming):
         return commit
 
     def _keep(self) -> None:
-        """Keep what was flushed, unless somebody has the right: who does has found it."""
+        """Store the flushed text as ``failed``, unless a new holder of the right has stored it already."""
         lease, self._ended = self._open_lease(), True
 
         def conclude(draft: Draft, stored: Message | None) -> Message | None:
@@ -111,12 +111,12 @@ class TurnStreaming(Streaming):
 
 
 def new_draft(name: str | None, metadata: dict[str, Any] | None, *, resume: bool) -> NewDraft:
-    """The draft of an answer, which gets its id and its place where it is begun."""
+    """The draft of an answer; it gets its id and its place when the stream begins."""
     return NewDraft("", Role.ASSISTANT.value, name, metadata, None, resume)
 
 
 def flush_bounds(seconds: float | None, size: int | None) -> dict[str, Any]:
-    """When a stream is flushed, checked; None: as the settings say."""
+    """The bounds at which a stream is flushed, checked; None: those of the settings."""
     return {
         "seconds": None if seconds is None else drafts.flush_seconds(seconds),
         "size": None if size is None else drafts.flush_bytes(size),
@@ -124,10 +124,10 @@ def flush_bounds(seconds: float | None, size: int | None) -> dict[str, Any]:
 
 
 def settle_left(place: Place, right: TurnRight) -> bool:
-    """Store what the former holder of a turn was streaming, as abandoned, for who has just taken it.
+    """Store as ``abandoned`` what the former holder of a turn was streaming; the new holder calls this.
 
     Returns:
-        Whether there was anything.
+        Whether there was a draft.
     """
     store, held = place.adapter.drafts, right.held
     if store is None:

@@ -1,4 +1,4 @@
-"""Owns what a caller of ``chat.turn`` may choose, and that it makes sense; pure."""
+"""Owns the check of the arguments of ``chat.turn``; pure."""
 
 from __future__ import annotations
 

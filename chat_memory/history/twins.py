@@ -1,4 +1,4 @@
-"""Owns how async code runs sync work: the twin of a method or function, one hop, and work that is seen to its end."""
+"""Owns how async code runs sync work: async twins of one thread hop, and work that a cancellation does not abandon."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Owner = TypeVar("Owner")
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 _ending: set[asyncio.Future[Any]] = set()
-"""Work whose task was cancelled again while it waited for it; it goes on by itself."""
+"""Work whose waiting task was cancelled; the reference keeps it alive if the wait is cancelled again."""
 
 
 def twin(
     body: Callable[Concatenate[Owner, Given], Answer],
 ) -> Callable[Concatenate[Owner, Given], Coroutine[Any, Any, Answer]]:
-    """The async twin of a method, with its signature; one that takes any keyword needs a twin written out."""
+    """The async twin of a method, with its signature; a method with ``**fields`` needs a twin written by hand."""
     name = body.__name__
 
     async def in_a_thread(self: Owner, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
-        # By its name: where a subclass has another body, this is the twin of that one.
+        # Looked up by name, so that the twin of a method that a subclass overrides calls the override.
         call: Callable[Given, Answer] = getattr(self, name)
         return await sync_to_async(call)(*args, **kwargs)
 
@@ -42,9 +42,9 @@ def function_twin(body: Callable[Given, Answer]) -> Callable[Given, Coroutine[An
 
 
 async def to_the_end(work: Callable[[], Answer]) -> Answer:
-    """Wait for work in a thread to end, also where the task that waits is cancelled, and then say so.
+    """Wait for work in a thread to end even if the waiting task is cancelled; only then raise the cancellation.
 
-    A task that is cancelled once more does not wait any longer, but the work goes on.
+    A second cancellation ends the wait, but the work goes on.
     """
     running = asyncio.ensure_future(sync_to_async(work)())
     try:

@@ -1,4 +1,4 @@
-"""Owns what of a conversation a model is shown within a budget; it must not change what is stored."""
+"""Owns which messages of a conversation a model is shown within a budget; it must not change stored messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chat_memory.storage.windowing import is_within, newest_turns
 
 
 class Windows(Handle):
-    """Views of the end of a conversation, which stays whole."""
+    """Views of the end of a conversation; the stored messages stay as they are."""
 
     def window(
         self,
@@ -35,25 +35,25 @@ class Windows(Handle):
     ) -> list[Message]:
         """The newest whole turns within a budget, and the system messages, as a provider accepts them.
 
-        A turn is a question, which is a user's message, and all that follows up to the next question. Where not even
-        the newest turn fits, its question comes, with the newest messages after it that fit. Each tool call has its
-        results directly behind it; a call without a result, a result without its call, and an assistant's message with
-        nothing in it are left out. Nothing stored changes.
+        A turn is a question (a user's message) and everything up to the next question. If not even the newest turn
+        fits, the window has its question and the newest messages after it that fit. Each tool call has its results
+        directly behind it; calls without a result, results without a call, and empty assistant's messages are left out.
+        Stored messages are not changed. A budget of 0 gives no messages.
 
         Args:
             turns: the newest n turns.
-            messages: as many whole newest turns as have no more messages; system messages do not count.
-            tokens: as many whole newest turns as fit. The system messages that open the conversation count and always
-                come; later ones come as far as there is room beside the newest turn, newest first.
-            system: whether the system messages come along, also those from before the window.
-            greeting: whether what precedes the first question comes with it, if there is room; some providers refuse a
-                list that begins with an assistant's message.
-            pending: whether the newest calls come without their results too, where no message but results is behind
-                them: for a caller that adds the results itself.
-            min_version: as for ``tail``; a prompt that must have the question in it names the version of its receipt.
+            messages: as many of the newest whole turns as have no more than n messages; system messages do not count.
+            tokens: as many of the newest whole turns as fit. The system messages that open the conversation count and
+                are always included; later ones, newest first, while there is room beside the newest turn.
+            system: whether to include system messages, also those from before the window.
+            greeting: whether to include the messages before the first question, if there is room; some providers refuse
+                a list that begins with an assistant's message.
+            pending: whether to keep the newest calls without results, if only results follow them: for a caller that
+                adds the results itself.
+            min_version: as for ``tail``; give the version of a question's receipt if the window must have the question.
 
         Raises:
-            ValidationError: not exactly one budget, or a number is no whole one from 0; a budget of 0 gives none.
+            ValidationError: not exactly one budget is given, or a number is not a whole number from 0.
             WindowTooSmall: ``tokens`` are too few for the newest question and the system messages that open the
                 conversation.
         """
@@ -99,7 +99,7 @@ class Windows(Handle):
         size: int,
         most: int,
     ) -> tuple[list[Message], bool]:
-        """As ``context``, with a ceiling, for a caller that hands it on and does not choose the budget.
+        """As ``context``, with a ceiling, for a caller that passes on a budget that somebody else has chosen.
 
         Args:
             turns: as for ``context``.
@@ -110,7 +110,7 @@ class Windows(Handle):
             most: the largest number of bytes of the messages' JSON; the newest question comes even if it is larger.
 
         Returns:
-            The messages, and whether some that the budget takes were left out for the ceiling.
+            The messages, and whether the ceiling left out messages that fit the budget.
 
         Raises:
             ValidationError: as ``context``.
@@ -134,7 +134,7 @@ class Windows(Handle):
     def _shown_within(
         self, wanted: Budget, window: Callable[[Budget], Slice], *, pending: bool, before: int | None = None
     ) -> list[Message]:
-        """What ``context`` shows, from windows that a function gives; ``before``: by summaries of what precedes it."""
+        """What ``context`` shows, with ``window`` as the read; ``before``: only use summaries of messages before it."""
         summary = self._newest_summary(before)
         found, summary = _beside(window, wanted, summary) if summary else (window(wanted), None)
         if summary is None or not _is_shown(summary, found):
@@ -143,9 +143,9 @@ class Windows(Handle):
         return selection.with_summary(shown(rest, wanted, pending=pending), summary)
 
     def unanswered_calls(self) -> list[UnansweredCall]:
-        """The tool calls to which the conversation has no result, oldest first; ``window`` leaves them out.
+        """The tool calls that have no result in the conversation, oldest first; ``window`` leaves them out.
 
-        A process that ended between a call and its result leaves such calls, and a turn that still runs has some.
+        A process that died between a call and its result leaves such calls; a turn that still runs may have some too.
         """
         place = self.place
         return unanswered(place.adapter.messages.read(place.address).messages)
@@ -165,7 +165,7 @@ class Windows(Handle):
 
 
 def _beside(window: Callable[[Budget], Slice], wanted: Budget, summary: Summary) -> tuple[Slice, Summary | None]:
-    """The window that fits beside a summary; where there is no room for that one, the window alone."""
+    """The window that fits beside a summary, and the summary; if there is no room for it, the whole window and None."""
     if wanted.tokens is None:
         return window(wanted), summary
     left = wanted.tokens - summary.tokens
@@ -178,10 +178,10 @@ def _beside(window: Callable[[Budget], Slice], wanted: Budget, summary: Summary)
 
 
 def shown(messages: Sequence[Message], wanted: Budget, *, pending: bool) -> list[Message]:
-    """What a provider accepts of a window; never more messages than wanted.
+    """A window in the form that a provider accepts; never more messages than wanted.
 
-    A message with results of several messages' calls is shown as several, so that a window within its budget may come
-    out larger; the window of what came out does not.
+    A message with results of several messages' calls is split, so that the window may exceed its budget of messages; it
+    is then cut again.
     """
     shown = accepted(messages, pending=pending)
     if wanted.messages is None or sum(message.role != Role.SYSTEM.value for message in shown) <= wanted.messages:
@@ -193,7 +193,7 @@ def _newest_within(messages: list[Message], size: int, most: int) -> list[Messag
     """Of a context that is over a ceiling, the system messages, the newest question and the newest others that fit.
 
     An older turn whose question does not fit is left out, since a list that begins with its answer is refused.
-    Where results of several calls in one message are shown as several, there may be more messages than were read.
+    Since a message with results of several calls is split, there may be more messages than were read.
     """
     head = [message for message in messages if message.role == Role.SYSTEM.value][:size]
     rest = [message for message in messages if message.role != Role.SYSTEM.value]
