@@ -1,8 +1,8 @@
-"""Owns the rules for attachments: their types and names, and which parts of a content refer to what; pure.
+"""Owns the rules for attachments: their types and names, and the content parts that refer to them; pure.
 
 A part refers to bytes that are stored in the workspace, ``{"type": "image_ref", "image_ref": {"sha256": ...}}``, or to
-an address, ``{"type": "image_ref", "image_ref": {"url": ...}}``, which nobody here ever fetches. A part of these types
-in any other form is somebody else's and stays as it is.
+a URL, ``{"type": "image_ref", "image_ref": {"url": ...}}``, which this package never fetches. A part of these types in
+any other form is not a reference and stays as it is.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]*/[a-z0-9*][a-z0-9.+*-]*")
 
 
 def refs(content: object) -> Iterator[Ref]:
-    """What the parts of a content refer to, those within a tool's result included, at whatever depth."""
+    """The references in the parts of a content, at any depth, also inside tool results."""
     left = content[::-1] if isinstance(content, list) else []
-    while left:  # recursion would let a client that nests deeply exhaust the stack, before its message is checked
+    while left:  # not recursive: a deeply nested content, not checked yet, would exhaust the stack
         part = left.pop()
         ref = ref_of(part)
         if ref is not None:
@@ -36,7 +36,7 @@ def refs(content: object) -> Iterator[Ref]:
 
 
 def hashes(contents: Iterable[object]) -> set[str]:
-    """The hashes of the bytes that contents refer to; most refer to none."""
+    """The hashes of the stored bytes that contents refer to."""
     return {ref.sha256 for content in contents if isinstance(content, list) for ref in refs(content) if ref.sha256}
 
 
@@ -57,10 +57,10 @@ def is_type(text: str) -> bool:
 
 
 def check_type(media_type: object, allowed: Iterable[str]) -> str:
-    """A media type in lower case and without parameters, if it is one of those allowed (``image/*`` and the like).
+    """A media type in lower case and without parameters, checked against the allowed patterns such as ``image/*``.
 
     Raises:
-        ValidationError: it is no media type, or not allowed.
+        ValidationError: it is not a media type, or not allowed.
     """
     if not isinstance(media_type, str):
         raise ValidationError(f"must be text, not {type(media_type).__name__}", field="media_type")
@@ -75,10 +75,10 @@ def check_type(media_type: object, allowed: Iterable[str]) -> str:
 
 
 def check_name(name: object) -> str:
-    """The name of a file, for people; "" for none.
+    """A checked file name to show to people; "" for none.
 
     Raises:
-        ValidationError: it is no text, or too long.
+        ValidationError: it is not text, or too long.
     """
     if not isinstance(name, str):
         raise ValidationError(f"must be text, not {type(name).__name__}", field="name")
@@ -87,7 +87,7 @@ def check_name(name: object) -> str:
 
 
 def check_url(url: object) -> str:
-    """An address of http or https.
+    """A checked http or https URL.
 
     Raises:
         ValidationError: it is something else, or too long.
@@ -100,6 +100,6 @@ def check_url(url: object) -> str:
 
 
 def link(kind: str, url: str, media_type: str = "", name: str = "") -> dict[str, Any]:
-    """A part that refers to an address."""
+    """A content part that refers to a URL."""
     said = {"url": url, "media_type": media_type, "name": name}
     return {"type": kind, kind: {key: value for key, value in said.items() if value}}

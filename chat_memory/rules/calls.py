@@ -1,10 +1,11 @@
 """Owns which tool calls a message makes and which it answers, in the forms that providers have for it; pure.
 
-A call is answered in its own form only: OpenAI's ``tool_calls`` by a message in the role tool, the older
-``function_call`` by one in the role function and of its name, and a call among the parts of the content by a result
-among the parts of another message (Anthropic, Bedrock, Gemini, OpenAI's Responses, Vercel's AI SDK, pydantic-ai). What
-a provider runs itself has its result in an assistant's message: the one with the call, or one right behind it. A call
-without an id, and a result that names no call, have no partner; Gemini's go by name and order where they have no ids.
+A call is only answered in its own form. OpenAI's ``tool_calls`` are answered by a message in the role tool; the older
+``function_call`` by a message in the role function with its name; a call among the parts of the content by a result
+among the parts of another message (Anthropic, Bedrock, Gemini, OpenAI's Responses, Vercel's AI SDK, pydantic-ai). A
+tool that the provider runs itself has its result in an assistant's message: the one with the call, or one directly
+behind it. A call without an id and a result that names no call match nothing; Gemini's calls without ids are matched by
+name and order.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TYPED_CALLS = {
     "part tool-call": ("tool_call_id", "tool_name"),
     "part builtin-tool-call": ("tool_call_id", "tool_name"),
 }
-"""By the type of a part that is a call: where its id and the name of its tool stand."""
+"""The keys of the call's id and of the tool's name, by the type of a part that is a call."""
 TYPED_RESULTS = {
     "tool_result": ("tool_use", "tool_use_id"),
     "mcp_tool_result": ("mcp_tool_use", "tool_use_id"),
@@ -34,35 +35,35 @@ TYPED_RESULTS = {
     "part retry-prompt": ("part tool-call", "tool_call_id"),
     "part builtin-tool-return": ("part builtin-tool-call", "tool_call_id"),
 }
-"""By the type of a part that is a result: the type of the call, and where its id stands."""
+"""The type of the call and the key of the call's id, by the type of a part that is a result."""
 _RETRY = "retry-prompt"
-"""A part of pydantic-ai: what was wrong with the arguments of a call, or, without a tool, with an answer."""
+"""A part of pydantic-ai that reports an error: with a tool name, in the arguments of a call; else in an answer."""
 _RESPONSES, _RESPONSES_RESULT = "_call", "_call_output"
-"""How the types of calls end, and of their results, in OpenAI's Responses."""
+"""The suffixes of the types of calls and of their results in OpenAI's Responses."""
 _RUN_BY_OPENAI = "tool_search_call"
-"""A call of Responses that names itself, whoever runs it."""
+"""A call of Responses that has a ``call_id`` although OpenAI may run it."""
 _SERVER_RESULT = "_tool_result"
-"""How the types of results end that Anthropic has found itself: of a ``server_tool_use``."""
+"""The suffix of the types of results of a ``server_tool_use``, a tool that Anthropic runs."""
 _OF_OTHERS = frozenset({"tool_use", BEDROCK, GEMINI, BY_NAME})
-"""The forms whose results no assistant's message may have: those of Anthropic, Bedrock and Gemini."""
+"""The forms whose results must not be in an assistant's message: those of Anthropic, Bedrock and Gemini."""
 _BY_ANTHROPIC = frozenset({"server_tool_use", "mcp_tool_use"})
-"""The forms whose results none but an assistant's message may have: those of tools that Anthropic runs itself."""
+"""The forms whose results must be in an assistant's message: those of tools that Anthropic runs."""
 GEMINI_CALLS, GEMINI_RESULTS = ("functionCall", "function_call"), ("functionResponse", "function_response")
 CALL_MEMBERS = (BEDROCK, *GEMINI_CALLS)
 """The keys of a part that hold a call."""
 _UNDONE = frozenset(
     {"input-streaming", "input-available", "approval-requested", "approval-responded", "partial-call", "call"}
 )
-"""The states of a call of Vercel's page that has no result, which would be in the same part."""
+"""The states of a call in Vercel's UI messages without a result; the result would be in the same part."""
 _USER, _ASSISTANT, _SYSTEM = Role.USER.value, Role.ASSISTANT.value, Role.SYSTEM.value
 _TOOL, _FUNCTION = Role.TOOL.value, Role.FUNCTION.value
 
 Key = tuple[str, str]
-"""The form of a call and its id; of a legacy call its name."""
+"""The form of a call, and its id or, for a legacy call, its name."""
 
 
 class Call(NamedTuple):
-    """A call that a message makes; ``key`` is None where nothing can answer it, ``arguments`` are as they came."""
+    """A call that a message makes; ``key``: None if no result can name it; ``arguments``: as stored."""
 
     key: Key | None
     name: str
@@ -75,17 +76,17 @@ class Call(NamedTuple):
 
 
 def starts_turn(message: Message) -> bool:
-    """Whether a message is a question: a user's, unless it has results of tool calls alone."""
+    """Whether a message is a question: a user's message that is not only tool results."""
     return message.role == _USER and (type(message.content) is str or not is_results_alone(message.content))
 
 
 def is_results_alone(content: object) -> bool:
-    """Whether a content has parts, each of which is the result of a tool call."""
+    """Whether a content is a list of parts that are all tool results."""
     return isinstance(content, list) and bool(content) and all(map(is_result, content))
 
 
 def calls(message: Message) -> list[Call]:
-    """The calls of a message, in its order; a call that has its result behind it in the same message is none."""
+    """The calls of a message, in its order, without those whose results are in the same message."""
     if message.role != _ASSISTANT:
         return []
     found = [call_of(call) for call in message.tool_calls or ()]
@@ -115,7 +116,7 @@ def legacy_call(message: Message) -> Call | None:
 
 
 def part_calls(parts: Sequence[Any]) -> list[Call | None]:
-    """The call that each part of a content is; None where it is none."""
+    """For each part of a content, the call that it is, or None."""
     numbers: dict[str, int] = {}
     return [_part_call(part, numbers) for part in parts]
 
@@ -137,23 +138,23 @@ def is_result(part: Any) -> bool:
 
 
 def is_found(part: Mapping[str, Any]) -> bool:
-    """Whether a part is what a tool has found that Anthropic runs itself."""
+    """Whether a part is the result of a tool that Anthropic runs."""
     return _kind(part) not in TYPED_RESULTS and _kind(part).endswith(_SERVER_RESULT)
 
 
 def part_answers(parts: Sequence[Any]) -> list[Key | None]:
-    """The call that each part of a content answers; None where it answers none."""
+    """For each part of a content, the key of the call that it answers, or None."""
     numbers: dict[str, int] = {}
     return [_part_answer(part, numbers) for part in parts]
 
 
 def may_serve(key: Key) -> bool:
-    """Whether the result of a call may be in an assistant's message: what the provider runs itself has it there."""
+    """Whether the result of a call may be in an assistant's message, as if the provider runs the tool."""
     return key[0] not in _OF_OTHERS
 
 
 def _part_call(part: Any, numbers: dict[str, int]) -> Call | None:
-    """The call that a part is; ``numbers`` counts, by their names, the calls before it that have no id."""
+    """The call that a part is, or None; ``numbers`` counts the earlier calls without an id, by name."""
     if not isinstance(part, dict) or part.get("type") == "text":
         return None
     kind = _kind(part)
@@ -182,7 +183,7 @@ def _part_answer(part: Any, numbers: dict[str, int]) -> Key | None:
 
 
 def _call_form(part: dict[str, Any], kind: str) -> tuple[str, str] | None:
-    """Where a part that is a call has its id and the name of its tool."""
+    """The keys of the id and of the tool's name in a part that is a call; None if it is not one."""
     if kind in TYPED_CALLS:
         return TYPED_CALLS[kind]
     names_itself = kind.endswith(_RESPONSES) and kind != _RUN_BY_OPENAI and part.get("call_id")
@@ -190,7 +191,7 @@ def _call_form(part: dict[str, Any], kind: str) -> tuple[str, str] | None:
 
 
 def _result_form(kind: str) -> tuple[str, str] | None:
-    """The form of the call that a result of this kind answers, and where its id stands."""
+    """The form of the call that a result of this kind answers, and the key of the call's id."""
     if kind in TYPED_RESULTS:
         return TYPED_RESULTS[kind]
     if kind.endswith(_RESPONSES_RESULT):
@@ -199,7 +200,7 @@ def _result_form(kind: str) -> tuple[str, str] | None:
 
 
 def _undone(part: dict[str, Any], kind: str) -> Call | None:
-    """The call that a part of Vercel's page is, while it has no result."""
+    """The call that a part of a Vercel UI message is, while it has no result."""
     inner = part.get("toolInvocation")
     call = inner if isinstance(inner, dict) else part
     is_one = kind.startswith("tool-") or kind == "dynamic-tool"
@@ -210,7 +211,7 @@ def _undone(part: dict[str, Any], kind: str) -> Call | None:
 
 
 def _gemini_key(call: dict[str, Any], numbers: dict[str, int]) -> Key | None:
-    """By its id; where it has none, by its name and how many of that name are before it in the message."""
+    """The key of a call by its id; without one, by its name and its number among the calls of that name."""
     by_id = _key(GEMINI, call.get("id"))
     name = _text(call.get("name"))
     if by_id is not None or not name:
@@ -228,7 +229,7 @@ def _member(part: dict[str, Any], names: Iterable[str]) -> dict[str, Any] | None
 
 
 def answers(message: Message) -> Iterable[Key]:
-    """The calls that a message answers."""
+    """The keys of the calls that a message answers."""
     if message.role in (_ASSISTANT, _SYSTEM):
         return ()
     key = answer(message)
@@ -239,7 +240,7 @@ def answers(message: Message) -> Iterable[Key]:
 
 
 def answer(message: Message) -> Key | None:
-    """The call that a message as a whole answers: in the role tool, or function."""
+    """The key of the call that a whole message in the role tool or function answers."""
     if message.role not in (_TOOL, _FUNCTION):
         return None
     if message.tool_call_id:
@@ -248,7 +249,7 @@ def answer(message: Message) -> Key | None:
 
 
 def with_text_id(item: dict[str, Any]) -> dict[str, Any]:
-    """A call, or a part that is a call or a result, with its id as text where foreign data has a number."""
+    """A call or a result with its id as text; imported data may have a number."""
     for name in ("toolUse", "toolResult"):
         if isinstance(item.get(name), dict):
             return _texted(item, name, _texted(item[name], "toolUseId"))
@@ -269,7 +270,7 @@ def _texted(item: dict[str, Any], name: str, value: Any = None) -> dict[str, Any
 
 
 def _key(form: str, identity: object) -> Key | None:
-    """The key of a call; an id that is a number in foreign data is its text."""
+    """The key of a call; an id that is a number, as in imported data, becomes text."""
     if isinstance(identity, int) and not isinstance(identity, bool):
         identity = str(identity)
     return (form, identity) if isinstance(identity, str) and identity else None

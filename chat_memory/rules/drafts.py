@@ -1,4 +1,4 @@
-"""Owns when a message that is being streamed is written, and which may be gone on from; pure."""
+"""Owns when a streamed message is flushed, and which stored message a stream may continue; pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from chat_memory.rules.json_values import shown, unstorable
 
 MOST_SECONDS = 60.0
 LARGEST_TEXT = 2**30
-"""Characters; no text has more, and a reader who says that he has more is taken to have these."""
+"""Characters; no text has more, so larger values of a reader are cut to this."""
 LEAST_GAP = 0.125
-"""Seconds between two flushes at least: eight a second, so that with the begin and the end there are ten writes."""
+"""The least seconds between two flushes: eight a second, so with begin and end at most ten writes."""
 
 
 class Pace:
     """When the next flush is due: some seconds or some bytes after the last one.
 
     Args:
-        seconds: after so many seconds what there is, is due.
-        size: at so many bytes it is due sooner.
-        clock: seconds that never go back, such as ``time.monotonic``.
+        seconds: the seconds after which pending text is due.
+        size: the bytes of pending text at which it is due sooner.
+        clock: returns seconds that never go back, such as ``time.monotonic``.
     """
 
     def __init__(self, seconds: float, size: int, clock: Callable[[], float]) -> None:
@@ -32,7 +32,7 @@ class Pace:
         self._waiting = 0
 
     def add(self, size: int) -> bool:
-        """Count bytes that wait to be written; whether a flush is due."""
+        """Count pending bytes; whether a flush is due."""
         self._waiting += size
         gap = self._clock() - self._last
         if self._waiting == 0 or gap < LEAST_GAP:
@@ -40,7 +40,7 @@ class Pace:
         return gap >= self._seconds or self._waiting >= self._size
 
     def flushed(self) -> None:
-        """All that waited was written."""
+        """Record that all pending text was written."""
         self._last, self._waiting = self._clock(), 0
 
 
@@ -48,13 +48,13 @@ def chunk_size(chunk: object, written: int, most: int) -> int:
     """The bytes of a chunk of text.
 
     Args:
-        chunk: what is to be written.
-        written: the bytes that were written before.
-        most: how many bytes there may be in all.
+        chunk: the text to write.
+        written: the bytes written before.
+        most: the most bytes in all.
 
     Raises:
-        ValidationError: it is no text, or cannot be stored.
-        TooLarge: with what was written before it has more than MAX_CONTENT_BYTES.
+        ValidationError: it is not text, or cannot be stored.
+        TooLarge: with the text written before it has more than ``most`` bytes.
     """
     if not isinstance(chunk, str):
         raise ValidationError(f"must be text, not {type(chunk).__name__}", field="chunk")
@@ -67,10 +67,10 @@ def chunk_size(chunk: object, written: int, most: int) -> int:
 
 
 def flush_seconds(seconds: object) -> float:
-    """Check a time between two flushes.
+    """Check the seconds between two flushes.
 
     Raises:
-        ValidationError: it is no number, or out of range.
+        ValidationError: it is not a number, or out of range.
     """
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not is_number or not LEAST_GAP <= float(seconds) <= MOST_SECONDS:  # type: ignore[arg-type]
@@ -80,10 +80,10 @@ def flush_seconds(seconds: object) -> float:
 
 
 def flush_bytes(size: object) -> int:
-    """Check a number of bytes at which a flush is due.
+    """Check the number of bytes at which a flush is due.
 
     Raises:
-        ValidationError: it is no whole number from 1.
+        ValidationError: it is not a whole number from 1.
     """
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValidationError(f"must be a whole number from 1, not {shown(size)}", field="flush_bytes")
@@ -91,10 +91,10 @@ def flush_bytes(size: object) -> int:
 
 
 def said_at_end(usage: object, metadata: object, extra: object) -> dict[str, Any]:
-    """The metadata of what a provider says at the end.
+    """The metadata to store at the end of a stream, with the provider's usage.
 
     Raises:
-        ValidationError: one of these is given, and no object.
+        ValidationError: an argument is given and is not an object.
     """
     for field, value in (("usage", usage), ("metadata", metadata), ("extra", extra)):
         if value is not None and not isinstance(value, dict):
@@ -104,10 +104,10 @@ def said_at_end(usage: object, metadata: object, extra: object) -> dict[str, Any
 
 
 def check_role(role: object) -> None:
-    """Check who may write a draft: a tool's result belongs to a call, and is not streamed.
+    """Check the role of a draft; a tool's result belongs to a call and cannot be streamed.
 
     Raises:
-        ValidationError: it is neither an assistant, a user nor the system.
+        ValidationError: it is none of assistant, user and system.
     """
     roles = (Role.ASSISTANT.value, Role.USER.value, Role.SYSTEM.value)
     if role not in roles:
@@ -115,10 +115,10 @@ def check_role(role: object) -> None:
 
 
 def check_partial(stored: Message, newest: int, *, goes_on: bool) -> None:
-    """Check that a stored message may be gone on from, or be replaced.
+    """Check that a stream may continue or replace a stored message.
 
     Raises:
-        ValidationError: it is not the newest of its branch, is no partial one, or has no text to go on from.
+        ValidationError: it is not the newest of its branch, is not partial, or has no text to continue.
     """
     field = "resume" if goes_on else "replace"
     if stored.state not in PARTIAL:

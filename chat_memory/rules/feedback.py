@@ -13,10 +13,10 @@ _MODEL = "model"
 
 
 def verdict(vote: object, comment: object = "") -> Verdict:
-    """The checked vote and comment; a comment of white space alone is none.
+    """The checked vote and comment; a blank comment becomes "".
 
     Raises:
-        ValidationError: the vote is neither 1 nor -1, or the comment is no text, is too long or cannot be stored.
+        ValidationError: the vote is neither 1 nor -1, or the comment is not text, is too long or cannot be stored.
     """
     if isinstance(vote, bool) or not isinstance(vote, int) or vote not in VOTES:
         raise ValidationError(f"must be 1 or -1, not {shown(vote)}", field="vote")
@@ -27,7 +27,7 @@ def verdict(vote: object, comment: object = "") -> Verdict:
 
 
 def model_of(message: Message) -> str:
-    """The language model that a message names as ``model`` in its further fields, else in its metadata; "" for none."""
+    """The language model that a message names, as ``model`` in ``extra`` or else in its metadata; "" for none."""
     for fields in (message.extra, message.metadata):
         name = (fields or {}).get(_MODEL)
         if isinstance(name, str) and 1 <= len(name) <= NAME_LENGTH and not unstorable(name):

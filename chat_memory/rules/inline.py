@@ -1,8 +1,8 @@
-"""Owns where content has pictures, sound, videos and files inline, in the forms that providers have for it; pure.
+"""Owns finding pictures, sound, videos and files that are inline in content, in the forms of providers; pure.
 
-Inline is a data URL; base64 under a key that providers and frameworks use for it, alone or in a list, and under any
-other key where its media type stands beside it; and bytes as numbers, as JavaScript writes them. In the results of tool
-calls too.
+Inline data is a data URL; base64, alone or in a list, under a key that providers and frameworks use for it, or under
+any other key with a media type beside it; or bytes as numbers, as JavaScript writes them. Results of tool calls are
+searched too.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ DATA_KEYS = frozenset(
     {"data", "bytes", "blob", "file_data", "fileData", "image", "audio", "video", "file", "source", "input_audio"}
     | {"images", "audios", "videos", "files", "image_data", "audio_data"}
 )
-"""The keys that hold base64, beside those that are named after it."""
+"""The keys that hold base64; those with "base64" or "b64" in their names do too."""
 _LIKELY = re.compile(
     r"image|audio|video|screenshot|photo|picture|^(?:data|bytes|blob|png|jpe?g|gif|webp|pdf)$", re.IGNORECASE
 )
-"""Keys that hold base64 where it is long, such as ``screenshot``, and a media type as Jupyter has it for a key."""
+"""Keys that hold base64 if their text is long, such as ``screenshot``; Jupyter's media types as keys do too."""
 _BASE64_NAMES = ("base64", "b64")
 _GENERATED = "image_generation_call"
 """The type of an item of OpenAI's Responses that has a picture as its ``result``."""
 _MEDIA_KEYS = ("media_type", "mime_type", "mimeType", "mediaType", "contentType", "format")
 _ARGUMENTS = frozenset(("input", "arguments", "args"))
-"""What a model has written as the arguments of a call; all of it is text to it."""
+"""The keys of a call's arguments, which a model has written and reads as text."""
 _KINDS = ("image", "audio", "video")
 _NO_MEDIA = ("text", "redacted_thinking")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=\r\n-]+")
 _MEDIA_TYPE = re.compile(r"(?:image|audio|video|application)/", re.IGNORECASE)
 LOOKED_AT = 256
-"""How many characters of a text tell whether it is base64."""
+"""The characters from the beginning of a text that decide whether it is base64."""
 SURE = 64
-"""So many of them tell it without a media type beside them."""
+"""The length from which a text is taken for base64 without a media type beside it."""
 _BYTE = 256
 
 
 class Inline(NamedTuple):
-    """Something inline: image, audio, video or file; its media type, "" where none is given; characters of its data."""
+    """Inline data: its kind (image, audio, video, file), its media type or "", and its size in characters."""
 
     kind: str
     media_type: str
@@ -46,7 +46,7 @@ class Inline(NamedTuple):
 
 
 def without_inline(value: Any, instead: Callable[[Inline], str] = lambda _: "") -> tuple[Any, list[Inline]]:
-    """A JSON value with a text instead of all that is inline in it, and what that was."""
+    """A JSON value with a text in place of each piece of inline data, and the list of these pieces."""
     found: list[Inline] = []
 
     def replaced(inline: Inline) -> str:
@@ -57,7 +57,7 @@ def without_inline(value: Any, instead: Callable[[Inline], str] = lambda _: "") 
 
 
 def _walk(value: Any, names: tuple[str, ...], replaced: Callable[[Inline], str]) -> Any:
-    """The value, of which ``names`` are the keys above it."""
+    """The value without inline data; ``names``: the keys that lead to it."""
     if isinstance(value, list):
         return [_walk(each, names, replaced) for each in value]
     if not isinstance(value, dict):
@@ -84,7 +84,7 @@ def _walk(value: Any, names: tuple[str, ...], replaced: Callable[[Inline], str])
 def _instead(
     holder: Mapping[str, Any], name: str, text: str, names: tuple[str, ...], replaced: Callable[[Inline], str]
 ) -> str:
-    """The text, or what stands instead of what is inline in it."""
+    """The text, or its replacement if it is inline data."""
     inline = _inline(holder, name, text, names)
     return replaced(inline) if inline else text
 
@@ -104,7 +104,7 @@ def _inline(holder: Mapping[str, Any], name: str, text: str, names: tuple[str, .
 
 
 def _may_be_data(holder: Mapping[str, Any], name: str, size: int) -> bool:
-    """Whether a text of this size is something inline if it is base64."""
+    """Whether a text of this size counts as inline data if it is base64."""
     holds = _holds_data(holder, name, size)
     if (size < LOOKED_AT and not holds) or holder.get("type") in _NO_MEDIA:
         return False
@@ -124,7 +124,7 @@ def _holds_data(holder: Mapping[str, Any], name: str, size: int) -> bool:
 
 
 def _are_bytes(value: Any) -> bool:
-    """Whether a value is bytes as numbers: in a list, or by their places as JavaScript writes an array of them."""
+    """Whether a value is bytes as numbers: a list, or an object by index, as JavaScript writes a typed array."""
     if not isinstance(value, (list, dict)) or len(value) < SURE or (isinstance(value, dict) and "0" not in value):
         return False
     numbers = value if isinstance(value, list) else value.values()
@@ -136,6 +136,6 @@ def _media_type(holder: Mapping[str, Any]) -> str:
 
 
 def _kind(media_type: str, holder: Mapping[str, Any], name: str, names: tuple[str, ...]) -> str:
-    """What is inline, by its media type, else by the nearest name that tells."""
+    """The kind of inline data by its media type, else by the nearest key that names a kind."""
     hints = (media_type, name, str(holder.get("type")), *reversed(names))
     return next((kind for hint in hints for kind in _KINDS if kind in hint.lower()), "file")

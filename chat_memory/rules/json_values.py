@@ -1,4 +1,4 @@
-"""Owns which JSON and which text may be stored: only values that every database and client can represent."""
+"""Owns which JSON values and texts may be stored: only those that every database and client can represent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chat_memory.exceptions import TooLarge, ValidationError
 MAX_DIGITS = 4_000
 """The longest integer; Python refuses to parse one of more than 4300 digits."""
 LARGEST_JSON = 100_000
-"""The most objects and lists in one JSON value: an empty one takes three bytes of text and dozens of memory."""
+"""The most objects and lists in one JSON value, because an empty one of 3 bytes of JSON takes dozens in memory."""
 _MAX_BITS = MAX_DIGITS * 3322 // 1000
 _SHOWN_BITS = 100
 
@@ -50,7 +50,7 @@ def check_json(value: object, field: str, depth: int, size: int, setting: str) -
     except RecursionError:
         raise ValidationError(f"nested deeper than {depth} levels (MAX_METADATA_DEPTH)", field=field) from None
     except (TypeError, ValueError, OverflowError):
-        length = -1  # the walk below finds the value that cannot be encoded
+        length = -1  # the check of the levels below finds the value that cannot be encoded
     if length > size:
         raise TooLarge(f"{length} bytes of JSON, over {setting} ({size})", field=field)
     _check_levels([(field, value)], field, depth)

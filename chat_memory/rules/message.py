@@ -18,7 +18,7 @@ from chat_memory.rules.times import EARLIEST, LATEST, check_time
 
 ID_LENGTH = 512
 CALL_ID_LENGTH = 10_000
-"""Of the id of a tool call: some providers let a signature of their model's thoughts travel in it."""
+"""The longest id of a tool call; some providers put a signature of the model's thoughts into it."""
 MAX_TOKENS = 2**31
 _COMPLETE = State.COMPLETE.value
 
@@ -55,9 +55,9 @@ def check_message(message: Message, limits: Limits) -> None:
 
 
 def _way_out(given: object) -> str:
-    """What makes messages of something that is none; "" where nothing does."""
+    """A hint how to pass a value that is not a message; "" if there is none."""
     if isinstance(given, dict):
-        return ": Message.from_dict() makes one of it"
+        return ": Message.from_dict() makes a message of it"
     return ": give the messages one by one, as in append(*messages)" if isinstance(given, list | tuple) else ""
 
 
@@ -128,7 +128,7 @@ def _check_objects_of(message: Message, limits: Limits) -> None:
 
 
 def check_number(items: Sequence[object], field: str, limits: Limits) -> None:
-    """Check the number of parts or calls; parts within the content of a part, as a tool's result has, count too.
+    """Check the number of parts or calls; parts inside a part, as in a tool's result, count too.
 
     Raises:
         TooLarge: there are more than MAX_PARTS.
@@ -158,7 +158,7 @@ def _check_content(message: Message, limits: Limits) -> None:
 
 
 def _no_content(message: Message) -> str:
-    """Why a message without content is refused; keys that no field has may hold what was meant as content."""
+    """The error for a message without content; it names unknown keys, which may be misspelt content."""
     unknown = ", ".join(shown(name) for name in [*(message.extra or ())][:3] if name != "role")
     named = f"; {unknown}: no field of a message has this name" if unknown else ""
     return f"must be text or a list of parts; only an assistant's may be None{named}"

@@ -1,4 +1,4 @@
-"""Owns the words for a value that does not fit its shape, in place of msgspec's, which name its types."""
+"""Owns the error messages for a value that does not fit its type, in place of msgspec's own messages."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _WORDS = {
 
 
 def misfit(error: msgspec.ValidationError, *, of_text: bool = False) -> ValidationError:
-    """What is wrong with a value, and where it is.
+    """The error for a value that does not fit, with its path.
 
     Args:
-        error: what msgspec says of the value.
-        of_text: whether the values came as text, as in a query: then null is none of them, and it is known what came.
+        error: msgspec's error.
+        of_text: whether the values came as text, as in a query string. Then the error names neither null nor the type
+            that came, since it is always text.
     """
     text, _, path = str(error).partition(" - at `$")
     path = path.rstrip("`").removeprefix(".")
@@ -48,6 +49,6 @@ def misfit(error: msgspec.ValidationError, *, of_text: bool = False) -> Validati
 
 
 def _wanted(types: str, *, of_text: bool) -> str:
-    """The types that msgspec names, such as ``int | null``, in words."""
+    """The types in msgspec's notation, such as ``int | null``, in words."""
     names = [name for name in types.split(" | ") if name != _NULL or not of_text]
     return " or ".join(_WORDS.get(name, name) for name in names)

@@ -45,7 +45,7 @@ def check_key(text: object, field: str = "key", length: int = KEY_LENGTH) -> Non
 
 
 def yielded_key(key: str, suffix: str) -> str:
-    """The key that a session has after it has yielded its own: as much of that as fits, "~", and the suffix."""
+    """The new key of a session that has yielded its key to a user: as much of the old one as fits, "~", the suffix."""
     return f"{key[: KEY_LENGTH - len(suffix) - 1]}~{suffix}"
 
 
@@ -60,7 +60,7 @@ def check_branch(name: object) -> str:
 
 
 def check_model(name: object) -> None:
-    """Check the name of a language model: text of at most 255 characters; "" where none is named.
+    """Check the name of a language model: text of at most 255 characters; "" if there is none.
 
     Raises:
         ValidationError: the value is not such text.

@@ -10,7 +10,7 @@ from chat_memory.rules.names import plain
 MAX_POSITION = 2**62
 LARGEST_PAGE = 1_000
 PAGE = 500
-"""How much a reader who keeps a copy is told at once, unless it says otherwise."""
+"""The default size of a page of changes."""
 LONGEST_TTL = 10 * 366 * 24 * 3600
 """Seconds; about ten years."""
 
@@ -27,10 +27,10 @@ def whole_number(number: object, field: str = "n") -> int:
 
 
 def page_of_changes(size: object) -> int:
-    """Check how much a reader who keeps a copy is told at once, and return it.
+    """Check the size of a page of changes, and return it.
 
     Raises:
-        ValidationError: it is no whole number from 1 to LARGEST_PAGE.
+        ValidationError: it is not a whole number from 1 to LARGEST_PAGE.
     """
     if not 1 <= whole_number(size, "size") <= LARGEST_PAGE:
         raise ValidationError(f"must be a whole number from 1 to {LARGEST_PAGE}, not {shown(size)}", field="size")
@@ -38,7 +38,7 @@ def page_of_changes(size: object) -> int:
 
 
 def optional_number(number: object, field: str) -> int | None:
-    """As ``whole_number``, of a number that may be left out.
+    """As ``whole_number``, for a number that may be None.
 
     Raises:
         ValidationError: the value is neither None nor a whole number from 0.
@@ -47,7 +47,7 @@ def optional_number(number: object, field: str) -> int | None:
 
 
 def message_place(place: object, field: str = "seq") -> int | str:
-    """Check what says which message is meant: a position, or an id as text.
+    """Check a reference to a message: a position, or an id as text.
 
     Raises:
         ValidationError: the value is neither.
@@ -56,7 +56,7 @@ def message_place(place: object, field: str = "seq") -> int | str:
 
 
 def check_cache_ttl(ttl: object, field: str = "cache_ttl") -> None:
-    """Check how long a conversation may be cached: seconds from 0 to LONGEST_TTL, or None.
+    """Check the seconds that a conversation may be cached: from 0 to LONGEST_TTL, or None.
 
     Raises:
         ValidationError: the value is neither.
@@ -68,7 +68,7 @@ def check_cache_ttl(ttl: object, field: str = "cache_ttl") -> None:
 
 
 def check_span(span: Span) -> None:
-    """Check a span: its bounds and ``min_version`` are whole numbers from 0, and it has not both first and last.
+    """Check a span: its bounds and ``min_version`` are whole numbers from 0, and only one of first and last is set.
 
     Raises:
         ValidationError: a bound is of another type or negative, or both ``first`` and ``last`` are set.
@@ -93,7 +93,7 @@ def budget(
     min_version: int,
     greeting: bool = False,
 ) -> Budget | None:
-    """The budget of a window; None where its size is 0, so that the window is empty.
+    """The budget of a window; None if its size is 0, since the window is empty then.
 
     Raises:
         ValidationError: not exactly one size is given, or a value has the wrong type or is negative.

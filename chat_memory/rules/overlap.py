@@ -1,4 +1,4 @@
-"""Owns the rules for turns that overlap: when a turn is answered, and how long to wait for one that is taken; pure."""
+"""Owns the rules for overlapping turns: when a turn is answered, and how long to wait for a held one; pure."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from chat_memory.records import HeldTurn, Message
 from chat_memory.rules.calls import calls
 
 TAKEN = ("wait", "refuse", "look")
-"""What a caller may choose where somebody else answers the same question."""
+"""The choices for the case that somebody else answers the same question."""
 BUSY = ("beside", "reject", "enqueue", "interrupt", "rollback")
-"""What a caller may choose where another question is being answered."""
+"""The choices for the case that another question of the branch is being answered."""
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
 _WRITTEN = (State.COMPLETE.value, State.REDACTED.value, State.STOPPED.value)
 
 
 def is_answered(messages: Sequence[Message]) -> bool:
-    """Whether a turn with these messages has its answer: its newest one is an assistant's that calls no tool.
+    """Whether a turn with these messages is answered: the newest one is an assistant's that calls no tool.
 
-    One that broke off, or whose writer is gone, is no answer; one that somebody had stopped is.
+    A failed or abandoned message is no answer; a stopped one is. System messages are ignored.
 
     Args:
-        messages: of the turn, in their order, with or without its question.
+        messages: the messages of the turn, in order, with or without its question.
     """
     said = [message for message in messages if message.role != Role.SYSTEM.value]
     if not said or said[-1].role != Role.ASSISTANT.value:
@@ -33,7 +33,7 @@ def is_answered(messages: Sequence[Message]) -> bool:
 
 
 def check_of_turn(held: HeldTurn, stored: Iterable[Message]) -> None:
-    """Check that messages, whose ids came again, are of a turn, and not its question.
+    """Check that stored messages, whose ids a caller gave again, belong to a turn and are not its question.
 
     Raises:
         MessageConflict: one is not.
@@ -44,7 +44,7 @@ def check_of_turn(held: HeldTurn, stored: Iterable[Message]) -> None:
 
 
 def pauses() -> Iterator[float]:
-    """How long to wait before each further look at a turn that is taken, in seconds."""
+    """The seconds to wait before each further try to take a turn."""
     pause = _FIRST_PAUSE
     while True:
         yield pause

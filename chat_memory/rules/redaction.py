@@ -1,7 +1,7 @@
-"""Owns what is left of a message that is redacted: its place, and what a provider needs to accept what is around it.
+"""Owns what is left of a redacted message: its place, and what a provider needs to accept the messages around it.
 
-A tool's result belongs to a call by the call's id, and a provider refuses one without the other. So calls and results
-stay, with ids and the names of tools, and without what was asked and answered.
+A provider refuses a tool call without its result and a result without its call, and matches them by the call's id. So
+calls and results stay, with ids and tool names, and without arguments and output.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from chat_memory.records import Content, Message
 from chat_memory.rules.calls import CALL_MEMBERS, GEMINI_RESULTS, is_call, is_found, is_result
 
 PLACEHOLDER = "[redacted]"
-"""Instead of a text; providers refuse an empty one."""
+"""Replaces a text, because providers refuse an empty one."""
 _NAMES_A_TOOL = frozenset({Role.TOOL.value, Role.FUNCTION.value})
-"""The roles whose name is a tool's, and no person's."""
+"""The roles of messages whose name is a tool's, not a person's."""
 _OF_BOTH = (
     "id",
     "type",
@@ -35,11 +35,11 @@ _OF_CALL = (*_OF_BOTH, "index", "state")
 _OF_RESULT = (*_OF_BOTH, "tool_use_id")
 _TEXTS = frozenset({"text", "input_text", "output_text"})
 _ASKED: Mapping[str, Any] = {"arguments": "{}", "input": "", "args": {}}
-"""What a call is asked with, by the key that the formats have for it."""
+"""The empty arguments of a call, by the key that a format has for them."""
 _ANSWERED: Mapping[str, Any] = {"content": PLACEHOLDER, "output": PLACEHOLDER, "result": PLACEHOLDER}
-"""What a result answers, likewise."""
+"""The empty output of a result, by the key that a format has for it."""
 _FOUND: Mapping[str, Any] = {"content": []}
-"""What a tool found that Anthropic runs itself; it takes no text there."""
+"""The empty output of a tool that Anthropic runs; a text is not allowed there."""
 
 
 def redacted(message: Message) -> Message:
@@ -59,15 +59,15 @@ def redacted(message: Message) -> Message:
 
 
 def is_redacted(message: Message) -> bool:
-    """Whether a redaction would leave a message as it is, but for its token count and state."""
+    """Whether a redaction would change nothing of a message but its token count and state."""
     left = redacted(message)
     return msgspec.structs.replace(left, tokens=message.tokens, state=message.state) == message
 
 
 def _content(message: Message) -> Content:
-    """The placeholder, beside the parts that are calls and results; None beside calls that had no text.
+    """The placeholder, with the calls and results among the parts; None for ``tool_calls`` without content.
 
-    Parts without a type are Bedrock's, which takes no text in place of a list of parts.
+    Parts without a type are Bedrock's, which does not take a text in place of a list of parts.
     """
     content = message.content
     if content is None:
@@ -81,7 +81,7 @@ def _content(message: Message) -> Content:
 
 
 def _parts(content: list[Any]) -> list[dict[str, Any]] | None:
-    """The calls and results among the parts, and the placeholder where the first of the others was; None: no call."""
+    """The calls and results among the parts, with the placeholder for the first other part; None if there are none."""
     parts = [_linked(item) for item in content]
     if not any(parts):
         return None
@@ -92,7 +92,7 @@ def _parts(content: list[Any]) -> list[dict[str, Any]] | None:
 
 
 def _linked(item: object) -> dict[str, Any] | None:
-    """A part that is a call or a result, without what it holds; None for any other."""
+    """A call or a result without its arguments or output; None for any other part."""
     if not isinstance(item, Mapping):
         return None
     if is_call(item):
@@ -109,7 +109,7 @@ def _linked(item: object) -> dict[str, Any] | None:
 
 
 def _text_like(item: object) -> dict[str, Any]:
-    """The placeholder as a part, in the form of the part whose place it takes: Bedrock's texts have no type."""
+    """The placeholder as a part, in the form of the part that it replaces: Bedrock's texts have no type."""
     if isinstance(item, Mapping) and "type" not in item:
         return {"text": PLACEHOLDER}
     kind = _kind(item)
@@ -117,13 +117,13 @@ def _text_like(item: object) -> dict[str, Any]:
 
 
 def _kind(item: object) -> str:
-    """The type of a part; "" where it has none, or one that is no text."""
+    """The type of a part; "" if it has none, or if it is not text."""
     kind = item.get("type") if isinstance(item, Mapping) else None
     return kind if isinstance(kind, str) else ""
 
 
 def _answered(item: Mapping[str, Any], blanks: Mapping[str, Any]) -> dict[str, Any]:
-    """A result by the call it answers; Vercel's AI SDK has its output in an object."""
+    """A result with only the id of its call; the output in Vercel's AI SDK is an object."""
     held = {key: blank for key, blank in blanks.items() if key in item}
     if isinstance(held.get("output"), str) and isinstance(item["output"], Mapping):
         held["output"] = {"type": "text", "value": PLACEHOLDER}
@@ -131,7 +131,7 @@ def _answered(item: Mapping[str, Any], blanks: Mapping[str, Any]) -> dict[str, A
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool call by its id and its name, in the form it came in: OpenAI's have the name one level down."""
+    """A tool call with only its id and name, in its own form: OpenAI's have the name one level down."""
     flat = _asked(call)
     nested = {key: _asked(call[key]) for key in ("function", "custom") if isinstance(call.get(key), Mapping)}
     return flat | nested
@@ -143,12 +143,12 @@ def _asked(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _extra(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """A legacy call by its name, and OpenAI's newer role; nothing else of the further fields."""
+    """The ``extra`` that stays: a legacy call by its name, and OpenAI's role ``developer``."""
     kept = {"role": DEVELOPER} if extra.get("role") == DEVELOPER else {}
     call = extra.get("function_call")
     return kept | ({"function_call": _asked(call)} if isinstance(call, Mapping) else {})
 
 
 def _kept(item: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Those of the members that are text or a number, in their order."""
+    """The named members whose values are text or a number, in the item's order."""
     return {name: value for name, value in item.items() if name in names and isinstance(value, str | int)}

@@ -1,7 +1,7 @@
-"""Owns who may do what: the one table of roles and acts that the API and the admin both ask; pure.
+"""Owns who may do what: the one table of roles and acts that the API and the admin both use; pure.
 
-What makes messages go needs the right to delete, whatever it is called: a deletion, a redaction, an expiry that is
-brought forward, a pin that is taken away, or a part of a message that no former text keeps.
+Everything that removes messages or parts of them for good needs the right to delete: a deletion, a redaction, an
+earlier expiry, an unpinning, or an edit that removes what no revision keeps.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from chat_memory.choices import MemberRole
 from chat_memory.records import Message
 
 SUPERUSER = "superuser"
-"""The role of a superuser, in every workspace, but in the admin alone: the API goes by memberships."""
+"""The role of a superuser in every workspace, but only in the admin: the API goes by memberships."""
 LIFE = ("pinned", "expires_at")
-"""The fields of a session that retention goes by and that callers may set."""
+"""The settable fields of a session that decide when retention removes it."""
 
 
 class Act(StrEnum):
     """What somebody may do with a session, or with its workspace (``administer``).
 
-    delete: whatever makes messages go. send_system, send_tool: store messages that act as the system's, or as a tool's.
+    delete: everything that removes messages. send_system, send_tool: store messages that act as system messages, or as
+    tool results.
     """
 
     READ = "read"
@@ -36,7 +37,7 @@ class Act(StrEnum):
 
 
 class Reach(StrEnum):
-    """Whose sessions an act reaches: nobody's, the own ones, or all of the workspace."""
+    """Which sessions an act is allowed on: none, one's own, or all of the workspace."""
 
     NONE = "none"
     OWN = "own"
@@ -61,7 +62,7 @@ TABLE: Mapping[str, Mapping[Act, Reach]] = MappingProxyType(
 
 
 def reach(role: str | None, act: Act) -> Reach:
-    """Whose sessions an act of somebody in this role reaches; nobody's without a role, or with an unknown one."""
+    """The sessions that a role allows an act on; none without a role, or with an unknown one."""
     acts = TABLE.get(role or "")
     return Reach.NONE if acts is None else acts[act]
 
@@ -70,9 +71,9 @@ def allows(role: str | None, act: Act, *, own: bool = False, granted: bool = Fal
     """Whether somebody may do this.
 
     Args:
-        role: the role in the workspace; None: no member of it.
-        act: what is to be done.
-        own: whether the session is their own; without meaning for ``administer``.
+        role: the role in the workspace; None: not a member of it.
+        act: the act.
+        own: whether the session is their own; ignored for ``administer``.
         granted: whether the membership has the grant that the act needs, if it needs one.
     """
     if act in GRANTED and not granted:
@@ -82,13 +83,13 @@ def allows(role: str | None, act: Act, *, own: bool = False, granted: bool = Fal
 
 
 def shortened(stored: Mapping[str, Any], given: Mapping[str, Any], now: datetime) -> str | None:
-    """The first field by which a session would be removed sooner than it is stored; None where there is none.
+    """The first given field that would make retention remove the session sooner; None if there is none.
 
-    An expiry in the past counts, whatever is stored, unless it is the stored one.
+    An expiry in the past always counts, unless it is the stored one.
 
     Args:
         stored: the session's fields as they are, or as a new session has them.
-        given: the fields that are to be set.
+        given: the fields to set.
         now: the present moment.
     """
     if "pinned" in given and stored["pinned"] and not given["pinned"]:
@@ -100,9 +101,9 @@ def shortened(stored: Mapping[str, Any], given: Mapping[str, Any], now: datetime
 
 
 def lost(stored: Message, after: Message) -> str | None:
-    """The first part of a message that an edit would take away or replace for good; None where there is none.
+    """The first part of a message that an edit would remove or replace for good; None if there is none.
 
-    A content is not lost, since its former text is kept. Metadata and further members are kept nowhere.
+    Content is not lost, because a revision keeps it. Nothing keeps former metadata and ``extra``.
     """
     if _replaced(stored.metadata, after.metadata) is not None:
         return "metadata"

@@ -1,8 +1,8 @@
-"""Owns how the text of a search is understood: words, "phrases", -words, or, and begin* of words.
+"""Owns how the text of a search is parsed: words, "phrases", -words, or, and prefix*.
 
-It is the syntax of search engines on the web: all words are wanted, in any order, upper or lower case alike; quotes
-keep words together; a minus excludes what follows it; ``or`` stands between alternatives; a star at the end of a word
-means every word that begins so. Whatever else is in the text, no text is a syntax error.
+It is the syntax of web search engines: all words must occur, in any order and case; quotes make a phrase; a minus
+excludes the next word or phrase; ``or`` separates alternatives; a star at the end of a word makes it a prefix. No text
+is a syntax error.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from chat_memory.rules.names import check_text, plain
 from chat_memory.rules.numbers import whole_number
 
 LONGEST_SEARCH = 500
-"""Characters of a search."""
+"""The most characters of a search."""
 MAX_TERMS = 32
-"""Words and phrases of a search."""
+"""The most words and phrases of a search."""
 LARGEST_PAGE = 100
-"""Conversations, or messages of one, that a search gives at once."""
+"""The most conversations, or messages of one conversation, on a page of results."""
 _ITEM = re.compile(r'(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 _SAYS_SOMETHING = re.compile(r"[^\W_]")
 
@@ -34,10 +34,10 @@ class _Item(NamedTuple):
 
 
 def understood(text: object, field: str = "text") -> Query:
-    """A search as it is meant.
+    """The parsed search.
 
     Raises:
-        ValidationError: it is no text, is too long, has too many words, or has none that a message could be found by.
+        ValidationError: it is not text, is too long, has too many words, or has an alternative without a wanted word.
     """
     if text is None:
         raise ValidationError("must be text, not NoneType", field=field)
@@ -55,7 +55,7 @@ def understood(text: object, field: str = "text") -> Query:
 
 
 def page_size(size: object) -> int:
-    """Check how many results a search is to give at once, and return it.
+    """Check the number of results of a page, and return it.
 
     Raises:
         ValidationError: it is not a whole number from 1 to LARGEST_PAGE.
@@ -67,7 +67,7 @@ def page_size(size: object) -> int:
 
 
 def _items(text: str) -> Iterator[_Item]:
-    """The terms and each ``or`` of a search; what has neither letter nor digit is passed over."""
+    """The terms and each ``or`` of a search; items without a letter or digit are ignored."""
     for match in _ITEM.finditer(text):
         phrase, word = match["phrase"], match["word"]
         if word is not None and word.lower() == "or" and not match["minus"]:
@@ -80,7 +80,7 @@ def _items(text: str) -> Iterator[_Item]:
 
 
 def _alternatives(items: list[_Item]) -> Iterator[Alternative]:
-    """The sides of every ``or``; one at an end, or beside another, stands between nothing and is passed over."""
+    """The alternatives between each ``or``; an ``or`` at an end, or beside another one, is ignored."""
     wanted: list[Term] = []
     unwanted: list[Term] = []
     for item in [*items, _Item(None, is_wanted=True)]:

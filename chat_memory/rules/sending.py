@@ -1,7 +1,7 @@
-"""Owns as whom a message is sent: what in it acts as a message of the system, or as a tool's result; pure.
+"""Owns which grants sending a message needs: what in it acts as a system message or as a tool's result; pure.
 
-``rules.calls`` pairs calls with results in the forms that a model is shown. A right hangs on this module, so it knows
-more forms, goes by what names say where it knows none, and finds them wherever providers nest them.
+``rules.calls`` pairs calls with results in the forms that a model is shown. This module decides on a right, so it knows
+more forms, judges unknown ones by the names of their keys, and searches at every depth.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ _AS_ROLE = {
 }
 _GRANTS = frozenset(_AS_ROLE.values())
 _KINDS = ("type", "part_kind", "kind", "block_type")
-"""The keys by which an object says what it is."""
+"""The keys that hold the kind of an object."""
 _AS_KIND = {
     role + end: act
     for role, act in _AS_ROLE.items()
     for end in ("", "message", "messagechunk", "prompt", "promptpart", "instruction", "instructions")
 }
-"""What an object of a kind acts as if it has words: LangChain's messages, pydantic-ai's ``system-prompt``."""
+"""The act of an object of this kind that has words, such as LangChain's messages or a ``system-prompt`` part."""
 _WORDS = ("content", "parts", "text", "message", "prompt", "instructions")
-"""Where an object whose kind is a role has its words."""
+"""The keys of the words of an object whose kind is a role."""
 _NAMING = frozenset({"role", *_KINDS, "name", "id", "object", "status", "state", "email", "created_at"})
-"""What may stand beside a role without being said by it."""
+"""The keys beside a role that are not words of that role."""
 _NAMED_RESULTS = frozenset({"toolResult", "tool_result", "functionResponse", "function_response"})
-"""The keys of results that need no type, whatever their value is."""
+"""The keys that make an object a result without a type, whatever their value is."""
 _RESULT_KEY = re.compile(
     r"(?:tool|function|execution|(?:^|[\W_]|tool|function)call)[\W_]?(?:result|output|return|response)s?$",
     re.IGNORECASE,
 )
-"""How the keys of results end that have a value that may be one: Bedrock's, Google's, Cohere's and their like."""
+"""The end of a key that makes an object a result if its value is text, a list or an object (Google, Cohere, ...)."""
 _OF_TOOL, _OUTCOME = re.compile(r"tool|function|call|execution"), re.compile(r"result|output|return|response")
-"""What kinds of results say, in this order: ``web_search_tool_result``, ``tool-return`` and so on."""
+"""The words that make a kind one of a result, in this order: ``web_search_tool_result``, ``tool-return``."""
 _APPROVAL = "approvalresponse"
-"""How the kinds end by which a user lets a tool run, which tell nothing of what it found."""
+"""The end of kinds by which a user allows a tool to run; they are not results."""
 _ANSWERED = ("tool_use_id", "toolUseId", "tool_call_id", "toolCallId")
 _CALL_IDS = (*_ANSWERED, "call_id")
-"""The keys by which an object names a call; with one of the first and with a content, an object is its result."""
+"""The keys by which an object names a call; an object with a content and one of ``_ANSWERED`` is a result."""
 _OUTPUTS = ("output", "outputs", "result", "results", "errorText", "error", "response")
-"""Where an object that is a call, or names one, has the result."""
+"""The keys of the result in an object that is a call or names one."""
 _CALL_ENDS = ("call", "use", "toolinvocation")
 _CALL_KEYS = frozenset(
     {"tool_calls", "toolCalls", "tool_call", "function_call", "functionCall"}
@@ -57,21 +57,21 @@ _CALL_KEYS = frozenset(
 )
 """The keys of calls."""
 _CALLED = frozenset({"function", "custom"})
-"""The keys, and the types, by which a call has what it calls and its arguments."""
+"""The keys, and the types, under which a call holds its function and arguments."""
 _ARGUMENTS = frozenset({"input", "args", "arguments", "parameters"})
 _SEPARATORS = re.compile(r"[\W_]+")
 _READ = 100
-"""How many characters of a name are read, from its end: enough for every one that says something."""
+"""The characters that are read of a name, from its end; every known name is shorter."""
 _LEAST = len("callresult")
-"""How long the shortest key of results is."""
+"""The length of the shortest key of a result."""
 _SILENT = frozenset({"type", "text", "image_url", "url", "detail", "id", "function", "name", "arguments", "input"})
-"""The keys that honest parts and calls mostly have, which say nothing but by the type."""
+"""The keys that most parts and calls have; an object with only these can need a grant only by its type."""
 _PLAIN = frozenset({"text", "input_text", "output_text", "image_url", "input_image", "image", "file", "input_audio"})
-"""Kinds that are often seen and say nothing."""
+"""Frequent kinds that need no grant."""
 
 
 def sent_as(message: Message) -> Iterator[tuple[Act, str]]:
-    """The acts beyond writing that sending a message is, each with the place in it, such as ``role`` or ``content[0]``.
+    """The acts beyond writing that sending a message needs, each with its place, such as ``role`` or ``content[0]``.
 
     Args:
         message: as a client sends it, not yet validated.
@@ -91,7 +91,7 @@ def sent_as(message: Message) -> Iterator[tuple[Act, str]]:
 
 
 def _in_further_members(extra: dict[str, Any]) -> Iterator[tuple[Act, str]]:
-    """The acts of the further members, which may also give the message as a whole the form of a result."""
+    """The acts of ``extra``, which may also turn the whole message into a result."""
     yield from _acts_of(extra, worded=True)
     for name, value in extra.items():
         for act in _acts_in(value, called=name in _CALL_KEYS):
@@ -99,14 +99,14 @@ def _in_further_members(extra: dict[str, Any]) -> Iterator[tuple[Act, str]]:
 
 
 def _acts_in(part: Any, *, called: bool = False) -> set[Act]:
-    """The acts of all objects within a JSON value, but for a call's arguments, which are data of its tool.
+    """The acts of all objects within a JSON value, except in a call's arguments, which are data for its tool.
 
     Args:
         part: the value.
-        called: whether it is known to be a call, or calls.
+        called: whether it is known to be a call or a list of calls.
     """
     found: set[Act] = set()
-    left = [(part, called, called)]  # whether it is within a call; whether its arguments are a call's
+    left = [(part, called, called)]  # each value, whether it is within a call, and whether its arguments are a call's
     while left and len(found) < len(_GRANTS):
         value, called, free = left.pop()
         if type(value) is list:
@@ -124,12 +124,12 @@ def _acts_in(part: Any, *, called: bool = False) -> set[Act]:
 
 
 def _acts_of(value: dict[str, Any], *, called: bool = False, worded: bool = False) -> Iterator[tuple[Act, str]]:
-    """What an object acts as by itself, each act with the key that says so.
+    """The acts of one object, without the objects inside it, each with the key that shows it.
 
     Args:
         value: the object.
         called: whether it is, or is in, a call.
-        worded: whether it has words that are kept elsewhere.
+        worded: whether its words are elsewhere, as the message's content.
     """
     key = _result_key(value, called=called, worded=worded)
     if key is not None:
@@ -141,7 +141,7 @@ def _acts_of(value: dict[str, Any], *, called: bool = False, worded: bool = Fals
 
 
 def _acts_by_name(value: dict[str, Any], *, worded: bool) -> Iterator[tuple[Act, str]]:
-    """What an object with words acts as by its role and by what it says it is."""
+    """The acts of an object with words, by its role and by its kinds."""
     role = value.get("role")
     act = _AS_ROLE.get(_squeezed(role.strip()[-_READ:])) if isinstance(role, str) else None
     if act is not None and (worded or any(map(_is_said, value, value.values()))):
@@ -153,7 +153,7 @@ def _acts_by_name(value: dict[str, Any], *, worded: bool) -> Iterator[tuple[Act,
 
 
 def _result_key(value: dict[str, Any], *, called: bool, worded: bool) -> str | None:
-    """The key that makes an object a tool's result; None where it is none."""
+    """The key that makes an object a tool's result; None if it is not one."""
     key = _keyed(value)
     if key is not None:
         return key
@@ -171,7 +171,7 @@ def _result_key(value: dict[str, Any], *, called: bool, worded: bool) -> str | N
 
 
 def _says_nothing(value: dict[str, Any]) -> bool:
-    """Whether a short look tells that an object acts as nothing; most do."""
+    """Whether a quick test shows that an object needs no grant, as for most objects."""
     kind = value.get("type", "text")
     return (
         value.keys() <= _SILENT
@@ -181,7 +181,7 @@ def _says_nothing(value: dict[str, Any]) -> bool:
 
 
 def _keyed(value: dict[str, Any]) -> str | None:
-    """The key of an object that is a key of results and has one."""
+    """The first key that by its name and value makes an object a result; None if there is none."""
     for name, inner in value.items():
         if len(name) < _LEAST or inner is None or not _is_result_key(name[-_READ:]):
             continue
@@ -211,12 +211,12 @@ def _is_call(value: dict[str, Any]) -> bool:
 
 
 def _is_said(name: str, inner: Any) -> bool:
-    """Whether a member of an object with a role may be what it says."""
+    """Whether a member of an object with a role may be its words."""
     return name in _WORDS or (name not in _NAMING and type(inner) in (str, list, dict) and bool(inner))
 
 
 def _kinds(value: dict[str, Any]) -> list[tuple[str, str]]:
-    """What an object says it is, by the key."""
+    """The kinds of an object, each with its key."""
     return [
         (name, _squeezed(kind.strip()[-_READ:]))
         for name in _KINDS
