@@ -64,7 +64,7 @@ class CachedAdapter(ForwardingAdapter):
         self._coherence.client.drop(self._key(at))
 
     def drop_what_is_left(self) -> None:
-        """Drop the entries that Redis could not be asked to drop when what they show was removed, if it can be now."""
+        """Delete the entries of removed messages that could not be deleted because Redis failed, if it answers now."""
         if self.undropped is not None:
             self.undropped.settle(lambda keys: not self._coherence.drop(*keys))
 

@@ -66,7 +66,7 @@ class Breaker:
         with self._lock:
             self._failures += 1
             opened = self._failures == FAILURES
-            # Only a failed probe lengthens the pause. Calls that began before the breaker opened fail too: they do not.
+            # Only a failed probe lengthens the pause. Calls that began before it opened fail too, and must not.
             if opened or self._probing:
                 self._until = self._clock() + random.uniform(self._pause / 2, self._pause)  # noqa: S311  # jitter
                 self._pause = min(self._pause * 2, LONGEST)

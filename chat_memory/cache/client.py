@@ -32,7 +32,7 @@ logger = logging.getLogger("chat_memory.cache")
 NO_ANSWER = (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError)
 """The errors that mean Redis is down. Any other error of the client library is a reply: Redis refused the command."""
 UNAUTHENTICATED = "Protocol error"
-"""Prefix of Redis' reply to a long command on an unauthenticated connection: a missing password, no protocol fault."""
+"""Prefix of Redis' reply to a long command on an unauthenticated connection; the fault is a missing password."""
 
 
 class Unavailable(Exception):
@@ -103,7 +103,7 @@ class CacheClient:
             elements = _elements(self._tried(sent.answer))
         finally:
             sent.close()
-        # If another thread opened the breaker meanwhile, this reply may be older than the outage: it closes nothing.
+        # If another thread opened the breaker meanwhile, this reply may be older than the outage, so it does not close it.
         if was_open or not self.breaker.is_open:
             self._has_answered()
         return result, elements
@@ -228,7 +228,7 @@ def _elements(answer: Any) -> list[bytes]:
     """The reply to LRANGE.
 
     Raises:
-        Unavailable: it is no list, so it is the reply to another command.
+        Unavailable: it is not a list, so it is the reply to another command.
     """
     if not isinstance(answer, list):
         raise Unavailable("unexpected reply")

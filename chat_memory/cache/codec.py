@@ -22,7 +22,7 @@ def decode(entries: Sequence[bytes], last_seq: int) -> list[Message]:
     """The messages encoded in ``entries``; the last one must be at position ``last_seq``.
 
     Raises:
-        Damaged: an element is no message, or the positions are not consecutive.
+        Damaged: an element is not a message, or the positions are not consecutive.
     """
     try:
         messages = of_json(entries)

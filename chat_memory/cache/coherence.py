@@ -20,10 +20,11 @@ the messages of a committed append to an entry. The rules:
    lets it expire. bounded: appends made inside a caller's transaction delete the entries too, since a reader between
    two pushes would see half of the transaction.
 6. An entry that cannot be read back is a miss. Entries of a newer release are not changed.
-7. A read for a user is answered with messages of that user's session alone. strict: the row is read under the condition
-   that it is the user's or nobody's. bounded: the entry is of a session that the database has called the user's own
-   within the last ``max_age`` seconds (``cache.owners``); in a session of nobody every read asks the database. Such a
-   read does not fill an entry where it sees no session: others may see one there, which yields its key to this user.
+7. A read for a user only returns messages of a session that is the user's or has no owner. strict: the row is read
+   under this condition. bounded: an entry is only used if the database has confirmed within the last ``max_age``
+   seconds that its session is the user's (``cache.owners``); for a session without an owner every read asks the
+   database. A read for a user that finds no session does not fill an entry: other readers may see a session there,
+   which would yield its key to this user.
 
 Rules 2 to 4 are each enforced inside one Lua script on the server, so no interleaving can break them.
 """
@@ -139,7 +140,7 @@ class Coherence:
             header: the state of the session row; None: there is no such session.
             messages: its newest messages, oldest first.
             whole: whether these are all visible messages of the session.
-            is_cut: whether older ones were not read since these are as heavy as an entry may be.
+            is_cut: whether older ones were not read because these have as many bytes as an entry may have.
             ttl: strict: seconds until the entry expires; None: never.
             lease: bounded: the lease that permits the fill.
             insist: strict: overwrite an entry of a newer version too; the database was set back to an older state.
@@ -171,7 +172,7 @@ class Coherence:
             self._expiry.forget(key)
 
     def drop(self, *keys: str) -> Sequence[str]:
-        """Delete the entries under these keys; return the keys whose entries may be left, since Redis failed."""
+        """Delete the entries under these keys; return the keys whose entries may be left because Redis failed."""
         for key in keys:
             self._expiry.forget(key)
         for first in range(0, len(keys), DROPPED):
@@ -205,7 +206,7 @@ class Coherence:
         """The entry that a list's elements hold, the header last; None where it is not valid or of another format.
 
         Raises:
-            ValueError: the header is damaged, or names another key: then Redis' reply is to another command.
+            ValueError: the header is damaged, or names another key, so Redis' reply belongs to another command.
         """
         header, format_, extent, owner = header_fields(elements[-1])
         if format_ != self._format:

@@ -12,10 +12,10 @@ NEVER_EXPIRES = -1
 
 
 def fault(entry: Entry, milliseconds_left: int, found: Slice, policy: CachePolicy) -> str:
-    """What is wrong with an entry that was read before the rows were; "" where nothing is.
+    """What is wrong with an entry, which must have been read before the rows; "" if nothing is.
 
-    An older version is no fault: strict does not use such an entry, and bounded lets it expire. An entry is faulty if
-    it has the version and the token of the row but other contents, or if in bounded it expires too late.
+    An older version is not a fault: strict does not use such an entry, and bounded lets it expire. An entry is faulty
+    if it has the version and the token of the row but other contents, or if in bounded it expires too late.
 
     Args:
         entry: the entry with all its messages.

@@ -23,9 +23,9 @@ from chat_memory.host_callables import imported
 from chat_memory.storage.redis.clients import remade
 
 TIMEOUT = 0.05
-"""The maximum seconds for a connect, a send or a whole reply: a read that has its database answer waits no longer.
+"""The maximum seconds for a connect, a send or a whole reply, since the database can answer every read instead.
 
-A call that has to connect first has ``deadline.CONNECTING`` times as long for all of it."""
+A call that has to connect first has ``deadline.CONNECTING`` times as long for everything together."""
 PROTOCOL = 2
 """The RESP version. With 3, the library's pools do not notice an unread reply on a returned connection."""
 LEFT_OUT = ("cache", "cache_config", "maint_notifications_config")
@@ -70,8 +70,8 @@ def _checked(redis: Any, path: str) -> Redis:
     """The object that REDIS_CLIENT returned, if the cache can use it.
 
     Raises:
-        ImproperlyConfigured: it is no Redis client, is asynchronous, decodes replies to text, or caches replies in the
-            process, where the cache's rules cannot hold.
+        ImproperlyConfigured: it is not a Redis client, is asynchronous, decodes replies to text, or caches replies in
+            the process, where the cache's rules cannot hold.
     """
     is_client = hasattr(redis, "get_encoder") and not isinstance(redis, (type, Pipeline))
     is_client = is_client and not inspect.iscoroutinefunction(redis.execute_command)
@@ -86,9 +86,9 @@ def _checked(redis: Any, path: str) -> Redis:
 
 
 def quickened(client: Any) -> Any:
-    """A client of the same server with the timeouts of the cache, and no retries; of Sentinel or a Cluster itself.
+    """A client of the same server with the timeouts of the cache and no retries; a Sentinel or Cluster client itself.
 
-    For a client that is somebody's own, which may wait for seconds before it gives up.
+    For a client that a caller passes, which may wait for seconds before it gives up.
     """
     own = remade(client, lambda kind: with_deadline(kind, TIMEOUT), protocol=PROTOCOL, **_timeouts())
     return client if own is None else own

@@ -7,19 +7,19 @@ from functools import cache
 from typing import Any
 
 CONNECTING = 4
-"""A call that has to connect first waits so many times as long, for connecting, greeting and its reply together."""
+"""A call that has to connect first has this many times as long, for connecting, handshake and reply together."""
 
 
 class DeadlineSocket:
-    """A connected socket that waits at most ``seconds`` for all that is received in answer to a command.
+    """A connected socket that waits at most ``seconds`` for the whole reply to a command.
 
-    The library's timeout is for each packet, so that a link that trickles could hold up a call for ever. Only time
-    spent in receiving counts: the caller may do other work between a command and its reply.
+    The library's timeout is for each packet, so a slow link could delay a call for ever. Only the time spent in
+    receiving counts, because the caller may do other work between a command and its reply.
 
     Args:
         connected: the socket.
         seconds: the time for the reply to a command.
-        first: the time for the replies of the handshake and of the first command, all together.
+        first: the time for the replies of the handshake and of the first command together.
     """
 
     def __init__(self, connected: Any, seconds: float, first: float) -> None:
@@ -32,7 +32,7 @@ class DeadlineSocket:
         return getattr(self._connected, name)
 
     def begin(self) -> None:
-        """A command is about to be sent: the time for its reply begins; the first one has what connecting has left."""
+        """Start the time for the reply to a command about to be sent; the first command has what connecting has left."""
         self._left = min(self._left, self._seconds) if self._is_new else self._seconds
         self._is_new = False
 
@@ -68,9 +68,9 @@ class DeadlineSocket:
 
 @cache
 def with_deadline(connection_class: Any, seconds: float) -> type:
-    """A subclass of a connection class of the redis library whose calls have a deadline, with what they connect for."""
+    """A subclass of a connection class of the redis library whose calls have a deadline, connecting included."""
 
-    class DeadlineConnection(connection_class):  # type: ignore[misc]  # known at run time alone
+    class DeadlineConnection(connection_class):  # type: ignore[misc]  # only known at run time
         _is_connecting = False
 
         def connect(self, *args: Any, **kwargs: Any) -> None:

@@ -22,7 +22,7 @@ VALID = b"V"
 FIELDS = 12
 """The number of fields in a header (``scripts/header.lua`` lists them); a newer layout may have more."""
 LONGEST_HEADER = 512
-"""The maximum bytes of a header; a longer element is no header."""
+"""The maximum bytes of a header; a longer element is not a header."""
 
 
 class Extent(StrEnum):
@@ -91,7 +91,7 @@ class Entry(NamedTuple):
 
 
 class HeaderFields(NamedTuple):
-    """The fields of an entry's header; ``format`` is "" if the element is no header of a valid entry."""
+    """The fields of an entry's header; ``format`` is "" if the element is not the header of a valid entry."""
 
     header: Header | None = None
     format: str = ""
@@ -104,10 +104,10 @@ NO_HEADER = HeaderFields()
 
 
 def header_fields(element: object) -> HeaderFields:
-    """The fields in the last element of a key's list; NO_HEADER if it is no header of a valid entry.
+    """The fields in the last element of a key's list; NO_HEADER if it is not that of a valid entry.
 
     Raises:
-        ValueError: it begins like such a header, but a field of it is damaged.
+        ValueError: it begins like such a header, but one of its fields is damaged.
     """
     if type(element) is not bytes or len(element) > LONGEST_HEADER:
         return NO_HEADER

@@ -1,9 +1,9 @@
-"""Owns values in Redis of a store that has no versions to compare: a lease to fill, a deletion on every write.
+"""Owns cached values of a store that has no versions to compare: filled under a lease, deleted on every write.
 
 A value is used until it expires, counted from when the lease to fill it was given, which is before the store was read.
-Only the holder of the lease may fill, and a deletion takes the lease away: what was read before a write is never put
-there after it. A deletion that failed is owed: this process uses the value under that key again only once it has
-deleted it; another one may read it until it expires.
+Only the holder of the lease may fill, and a deletion ends the lease, so that data read before a write is never cached
+after it. A deletion that failed is owed: this process does not use the key again until it has deleted it; other
+processes may read the old value until it expires.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from chat_memory.cache.entry import HEAVIEST, LAYOUT, Extent
 
 FORMAT = f"{LAYOUT:02}value"
 OWED = 10_000
-"""At most so many keys are remembered as owed; the oldest are forgotten first."""
+"""The most keys that are remembered as owed; the oldest are forgotten first."""
 
 logger = logging.getLogger("chat_memory.cache")
 
 
 class LeasedValues:
-    """The values of one Redis. Nothing raises where Redis fails: then the store is read."""
+    """The values of one Redis. Nothing raises if Redis fails; the caller then reads the store."""
 
     def __init__(self, client: CacheClient) -> None:
         self._client = client
         self._owed: dict[str, None] = {}
 
     def look(self, key: str) -> tuple[bytes | None, str]:
-        """The value under a key, or a lease to fill it; (None, "") where there is neither."""
+        """The value under a key, or a lease to fill it; (None, "") if there is neither."""
         try:
             if key in self._owed:
                 self._drop(key)
@@ -54,7 +54,7 @@ class LeasedValues:
         metrics.add("fills" if _text(answer) == "filled" else "refused_fills")
 
     def drop(self, key: str) -> bool:
-        """Delete what is under a key, and a lease to fill it; False: Redis failed, and the deletion is owed."""
+        """Delete the value under a key and the lease to fill it; False: Redis failed, and the deletion is owed."""
         try:
             self._drop(key)
         except Unavailable:
@@ -71,7 +71,7 @@ class LeasedValues:
 
 
 def _value(answer: Any) -> bytes | None:
-    """The value in an answer of lease.lua; the client may decode what it reads."""
+    """The value in an answer of lease.lua; the client may have decoded it to text."""
     if not isinstance(answer, list) or len(answer) != 2 or not isinstance(answer[1], list) or len(answer[1]) != 2:
         return None
     value = answer[1][0]

@@ -17,7 +17,7 @@ from chat_memory.storage.changed import Changed, Kind
 from chat_memory.storage.contract import Adapter
 
 relayed = Signal(use_caching=True)
-"""Forwards what ``storage.changed.emitted`` sends to the caches of this process, before other receivers hear of it.
+"""Forwards what ``storage.changed.emitted`` sends to the caches of this process, before other receivers get it.
 
 Another receiver may read the changed session, and the cache must know of the change by then."""
 
@@ -51,7 +51,7 @@ class Listener:
             self._drop(dropped)
 
     def _push(self, event: Changed) -> bool:
-        """Push what an append stored; False where the event is no such append, or its entries must go."""
+        """Push the messages of an append; False if the event is not an append, or its entries must be deleted."""
         if event.kind is not Kind.APPENDED:
             return False
         change = event.commit.change if event.commit else None
@@ -90,7 +90,7 @@ class Listener:
             self._store.undropped.note(left, until)
 
     def _keys_of(self, event: Changed) -> set[str]:
-        """The keys of the branch by its names, of the current one, and of ``main``; by a former key of it too."""
+        """The keys of the branch by its names, of the current one, and of ``main``; under the former session key too."""
         branches = {CURRENT, MAIN_BRANCH, event.branch, event.asked}
         keys = {event.key, event.former_key or event.key}
         return {self._keys.of(event.workspace, key, branch) for key in keys for branch in branches}

@@ -1,4 +1,4 @@
-"""Owns which sessions this process has just seen to belong to which users, for reads that ask no database (rule 7)."""
+"""Owns which sessions the store has just confirmed to be which users', for reads without a query (rule 7)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Owned = tuple[UUID, Any, str]
 
 
 class Owners:
-    """What the store said in the last ``seconds`` about the owners of sessions.
+    """The owners of sessions that the store has confirmed in the last ``seconds``.
 
-    A session of nobody is not remembered: it may belong to somebody at the next moment. One that has an owner keeps it.
+    A session without an owner is not remembered, because it may get one at any moment; a session that has one keeps it.
     """
 
     def __init__(self, store: Adapter, seconds: float) -> None:
@@ -29,7 +29,7 @@ class Owners:
         self._ends: dict[Owned, float] = {}
 
     def let_see(self, at: Address, entry: Entry) -> bool:
-        """Whether an entry may be shown to the address' user: only one of the user's own session.
+        """Whether an entry may be shown to the address' user: only if it is of the user's own session.
 
         Raises:
             NotOwner: the session that the address names belongs to somebody else.

@@ -92,10 +92,10 @@ class CachedMessages(ForwardingMessages):
     def _fill(self, at: Address, span: Span, *, lease: Lease | None = None, insist: bool = False) -> Slice:
         """The span from the database; the newest CACHE_TAIL messages or more are read in one statement, and cached."""
         wide = span if span.last is None else msgspec.structs.replace(span, last=max(span.last, self._tail))
-        if span.most is not None:  # an entry is no heavier, so there is no use in reading more
+        if span.most is not None:  # an entry holds no more bytes, so reading more is useless
             wide = msgspec.structs.replace(wide, most=max(span.most, HEAVIEST))
         found = self._inner.read(at, wide)
-        if found.header is None and at.is_checked:  # others may see a session there, which yields its key to this user
+        if found.header is None and at.is_checked:  # other readers may see a session that yields its key to this user
             return found
         is_cut = wide.most is not None and len(found.messages) < min(wide.last or 0, _visible(found))
         whole = wide.last is None or len(found.messages) < wide.last
@@ -205,16 +205,16 @@ class Bounded(CachedMessages):
         return None
 
     def _fill_by_names(self, at: Address, span: Span, lease: Lease) -> Slice | None:
-        """The span from the database, and an entry of what the names of its key mean now, whatever the handle's ids.
+        """The span from the database, read and cached by the names in the key, whatever the handle's ids are.
 
-        None: the handle means something else.
+        None: the handle's ids mean another session.
         """
         named = msgspec.structs.replace(at, session_id=None, workspace_id=None, pinned=False)
         found = self._fill(named, span, lease=lease)
         return found if _is_meant(at, found.header) else None
 
     def _serves(self, entry: Entry, at: Address, span: Span) -> bool:
-        """Whether the entry holds the span and is what the handle means."""
+        """Whether the entry holds the span and is of the session that the handle means."""
         # Versions of two sessions cannot be compared: a deleted session of the same name may have had a larger one.
         is_of_another = span.min_version > 0 and at.session_id is not None and not entry.is_of(at.session_id)
         return _is_meant(at, entry.header) and answers(span, entry) and not is_of_another
@@ -237,9 +237,9 @@ def _visible(found: Slice) -> int:
 
 
 def _is_meant(at: Address, header: Header | None) -> bool:
-    """Whether what the names of an address lead to is what a handle means that knows ids.
+    """Whether the session that an address' names lead to is the one that its ids mean, if it has ids.
 
-    It is not if the workspace that the handle has found has another slug now, or if a pinned session went.
+    It is not if the handle's workspace has another slug by now, or if a pinned session was deleted.
     """
     if at.session_id is None:
         return True

@@ -57,7 +57,7 @@ def check_message(message: Message, limits: Limits) -> None:
 def _way_out(given: object) -> str:
     """A hint how to pass a value that is not a message; "" if there is none."""
     if isinstance(given, dict):
-        return ": Message.from_dict() makes a message of it"
+        return ": Message.from_dict() makes one of it"
     return ": give the messages one by one, as in append(*messages)" if isinstance(given, list | tuple) else ""
 
 
