@@ -103,7 +103,7 @@ class CacheClient:
             elements = _elements(self._tried(sent.answer))
         finally:
             sent.close()
-        # If another thread opened the breaker meanwhile, this reply may be older than the outage, so it does not close it.
+        # If another thread opened the breaker meanwhile, this reply may be older than the outage and must not close it.
         if was_open or not self.breaker.is_open:
             self._has_answered()
         return result, elements

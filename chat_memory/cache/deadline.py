@@ -32,7 +32,7 @@ class DeadlineSocket:
         return getattr(self._connected, name)
 
     def begin(self) -> None:
-        """Start the time for the reply to a command about to be sent; the first command has what connecting has left."""
+        """Start the time for the reply to a command about to be sent; the first one has what connecting has left."""
         self._left = min(self._left, self._seconds) if self._is_new else self._seconds
         self._is_new = False
 

@@ -90,7 +90,7 @@ class Listener:
             self._store.undropped.note(left, until)
 
     def _keys_of(self, event: Changed) -> set[str]:
-        """The keys of the branch by its names, of the current one, and of ``main``; under the former session key too."""
+        """The keys of the branch by its names, of the current one, and of ``main``; by the former session key too."""
         branches = {CURRENT, MAIN_BRANCH, event.branch, event.asked}
         keys = {event.key, event.former_key or event.key}
         return {self._keys.of(event.workspace, key, branch) for key in keys for branch in branches}

@@ -1,4 +1,4 @@
-"""Owns the errors that the package raises on purpose, but for those of messages that are being streamed."""
+"""Owns the errors that the package raises on purpose, except those about drafts and turns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class ChatMemoryError(Exception):
     """Base of every error this package raises on purpose."""
 
     def __reduce__(self) -> Any:
-        # For pickle: an error with attributes is made again of these, which its constructor takes in their order.
+        # For pickle: an error is made again from its attributes, which are its constructor's arguments in order.
         given = [value for name, value in vars(self).items() if not name.startswith("_")]
         return (type(self), tuple(given)) if given else super().__reduce__()
 
@@ -38,9 +38,9 @@ class ValidationError(ChatMemoryError, ValueError):
 
 
 class TooLarge(ValidationError):
-    """The input exceeds a size limit of the settings, whose names begin with MAX_.
+    """The input exceeds a size limit, a setting whose name begins with MAX_.
 
-    Also: what a retry through the API would be answered exceeds its body by more than MAX_ANSWER_BYTES.
+    Also raised if the answer to a retry through the API would be larger than its body by more than MAX_ANSWER_BYTES.
     """
 
 
@@ -80,7 +80,7 @@ class SessionNotFound(NotFound):
 
 
 class NotOwner(ChatMemoryError):
-    """The session belongs to somebody else than the user of the handle; nothing was written, and nothing is shown.
+    """The session belongs to somebody other than the handle's user; nothing was written, and nothing is shown.
 
     ``conversation(..., any_owner=True)`` reaches it. The error does not tell whose the session is.
 
@@ -136,7 +136,7 @@ class MessageNotFound(NotFound):
 
 
 class AttachmentNotFound(NotFound):
-    """The conversation reaches no attachment of this hash, its workspace has none, or the file is gone.
+    """The conversation has no attachment with this hash, or the file is gone.
 
     Attributes:
         key: the session's key.
@@ -161,7 +161,7 @@ class MessageConflict(Conflict):
     Attributes:
         message_id: the id of both messages.
         seq: the position of the stored message; None where it is not known.
-        field: where the call has the other message, as a path such as ``messages[2]``; "" where that is not known.
+        field: the path of the message in the call, such as ``messages[2]``; "" if that is not known.
         reason: what is wrong, without the path.
     """
 
@@ -226,7 +226,7 @@ class TooManyBranches(Conflict):
 
 
 class BranchInUse(Conflict):
-    """The branch cannot be deleted, or its newest message popped: others share what would go; delete those first.
+    """The branch cannot be deleted, or its newest message popped, because other branches share it; delete those first.
 
     Attributes:
         branch: the name of the branch.
@@ -257,11 +257,11 @@ class VersionConflict(Conflict):
 
 
 class WindowTooSmall(ChatMemoryError, ValueError):
-    """The tokens are too few for the newest question beside the system messages that open the conversation.
+    """The budget of tokens is too small for the newest question and the system messages that open the conversation.
 
     Attributes:
-        needed: how many tokens these need.
-        budget: how many the call allows.
+        needed: the tokens that these need.
+        budget: the tokens that the call allows.
     """
 
     def __init__(self, needed: int, budget: int) -> None:
@@ -271,7 +271,10 @@ class WindowTooSmall(ChatMemoryError, ValueError):
 
 
 class TransactionOpen(ChatMemoryError):
-    """summarize(), attachments.add(), a turn or a stream was begun in a transaction: others are to see it at once."""
+    """The call must not run inside a transaction, because others must see its result at once.
+
+    Raised by summarize(), attachments.add(), a turn and a stream.
+    """
 
 
 class NotSupported(ChatMemoryError):
@@ -307,7 +310,7 @@ class Busy(ChatMemoryError):
 
 
 class SearchTooLong(ChatMemoryError):
-    """A search took longer than SEARCH_SECONDS and was ended; with further conditions or other words it may not.
+    """A search took longer than SEARCH_SECONDS and was ended; narrow it, or use other words.
 
     Attributes:
         seconds: how long one of its statements may run.
@@ -321,9 +324,9 @@ class SearchTooLong(ChatMemoryError):
 
 
 class EmbedderFailed(ChatMemoryError):
-    """The embedder raised an error, or gave something else than one vector for each text; nothing it gave was stored.
+    """The embedder raised an error, or did not return one vector for each text; nothing from it was stored.
 
-    What it raised is the ``__cause__``.
+    The error that it raised is the ``__cause__``.
 
     Attributes:
         model: the name of its model.

@@ -6,7 +6,7 @@ from chat_memory.exceptions.base import Conflict, NotFound, quoted
 
 
 class DraftNotFound(NotFound):
-    """The conversation has no message of this id that is being streamed, and its branch shows none.
+    """The conversation has no draft with this id, and its branch shows no message with it.
 
     Attributes:
         key: the session's key.
@@ -20,7 +20,7 @@ class DraftNotFound(NotFound):
 
 
 class DraftExists(Conflict):
-    """Somebody is streaming a message of this id already; nothing was written.
+    """Somebody is streaming a message with this id already; nothing was written.
 
     Attributes:
         key: the session's key.
@@ -34,11 +34,11 @@ class DraftExists(Conflict):
 
 
 class DraftLost(Conflict):
-    """The draft was taken from whoever writes it: it lapsed and was settled as it was, or its conversation is gone.
+    """The draft is not this writer's any more: it lapsed and was stored as abandoned, or it was deleted.
 
     Attributes:
         key: the session's key.
-        message_id: the id of the message that was to become of it.
+        message_id: the id of the draft's message.
     """
 
     def __init__(self, key: str, message_id: str) -> None:

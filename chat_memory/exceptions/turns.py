@@ -6,7 +6,7 @@ from chat_memory.exceptions.base import Conflict, NotFound, quoted
 
 
 class TurnNotFound(NotFound):
-    """The conversation shows no question with this id, so that there is no turn to answer it in.
+    """The conversation shows no question with this id, so it has no turn.
 
     Attributes:
         key: the session's key.
@@ -20,12 +20,12 @@ class TurnNotFound(NotFound):
 
 
 class TurnTaken(Conflict):
-    """Somebody else has the right to answer: the same question, or one beside which this caller wants to answer none.
+    """Somebody else is answering this question, or an earlier one that this caller does not want to answer beside.
 
     Attributes:
         key: the session's key.
         turn: the number of the turn that is taken.
-        seconds: how long its lease goes on, if its holder does not renew it.
+        seconds: the seconds until its lease lapses, unless its holder renews it.
     """
 
     def __init__(self, key: str, turn: int, seconds: float) -> None:
@@ -39,7 +39,7 @@ class TurnTaken(Conflict):
 
 
 class TurnLost(Conflict):
-    """The caller has not the right to answer any more, or never had it; nothing was written.
+    """The caller does not have the right to answer any more, or never had it; nothing was written.
 
     Attributes:
         key: the session's key.
@@ -51,7 +51,7 @@ class TurnLost(Conflict):
             f"turn {turn} of conversation {key!r} is not this caller's: its lease lapsed and somebody else took it, it "
             "was interrupted, its question is not shown any more, its block has ended, or it was never held"
             if turn
-            else f"a turn of conversation {key!r} is held inside of its with block, which was not entered"
+            else f"a turn of conversation {key!r} can only be used inside of its with block, which was not entered"
         )
         self.key = key
         self.turn = turn

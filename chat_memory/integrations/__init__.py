@@ -1,1 +1,1 @@
-"""Owns what other packages expect of ours, one module each; each works without its package too."""
+"""Owns the adaptations to other packages, one module for each; each works without its package too."""

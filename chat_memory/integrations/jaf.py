@@ -1,6 +1,6 @@
-"""Owns what jaf's engine expects of a provider's answers: instances of its own classes, where jaf is installed.
+"""Owns the answers of a provider in the form of jaf's engine: instances of jaf's own classes, if jaf is installed.
 
-Without jaf the bases are empty, and calls, parts and attachments stay the mappings they are stored as.
+Without jaf the base classes are empty, and calls, parts and attachments stay the stored mappings.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 
 def _found(module: str, name: str) -> Any:
-    """A class of jaf's; None where jaf is not installed, or is of a version that has no such class."""
+    """A class of jaf; None if jaf is not installed, or its version has no such class."""
     try:
         return getattr(import_module(f"jaf.{module}"), name, None)
     except ImportError:
@@ -19,7 +19,7 @@ def _found(module: str, name: str) -> Any:
 
 
 class _Nothing:
-    """The base of a class that has no counterpart."""
+    """The base of a class that has no counterpart in jaf."""
 
 
 if TYPE_CHECKING:
@@ -50,44 +50,44 @@ _Function = _found("core.types", "ToolCallFunction")
 _Part = _found("core.types", "MessageContentPart")
 _Attachment = _found("core.types", "Attachment")
 INSTALLED = _ToolCall is not None
-"""Whether jaf is there."""
+"""Whether jaf is installed."""
 _PARTS = frozenset({"text", "image_url", "file"})
 
 
 class Unset(int):
-    """A number that is false: the engine takes it for no limit and cuts nothing, and what reads a number has it."""
+    """A number that is false: the engine treats it as no limit and cuts nothing, while other readers get the number."""
 
     def __bool__(self) -> bool:
         return False
 
 
 def for_engine(number: int | None) -> int | None:
-    """A limit that the provider's view keeps, as the engine shall see it: as none, where there is an engine."""
+    """A limit that the provider applies itself; if jaf is installed, one that the engine treats as no limit."""
     return Unset(number) if INSTALLED and number is not None else number
 
 
 def tool_calls(stored: list[Any] | None) -> list[Any] | None:
-    """Calls as the engine reads them: by attributes."""
+    """The calls as objects of jaf, because the engine reads their attributes."""
     return None if stored is None else [_made(_call, call) for call in stored]
 
 
 def content(stored: str | list[Any]) -> str | list[Any]:
-    """Parts as the engine reads them, in the three kinds that it has; others stay mappings."""
+    """The content with parts as objects of jaf, for the kinds that jaf has; others stay mappings."""
     return stored if isinstance(stored, str) else [_made(_part, part) for part in stored]
 
 
 def attachments(stored: list[Any] | None) -> list[Any] | None:
-    """Attachments as the engine reads them."""
+    """The attachments as objects of jaf."""
     return None if stored is None else [_made(lambda fields: _Attachment(**fields), one) for one in stored]
 
 
 def text_part(text: str) -> Any:
-    """A text as a part, for a message that the engine shall not parse."""
+    """A text as a part, for a message that the engine must not parse."""
     return _made(_part, {"type": "text", "text": text})
 
 
 def _made(make: Callable[[Mapping[str, Any]], Any], stored: Any) -> Any:
-    """What ``make`` makes of a mapping; what is of another form stays as it is stored."""
+    """The result of ``make`` for a mapping; a value in any other form stays as it is stored."""
     if not INSTALLED or not isinstance(stored, Mapping):
         return stored
     try:

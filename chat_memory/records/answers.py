@@ -59,8 +59,8 @@ class Commit(msgspec.Struct, frozen=True):
         header: the state after the call.
         change: the change; None where every message was stored already.
         branch: the name of the branch; "" where the back end has none.
-        former_branch: the branch that was the current one until this call made another one so; None where it did not.
-        nested: of what is stored in a turn: whether a transaction of the caller's may still take it back.
+        former_branch: the branch that was the current one before this call switched to another; None if it did not.
+        nested: for messages stored in a turn: whether the caller's transaction may still roll them back.
     """
 
     messages: tuple[Message, ...]
@@ -80,9 +80,9 @@ class Receipt(msgspec.Struct, frozen=True):
         version: the session's version after the call; 0 where there is no session.
         replayed: True if every message had been stored before.
         messages: the stored messages with id, seq and created_at, in the order of the call.
-        branch: the branch that has them.
-        former_branch: the branch that was the current one until this call made ``branch`` so: ``switch`` to it undoes
-            that. None where the call left the current branch as it was.
+        branch: the branch that the messages are on.
+        former_branch: the branch that was the current one before this call switched to ``branch``; ``switch`` to it to
+            undo that. None if the call did not switch.
     """
 
     first_seq: int | None

@@ -26,10 +26,10 @@ class Address(msgspec.Struct, frozen=True):
         pinned: whether the address means only the session with this ``session_id``, and no later one with its key.
         cache_ttl: seconds that a cache in mode strict may keep the session; None: until evicted; 0: not at all; unset:
             the setting CACHE_TTL.
-        any_owner: whether the address also reaches a session of somebody else than its user.
-        anonymous: whether the caller is a visitor who is not logged in, and so reaches only what is nobody's.
-        most: the bytes of stored messages that the answer of an append may have, where several are replays; the adapter
-            over Django's models refuses it beyond that, before it loads them. None: no limit.
+        any_owner: whether the address also reaches a session that belongs to somebody other than its user.
+        anonymous: whether the caller is a visitor who is not logged in, so only sessions without an owner are reached.
+        most: the most bytes of stored messages in the answer of an append with several replays; beyond them the adapter
+            over Django's models refuses the append before it loads the messages. None: no limit.
     """
 
     workspace: str
@@ -47,13 +47,13 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def is_checked(self) -> bool:
-        """Whether the address reaches only a session that is its user's, or nobody's."""
+        """Whether the address only reaches a session that is its user's or has no owner."""
         return (self.user_key != "" or self.anonymous) and not self.any_owner and not self.pinned
 
     def owns(self, user_id: Any, user_key: str, *, left: bool = False) -> bool:
-        """Whether a session with this owner is the user's: a user object's by its id, a text's by its key alone.
+        """Whether a session with this owner is the user's: compared by id for a user object, by key for a text.
 
-        ``left``: whether the owner was a user of the host who was deleted; the session is then no other user's.
+        ``left``: whether the owner was a user of the host who was deleted; an equal key then does not own the session.
         """
         if self.user_id is not None:
             return bool(user_id == self.user_id)
@@ -99,15 +99,15 @@ class Span(msgspec.Struct, frozen=True):
 class Budget(msgspec.Struct, frozen=True):
     """The size of a window at the end of a conversation; exactly one of the first three is set, to at least 1.
 
-    A turn is a user message with everything that follows, up to the next user message; a user message of tool results
-    alone begins none.
+    A turn is a user message with everything that follows, up to the next user message; a user message
+    that is only tool results does not begin one.
 
     Attributes:
         turns: this many of the newest turns.
         messages: as many of the newest whole turns as have at most this many messages; system messages do not count.
         tokens: as many of the newest whole turns as have at most this many tokens; included system messages count.
         system: whether the window includes the conversation's system messages; otherwise it has none.
-        greeting: whether what precedes the first turn comes with it, if there is room for all of it.
+        greeting: whether to include the messages before the first turn, if there is room for all of them.
         min_version: see ``Span.min_version``.
         until: the number of the turn with which the window ends, as if no later question had been asked; None: the
             newest.

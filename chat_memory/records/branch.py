@@ -1,4 +1,4 @@
-"""Owns the records of a branch, of the alternatives to a message, and of a former content of a message."""
+"""Owns the records of a branch, of a message's alternatives, and of a message's former content."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Branch(msgspec.Struct, frozen=True):
         created_at: when the branch was created.
         updated_at: when the branch last changed.
         number: its place in the order in which the session's branches were made; 0 for ``main``. A number is never
-            given twice in a session, so there are holes where branches were deleted.
-        pending: whether ``regenerate`` made it for an answer that has not taken the place of the former one yet.
+            used twice in a session, so deleted branches leave gaps.
+        pending: whether ``regenerate`` made it and it has not become the current branch yet.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Sibling(msgspec.Struct, frozen=True):
         id: the message's id.
         is_current: whether the branch that was asked shows this one.
         number: its place among them, from 1, in the order in which their branches were made.
-        count: how many they are.
+        count: how many messages there are at this position.
     """
 
     branch: str
@@ -62,7 +62,7 @@ class Sibling(msgspec.Struct, frozen=True):
 
     @property
     def position(self) -> str:
-        """Which one of how many it is, such as ``2 of 3``."""
+        """The number and the count, such as ``2 of 3``."""
         return f"{self.number} of {self.count}"
 
 
@@ -75,7 +75,7 @@ class Revision(msgspec.Struct, frozen=True):
 
 
 def reach(branches: Mapping[str, Branch], name: str) -> dict[str, int]:
-    """The last position that a branch shows of itself and of each of its ancestors, by the name of the branch."""
+    """For a branch and each of its ancestors, by name: the last of its positions that the branch shows."""
     branch, positions = branches[name], {name: branches[name].last_seq}
     while branch.parent is not None:
         positions[branch.parent] = branch.fork_seq

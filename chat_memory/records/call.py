@@ -8,7 +8,7 @@ import msgspec
 
 
 class UnansweredCall(msgspec.Struct, frozen=True):
-    """A tool call to which the conversation has no result.
+    """A tool call without a result in the conversation.
 
     Attributes:
         seq: the position of the message that makes the call.

@@ -1,4 +1,4 @@
-"""Owns what a reader is told who keeps a copy: of the messages of a conversation, or of a list of conversations."""
+"""Owns the changes for a reader that keeps a copy of a conversation's messages or of a list of conversations."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from chat_memory.records.session import SessionRecord
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What became of the messages of a conversation since a cursor.
+    """The changes of the messages of a conversation since a cursor.
 
-    A reader drops what it holds from ``void_from`` on, puts ``changed`` in place of what it holds at their positions,
-    and adds ``messages``: it then has what a fresh read gives.
+    A reader drops the messages it holds from ``void_from`` on, replaces those at the positions of ``changed``, and adds
+    ``messages``. It then has what a fresh read returns.
 
     Attributes:
-        messages: the messages that follow what the reader holds, oldest first.
-        changed: messages that the reader holds and that say something else now.
-        void_from: the first position from which on what the reader holds is not shown any more; 1: it begins anew.
-            None: all that it holds is still shown.
+        messages: the messages that follow those of the reader, oldest first.
+        changed: messages that the reader holds and that were edited or redacted, as they are now.
+        void_from: the position from which on the messages of the reader are not shown any more; 1: it starts over.
+            None: all of them are still shown.
         cursor: what the next call takes.
-        more: whether there is more than this page; the next call gives it.
+        more: whether there are more changes, which the next call returns.
         branch: the branch that was read.
-        version: its version; 0 where there is no session.
+        version: the branch's version; 0 if there is no session.
     """
 
     messages: list[Message]
@@ -37,19 +37,19 @@ class Changes(msgspec.Struct, frozen=True):
 
     @property
     def begins_anew(self) -> bool:
-        """Whether the reader drops all that it holds."""
+        """Whether the reader must drop all messages that it holds."""
         return self.void_from == 1
 
 
 class SessionChanges(msgspec.Struct, frozen=True):
-    """What became of the conversations of a workspace since a cursor.
+    """The changes of the conversations of a workspace since a cursor.
 
     Attributes:
-        changed: conversations that are new or changed, as they are now. One may be given again that the reader knows.
-        gone: the ids of conversations that are not there any more; the reader need not have known them.
-        begins_anew: whether the reader drops all that it holds before it takes this page.
+        changed: conversations that are new or changed, as they are now; one that did not change may be among them.
+        gone: the ids of deleted conversations; the reader may not have known them.
+        begins_anew: whether the reader must drop all that it holds before it takes this page.
         cursor: what the next call takes.
-        more: whether there is more than this page; the next call gives it.
+        more: whether there are more changes, which the next call returns.
     """
 
     changed: list[SessionRecord]

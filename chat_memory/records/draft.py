@@ -1,4 +1,4 @@
-"""Owns the records of drafts: messages that are being streamed, as far as they were written."""
+"""Owns the records of drafts, the texts so far of messages that are being streamed."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from chat_memory.records.message import Message
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """A message that is being streamed, or one that it became.
+    """A message that is being streamed, or the stored message that it became.
 
     Attributes:
         id: the id of the message that becomes of it.
         role: who writes.
         state: ``streaming`` while it grows; then the state of the message: complete, stopped, failed (broken off),
             abandoned or redacted.
-        text: what was written, from the character on that the call names; "" in a list.
-        length: how many characters were written: who reads on says it, in the next call, as ``after``.
+        text: the text written so far, after the characters that the call skips; "" in a list.
+        length: the number of characters written so far; a reader passes it to the next call as ``after``.
         branch: the branch that the message will be on, or is on.
         name: the name of the author.
         stop_asked: whether somebody asked for a stop.
-        begun_at: when it was begun, by the clock of the database; of a message, its time.
+        begun_at: when it was begun, by the clock of the database; for a stored message, its time.
         touched_at: when it was last written, by the same clock.
-        seq: the position of the message; None as long as there is none.
-        metadata: what the application gave when it was begun.
-        number: tells it from every other draft.
+        seq: the position of the message; None until it is stored.
+        metadata: the metadata that was given at the beginning.
+        number: a number that no other draft has.
         lapsed: whether nobody has written to it for DRAFT_LAPSE_SECONDS.
-        turn: the number of the turn that it answers in; None: it is of no turn that somebody has taken. Of a message,
-            its turn.
+        turn: the number of the turn that it is streamed in; None: it was not begun by ``Turn.stream``. For a stored
+            message, its turn.
     """
 
     id: str
@@ -52,14 +52,14 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class NewDraft(NamedTuple):
-    """What is to be streamed.
+    """A draft to begin.
 
     Attributes:
         id: the id of the message.
         role: who writes.
         name: the name of the author.
         metadata: the application's own.
-        place: the position or the id of a partial message in whose place this comes; None: it is a new one.
+        place: the position or the id of a partial message that it replaces; None: it is a new message.
         goes_on: whether it begins with the text of that message.
     """
 
@@ -72,13 +72,13 @@ class NewDraft(NamedTuple):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to write a draft, which lasts until the draft is settled by anybody.
+    """The right to write to a draft; it ends when anybody settles the draft.
 
     Attributes:
-        draft: the draft as it begins; its text is that of the message it goes on from.
+        draft: the draft at its beginning; its text is that of the message that it continues.
         workspace_id: the id of the workspace.
         session_id: the id of the row of its branch.
-        replaced: the message in whose place it comes; None: it is a new one.
+        replaced: the message that it replaces; None: it is a new message.
     """
 
     draft: Draft

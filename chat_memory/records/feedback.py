@@ -1,4 +1,4 @@
-"""Owns the records of feedback: what one person thinks of a message, and how many think so."""
+"""Owns the records of feedback: one person's vote on a message, and the sums of votes."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ class Person(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a person says of a message: 1 or -1, and a comment, often ""."""
+    """A person's vote on a message, 1 or -1, and a comment; "" for none."""
 
     vote: int
     comment: str = ""
 
 
 class Place(NamedTuple):
-    """A place in the list of feedback, which is in the order of the messages, then as it was first given."""
+    """A place in the list of feedback, which is ordered by message, then by when the feedback was first given."""
 
     seq: int
     number: int
 
 
 class Feedback(msgspec.Struct, frozen=True):
-    """What one person thinks of one message.
+    """The feedback of one person on one message.
 
     Attributes:
         seq: the position of the message.
         message_id: the id of the message.
         vote: 1 (good) or -1 (bad).
-        comment: why, in the person's own words; "" where none was given, or the message was redacted since.
+        comment: the reason in the person's own words; "" if there is none, or if the message was redacted since.
         user_key: the person's key; kept when the user is deleted.
-        user_id: the primary key of the user of the host; None for another system's user, and for one who was deleted.
+        user_id: the primary key of the user of the host; None for a user of another system and for a deleted one.
         model: the language model that the message names, as ``model`` in its further fields or metadata; "" for none.
         created_at: when the person first gave feedback on the message.
-        updated_at: when the person gave it as it is.
-        number: tells feedback on the same message apart; see ``Place``.
+        updated_at: when the person last gave or changed it.
+        number: its number among the feedback on one message; see ``Place``.
     """
 
     seq: int
@@ -63,12 +63,12 @@ class Feedback(msgspec.Struct, frozen=True):
 
 
 class Votes(msgspec.Struct, frozen=True):
-    """How much feedback there is.
+    """Sums of feedback.
 
     Attributes:
         up: the number of votes of 1.
         down: the number of votes of -1.
-        comments: of all these, the number of those with a comment.
+        comments: the number of votes with a comment.
     """
 
     up: int = 0
@@ -77,7 +77,7 @@ class Votes(msgspec.Struct, frozen=True):
 
 
 class VotesOfDay(Votes, frozen=True, kw_only=True):
-    """The feedback of one day in UTC, by the time at which it was given as it is."""
+    """The feedback of one day in UTC, by the time at which it was last given or changed."""
 
     day: date
 

@@ -50,12 +50,11 @@ class Message(msgspec.Struct, frozen=True):
         created_at: an aware time in UTC; the time of the append where the caller gives none.
         tokens: the number of tokens for budgets; computed by TOKEN_COUNTER where the caller gives none.
         content_absent: True if the source had no key ``content``, so that an export can leave it out again.
-        state: complete; stopped, failed or abandoned (it has the first part of what was to be said: a user had it
-            stopped, it broke off, its writer is gone); streaming (still being written); or redacted (what it said was
-            removed).
-        extra: what else a provider's message holds, by its keys and unchanged: ``reasoning_content``, ``refusal``,
-            ``audio``, ``annotations``, ``function_call`` and so on; None: nothing. A system message that came in
-            OpenAI's newer role has ``{"role": "developer"}`` here.
+        state: complete; streaming (still being written); stopped, failed or abandoned (only the first part was written,
+            because a user stopped it, an error ended it, or its writer is gone); or redacted (its text was removed).
+        extra: the further fields of a provider's message, by their keys and unchanged: ``reasoning_content``,
+            ``refusal``, ``audio``, ``annotations``, ``function_call`` and so on; None: nothing. A system message that
+            came in OpenAI's newer role has ``{"role": "developer"}`` here.
         turn: the number of the turn it belongs to, from 1; 0 before the first question; assigned on append. None where
             the back end has no such numbers.
     """
@@ -98,7 +97,7 @@ class Message(msgspec.Struct, frozen=True):
     def to_dict(self) -> dict[str, Any]:
         """All fields that are set, in a fixed order, as JSON values; ``from_dict`` is the inverse.
 
-        The keys of ``extra`` stand beside the fields, as in the mapping they came from.
+        The keys of ``extra`` are beside those of the fields, as in the mapping they came from.
         """
         fields = (
             ("id", self.id),
@@ -116,13 +115,12 @@ class Message(msgspec.Struct, frozen=True):
     def to_openai(self, *, extra: bool = True) -> dict[str, Any]:
         """The message as OpenAI's chat API takes it, without id, position, time and metadata.
 
-        What the API would refuse is made to fit: an empty list of tool calls and an empty name are left out, and so is
-        a name without a letter or digit of ASCII; other characters of a name become ``_``. A call gets its type, its
-        function and the text of its arguments where it has them as LangChain, Ollama or Mistral write them. A result
-        with the id of its call gets the role tool, and a ``function_call`` without a name is left out. A content
-        without parts is "", and so is an assistant's of None where nothing stands in its place. A part that refers to
-        an attachment becomes a text that names it: ``chat.attachments.resolve`` puts in its place what a model is to
-        see.
+        Values that the API would refuse are made to fit. An empty list of tool calls is left out, and so is a name
+        without an ASCII letter or digit; other characters of a name become ``_``. Calls as LangChain, Ollama or Mistral
+        write them are converted to OpenAI's form, with arguments as text. A result with the id of its call gets the
+        role tool, and a ``function_call`` without a name is left out. An empty list of parts becomes "", and so does an
+        assistant's content of None if the message has nothing in its place. A part that refers to an attachment becomes
+        a text that names it; call ``chat.attachments.resolve`` first to give a model the attachment itself.
 
         Args:
             extra: whether the keys of ``extra`` are included, for a provider that takes them back.
@@ -160,8 +158,8 @@ class Message(msgspec.Struct, frozen=True):
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
         """A message from a mapping as ``to_dict``, the API or an OpenAI client writes it.
 
-        A key that no field has goes into ``extra``, a key named ``extra`` included. OpenAI's role developer becomes
-        system, and ``extra`` says so.
+        Unknown keys go into ``extra``, even one named ``extra``. OpenAI's role developer becomes system, and ``extra``
+        has ``{"role": "developer"}``.
 
         Raises:
             ValidationError: ``data`` is not a mapping, the role is missing, the state is unknown, the time is naive, or
@@ -191,7 +189,7 @@ class Message(msgspec.Struct, frozen=True):
 
 _WIRE_FIELDS = tuple(name for name in Message.__struct_fields__ if name not in ("content_absent", "extra"))
 MESSAGE_KEYS = frozenset({*_WIRE_FIELDS, "content_absent"})
-"""The keys that a message's fields have in a mapping; each other key goes into ``extra``."""
+"""The keys of a message's fields in a mapping; every other key goes into ``extra``."""
 
 
 def _reason(error: BaseException) -> str:
@@ -203,7 +201,7 @@ def _path(error: BaseException) -> str:
 
 
 def text_of(message: Message) -> str:
-    """What a message says in words, the texts of its parts one below the other; "" where it says nothing."""
+    """The text of a message, or the texts of its parts joined by newlines; "" if it has none."""
     if not isinstance(message.content, list):
         return message.content or ""
     texts = (part if isinstance(part, str) else _part_text(part) for part in message.content)
@@ -216,7 +214,7 @@ def _part_text(part: Any) -> str:
 
 
 def check_aware(moment: datetime | None, field: str) -> None:
-    """Check that a time has a time zone: nobody can tell which moment a naive time means.
+    """Check that a time has a time zone, because a naive time is ambiguous.
 
     Raises:
         ValidationError: the time is naive.

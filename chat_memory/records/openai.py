@@ -1,4 +1,4 @@
-"""Owns what in a message is made to fit OpenAI's chat API: names, and calls as other clients write them; pure."""
+"""Owns the conversion of names, and of other clients' forms of tool calls, to OpenAI's chat API; pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from chat_memory.choices import Role
 LONGEST_NAME = 64
 _NO_NAME_SIGN = re.compile(r"[^A-Za-z0-9_-]")
 _ARGUMENTS = ("args", "arguments", "parameters", "input")
-"""Where a call has its arguments that names its tool itself, as LangChain, Anthropic and Cohere write it."""
+"""The keys of the arguments in a call without ``function``, as LangChain, Anthropic and Cohere write it."""
 _LEGACY = "function_call"
 
 
 def fit_name(name: str | None, role: str) -> str | None:
-    """A name as OpenAI's pattern allows it; None where nothing is left, except for a function, which needs one."""
+    """A name as OpenAI's pattern allows it; None if only ``_`` is left, except for a function, which needs a name."""
     fit = _NO_NAME_SIGN.sub("_", name or "")[:LONGEST_NAME]
     return fit if fit.strip("_") or (fit and role == Role.FUNCTION.value) else None
 
 
 def fit_call(call: Any) -> Any:
-    """A call with its type, its function, and its arguments as text; itself where it has them, or names no tool."""
+    """A call in OpenAI's form, with arguments as text; the same object if it has that form or names no tool."""
     if not isinstance(call, dict) or call.get("type") == "custom":
         return call
     function = call.get("function")
@@ -38,7 +38,7 @@ def fit_call(call: Any) -> Any:
 
 
 def fit_further(further: dict[str, Any]) -> dict[str, Any]:
-    """What else a message has, its older ``function_call`` with the arguments as text; without one of no name."""
+    """Further fields, with the arguments of ``function_call`` as text; one without a name is left out."""
     call = further.get(_LEGACY)
     if not isinstance(call, dict):
         return further

@@ -1,4 +1,4 @@
-"""Owns the record of a message that is like a text."""
+"""Owns the record of a message that is similar to a text."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from chat_memory.records.message import Message
 
 
 class Relevant(msgspec.Struct, frozen=True):
-    """A message that is like what was asked for, and how much it is.
+    """A message that is similar to a text, with its score.
 
     Attributes:
         message: the message.
-        score: how alike the two are, from -1 to 1: the cosine of their embeddings; None where the conversation is so
-            short that nothing was compared.
+        score: the cosine similarity of the embeddings, from -1 to 1; None if the conversation is so short that nothing
+            was compared.
     """
 
     message: Message

@@ -1,4 +1,4 @@
-"""Owns the records of a search: what is looked for, and what was found where."""
+"""Owns the records of a search: the parsed query and its results."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Term(msgspec.Struct, frozen=True):
     """A word, or the words of a phrase in their order.
 
     Attributes:
-        text: as the search has it, without quotes and sign.
-        is_prefix: whether words that begin with it are meant too.
+        text: the text in the search, without quotes and minus.
+        is_prefix: whether words that begin with it match too.
     """
 
     text: str
@@ -22,11 +22,11 @@ class Term(msgspec.Struct, frozen=True):
 
 
 class Alternative(msgspec.Struct, frozen=True):
-    """What a message has to say, and must not say; the sides of ``or`` are alternatives.
+    """The terms that a message must have and must not have; ``or`` separates alternatives.
 
     Attributes:
-        wanted: all of these; there is one at least.
-        unwanted: none of these.
+        wanted: the message must have all of these; at least one.
+        unwanted: the message must have none of these.
     """
 
     wanted: tuple[Term, ...]
@@ -34,32 +34,32 @@ class Alternative(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A search as it was understood: a message is found where one of the alternatives fits."""
+    """A parsed search; a message matches if one of the alternatives does."""
 
     alternatives: tuple[Alternative, ...]
 
     @property
     def wanted(self) -> tuple[Term, ...]:
-        """The terms of all alternatives that a message may be found by."""
+        """The wanted terms of all alternatives."""
         return tuple(term for alternative in self.alternatives for term in alternative.wanted)
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """A piece of an excerpt: plain text, which a page has to escape, and whether the search found it."""
+    """A piece of an excerpt: plain text, which a page must escape, and whether it matches the search."""
 
     text: str
     marked: bool = False
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """A message that was found, without its content.
+    """A message that matches a search, without its content.
 
     Attributes:
         seq: its position.
         id: its id.
         role: its role.
         created_at: its time.
-        excerpt: a part of its text, in pieces; where the words are that were looked for, they are marked.
+        excerpt: a part of its text, in pieces; the matching words are marked.
     """
 
     seq: int
@@ -75,7 +75,7 @@ class Hit(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A conversation in which messages were found; ``conversation(key, workspace)`` has the rest of it.
+    """A conversation with matching messages; ``conversation(key, workspace)`` returns the handle on it.
 
     Attributes:
         id: the id of its first row.
@@ -87,8 +87,8 @@ class Found(msgspec.Struct, frozen=True):
         pinned: whether it is pinned.
         archived_at: when it was archived; None where it is not.
         active_at: the time of its newest message.
-        hit: the message that fits best; of several that fit alike, the newest.
-        hits: how many of its messages were found, among those that the search looked at.
+        hit: the best match; of equal ones the newest.
+        hits: how many of its messages match, among those that the search ranked.
     """
 
     id: UUID

@@ -24,7 +24,7 @@ class SessionRecord(msgspec.Struct, frozen=True):
     """A session without its messages, as it was at one moment.
 
     Key, owner, title and times belong to the whole conversation. ``branch`` and the counters belong to the requested
-    branch; to the current one where none was named.
+    branch, or to the current one if none was requested.
 
     Attributes:
         id: the id of the row of ``main``, or of the row of the branch that was named.
@@ -40,7 +40,7 @@ class SessionRecord(msgspec.Struct, frozen=True):
         version: 1 when the branch is created, one more with every change.
         last_seq: the position of the newest message; 0 before there is any.
         base_seq: the last position that ``clear()`` has hidden; 0 where it has hidden none.
-        last_turn: the number of turns so far; a user message begins one, unless it has results of tool calls alone.
+        last_turn: the number of turns so far; a user message begins one, unless it is only tool results.
         pinned: whether cleanup keeps the session however long it is idle.
         created_at: when the session was created; for an import, when the conversation began.
         updated_at: when anything in the session last changed.
@@ -52,8 +52,8 @@ class SessionRecord(msgspec.Struct, frozen=True):
         user_id: the primary key of the owner, if the owner is a user of the host.
         vtoken: a new random number with every change; after a restored backup a version number may repeat.
         title_made: whether the title was made from a message; it is then removed together with that message.
-        key_from_client: whether a client chose the key through the API; the session then yields the key to the user for
-            whom the server opens it.
+        key_from_client: whether a client chose the key through the API; if the server opens the key for another user,
+            the session gets another key and that user gets this one.
     """
 
     id: uuid.UUID

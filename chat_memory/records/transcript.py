@@ -22,8 +22,8 @@ class TranscriptBranch(msgspec.Struct, frozen=True):
         messages: its own messages, oldest first.
         current: whether it is the conversation's current branch.
         created_at: when it was forked; None: not known.
-        pending: what makes it the current one, one of ``choices.Pending``; "": only a switch. Where its first message
-            does, it has none of its own.
+        pending: when it becomes the current one, one of ``choices.Pending``; "": only by a switch. A branch that
+            becomes current with its first message has no messages of its own yet.
     """
 
     name: str
@@ -49,16 +49,16 @@ class TranscriptSummary(msgspec.Struct, frozen=True):
 
 
 class TranscriptFeedback(msgspec.Struct, frozen=True):
-    """What one person thinks of a message of a transcript.
+    """The feedback of one person on a message of a transcript.
 
     Attributes:
         branch: a branch that shows the message.
         message_id: the id of the message.
         vote: 1 or -1.
         user_key: the person's key.
-        comment: why; "" where none was given.
+        comment: the reason; "" if none was given.
         created_at: when the person first gave feedback on the message; None: not known.
-        updated_at: when the person gave it as it is; None: not known.
+        updated_at: when the person last gave or changed it; None: not known.
     """
 
     branch: str
@@ -82,9 +82,9 @@ class Transcript(msgspec.Struct, frozen=True):
         fields: title, tags, metadata, pinned, archived_at and expires_at, as far as they are set.
         branches: the other branches, each after its parent.
         summaries: the summaries of all branches.
-        feedback: what people think of messages, on all branches.
+        feedback: the feedback on messages of all branches.
         title_made: whether the title was made from a message, not set by the application.
-        further_keys: the keys of an imported line that no field has; their values are in ``fields["metadata"]``.
+        further_keys: the unknown keys of an imported line; their values are in ``fields["metadata"]``.
     """
 
     key: str
@@ -101,11 +101,11 @@ class Transcript(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """The number of messages, those of all branches included."""
+        """The number of messages on all branches."""
         return len(self.messages) + sum(len(branch.messages) for branch in self.branches)
 
     def all_further_keys(self) -> Iterator[str]:
-        """The keys that no field has, once for each time the line has them, those of the messages included."""
+        """The unknown keys of the line and of its messages, once for each occurrence."""
         yield from self.further_keys
         for messages in (self.messages, *(branch.messages for branch in self.branches)):
             for message in messages:

@@ -1,4 +1,4 @@
-"""Owns what is known of a turn whose question somebody answers, or may answer."""
+"""Owns the records of turns whose questions somebody answers or may answer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from chat_memory.records.message import Message
 
 
 class HeldTurn(msgspec.Struct, frozen=True):
-    """A turn, as one caller who wants to answer its question finds it.
+    """A turn, as a caller that tried to take it finds it.
 
     Attributes:
-        at: the address of the branch that the question is on, and of nothing else.
-        number: of the turn.
-        question: as it is stored.
-        messages: what the turn has beside its question, oldest first.
-        holder: the token of this caller, who has the right to answer; "" where the caller has it not.
-        seconds: where somebody else has it, how long that lease goes on; otherwise 0.
-        version: of the branch, at least; what ``messages`` are of.
-        is_new: whether the question was stored by this very call.
+        at: the address of the branch that the question is on; it is pinned to that branch's row.
+        number: the number of the turn.
+        question: the stored question.
+        messages: the messages of the turn after its question, oldest first.
+        holder: the token of this caller, if it has the right to answer; otherwise "".
+        seconds: if somebody else has the right, the seconds until that lease lapses; otherwise 0.
+        version: the version of the branch at which ``messages`` were read, or an earlier one.
+        is_new: whether this call stored the question.
     """
 
     at: Address
@@ -38,9 +38,9 @@ class OpenTurn(msgspec.Struct, frozen=True):
     """A turn that is being answered.
 
     Attributes:
-        number: of the turn.
+        number: the number of the turn.
         seq: the position of its question.
-        seconds: how long its lease goes on.
+        seconds: the seconds until its lease lapses.
     """
 
     number: int
@@ -49,7 +49,7 @@ class OpenTurn(msgspec.Struct, frozen=True):
 
 
 class TurnRight(NamedTuple):
-    """The right to answer a turn, and for how many seconds each use of it renews it."""
+    """The right to answer a turn, and the seconds by which each use renews it."""
 
     held: HeldTurn
     lease: float
