@@ -1,4 +1,4 @@
-"""Histories, managers and nodes by the names of nadoo Flow Core's documents, over ``chat_memory.conversation``."""
+"""Owns histories, managers and nodes with the names of nadoo Flow Core's documents, over ``conversation()``."""
 
 from chat_memory.flow.base import BaseChatHistory
 from chat_memory.flow.branching import BranchableHistory

@@ -1,4 +1,4 @@
-"""Owns what every history does, and the one that is kept as a conversation; it must not choose a back end."""
+"""Owns the base of all histories, and the history of a ``conversation()``; it must not choose a back end."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from chat_memory.records import Message
 
 
 class BaseChatHistory(ABC):
-    """The history of one conversation, for async code: derive from it for a store of your own.
+    """The history of one conversation, for async code; derive from it for a store of your own.
 
     Attributes:
-        conversation: the ``conversation()`` that the messages are kept in; None where they are kept elsewhere.
-        outlives_handle: whether another object of this class finds the same messages, so that this one may go.
+        conversation: the ``conversation()`` that holds the messages; None if they are elsewhere.
+        outlives_handle: whether a new object of this class finds the same messages, so that a manager may drop this
+            one.
     """
 
     conversation: Conversation | None = None
@@ -23,7 +24,7 @@ class BaseChatHistory(ABC):
 
     @property
     def stored(self) -> StoredHistory | None:
-        """The history that shows all messages of a conversation as they are, where this one does; otherwise None."""
+        """This history's ``StoredHistory``, if it shows all messages of a conversation unchanged; otherwise None."""
         return None
 
     @abstractmethod
@@ -44,10 +45,10 @@ class BaseChatHistory(ABC):
 
 
 class StoredHistory(BaseChatHistory):
-    """The history of a conversation in any of our stores.
+    """The history of a conversation in any store of this package.
 
-    Every call is one hop into a thread, so that no event loop waits for a server. A handle reads what it wrote, in all
-    modes of the cache.
+    Every call makes one thread hop, so that the event loop never waits for a server. A handle reads its own writes in
+    every cache mode.
     """
 
     conversation: Conversation
@@ -58,7 +59,7 @@ class StoredHistory(BaseChatHistory):
 
     @property
     def stored(self) -> StoredHistory | None:
-        """This one, unless a subclass reads in another way."""
+        """This object, unless a subclass overrides ``get_messages``."""
         return self if type(self).get_messages is StoredHistory.get_messages else None
 
     async def get_messages(self) -> list[Message]:
@@ -72,7 +73,7 @@ class StoredHistory(BaseChatHistory):
     async def get_window(self, size: int) -> list[Message]:
         """As many of the newest whole turns as have at most ``size`` messages, and the system messages.
 
-        No more than that is read. Where there is no turn, since no user has said anything, the newest messages.
+        Nothing else is read. If there is no turn, because there is no user's message, the newest ``size`` messages.
         """
         chat, least = self.conversation, self._version
         shown = await chat.awindow(messages=size, greeting=True, pending=True, min_version=least)
@@ -107,45 +108,45 @@ class StoredHistory(BaseChatHistory):
 
 
 class Wrapper(BaseChatHistory):
-    """A history in front of another one, whose messages it shows in its own way.
+    """A history around another one, whose messages it shows in its own way.
 
     Attributes:
-        base: the other one, of any class with the methods of ``BaseChatHistory``.
+        base: the wrapped history, of any class with the methods of ``BaseChatHistory``.
     """
 
     def __init__(self, base_history: Any) -> None:
         self.base = base_history
 
     @property
-    def conversation(self) -> Conversation | None:  # type: ignore[override]  # a plain attribute of the others
-        """The conversation of the other one."""
+    def conversation(self) -> Conversation | None:  # type: ignore[override]  # a plain attribute of the base class
+        """The conversation of the wrapped history."""
         found: Conversation | None = getattr(self.base, "conversation", None)
         return found
 
     @property
     def outlives_handle(self) -> bool:  # type: ignore[override]
-        """Whether the other one does."""
+        """Whether the wrapped history does."""
         return bool(getattr(self.base, "outlives_handle", False))
 
     @property
     def beneath(self) -> StoredHistory | None:
-        """The other one, where it shows all messages of a conversation as they are; otherwise None."""
+        """The wrapped history, if it shows all messages of a conversation unchanged; otherwise None."""
         found: StoredHistory | None = getattr(self.base, "stored", None)
         return found
 
     async def get_messages(self) -> list[Message]:
-        """All messages of the other one, oldest first."""
+        """All messages of the wrapped history, oldest first."""
         messages: list[Message] = await self.base.get_messages()
         return messages
 
     async def add_message(self, message: Message) -> None:
-        """Add a message to the other one."""
+        """Add a message to the wrapped history."""
         await self.base.add_message(as_message(message))
 
     async def add_messages(self, messages: list[Message]) -> None:
-        """Add messages to the other one."""
+        """Add messages to the wrapped history."""
         await self.base.add_messages(as_messages(messages))
 
     async def clear(self) -> None:
-        """Remove all messages of the other one."""
+        """Remove all messages of the wrapped history."""
         await self.base.clear()

@@ -1,4 +1,4 @@
-"""Owns a history with branches, which are rows in the store."""
+"""Owns a history with branches, which are those of the conversation in the store."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from chat_memory.records import Message, Receipt
 
 
 class BranchableHistory(Wrapper):
-    """A history of several branches, which share what was said before they parted; ``main`` is there from the start.
+    """A history with branches, which share the messages before their fork; ``main`` always exists.
 
-    The branches are in the store, and every object sees them. Which one is shown is this object's own: nobody else is
-    moved by ``switch_branch``.
+    The branches are in the store, so every object sees them. The current branch belongs to this object: a call of
+    ``switch_branch`` affects no other object.
 
     Args:
         base_history: a history in memory or in Django's database; None: a new one in memory.
 
     Attributes:
-        current_branch: the one that is read from and added to.
+        current_branch: the name of the branch that is read and added to.
 
     Raises:
-        NotSupported: the store of the other history has no branches.
+        NotSupported: the store of ``base_history`` has no branches.
     """
 
-    outlives_handle = False  # another object shows main
+    outlives_handle = False  # a new object shows main
 
     def __init__(self, base_history: Any = None) -> None:
         super().__init__(InMemoryChatHistory() if base_history is None else base_history)
@@ -44,18 +44,18 @@ class BranchableHistory(Wrapper):
         return [branch.name for branch in await self._main.conversation.abranches()]
 
     async def create_branch(self, name: str, from_branch: str | None = None) -> None:
-        """A new branch that shares all messages of another; None: of the current one. Nothing is copied.
+        """Create a branch that shares all messages of ``from_branch``; None: of the current one. No message is copied.
 
         Raises:
             ValidationError: the name cannot be used.
-            BranchExists: there is one of this name.
+            BranchExists: a branch of this name exists.
             BranchNotFound: there is no branch ``from_branch``.
         """
         source = self._stored if from_branch is None else _on(self._main.conversation, from_branch)
         await source.conversation.afork(name)
 
     async def switch_branch(self, name: str) -> None:
-        """Read and add on another branch from now on.
+        """Read and add to another branch from now on.
 
         Raises:
             BranchNotFound: there is no such branch.
@@ -66,16 +66,16 @@ class BranchableHistory(Wrapper):
         self.current_branch = name
 
     async def merge_branches(self, source: str, target: str) -> Receipt:
-        """Append to one branch what another shows after the last message that they share; once, however often called.
+        """Append to one branch the messages that another shows after their last shared one; repeating it adds nothing.
 
         Raises:
             BranchNotFound: there is no such branch.
-            MessageConflict: the target has another message of the same id.
+            MessageConflict: the target has another message with the same id.
         """
         return await self._main.conversation.amerge(source, target)
 
     async def get_messages(self) -> list[Message]:
-        """The messages of the current branch, those that it shares included, oldest first."""
+        """The messages of the current branch, including those that it shares, oldest first."""
         return await self._stored.get_messages()
 
     async def add_message(self, message: Message) -> None:
@@ -87,7 +87,7 @@ class BranchableHistory(Wrapper):
         await self._stored.add_messages(messages)
 
     async def clear(self) -> None:
-        """Hide all messages of the current branch; the others go on showing what they share with it."""
+        """Hide all messages of the current branch; other branches still show the messages that they share."""
         await self._stored.conversation.aclear()
 
 

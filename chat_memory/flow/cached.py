@@ -1,4 +1,4 @@
-"""Owns summaries of a history that are made again only when it has changed."""
+"""Owns summaries of a history that are only made again when the history has changed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from chat_memory.flow.messages import as_message
 from chat_memory.records import Message
 
 REMEMBERED = 100
-"""The summaries of at most so many sessions are kept in an object."""
+"""The most sessions whose summaries an object keeps."""
 
 
 class CachedHistory(Wrapper):
-    """Another history, whose summary is remembered while the history stays as it is.
+    """A history whose summary is cached until the history changes.
 
-    Derive from it and write ``summarize``, or give a function.
+    Derive from it and override ``summarize``, or pass a function.
 
     Args:
-        base_history: the other history.
-        summarizer: takes the messages and gives the summary, sync or async.
+        base_history: the wrapped history.
+        summarizer: takes the messages and returns the summary, sync or async.
     """
 
     def __init__(self, base_history: Any, summarizer: Callable[[list[Message]], Any] | None = None) -> None:
@@ -34,17 +34,17 @@ class CachedHistory(Wrapper):
         self._summaries: OrderedDict[str, tuple[object, Any]] = OrderedDict()
 
     def summarize(self, messages: list[Message]) -> Any:
-        """The summary of messages, or a coroutine of it.
+        """The summary of messages, or an awaitable of it.
 
         Raises:
-            NotImplementedError: no function was given, and no subclass has its own.
+            NotImplementedError: no function was given, and no subclass overrides this.
         """
         if self._summarizer is None:
             raise NotImplementedError("CachedHistory needs a summarizer, or a subclass with summarize")
         return self._summarizer(messages)
 
     async def get_cached_summary(self, session_id: str) -> Any:
-        """The summary of what the history holds now, under the name of a session."""
+        """The summary of the history as it is now, cached under a session id."""
         state = await self._version()
         messages = None
         if state is None:
@@ -66,7 +66,7 @@ class CachedHistory(Wrapper):
         self._summaries.pop(session_id, None)
 
     async def _version(self) -> object:
-        """What changes with the conversation; None where the other history has no such thing."""
+        """A value that differs after every change of the conversation; None if the wrapped history has no version."""
         stored = self.beneath
         if stored is None:
             return None
@@ -75,5 +75,5 @@ class CachedHistory(Wrapper):
 
 
 def _fingerprint(messages: Sequence[Any]) -> bytes:
-    """What differs for any two lists of messages."""
+    """A digest of the messages; different lists have different ones."""
     return hashlib.sha256(msgspec.json.encode([as_message(message).to_dict() for message in messages])).digest()

@@ -1,4 +1,4 @@
-"""Owns histories in a database: in Django's by our own adapter, or in another by somebody else's."""
+"""Owns histories in a database: Django's through this package's adapter, or any other through the host's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log_limit = LogLimit()
 
 @runtime_checkable
 class DatabaseAdapter(Protocol):
-    """What keeps messages by session and workspace; any database and any mapper can have it."""
+    """The methods of an adapter that stores messages by session and workspace, in any database."""
 
     async def save_message(self, session_id: str, message: Message, workspace_id: str | None = None) -> None:
         """Store a message."""
@@ -44,7 +44,7 @@ class DatabaseAdapter(Protocol):
 
 
 class DatabaseMessage(Message, frozen=True):
-    """A message as ``DjangoDatabaseAdapter`` gives it, with the ``to_dict`` that other programs' messages are made of.
+    """A message as ``DjangoDatabaseAdapter`` returns it; its ``to_dict`` has the keys of the documents' messages.
 
     Attributes:
         timestamp: the same as ``created_at``.
@@ -56,14 +56,14 @@ class DatabaseMessage(Message, frozen=True):
         return self.created_at
 
     def to_dict(self) -> dict[str, Any]:
-        """Role and content, and name and metadata where there are any."""
+        """Role and content, and name and metadata if they are set."""
         further = {"name": self.name, "metadata": self.metadata}
         shown = {name: value for name, value in further.items() if value}
         return {"role": self.role, "content": self.content} | shown
 
 
 class DjangoDatabaseAdapter:
-    """The ``DatabaseAdapter`` over this app's tables, for our ``DatabaseChatHistory`` and for others'.
+    """The ``DatabaseAdapter`` over this app's tables, for ``DatabaseChatHistory`` here and in other packages.
 
     Args:
         using: the database alias; None: where the router writes sessions.
@@ -78,7 +78,7 @@ class DjangoDatabaseAdapter:
         workspace_id: str | None = None,
         cache_ttl: float | msgspec.UnsetType | None = msgspec.UNSET,
     ) -> Conversation:
-        """The conversation of a session, with all that a conversation can; ``cache_ttl`` as in ``conversation()``.
+        """The conversation of a session; ``cache_ttl`` as in ``conversation()``.
 
         Raises:
             ValidationError: a name cannot be used.
@@ -86,7 +86,7 @@ class DjangoDatabaseAdapter:
         return conversation(session_id, workspace_id, using=self.using, cache_ttl=cache_ttl)
 
     async def save_message(self, session_id: str, message: Any, workspace_id: str | None = None) -> None:
-        """Store a message, ours or another class' with role and content.
+        """Store a message of this package, or of another class with role and content.
 
         Raises:
             ChatMemoryError: as ``Conversation.append``.
@@ -109,7 +109,7 @@ class DjangoDatabaseAdapter:
         """The newest ``limit`` messages, oldest first; None: all.
 
         Raises:
-            ValidationError: a name cannot be used, or ``limit`` is no whole number from 0.
+            ValidationError: a name cannot be used, or ``limit`` is not a whole number from 0.
         """
         chat = self.conversation(session_id, workspace_id)
         found = await (chat.amessages() if limit is None else chat.atail(limit))
@@ -126,18 +126,18 @@ _METHODS = ("save_message", "save_messages", "get_messages", "clear_messages")
 class DatabaseChatHistory(BaseChatHistory):
     """A history in a database, with Redis in front of it.
 
-    With a ``DjangoDatabaseAdapter`` it is a ``conversation()``: the cache is that of the settings, and a client given
-    here says that this session is cached, for ``redis_ttl`` seconds. With another adapter there is no session row to
-    compare a copy with: the copy is made under a lease, deleted on every write through this class, and at most
-    ``redis_ttl`` seconds old; what others write behind its back is seen after that time.
+    With a ``DjangoDatabaseAdapter`` it is a ``conversation()`` with the cache of the settings; passing a client only
+    means that this session is cached, for ``redis_ttl`` seconds. With another adapter there is no session row to
+    compare a copy with. The copy is then filled under a lease, deleted on every write through this class, and at most
+    ``redis_ttl`` seconds old, so writes that bypass this class are seen after that time.
 
     Args:
-        session_id: which session.
-        db_adapter: what has the methods of ``DatabaseAdapter``.
-        redis_client: a synchronous or asyncio client; None: the database is always asked.
+        session_id: the session's id.
+        db_adapter: an object with the methods of ``DatabaseAdapter``.
+        redis_client: a synchronous or asyncio client; None: every read asks the database.
         workspace_id: the tenant's slug; None: DEFAULT_WORKSPACE, or with another adapter: none.
-        redis_key_prefix: how the keys of copies begin; the cache of the settings has its own names.
-        redis_ttl: how many seconds the session stays cached; None: until it is evicted, 0: not at all.
+        redis_key_prefix: the prefix of the keys of copies; the cache of the settings has its own keys.
+        redis_ttl: the seconds that the session stays cached; None: until it is evicted; 0: it is not cached.
 
     Raises:
         ValidationError: an argument cannot be used; the error names it.
@@ -185,11 +185,11 @@ class DatabaseChatHistory(BaseChatHistory):
         return self._kept.stored if type(self).get_messages is DatabaseChatHistory.get_messages else None
 
     async def get_messages(self) -> list[Message]:
-        """All messages, oldest first: from the cache where it may answer, otherwise from the database."""
+        """All messages, oldest first, from the cache if it may answer, otherwise from the database."""
         return await self._kept.get_messages()
 
     async def add_message(self, message: Message) -> None:
-        """Store a message, and keep the cache right.
+        """Store a message, and update or invalidate the cache.
 
         Raises:
             ChatMemoryError: it cannot be stored.
@@ -197,7 +197,7 @@ class DatabaseChatHistory(BaseChatHistory):
         await self._kept.add_message(message)
 
     async def add_messages(self, messages: list[Message]) -> None:
-        """Store messages in one transaction, and keep the cache right.
+        """Store messages in one transaction, and update or invalidate the cache.
 
         Raises:
             ChatMemoryError: they cannot be stored.
@@ -218,12 +218,12 @@ class DatabaseChatHistory(BaseChatHistory):
 
 
 def _is_ours(adapter: Any) -> bool:
-    """Whether an adapter does what ``DjangoDatabaseAdapter`` does: a subclass may do it otherwise."""
+    """Whether an adapter is a ``DjangoDatabaseAdapter`` whose methods no subclass overrides."""
     ours = DjangoDatabaseAdapter
     return isinstance(adapter, ours) and all(getattr(type(adapter), name) is getattr(ours, name) for name in _METHODS)
 
 
 def _say_if_uncached(redis_client: Any, ttl: float | None) -> None:
-    """Log that a client was given while the settings have no cache."""
+    """Log a warning if a client was given, but the settings have no cache."""
     if redis_client is not None and ttl != 0 and wiring.cache_mode(live.now()) == "off" and _log_limit.allows("off"):
         logger.warning("A history was given a Redis client, but the settings of CHAT_MEMORY have no cache: see CACHE")

@@ -1,4 +1,4 @@
-"""Owns the managers over each store, made in one call."""
+"""Owns the functions that make a manager over a store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def create_inmemory_history_manager(window_size: int | None = None) -> SessionHi
     """A manager of histories in this process.
 
     Raises:
-        ValidationError: ``window_size`` is no whole number from 1.
+        ValidationError: ``window_size`` is not a whole number from 1.
     """
     adapter = MemoryAdapter()
 
@@ -51,7 +51,7 @@ def create_database_history_manager(
     redis_ttl: float | None = 3600,
     default_workspace_id: str | None = None,
 ) -> SessionHistoryManager:
-    """A manager of ``DatabaseChatHistory``; ``get_history`` takes a workspace other than the default one.
+    """A manager of ``DatabaseChatHistory``; its ``get_history`` takes a workspace in place of the default one.
 
     Raises:
         ValidationError: an argument cannot be used.

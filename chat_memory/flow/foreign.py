@@ -1,4 +1,4 @@
-"""Owns a history that another adapter keeps, with a copy in Redis and no session row to compare it with."""
+"""Owns the history that an adapter of the host stores, with a copy in Redis and no session row to compare it with."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from chat_memory.storage.redis.clients import blocking
 logger = logging.getLogger("chat_memory.flow")
 
 _CLIENTS = 32
-"""Of so many clients of Redis it is remembered which copies could not be deleted."""
+"""The most Redis clients for which a process remembers the copies that could not be deleted."""
 _log_limit = LogLimit()
 
 
 class ForeignHistory(BaseChatHistory):
-    """What another adapter keeps of a session; what it reads is kept in Redis until a write or the end of its life.
+    """The history of a session in an adapter of the host; a copy in Redis is used until a write or until it expires.
 
     Args:
-        session_id: which session.
-        workspace_id: whose session it is; None: nobody's, which is not the default workspace.
-        adapter: has the methods of ``DatabaseAdapter``.
-        client: the client of Redis, where the copies are; None: there are none.
-        prefix: how their keys begin.
-        ttl: how many seconds a copy is used; None: until a write, 0: there is none.
+        session_id: the session's id.
+        workspace_id: the workspace of the session; None: none, which is not the default workspace.
+        adapter: an object with the methods of ``DatabaseAdapter``.
+        client: the client of the Redis for the copies; None: no copies.
+        prefix: the prefix of the copies' keys.
+        ttl: the seconds that a copy is used; None: until a write; 0: no copies.
     """
 
     outlives_handle = True
@@ -62,7 +62,7 @@ class ForeignHistory(BaseChatHistory):
         self._ttl = ttl
 
     async def get_messages(self) -> list[Message]:
-        """All messages, oldest first: the copy in Redis, otherwise what the adapter reads."""
+        """All messages, oldest first, from the copy in Redis, otherwise from the adapter."""
         values = self._values
         if values is None:
             return await self._read()
@@ -79,7 +79,7 @@ class ForeignHistory(BaseChatHistory):
         return messages
 
     async def add_message(self, message: Message) -> None:
-        """Hand a message to the adapter, checked and complete with id and time, and delete the copy.
+        """Pass a message to the adapter, validated and with id and time, and delete the copy.
 
         Raises:
             ValidationError: it cannot be stored.
@@ -88,7 +88,7 @@ class ForeignHistory(BaseChatHistory):
         await self._written(partial(self._adapter.save_message, message=ready, **self._names))
 
     async def add_messages(self, messages: list[Message]) -> None:
-        """Hand messages to the adapter in one call, checked and complete, and delete the copy.
+        """Pass messages to the adapter in one call, validated and with ids and times, and delete the copy.
 
         Raises:
             ValidationError: one of them cannot be stored.
@@ -118,10 +118,10 @@ class ForeignHistory(BaseChatHistory):
 
 
 def key_of(session_id: str, workspace_id: str | None) -> str:
-    """What a key is after its prefix: no two pairs of names have the same.
+    """The part of a key after its prefix; different pairs of names give different keys.
 
-    The names are as they are, ``workspace:session`` or ``session``; a slug has no ``:``, and in a session id without a
-    workspace it is quoted.
+    It is ``workspace:session``, or ``session`` without a workspace. A slug has no ``:``, and in a session id without a
+    workspace a ``:`` is quoted.
     """
     if workspace_id is None:
         return session_id.replace("%", "%25").replace(":", "%3A")
@@ -130,7 +130,7 @@ def key_of(session_id: str, workspace_id: str | None) -> str:
 
 @lru_cache(_CLIENTS)
 def _values_of(client: Any) -> LeasedValues:
-    """The copies in the Redis of a client; one object for a client, so that all know of its failures."""
+    """The copies in the Redis of a client; all histories of a client share one object and its record of failures."""
     return LeasedValues(CacheClient(lambda: quickened(client)))
 
 
@@ -139,7 +139,7 @@ def _as_read(message: Any) -> Message:
 
 
 def _decoded(copy: bytes) -> list[Message] | None:
-    """The messages of a copy; None where it is not what ``get_messages`` wrote."""
+    """The messages of a copy; None if ``get_messages`` did not write it."""
     try:
         return [Message.from_dict(message) for message in msgspec.json.decode(copy)]
     except (ValueError, TypeError, RecursionError, msgspec.MsgspecError):

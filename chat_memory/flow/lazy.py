@@ -1,4 +1,4 @@
-"""Owns a history that is read from its store only when it is wanted, and again only when it has changed."""
+"""Owns a history that is only read from its store when it is needed and has changed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from chat_memory.records import Message
 
 
 class LazyHistory(Wrapper):
-    """A history that reads its messages at the first call, and then as long as nothing has changed not again.
+    """A history that reads its messages at the first call, and again only after a change.
 
-    Whether something has changed, the version of the session says; two objects never drift apart. A store without
-    versions is read every time.
+    The version of the session shows whether something has changed, so every object sees the changes of others. A store
+    without versions is read every time.
 
     Args:
-        storage_backend: a history, or an object with ``load()``, which gives the messages, and ``append(message)``,
-            sync or async. ``clear()`` is needed only for ``clear``.
+        storage_backend: a history, or an object with ``load()``, which returns the messages, and ``append(message)``,
+            sync or async. ``clear()`` is only needed for ``clear``.
     """
 
     def __init__(self, storage_backend: Any) -> None:
@@ -40,7 +40,7 @@ class LazyHistory(Wrapper):
         return list(self._messages)
 
     async def add_message(self, message: Message) -> None:
-        """Add a message, without reading the others."""
+        """Add a message without reading the stored ones."""
         append = getattr(self.storage, "append", None)
         if append is None:
             await super().add_message(message)
@@ -48,7 +48,7 @@ class LazyHistory(Wrapper):
             await _result(append(as_message(message)))
 
     async def add_messages(self, messages: list[Message]) -> None:
-        """Add messages; to a history in one call."""
+        """Add messages; one call if the store is a history."""
         if hasattr(self.storage, "append"):
             for message in as_messages(messages):
                 await self.add_message(message)

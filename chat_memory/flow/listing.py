@@ -1,4 +1,4 @@
-"""Owns finding which sessions a factory's store holds, in sync and in async code."""
+"""Owns listing the sessions in the store of a factory's histories, from sync and async code."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Answer = TypeVar("Answer")
 
 
 def stored_sessions(make: Callable[[str], BaseChatHistory]) -> list[str] | None:
-    """The ids of all sessions in the store of a factory's histories, last active first; None: it has none to list.
+    """The ids of all sessions in the store of a factory's histories, last active first; None: it cannot be listed.
 
-    A factory may make a session key of its id. What it makes is seen from one history that is only made, and neither
-    read nor written.
+    A factory may add a prefix or a suffix to an id to make the session key. One history is made with a unique id to
+    find both; it is neither read nor written.
     """
     token = f"listing-{uuid4().hex}"
     try:
         chat = make(token).conversation
-    except Exception:  # noqa: BLE001  # a factory may know some ids only; then there is nothing to list by
+    except Exception:  # noqa: BLE001  # a factory may accept only some ids; then its store cannot be listed
         return None
     before, found, after = chat.key.partition(token) if chat else ("", "", "")
     if chat is None or not found:
@@ -49,9 +49,10 @@ def _keys(workspace: str, adapter: Adapter) -> Iterator[str]:
 
 
 def anywhere(call: Callable[[], Answer]) -> Answer:
-    """What a call gives that may ask a database: in this thread, or under a running event loop in one of its own.
+    """The result of a call that may query a database; under a running event loop it runs in a thread of its own.
 
-    Django allows no query in the thread of an event loop. The thread's connections are its own, and closed after it.
+    Django allows no query in the thread of an event loop. The thread has its own connections, which are closed after
+    it.
     """
     try:
         asyncio.get_running_loop()

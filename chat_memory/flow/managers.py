@@ -1,4 +1,4 @@
-"""Owns the histories of many sessions: one handle each, found by session and workspace."""
+"""Owns the histories of many sessions, one handle for each session and workspace."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from chat_memory.flow.listing import anywhere, stored_sessions
 from chat_memory.flow.window import SlidingWindowChatHistory, check_window
 
 HANDLES = 1_000
-"""At most so many handles are kept of histories that another handle finds again; the longest unused go first."""
+"""The most handles kept of histories that a new handle finds again; the least recently used are dropped first."""
 
 Place = tuple[str, str | None]
-"""A session, and the workspace that was named with it."""
+"""A session id, and the workspace that was given with it."""
 
 
 class SessionHistoryManager:
     """The histories of many sessions.
 
-    A session's handle is made once and given again. Handles whose messages are in a store are let go when there are too
-    many of them; a history that lives in its object stays until it is cleared.
+    The handle of a session is made once and returned again. Handles whose messages are in a store are dropped when
+    there are more than HANDLES; a history that exists only in its object is kept until it is cleared.
 
     Args:
-        history_factory: takes a session id, and also ``workspace_id=`` if it has such a parameter; gives a history.
+        history_factory: takes a session id, and also ``workspace_id=`` if it has that parameter; returns a history.
         window_size: histories show this many of their newest messages, from 1; None: all.
 
     Raises:
-        ValidationError: ``window_size`` is no whole number from 1, or the factory cannot be called.
+        ValidationError: ``window_size`` is not a whole number from 1, or the factory cannot be called.
     """
 
     def __init__(self, history_factory: Callable[..., BaseChatHistory], window_size: int | None = None) -> None:
@@ -46,14 +46,14 @@ class SessionHistoryManager:
         self._staying: dict[Place, BaseChatHistory] = {}
         self._handles: OrderedDict[Place, BaseChatHistory] = OrderedDict()
         self._opened: dict[Place, None] = {}
-        self._lock = threading.RLock()  # a factory may ask its manager
+        self._lock = threading.RLock()  # a factory may call its manager
 
     async def get_history(self, session_id: str, workspace_id: str | None = None) -> BaseChatHistory:
         """The history of a session; reading it creates nothing.
 
         Args:
-            session_id: which session.
-            workspace_id: whose session it is; None: as the factory says.
+            session_id: the session's id.
+            workspace_id: the workspace of the session; None: the factory's default.
 
         Raises:
             ValidationError: a name cannot be used, or the factory takes no workspace.
@@ -69,7 +69,7 @@ class SessionHistoryManager:
             return found
 
     async def clear_history(self, session_id: str, workspace_id: str | None = None) -> None:
-        """Remove all messages of a session from its store, whoever opened it.
+        """Remove all messages of a session from its store, even if it was not opened here.
 
         Raises:
             ValidationError: a name cannot be used, or the factory takes no workspace.
@@ -84,10 +84,10 @@ class SessionHistoryManager:
     def list_sessions(self, workspace_id: str | None = None) -> list[str]:
         """The ids of all sessions that hold messages, last active first; for sync code, and for async code too.
 
-        They come from the store, whoever wrote them. Where the factory's histories are in no store that can be asked,
-        they are those that were opened here and not cleared. Under a running event loop the query runs in a thread and
-        on a connection of its own, which the loop waits for, and which sees nothing of an open transaction;
-        ``alist_sessions`` does not hold up the loop.
+        They come from the store, whoever wrote them. If the store of the factory's histories cannot be listed, they are
+        those that were opened here and not cleared. Under a running event loop the query runs in a thread with its own
+        connection: it does not see an open transaction of the caller, and the loop is blocked until it ends. Use
+        ``alist_sessions`` there, which does not block.
 
         Raises:
             ValidationError: the workspace cannot be used, or the factory takes none.
@@ -111,10 +111,10 @@ class SessionHistoryManager:
         return history if self.window_size is None else SlidingWindowChatHistory(history, self.window_size)
 
     def _given(self, workspace_id: str | None) -> dict[str, Any]:
-        """The arguments for the factory besides the session.
+        """The arguments for the factory beside the session id.
 
         Raises:
-            ValidationError: it takes no workspace.
+            ValidationError: a workspace is given, but the factory takes none.
         """
         if self.takes_workspace:
             return {"workspace_id": workspace_id}

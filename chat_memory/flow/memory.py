@@ -1,4 +1,4 @@
-"""Owns the history that is kept in this process."""
+"""Owns the history in the memory of this process."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ SESSION_ID = "memory"
 
 
 class InMemoryChatHistory(StoredHistory):
-    """A history in this process, which ends with it; for development and tests.
+    """A history in the memory of this process, lost when it ends; for development and tests.
 
     Args:
-        session_id: tells the histories in one adapter apart.
-        adapter: where the messages are; None: in this object alone.
+        session_id: the session's id in the adapter.
+        adapter: the store of the messages; None: one that only this object uses.
     """
 
     def __init__(self, session_id: str = SESSION_ID, adapter: MemoryAdapter | None = None) -> None:
         self.outlives_handle = adapter is not None
         adapter = MemoryAdapter() if adapter is None else adapter
-        adapter.add_workspace(live.now().default_workspace)  # it is nobody's tenant, whatever CREATE_WORKSPACES says
+        adapter.add_workspace(live.now().default_workspace)  # even if CREATE_WORKSPACES is False, as it is no tenant
         super().__init__(conversation(session_id, adapter=adapter))

@@ -1,4 +1,4 @@
-"""Owns what a history takes as a message: ours, or another class' with the same fields."""
+"""Owns what a history accepts as a message: ``Message``, or an object of another class with the same fields."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from chat_memory.records import Message
 
 
 def as_message(given: Any) -> Message:
-    """A message to be stored; of another class' it takes role, content, name and metadata.
+    """A message to be stored; from an object of another class, with its role, content, name and metadata.
 
     Raises:
         ValidationError: it has no role and content.
     """
     if isinstance(given, Message):
-        # A position is of the conversation that a message was read from, and not of the one it goes to.
+        # The position belongs to the conversation that the message was read from, so it is removed.
         return given if given.seq is None else msgspec.structs.replace(given, seq=None)
     try:
         role, content = given.role, given.content
@@ -31,7 +31,7 @@ def as_messages(given: Iterable[Any]) -> list[Message]:
     """Messages to be stored, in their order.
 
     Raises:
-        ValidationError: one of them is no message, or all of it is one.
+        ValidationError: one of them is not a message, or ``given`` is not a list.
     """
     if isinstance(given, Message | str) or not isinstance(given, Iterable):
         raise ValidationError(f"must be a list of messages, not {type(given).__name__}", field="messages")

@@ -1,4 +1,4 @@
-"""Owns a history of texts, pictures and sound, whose references can be followed wherever the messages are."""
+"""Owns a history of texts, pictures and sound, whose messages contain what they refer to."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from chat_memory.records import Message
 
 
 class MultiModalHistory(Wrapper):
-    """A history to which texts come with pictures and sound, as references in the message.
+    """A history of messages with text, pictures and sound.
 
-    A reference carries what it refers to, the address of a picture or sound in base64, so it can be followed after a
-    restart. A message with sound must fit MAX_CONTENT_BYTES.
+    The message contains the URL of a picture and the bytes of a sound in base64, so both survive a restart. A message
+    with sound must fit into MAX_CONTENT_BYTES.
 
     Args:
-        base_history: where the messages go; None: a new history in memory.
+        base_history: the history that stores the messages; None: a new one in memory.
 
     Attributes:
-        text_history: the same.
-        image_cache: the addresses of pictures by their ids, as far as this object has added or read them.
-        audio_cache: sound by its id, likewise.
+        text_history: the same history.
+        image_cache: the URLs of the pictures that this object has added or read, by their ids.
+        audio_cache: the sounds that this object has added or read, by their ids.
     """
 
     def __init__(self, base_history: Any = None) -> None:
@@ -36,7 +36,7 @@ class MultiModalHistory(Wrapper):
     async def add_multi_modal_message(
         self, text: str | None = None, image_url: str | None = None, audio_data: bytes | None = None
     ) -> None:
-        """Add a user's message of these parts.
+        """Add a user's message with these parts.
 
         Raises:
             ValidationError: nothing is given.
@@ -56,7 +56,7 @@ class MultiModalHistory(Wrapper):
         self._learn(content)
 
     async def get_messages(self) -> list[Message]:
-        """All messages, oldest first; what they refer to is in the two caches then."""
+        """All messages, oldest first; their pictures and sounds are then in the two caches."""
         messages = await super().get_messages()
         for message in messages:
             if isinstance(message.content, list):

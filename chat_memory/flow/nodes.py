@@ -1,4 +1,4 @@
-"""Owns how a node of a workflow comes to the history of its session."""
+"""Owns how a node of a workflow gets the history of its session."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class ChatHistoryNode:
     """A mixin for nodes: the history of the session that the workflow's context names.
 
     Args:
-        history_manager: has the histories.
-        session_key: the name of the context's global variable with the session id, or else of its attribute.
+        history_manager: returns the histories.
+        session_key: the name of the context's global variable that holds the session id, or else of its attribute.
         auto_save: whether ``save_interaction`` stores anything; False: the node adds to the history itself.
     """
 
@@ -32,7 +32,7 @@ class ChatHistoryNode:
         """The history of the context's session, in the context's ``workspace_id`` if the manager takes one.
 
         Raises:
-            ValidationError: the context names no session: two users must never share a history by default.
+            ValidationError: the context names no session; a default would let two users share a history.
         """
         session_id = _named(workflow_context, self.session_key)
         if session_id is None or session_id == "":
@@ -51,9 +51,9 @@ class ChatHistoryNode:
         """Store a question and its answer next to each other, if ``auto_save`` is True.
 
         Args:
-            workflow_context: names the session.
-            user_message: a message, or the text of a user's.
-            assistant_message: a message, or the text of an assistant's.
+            workflow_context: the context that names the session.
+            user_message: a message, or the text of a user's message.
+            assistant_message: a message, or the text of an assistant's message.
 
         Raises:
             ValidationError: one of them is neither, or there is no session; nothing was stored.
@@ -64,7 +64,7 @@ class ChatHistoryNode:
 
 
 def _named(context: Any, name: str) -> Any:
-    """A global variable of a context, or else its attribute; None where it has neither."""
+    """A global variable of a context, or else its attribute; None if it has neither."""
     variables = getattr(context, "global_variables", None)
     found = variables.get(name) if isinstance(variables, Mapping) else None
     if found is None and variables is None and callable(getter := getattr(context, "get_global_variable", None)):

@@ -1,4 +1,4 @@
-"""Owns the history that is kept in Redis alone."""
+"""Owns the history that is only in Redis."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ KEY_PREFIX = "chat_history:"
 class RedisChatHistory(StoredHistory):
     """A history in Redis or Valkey, under the key ``key_prefix`` + ``session_id``.
 
-    What Redis loses or evicts is lost. A write renews the time to live, in the same step; a read does not.
+    Messages that Redis loses or evicts are lost. A write restarts the time to live, in the same step; a read does not.
 
     Args:
-        session_id: which conversation.
-        redis_client: a ``redis.Redis`` or a ``redis.asyncio.Redis``. Of an asyncio client the settings are taken: calls
-            run in a thread, on connections of their own.
-        key_prefix: how all keys begin, without braces.
+        session_id: the conversation's id.
+        redis_client: a ``redis.Redis`` or a ``redis.asyncio.Redis``. Only the settings of an asyncio client are used:
+            calls run in a thread, on other connections.
+        key_prefix: the prefix of all keys, without braces.
         ttl: seconds after the last write until the conversation expires; None: never.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Owns finding the messages of a history that are about a question, by a host's embedder."""
+"""Owns the search for messages of a history that are similar to a text, by a host's embedder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from chat_memory.records import Message, text_of
 from chat_memory.rules.numbers import whole_number
 
 REMEMBERED = 10_000
-"""The vectors of at most so many texts are kept in an object."""
+"""The most texts whose vectors an object keeps."""
 
 
 class ContextAwareHistory(Wrapper):
-    """Another history, which can be asked for the messages that are closest to a text.
+    """A history that can return the messages most similar to a text.
 
-    The vector of a text is made once for an object. Messages without words, such as calls of tools, are never found.
+    An object embeds each text once. Messages without text, such as tool calls, are never found.
 
     Args:
-        base_history: the other history.
-        embedder: has a method ``embed``, sync or async, that gives the vector of a text.
+        base_history: the wrapped history.
+        embedder: an object whose method ``embed``, sync or async, returns the vector of a text.
     """
 
     def __init__(self, base_history: Any, embedder: Any) -> None:
@@ -32,10 +32,10 @@ class ContextAwareHistory(Wrapper):
         self._vectors: OrderedDict[str, Sequence[float]] = OrderedDict()
 
     async def get_relevant_messages(self, query: str, max_messages: int = 10) -> list[Message]:
-        """The messages closest to a text, in the order in which they were said; all, where there are no more of them.
+        """The messages most similar to a text, in their order; all, if there are no more than ``max_messages``.
 
         Raises:
-            ValidationError: ``max_messages`` is no whole number from 0.
+            ValidationError: ``max_messages`` is not a whole number from 0.
         """
         limit, messages = whole_number(max_messages, "max_messages"), await self.get_messages()
         if len(messages) <= limit:
@@ -56,6 +56,6 @@ class ContextAwareHistory(Wrapper):
 
 
 def cosine_similarity(one: Sequence[float], other: Sequence[float]) -> float:
-    """How alike two vectors point, from -1 to 1; 0 where one of them has no length."""
+    """The cosine of the angle of two vectors, from -1 to 1; 0 if one of them is zero."""
     lengths = sqrt(sum(x * x for x in one)) * sqrt(sum(y * y for y in other))
     return sum(x * y for x, y in zip(one, other, strict=True)) / lengths if lengths else 0.0

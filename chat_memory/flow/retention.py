@@ -1,4 +1,4 @@
-"""Owns the removal of conversations by age, as this dialect calls it."""
+"""Owns the removal of conversations by age, under the name of the documents."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from asgiref.sync import sync_to_async
 from django.utils.module_loading import import_string
 
 CLEAN_UP = "chat_memory.maintenance.retention.clean_up"
-"""Found by its path when it is called: it stands on the models, which are there only once Django has started."""
+"""Imported when it is called, because it needs the models, which are only loaded once Django has started."""
 
 
 async def cleanup_old_sessions(days: int = 30, workspace_id: str | None = None) -> Any:
-    """Remove for good the conversations of Django's database whose newest message is older; pinned ones stay.
+    """Delete the conversations in Django's database whose newest message is older than ``days``; pinned ones stay.
 
     Args:
         days: a whole number from 1.
-        workspace_id: in this workspace only; None: in all.
+        workspace_id: only in this workspace; None: in all.
 
     Returns:
-        The ``Report`` of ``chat_memory.maintenance.retention``: how many sessions and messages went.
+        The ``Report`` of ``chat_memory.maintenance.retention``, with the numbers of deleted sessions and messages.
 
     Raises:
         ValidationError: ``days`` is out of range.

@@ -24,23 +24,23 @@ logger = logging.getLogger("chat_memory.flow")
 
 
 class SummarizingHistory(Wrapper):
-    """Another history, with a summary in place of its oldest messages once it has more than ``max_messages``.
+    """A history that shows a summary in place of its oldest messages once it has more than ``max_messages``.
 
-    All messages stay. Where the other history is in memory or in Django's database, the summary is a record beside
-    them, made by one caller at a time and seen by all; otherwise it is this object's own. A summarizer that fails is
-    logged: the message is stored, and the next one tries again.
+    All messages stay stored. If the wrapped history is in memory or in Django's database, the summary is stored with
+    them, made by one caller at a time and seen by all; otherwise it belongs to this object. A failure of the summarizer
+    is logged: the message is stored, and the next message tries again.
 
     Args:
-        base_history: the other history.
-        summarizer_node: has a method ``summarize``, or is a function; it takes the messages to cover, after the summary
-            before them as a system message, and gives a text; sync or async.
-        max_messages: how many messages may be without a summary, from 2; then the oldest half is covered.
+        base_history: the wrapped history.
+        summarizer_node: an object with a method ``summarize``, or a function. It takes the messages to cover, with the
+            summary before them as a system message, and returns a text; sync or async.
+        max_messages: the most messages without a summary, from 2; beyond them the oldest half is summarised.
 
     Attributes:
         summary: the newest summary that this object has made or shown; None before there is one.
 
     Raises:
-        ValidationError: there is no such method, or ``max_messages`` is no whole number from 2.
+        ValidationError: there is no such method, or ``max_messages`` is not a whole number from 2.
     """
 
     def __init__(self, base_history: Any, summarizer_node: Any, max_messages: int = 50) -> None:
@@ -57,17 +57,17 @@ class SummarizingHistory(Wrapper):
 
     @property
     def outlives_handle(self) -> bool:  # type: ignore[override]
-        """Whether the other history does, and the summary too."""
+        """Whether both the wrapped history and the summary do."""
         return super().outlives_handle and self._chat is not None
 
     @property
     def _chat(self) -> Conversation | None:
-        """The conversation that keeps the summary; None where this object does."""
+        """The conversation that stores the summary; None if this object keeps it."""
         stored = self.beneath
         return stored.conversation if stored and stored.conversation.place.adapter.summaries else None
 
     async def get_messages(self) -> list[Message]:
-        """The newest summary and what it does not cover, as a model takes it; everything, while there is none."""
+        """The newest summary and the messages it does not cover, as a model takes them; without a summary, all."""
         chat = self._chat
         if chat is None:
             return self._beside_own(_counted(await self.base.get_messages()))
@@ -76,23 +76,23 @@ class SummarizingHistory(Wrapper):
             messages: list[Message] = await self.base.get_messages()
             return messages
         self.summary = covered.text
-        # A turn that the summary covers in part comes whole.
+        # A turn that the summary covers in part is shown whole.
         return await chat.acontext(messages=left + self.max_messages, greeting=True, pending=True)
 
     async def add_message(self, message: Message) -> None:
-        """Add a message, and have the oldest ones summarised where there are too many."""
+        """Add a message, and summarise the oldest ones if there are too many."""
         await self.add_messages([message])
 
     async def add_messages(self, messages: list[Message]) -> None:
-        """Add messages, and have the oldest ones summarised where there are too many."""
+        """Add messages, and summarise the oldest ones if there are too many."""
         await self.base.add_messages(as_messages(messages))
         try:
             await self._summarize_if_due()
-        except Exception as error:  # noqa: BLE001  # stored: a caller that was told otherwise would store them again
+        except Exception as error:  # noqa: BLE001  # the messages are stored: after an error a caller would store them again
             logger.warning("a summary could not be made (%s); the next message tries again", type(error).__name__)
 
     async def clear(self) -> None:
-        """Remove all messages, and the summary with them."""
+        """Remove all messages and the summary."""
         await self.base.clear()
         self.summary = self._own = None
 
@@ -108,7 +108,7 @@ class SummarizingHistory(Wrapper):
             self.summary = made.text if made else self.summary
 
     async def _state(self, chat: Conversation) -> tuple[Summary | None, int]:
-        """The newest summary, and how many messages it does not cover."""
+        """The newest summary, and the number of messages that it does not cover."""
         record, summaries = await chat.asession(), await chat.asummaries()
         if record is None:
             return None, 0
@@ -135,18 +135,18 @@ class SummarizingHistory(Wrapper):
         return with_summary(rest, self._own)
 
     def _forget_if_shorter(self, messages: Sequence[Message]) -> None:
-        """Somebody else may have cleared the history."""
+        """Forget the summary if somebody else has cleared the history."""
         if self._own is not None and len(messages) < self._own.last_seq:
             self.summary = self._own = None
 
 
 def _counted(messages: Sequence[Any]) -> list[Message]:
-    """The messages at positions from 1 on, whatever their positions are elsewhere."""
+    """The messages with positions counted from 1, in place of the positions they have."""
     return [msgspec.structs.replace(as_message(message), seq=seq) for seq, message in enumerate(messages, 1)]
 
 
 async def _given(summarize: Any, messages: list[Message]) -> Any:
-    """What a summarizer gives; one that is not async has a thread of its own."""
+    """The summarizer's text; a sync summarizer runs in a thread of its own."""
     if iscoroutinefunction(summarize):
         return await summarize(messages)
     text = await sync_to_async(summarize, thread_sensitive=False)(messages)

@@ -1,4 +1,4 @@
-"""Owns one manager for each tenant over one Redis."""
+"""Owns managers over one Redis, one for each tenant."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TTL = 3600
 
 
 class TenantSessionManager:
-    """Managers whose sessions share nothing, whatever the ids of tenants and sessions are.
+    """Makes one manager for each tenant; no two tenants share a key, whatever their ids are.
 
-    The keys are ``tenant:{tenant_id}:chat:{tenant_id}:{session_id}``, and live for an hour after the last write.
+    The keys are ``tenant:{tenant_id}:chat:{tenant_id}:{session_id}``; they expire an hour after the last write.
 
     Args:
         redis_client: a synchronous or asyncio client.

@@ -1,4 +1,4 @@
-"""Owns the view of the newest messages of a history; it must not remove any."""
+"""Owns the view of a history's newest messages; it must not remove any."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from chat_memory.storage.windowing import newest_turns
 
 
 class SlidingWindowChatHistory(Wrapper):
-    """The newest messages of another history, as a model takes them: whole turns, and the system messages.
+    """The newest messages of a history, as a model takes them: whole turns, and the system messages.
 
-    The other history keeps everything. Of one in a database or in Redis no more than the window is read.
+    The wrapped history keeps all messages. If it is in a database or in Redis, only the window is read.
 
     Args:
         base_history: the other history.
         window_size: the most messages to show, from 1; system messages do not count.
 
     Raises:
-        ValidationError: ``window_size`` is no whole number from 1.
+        ValidationError: ``window_size`` is not a whole number from 1.
     """
 
     def __init__(self, base_history: Any, window_size: int = 10) -> None:
@@ -43,10 +43,10 @@ class SlidingWindowChatHistory(Wrapper):
 
 
 def check_window(size: object) -> int:
-    """The size of a window.
+    """The size of a window, checked.
 
     Raises:
-        ValidationError: it is no whole number from 1.
+        ValidationError: it is not a whole number from 1.
     """
     if whole_number(size, "window_size") == 0:
         raise ValidationError("must be a whole number from 1; None is no window", field="window_size")
@@ -54,7 +54,7 @@ def check_window(size: object) -> int:
 
 
 def newest(messages: Sequence[Any], size: int) -> list[Message]:
-    """What ``StoredHistory.get_window`` gives, of a list of all messages."""
+    """As ``StoredHistory.get_window``, for a list of all messages."""
     ready = numbered(messages)
     wanted = Budget(messages=size, greeting=True)
     found = shown(newest_turns(ready, wanted, has_all=True) or [], wanted, pending=True)
@@ -62,7 +62,7 @@ def newest(messages: Sequence[Any], size: int) -> list[Message]:
 
 
 def numbered(messages: Sequence[Any]) -> list[Message]:
-    """The messages with positions, where not all of them have one."""
+    """The messages with positions; counted from 1 unless all of them have one."""
     if all(isinstance(message, Message) and message.seq is not None for message in messages):
         return list(messages)
     return [msgspec.structs.replace(as_message(message), seq=seq) for seq, message in enumerate(messages, 1)]
