@@ -1,4 +1,4 @@
-"""Memory providers by the names of jaf's document, over ``chat_memory.conversation``."""
+"""Owns memory providers with the names of jaf's document, over ``chat_memory.conversation``."""
 
 from chat_memory.providers.configs import InMemoryConfig, MemoryProviderConfig, PostgresConfig, RedisConfig
 from chat_memory.providers.conversations import ConversationMemory, MemoryProvider, MemoryQuery

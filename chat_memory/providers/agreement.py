@@ -13,17 +13,17 @@ from chat_memory.exceptions import ValidationError
 from chat_memory.providers.configs import PostgresConfig
 
 _IN_DATABASES = {"host": "HOST", "port": "PORT", "database": "NAME", "username": "USER", "password": "PASSWORD"}
-"""The name in DATABASES of each field that says where a connection goes."""
+"""The key in DATABASES of each connection field."""
 _DRIVER = {"host": "host", "port": "port", "dbname": "database", "user": "username", "password": "password"}
-"""The field for each name that PostgreSQL's drivers have."""
+"""The field for each name in a connection string of PostgreSQL's drivers."""
 _HERE = frozenset({"", "localhost", "127.0.0.1", "::1"})
 _TLS = frozenset({"require", "verify-ca", "verify-full"})
 
 
 def differences(config: PostgresConfig, alias: str) -> list[str]:
-    """What of a configuration is otherwise in DATABASES, each as a sentence that says what to change.
+    """The differences between a configuration and DATABASES, each as a sentence that says what to change.
 
-    Only what the caller set is compared. Passwords are not shown.
+    Only the fields that the caller set are compared. Passwords are not shown.
 
     Raises:
         ValidationError: the connection string cannot be read.
@@ -41,7 +41,7 @@ def differences(config: PostgresConfig, alias: str) -> list[str]:
 
 
 def pool_differences(alias: str, pool: Mapping[str, int]) -> list[str]:
-    """What of a pool's settings is otherwise in DATABASES; none of it changes what is stored."""
+    """The differences between a pool's settings and DATABASES, as sentences; they do not affect stored data."""
     options: Any = connections[alias].settings_dict.get("OPTIONS", {}).get("pool")
     held = options if isinstance(options, dict) else {}
     place = f"DATABASES[{alias!r}]['OPTIONS']['pool']"
@@ -53,13 +53,13 @@ def pool_differences(alias: str, pool: Mapping[str, int]) -> list[str]:
 
 
 def _wanted(config: PostgresConfig) -> dict[str, Any]:
-    """The fields that the caller set, of the connection string or by themselves."""
+    """The fields that the caller set, in the connection string or separately; separate ones take precedence."""
     given = {name: getattr(config, name) for name in (*_IN_DATABASES, "ssl") if name in config.given}
     return (_parsed(config.connection_string) if config.connection_string else {}) | given
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """The fields of a connection string, as an address or as ``name=value`` words.
+    """The fields of a connection string, a URL or ``name=value`` words.
 
     Raises:
         ValidationError: it is neither.

@@ -1,4 +1,4 @@
-"""Owns the configurations of the three providers, each checked when it is made."""
+"""Owns the configurations of the three providers, which are checked when they are made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Checked:
     """The checks that configurations share."""
 
     def _fill(self, **defaults: Any) -> None:
-        """Note in ``given`` what the caller set, and set what was left out."""
+        """Record in ``given`` the fields that the caller set, and set the others to their defaults."""
         object.__setattr__(self, "given", frozenset(name for name in defaults if getattr(self, name) is not None))
         for name, value in defaults.items():
             if getattr(self, name) is None:
@@ -43,15 +43,15 @@ class Checked:
 
 @dataclass(frozen=True)
 class InMemoryConfig(Checked):
-    """How much the provider in this process holds.
+    """The limits of the provider in this process.
 
     Attributes:
-        max_conversations: with one more, the conversation that was idle longest goes, and a line in the log says so.
-        max_messages: how many messages of a conversation are shown, the newest; the others stay stored.
+        max_conversations: the most conversations; beyond them the one that was idle longest is deleted and logged.
+        max_messages: the number of newest messages of a conversation that are shown; the others stay stored.
         max_messages_per_conversation: another name of ``max_messages``.
 
     Raises:
-        ValidationError: a number is no whole one from 1, or the two names have different ones.
+        ValidationError: a number is not a whole number from 1, or the two names have different numbers.
     """
 
     max_conversations: int = 1000
@@ -72,18 +72,18 @@ class InMemoryConfig(Checked):
 
 @dataclass(frozen=True)
 class RedisConfig(Checked):
-    """Which Redis, by an address, by its parts, or by Sentinels.
+    """Which Redis to use, by a URL, by its parts, or by Sentinels.
 
     Attributes:
-        url: the address; what else is given here wins over its parts.
+        url: the URL; the other fields given here take precedence over its parts.
         host: the server's name.
         port: its port.
         password: its password.
         db: the number of the database.
-        key_prefix: how every key begins; a conversation is under the prefix and its id.
+        key_prefix: the prefix of every key; a conversation's key is the prefix and its id.
         ttl: seconds after the last write until a conversation expires; None: never.
-        sentinel_hosts: ``host:port`` of Sentinels, as a list or with commas; the server is then whom they name.
-        sentinel_service_name: the name of the service that they are asked for.
+        sentinel_hosts: ``host:port`` of Sentinels, as a list or separated by commas; they name the server.
+        sentinel_service_name: the service to ask the Sentinels for.
 
     Raises:
         ValidationError: a field cannot be used.
@@ -114,18 +114,18 @@ class RedisConfig(Checked):
 
 @dataclass(frozen=True)
 class PostgresConfig(Checked):
-    """Which database the caller means: it is compared with Django's, and nothing is connected by it.
+    """The database that the caller expects: it is only compared with Django's, and not used to connect.
 
     Attributes:
-        connection_string: an address, whose parts are compared.
-        host: compared, where it is given; so are the next four.
+        connection_string: a connection string whose parts are compared.
+        host: compared, if it is given.
         port: see ``host``.
         database: see ``host``.
         username: see ``host``.
         password: see ``host``.
         ssl: True: Django's connections must require TLS.
-        table_name: which workspace; ``conversations``: DEFAULT_WORKSPACE.
-        max_connections: compared with the alias' pool; a difference is a line in the log.
+        table_name: the slug of the workspace; ``conversations``: DEFAULT_WORKSPACE.
+        max_connections: compared with the alias' pool; a difference is only logged.
         using: the alias in DATABASES; None: where the router writes sessions.
 
     Raises:
@@ -169,7 +169,7 @@ def _hosts(given: Any) -> tuple[tuple[str, int], ...] | None:
     """Sentinels as pairs of host and port.
 
     Raises:
-        ValidationError: one of them is no ``host:port``.
+        ValidationError: one of them is not ``host:port``.
     """
     if not given:
         return None
@@ -185,10 +185,10 @@ def _host(given: Any) -> tuple[str, int]:
 
 
 def of_kind(kind: type, given: Any) -> Any:
-    """A configuration of a class; of jaf's own, what the caller set.
+    """A configuration of a class, made from jaf's own with the fields that the caller set; None: the defaults.
 
     Raises:
-        ValidationError: it is of another class.
+        ValidationError: it is of any other class.
     """
     if given is None or isinstance(given, kind):
         return kind() if given is None else given

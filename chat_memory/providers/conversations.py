@@ -1,4 +1,4 @@
-"""Owns what providers give and are asked: a conversation with its metadata, a query, and the protocol."""
+"""Owns the records and the protocol of providers: a conversation with its metadata, and a query."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from chat_memory.providers.results import Result
 
 @dataclass(frozen=True)
 class ConversationMemory(ConversationBase):
-    """A conversation as it was when it was read: a copy, which nobody else changes.
+    """A conversation as it was when it was read; a copy that nobody else changes.
 
     Attributes:
         conversation_id: the id, which is the session's key.
-        user_id: whose it is; None where nobody owns it.
+        user_id: the owner; None if there is none.
         messages: a tuple, oldest first.
-        metadata: what was stored with it, and ``created_at``, ``updated_at``, ``last_activity`` and ``total_messages``,
-            which are derived; times are text in ISO form.
+        metadata: the stored metadata, and the derived ``created_at``, ``updated_at``, ``last_activity`` and
+            ``total_messages``; times are text in ISO form.
     """
 
     conversation_id: str
@@ -34,16 +34,16 @@ class ConversationMemory(ConversationBase):
 
 @dataclass(frozen=True)
 class MemoryQuery(QueryBase):
-    """Which conversations are wanted: those that meet every condition given; None is no condition.
+    """A query for conversations that meet every condition given; None is no condition.
 
     Attributes:
-        conversation_id: the one of this id.
+        conversation_id: the one with this id.
         user_id: those of this user.
         trace_id: those whose metadata has this ``trace_id``.
-        limit: how many at most; None: all, 0: none.
-        offset: how many to skip.
-        since: those whose newest message is of then or later; a naive time is a local one.
-        until: those whose newest message is from before.
+        limit: the most conversations to return; None: all; 0: none.
+        offset: the number of conversations to skip.
+        since: those whose newest message is at this time or later; a naive time is in local time.
+        until: those whose newest message is before this time.
     """
 
     conversation_id: str | None = None
@@ -57,7 +57,7 @@ class MemoryQuery(QueryBase):
 
 @runtime_checkable
 class MemoryProvider(Protocol):
-    """What every provider can; each call gives ``Success`` or ``Failure``."""
+    """The calls of every provider; each returns ``Success`` or ``Failure``."""
 
     async def store_messages(
         self, conversation_id: str, messages: list[Message], metadata: dict[str, Any] | None = None
@@ -65,7 +65,7 @@ class MemoryProvider(Protocol):
         """Store the messages that are not stored yet, and merge the metadata."""
 
     async def get_conversation(self, conversation_id: str) -> Result:
-        """The conversation; ``Success(None)`` where there is none."""
+        """The conversation; ``Success(None)`` if there is none."""
 
     async def append_messages(
         self, conversation_id: str, messages: list[Message], metadata: dict[str, Any] | None = None
@@ -91,10 +91,10 @@ class MemoryProvider(Protocol):
         """Whether the store answers."""
 
     async def close(self) -> Result:
-        """Let go of connections."""
+        """Close connections."""
 
     async def truncate_conversation_after(self, conversation_id: str, message_id: str) -> Result:
-        """Take a message and all behind it off the conversation."""
+        """Remove a message and all messages after it from the conversation."""
 
     async def get_conversation_until_message(self, conversation_id: str, message_id: str) -> Result:
         """The conversation as it was before a message."""
@@ -102,19 +102,19 @@ class MemoryProvider(Protocol):
     async def mark_regeneration_point(
         self, conversation_id: str, message_id: str, regeneration_metadata: dict[str, Any]
     ) -> Result:
-        """Note that the answer at a message was asked for again."""
+        """Record that the answer at a message is generated again."""
 
     async def get_previous_response_id(self, conversation_id: str) -> Result:
         """The id of the newest response."""
 
     async def get_previous_response_message_id(self, conversation_id: str) -> Result:
-        """The id of the message that the newest response is."""
+        """The id of the message of the newest response."""
 
     async def get_prior_response_id(self, conversation_id: str) -> Result:
         """The id of the response before the newest."""
 
     async def get_previous_response_message_index(self, conversation_id: str) -> Result:
-        """How many messages the newest response had before it."""
+        """The number of messages up to the newest response."""
 
     async def set_previous_response_id(  # noqa: PLR0917  # jaf's signature
         self,
@@ -125,4 +125,4 @@ class MemoryProvider(Protocol):
         user_id: str | None = None,
         shift: bool = True,
     ) -> Result:
-        """Note the id of the newest response."""
+        """Record the id of the newest response."""

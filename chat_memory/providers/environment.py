@@ -1,4 +1,4 @@
-"""Owns the environment variables: which provider they describe, and what is wrong with them."""
+"""Owns the environment variables: the provider that they describe, and the errors in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TRUE, _FALSE = frozenset({"1", "on", "true", "yes"}), frozenset({"0", "off", "f
 
 
 class Variable(NamedTuple):
-    """What a variable sets: a field of a configuration, or of Django's pool; and the name that the package reads."""
+    """The field that a variable sets, of a configuration or of Django's pool, and the name that jaf's package reads."""
 
     field: str
     kind: type = str
@@ -63,23 +63,23 @@ VARIABLES: Mapping[str, Mapping[str, Variable]] = {
         "JAF_POSTGRES_POOL_MAX_INACTIVE_CONNECTION_LIFETIME": Variable("max_idle", int, pool=True),
     },
 }
-"""The variables of each kind of provider, by the documented name, which counts where both names are set."""
+"""The variables of each kind of provider, by the documented name, which takes precedence if both names are set."""
 WITHOUT_EFFECT = {
     "JAF_POSTGRES_POOL_MAX_QUERIES": "Django's pool closes connections by their age: set max_lifetime in its OPTIONS",
 }
-"""Documented variables that have no counterpart, and what to do."""
+"""Documented variables without effect, and what to do instead."""
 _CONFIGS = {"memory": InMemoryConfig, "redis": RedisConfig, "postgres": PostgresConfig}
 _PERSISTENCE = {"memory": False, "redis": True, "postgres": True}
 
 
 async def create_memory_provider_from_env(external_clients: Mapping[str, Any] | None = None) -> Result:
-    """The provider that the environment variables describe; the answer may be used as the provider itself.
+    """Make the provider that the environment variables describe; the result may be used as the provider itself.
 
     Args:
         external_clients: ``redis``: a client to use; ``postgres``: a connection, which is not used.
 
     Returns:
-        ``Success`` with the provider, or ``Failure`` that names the variable or says what does not answer.
+        ``Success`` with the provider, or ``Failure`` that names the variable or the store that does not answer.
     """
     clients = external_clients or {}
     try:
@@ -94,10 +94,10 @@ async def create_memory_provider_from_env(external_clients: Mapping[str, Any] | 
 
 
 def get_memory_provider_info() -> dict[str, Any]:
-    """What the environment variables describe, without connecting and without secrets.
+    """Describe the provider of the environment variables, without connecting and without secrets.
 
     Returns:
-        ``type``, ``persistence``, ``configured`` with the fields that are set, and ``error`` where they cannot be used.
+        ``type``, ``persistence``, ``configured`` with the fields that are set, and ``error`` if they cannot be used.
     """
     kind = _kind()
     told: dict[str, Any] = {"type": kind, "persistence": _PERSISTENCE.get(kind, False), "configured": []}
@@ -109,7 +109,7 @@ def get_memory_provider_info() -> dict[str, Any]:
 
 
 async def test_memory_provider_connection() -> dict[str, Any]:
-    """Whether the store that the environment variables describe answers.
+    """Check that the store of the environment variables answers.
 
     Returns:
         ``healthy``, with ``message`` or ``error``, and ``type``.
@@ -123,7 +123,7 @@ async def test_memory_provider_connection() -> dict[str, Any]:
     return {"healthy": found["healthy"], "type": kind, said: found[said]}
 
 
-test_memory_provider_connection.__test__ = False  # type: ignore[attr-defined]  # its name is no test's
+test_memory_provider_connection.__test__ = False  # type: ignore[attr-defined]  # it is not a test
 
 
 def _kind() -> str:
@@ -134,7 +134,7 @@ def _described() -> tuple[str, Any, dict[str, int]]:
     """The kind of provider, its configuration, and the settings of a pool.
 
     Raises:
-        ValidationError: a variable cannot be used; the error names it, or the field that it sets.
+        ValidationError: a variable cannot be used; the error names the variable or its field.
     """
     kind = _kind()
     if kind not in _CONFIGS:

@@ -1,4 +1,4 @@
-"""Owns the errors of this dialect, which are exceptions, and which error another one becomes."""
+"""Owns the exceptions of this dialect, and the conversion of other errors to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MemoryError(ErrorBase, ChatMemoryError):  # noqa: A001  # the document's n
     Attributes:
         message: what is wrong.
         provider: the name of the provider.
-        cause: the error that led to this one; None where there is none.
+        cause: the error that led to this one; None if there is none.
     """
 
     def __init__(self, message: str, provider: str, cause: Exception | None = None) -> None:
@@ -43,7 +43,7 @@ class MemoryError(ErrorBase, ChatMemoryError):  # noqa: A001  # the document's n
 
 
 class MemoryConnectionError(MemoryError, ConnectionErrorBase):
-    """The store does not answer, or is not the one that the configuration says."""
+    """The store does not answer, or is not the one that the configuration describes."""
 
 
 class MemoryNotFoundError(MemoryError, NotFoundErrorBase):
@@ -62,7 +62,7 @@ class MemoryNotFoundError(MemoryError, NotFoundErrorBase):
 
 
 class MemoryStorageError(MemoryError, StorageErrorBase):
-    """A call was refused, and nothing was written; ``cause`` is the error of this package that says why.
+    """A call was refused and nothing was written; ``cause`` is the error that says why.
 
     Attributes:
         operation: the name of the call.
@@ -77,12 +77,12 @@ class MemoryStorageError(MemoryError, StorageErrorBase):
 
 
 EXPECTED = (ChatMemoryError, DatabaseError, InterfaceError, ImproperlyConfigured)
-"""What a call may raise that is a failure, and no mistake in the program."""
+"""The errors that become a ``Failure``; any other error is a bug and is raised."""
 _UNREACHED = (StorageUnavailable, OperationalError, InterfaceError, ImproperlyConfigured)
 
 
 def translated(error: Exception, provider: str, operation: str) -> MemoryError:
-    """The error of this dialect for one that a call raised."""
+    """Convert an error that a call raised to one of this dialect."""
     if isinstance(error, MemoryError):
         return error
     if isinstance(error, SessionNotFound):

@@ -1,4 +1,4 @@
-"""Owns what a provider reads of many conversations: search, statistics and the erasure of a user's."""
+"""Owns a provider's calls on many conversations: queries, statistics, and the deletion of a user's conversations."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from chat_memory.sessions import find_sessions
 from chat_memory.storage.listing import Filter, every
 
 STORED_BYTES = "chat_memory.maintenance.statistics.stored_bytes"
-"""Found by its path when it is called: it stands on the models, which are there only once Django has started."""
+"""Imported when it is called, because it needs the models, which are only loaded once Django has started."""
 
 
 def made(record: SessionRecord, messages: list[CoreMessage]) -> ConversationMemory:
-    """A conversation as this dialect has it."""
+    """A conversation in the form of this dialect."""
     return ConversationMemory(
         record.key, about.owner_of(record), [shown(message) for message in messages], about.to_show(record)
     )
 
 
 def find(place: Place, query: Any, newest: int | None) -> list[ConversationMemory]:
-    """The conversations that meet a query, last active first; of each the ``newest`` messages, None: all.
+    """The conversations that meet a query, last active first, each with its ``newest`` messages; None: all.
 
     Raises:
         ValidationError: a condition cannot be used; the error names it.
@@ -55,9 +55,9 @@ def _times(query: Any) -> tuple[tuple[str, Any], ...]:
 def matching(
     place: Place, user: Any, *, key: str | None = None, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[SessionRecord]:
-    """The conversations of a user, None: of all, last active first.
+    """The conversations of a user, or of all users for None, last active first.
 
-    A user's are those that the user owns, and those that nobody owns and whose metadata names the user.
+    A user's conversations are those that the user owns, and those without an owner whose metadata names the user.
 
     Raises:
         ValidationError: a condition cannot be used.
@@ -101,18 +101,18 @@ def _messages(place: Place, record: SessionRecord, newest: int | None) -> list[C
 
 
 def erase(place: Place, user: Any) -> int:
-    """Remove all conversations of a user for good; how many there were.
+    """Delete all conversations of a user; the number of them.
 
     Raises:
-        ValidationError: ``user`` is nobody.
+        ValidationError: ``user`` is None or empty.
     """
-    somebody = "" if user is None else user  # None would be all
+    somebody = "" if user is None else user  # None would mean all users
     keys = [record.key for record in matching(place, somebody)]
     return sum(place.chat(key).delete() for key in keys)
 
 
 def stats(place: Place, user: Any) -> dict[str, Any]:
-    """How many conversations and messages there are, how large they are, and when the first and the last began.
+    """The number and size of conversations and messages, and when the oldest and the newest conversation began.
 
     Raises:
         ValidationError: ``user`` cannot be used.

@@ -1,4 +1,4 @@
-"""Owns the provider that keeps conversations in this process."""
+"""Owns the provider that keeps conversations in the memory of this process."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ logger = logging.getLogger("chat_memory.providers")
 
 
 class InMemoryProvider(StoredProvider):
-    """Conversations in this process, which end with it; for development and tests.
+    """Conversations in the memory of this process, lost when it ends; for development and tests.
 
     Args:
-        config: how much it holds.
+        config: the limits.
     """
 
     name = "InMemory"
 
     def __init__(self, config: InMemoryConfig) -> None:
         adapter = MemoryAdapter()
-        adapter.add_workspace(live.now().default_workspace)  # it is nobody's tenant, whatever CREATE_WORKSPACES says
+        adapter.add_workspace(live.now().default_workspace)  # even if CREATE_WORKSPACES is False, as it is no tenant
         super().__init__(config, Place(adapter=adapter), config.max_messages)
 
     def _made(self, made: bool) -> None:

@@ -1,4 +1,4 @@
-"""Owns this dialect's message, and its conversion to the core's and back; nothing is lost either way."""
+"""Owns this dialect's message and its lossless conversion to the core's message and back."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from chat_memory.rules.times import check_time
 
 _ATTACHMENTS = "attachments"
 _KNOWN = frozenset({"id", "seq", "turn", "created_at", "role", "content", "tool_calls", "tool_call_id", "tokens"})
-"""The keys of the core's ``to_dict`` that have a field here, or are made anew."""
+"""The keys of the core's ``to_dict`` that have a field here, or are computed again."""
 
 
 class Home(NamedTuple):
-    """Where a message that was handed to an engine is stored; a summary has no position."""
+    """Where a message that an engine was given is stored; ``seq`` is None for a summary."""
 
     session_id: UUID
     seq: int | None
@@ -30,7 +30,7 @@ class Home(NamedTuple):
 
 @dataclass(frozen=True)
 class Message(jaf.MessageBase):
-    """A message, and an instance of jaf's own where jaf is installed.
+    """A message; if jaf is installed, also an instance of jaf's class.
 
     Attributes:
         role: system, user, assistant or tool.
@@ -38,11 +38,11 @@ class Message(jaf.MessageBase):
         attachments: images, documents and files that come with it.
         tool_call_id: the id of the call that a tool's message answers.
         tool_calls: the calls of an assistant's message.
-        message_id: unique in the conversation; made where none is given.
-        created_at: when it was stored, as aware UTC; a naive time is a local one.
-        extra: what else is stored with it: name, metadata, and what a provider added.
+        message_id: unique in the conversation; generated if none is given.
+        created_at: when it was stored, as aware UTC; a naive time is taken as local time.
+        extra: the other stored fields: name, metadata, and further fields of a model's provider.
         seq: its position in the conversation, from 1; None before it is stored.
-        home: where it is stored, of a message that went through ``MemoryConfig``.
+        home: where it is stored; only set on messages that were read through ``MemoryConfig``.
     """
 
     role: Any
@@ -63,7 +63,7 @@ class Message(jaf.MessageBase):
             object.__setattr__(self, "created_at", moment(self.created_at, "created_at"))
 
     def dict(self) -> dict[str, Any]:
-        """The message as JSON values; ``Message(**message.dict())`` is the message."""
+        """The message as JSON values; ``Message(**message.dict())`` makes an equal message."""
         fields = {name: getattr(self, name) for name in _OF_A_DICT}
         shown: dict[str, Any] = plain_json(fields, "message")
         return shown if self.extra else {name: value for name, value in shown.items() if name != "extra"}
@@ -73,10 +73,10 @@ _OF_A_DICT = ("role", "content", _ATTACHMENTS, "tool_call_id", "tool_calls", "me
 
 
 def plain_json(value: Any, name: str) -> Any:
-    """A value as JSON has it: times as text, and objects with fields as mappings.
+    """A value as plain JSON: times as text, and objects with fields as mappings.
 
     Raises:
-        ValidationError: a value has no such form; the error names ``name``.
+        ValidationError: a value cannot be written as JSON; the error names ``name``.
     """
     try:
         return msgspec.to_builtins(value, enc_hook=_fields_of)
@@ -93,10 +93,10 @@ def _fields_of(value: Any) -> Any:
 
 
 def moment(given: Any, name: str) -> datetime:
-    """A time as aware UTC; text is one in ISO form, and a naive time is a local one.
+    """A time as aware UTC, from a datetime or text in ISO form; a naive time is taken as local time.
 
     Raises:
-        ValidationError: it is none, or out of range.
+        ValidationError: it is not a time, or out of range.
     """
     try:
         when = datetime.fromisoformat(given) if isinstance(given, str) else given
@@ -113,7 +113,7 @@ def as_core(given: Iterable[Any]) -> list[CoreMessage]:
     """Messages to be stored, of this class or of jaf's.
 
     Raises:
-        ValidationError: one of them is no message, or all of it is one; the error names it.
+        ValidationError: ``given`` is not a list, or one of them is not a message; the error names it.
     """
     if isinstance(given, str | dict) or not isinstance(given, Iterable):
         raise ValidationError(f"must be a list of messages, not {type(given).__name__}", field="messages")
@@ -146,10 +146,10 @@ def _as_core(given: Any, name: str) -> CoreMessage:
 
 
 def _listed(values: Any, name: str) -> list[Any] | None:
-    """Calls, parts or attachments as JSON; those that are objects of Python without the fields that say nothing.
+    """Calls, parts or attachments as JSON; Python objects without their fields that are None.
 
     Raises:
-        ValidationError: they are no list.
+        ValidationError: they are not a list.
     """
     if values is None:
         return None
@@ -164,7 +164,7 @@ def _said(value: Any) -> Any:
 
 
 def shown(message: CoreMessage) -> Message:
-    """A stored message as this dialect has it."""
+    """A stored message in the form of this dialect."""
     further, attached = _further(message)
     return Message(
         message.role,
@@ -180,7 +180,7 @@ def shown(message: CoreMessage) -> Message:
 
 
 def _further(message: CoreMessage) -> tuple[dict[str, Any], list[Any] | None]:
-    """What has no field here, and the attachments."""
+    """The fields of a message that have no field here, and the attachments."""
     if message.extra is None and message.metadata is None and message.name is None and message.content is not None:
         return ({} if message.state == "complete" else {"state": message.state}), None
     further = {name: value for name, value in message.to_dict().items() if name not in _KNOWN} | (message.extra or {})

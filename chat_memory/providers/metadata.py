@@ -1,4 +1,4 @@
-"""Owns a conversation's metadata: what of it is stored, what is derived, and how changes are merged."""
+"""Owns a conversation's metadata: which keys are stored, which are derived, and how changes are merged."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from chat_memory.rules.session import check_session_fields
 OWNER = "user_id"
 TRACE = "trace_id"
 _DERIVED = frozenset({"updated_at", "last_activity", "total_messages"})
-"""Keys that are never stored, since they would soon be wrong."""
+"""Keys that are never stored, because they would soon be outdated."""
 _ATTEMPTS = 100
-"""How often a change of metadata is tried again while others change the conversation."""
+"""The most attempts to change metadata while others change the conversation."""
 
 Metadata = dict[str, Any]
 
 
 def to_store(given: Mapping[str, Any] | None) -> Metadata:
-    """Metadata as JSON, without what is derived.
+    """Metadata as JSON, without derived keys.
 
     Raises:
         ValidationError: it cannot be stored.
@@ -37,18 +37,18 @@ def to_store(given: Mapping[str, Any] | None) -> Metadata:
 
 
 def owner_in(metadata: Mapping[str, Any]) -> str | None:
-    """The owner that metadata names, as text; None where it names none."""
+    """The owner that metadata names, as text; None if it names none."""
     owner = metadata.get(OWNER)
     return None if owner in (None, "") else str(owner)
 
 
 def owner_of(record: SessionRecord) -> str | None:
-    """Whose a conversation is: its owner, otherwise whom the metadata names."""
+    """The owner of a conversation, otherwise the user that its metadata names."""
     return record.user_key or owner_in(record.metadata)
 
 
 def to_show(record: SessionRecord) -> Metadata:
-    """A conversation's metadata with what is derived."""
+    """A conversation's metadata, with the derived keys."""
     active = record.active_at.isoformat()
     derived = {"updated_at": active, "last_activity": active, "total_messages": record.message_count}
     owner = {OWNER: record.user_key} if record.user_key and owner_in(record.metadata) is None else {}
@@ -58,16 +58,16 @@ def to_show(record: SessionRecord) -> Metadata:
 def merge(
     chat: Conversation, changed: Callable[[Metadata], Mapping[str, Any]], record: SessionRecord | None = None
 ) -> SessionRecord:
-    """Set keys of a conversation's metadata; what others set meanwhile stays.
+    """Set keys of a conversation's metadata, keeping those that others set at the same time.
 
     Args:
         chat: the conversation.
-        changed: gives the keys to set, from the metadata as it is stored.
-        record: the session, where the caller has just read it.
+        changed: returns the keys to set, from the stored metadata.
+        record: the session, if the caller has just read it.
 
     Raises:
         SessionNotFound: there is no such conversation.
-        VersionConflict: others did not stop changing it.
+        VersionConflict: others kept changing it.
     """
     conflict: VersionConflict | None = None
     for _attempt in range(_ATTEMPTS):

@@ -1,4 +1,4 @@
-"""Owns where a provider's conversations are, and the handles of those that are known to exist."""
+"""Owns where a provider's conversations are stored, and the handles of those that are known to exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chat_memory.storage.contract import Adapter
 Answer = TypeVar("Answer")
 
 HANDLES = 1000
-"""How many handles are kept; one more, and all are let go."""
+"""The most handles that are kept; when full, all are dropped."""
 
 
 class Place:
@@ -36,7 +36,7 @@ class Place:
         self._known: dict[str, Conversation] = {}
 
     def chat(self, conversation_id: str, owner: Any = None) -> Conversation:
-        """The conversation of an id; with ``owner`` only if it is theirs, or nobody's yet.
+        """The conversation of an id; with ``owner`` only if it belongs to that user or has no owner yet.
 
         Raises:
             ValidationError: a name cannot be used.
@@ -46,14 +46,14 @@ class Place:
     def with_existing(
         self, conversation_id: str, call: Callable[[Conversation], Answer], *, tells: bool = False
     ) -> Answer:
-        """What a call gives on a conversation that exists.
+        """The result of a call on a conversation that must exist.
 
-        The handle is of one session, so that once it is known, a call alone says whether it is there.
+        A known handle is bound to one session, so its calls raise SessionNotFound without a look-up before them.
 
         Args:
             conversation_id: the id of the conversation.
-            call: what is done with it.
-            tells: whether the call itself raises SessionNotFound; otherwise the conversation is looked up before it.
+            call: the call.
+            tells: whether the call itself raises SessionNotFound; otherwise the conversation is looked up first.
 
         Raises:
             SessionNotFound: there is no such conversation.

@@ -1,4 +1,4 @@
-"""Owns the provider over Django's database, and the check that it is the one the caller means."""
+"""Owns the provider over Django's database, and the check that it is the database the caller expects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PostgresProvider(StoredProvider):
     """Conversations in Django's database, in the tables of this app, with the cache of the settings.
 
     Args:
-        config: which alias and workspace.
+        config: the alias and the workspace.
     """
 
     name = "Postgres"
@@ -46,15 +46,15 @@ class PostgresProvider(StoredProvider):
 async def create_postgres_provider(
     config: PostgresConfig | None = None, connection: Any = None, *, pool: Mapping[str, int] | None = None
 ) -> Result:
-    """A provider over Django's database; the answer may be used as the provider itself.
+    """Make a provider over Django's database; the result may be used as the provider itself.
 
-    What ``config`` says of a connection is compared with DATABASES: a difference is a failure that says what to change,
-    since the conversations would otherwise go elsewhere than the caller means. Nothing is connected by it.
+    The connection fields of ``config`` are compared with DATABASES, and not used to connect. A difference is a failure
+    that says what to change, because the conversations would otherwise be stored elsewhere than the caller expects.
 
     Args:
-        config: what the caller means; None: whatever DATABASES says.
-        connection: a connection of another driver may be passed; it is not used, since Django has its own.
-        pool: sizes and lifetimes as Django's pool names them; a difference is a line in the log.
+        config: the database that the caller expects; None: any.
+        connection: accepted for compatibility and not used, because Django has its own connections.
+        pool: sizes and lifetimes by the names of Django's pool; a difference is only logged.
 
     Returns:
         ``Success`` with the provider, or ``Failure``.

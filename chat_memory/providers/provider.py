@@ -1,4 +1,4 @@
-"""Owns the calls that every provider has: each is one hop into a thread, and gives ``Success`` or ``Failure``."""
+"""Owns the calls of every provider: each makes one thread hop and returns ``Success`` or ``Failure``."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class StoredProvider:
 
     Attributes:
         name: its name in errors and reports.
-        config: what it was made with.
-        place: where its conversations are.
+        config: the configuration that it was made with.
+        place: where its conversations are stored.
     """
 
     name = "Stored"
@@ -39,25 +39,25 @@ class StoredProvider:
     async def store_messages(
         self, conversation_id: str, messages: Any, metadata: dict[str, Any] | None = None
     ) -> Result:
-        """Store the messages whose ids are not stored yet, behind those that are, and merge the metadata.
+        """Append the messages whose ids are not stored yet, and merge the metadata.
 
-        Nothing that is stored is replaced or removed: the same call again adds nothing. ``metadata["user_id"]`` is
-        whose the conversation is, if it is nobody's yet.
+        Stored messages are not replaced or removed, so repeating the call adds nothing. ``metadata["user_id"]`` becomes
+        the owner of the conversation if it has none yet.
         """
         return await self._answer("store_messages", self._store, conversation_id, messages, metadata)
 
     async def store_run(self, conversation_id: str, messages: Any, metadata: dict[str, Any] | None = None) -> Result:
-        """As ``store_messages``, for an engine that hands back what it read: what was deleted since stays deleted."""
+        """As ``store_messages``, for an engine that passes back what it read; messages deleted since stay deleted."""
         return await self._answer("store_messages", self._store, conversation_id, messages, metadata, engine=True)
 
     async def get_conversation(self, conversation_id: str) -> Result:
-        """The ``ConversationMemory``; ``Success(None)``, which is false, where there is none. Nothing is written."""
+        """The ``ConversationMemory``; ``Success(None)``, which is false, if there is none. Nothing is written."""
         return await self._answer("get_conversation", self._get, conversation_id)
 
     async def append_messages(
         self, conversation_id: str, messages: Any, metadata: dict[str, Any] | None = None
     ) -> Result:
-        """Add messages to a conversation that exists, next to each other, all or none, and merge the metadata."""
+        """Append messages to a conversation that exists, adjacent, all or none, and merge the metadata."""
         call, place = writing.append, self.place
         return await self._answer("append_messages", call, place, conversation_id, messages, metadata)
 
@@ -66,15 +66,15 @@ class StoredProvider:
         return await self._answer("find_conversations", finding.find, self.place, query, self._newest)
 
     async def get_recent_messages(self, conversation_id: str, limit: int = 50) -> Result:
-        """A list of the newest messages, oldest first; 0 gives none."""
+        """A list of the newest messages, oldest first; 0 returns none."""
         return await self._answer("get_recent_messages", self._recent, conversation_id, limit)
 
     async def delete_conversation(self, conversation_id: str) -> Result:
-        """Remove a conversation for good; False where there was none."""
+        """Delete a conversation; False if there was none."""
         return await self._answer("delete_conversation", lambda: self.place.chat(conversation_id).delete())
 
     async def clear_user_conversations(self, user_id: Any) -> Result:
-        """Remove for good what a user owns, and what nobody owns and names the user; how many conversations went."""
+        """Delete the conversations of a user, and those without an owner that name the user; the number of them."""
         return await self._answer("clear_user_conversations", finding.erase, self.place, user_id)
 
     async def get_stats(self, user_id: Any = None) -> Result:
@@ -84,7 +84,7 @@ class StoredProvider:
     async def health_check(self) -> Result:
         """A mapping: ``healthy``, ``message`` or ``error``, ``latency_ms``, ``provider``, ``metrics`` and ``details``.
 
-        Of a store that does not answer it is a ``Failure``, which is read in the same way.
+        If the store does not answer, it is a ``Failure``, which can be read in the same way.
         """
         report = await sync_to_async(self._health)()
         error = report.get("error")
@@ -92,44 +92,44 @@ class StoredProvider:
         return Success(found) if error is None else Failure(MemoryConnectionError(error, self.name), found)
 
     async def close(self) -> Result:
-        """Let go of connections that this object made; what is stored stays, and a later call connects again."""
+        """Close the connections that this object made; a later call connects again."""
         return await self._answer("close", self._close)
 
     async def truncate_conversation_after(self, conversation_id: str, message_id: str) -> Result:
-        """Take a message and all behind it off the conversation; how many went, 0 where there is no such message.
+        """Remove a message and all after it from the conversation; the number of them, 0 if there is no such message.
 
-        In a database and in memory they stay on the branch that was left.
+        In a database and in memory they stay stored on the former branch.
         """
         call, place = writing.truncate, self.place
         return await self._answer("truncate_conversation_after", call, place, conversation_id, message_id)
 
     async def get_conversation_until_message(self, conversation_id: str, message_id: str) -> Result:
-        """The conversation as it was before a message; ``Success(None)`` where there is none, or no such message."""
+        """The conversation as it was before a message; ``Success(None)`` if either does not exist."""
         return await self._answer("get_conversation_until_message", self._until, conversation_id, str(message_id))
 
     async def mark_regeneration_point(
         self, conversation_id: str, message_id: str, regeneration_metadata: dict[str, Any]
     ) -> Result:
-        """Note in the metadata that the answer at a message was asked for again."""
+        """Record in the metadata that the answer at a message is generated again."""
         call, place = writing.mark, self.place
         return await self._answer(
             "mark_regeneration_point", call, place, conversation_id, message_id, regeneration_metadata
         )
 
     async def get_previous_response_id(self, conversation_id: str) -> Result:
-        """The id of the newest response that was noted; None where none was."""
+        """The id of the newest response that was recorded; None if none was."""
         return await self._noted("get_previous_response_id", conversation_id, writing.RESPONSE)
 
     async def get_previous_response_message_id(self, conversation_id: str) -> Result:
-        """The id of the message that the newest response is; None where none was noted."""
+        """The id of the message of the newest response; None if none was recorded."""
         return await self._noted("get_previous_response_message_id", conversation_id, writing.RESPONSE_MESSAGE)
 
     async def get_prior_response_id(self, conversation_id: str) -> Result:
-        """The id of the response before the newest; None where none was noted."""
+        """The id of the response before the newest; None if none was recorded."""
         return await self._noted("get_prior_response_id", conversation_id, writing.PRIOR_RESPONSE)
 
     async def get_previous_response_message_index(self, conversation_id: str) -> Result:
-        """How many messages the newest response knows of; None where none was noted."""
+        """The number of messages up to the newest response; None if none was recorded."""
         return await self._noted("get_previous_response_message_index", conversation_id, writing.RESPONSE_INDEX)
 
     async def set_previous_response_id(  # noqa: PLR0917  # jaf's signature
@@ -141,7 +141,7 @@ class StoredProvider:
         user_id: str | None = None,
         shift: bool = True,
     ) -> Result:
-        """Note the newest response; the one before it is then the prior one, or with ``shift=False`` there is none."""
+        """Record the newest response; the former newest becomes the prior one, or with ``shift=False`` none does."""
         message = (message_id, message_index)
 
         def write() -> bool:
@@ -152,7 +152,7 @@ class StoredProvider:
         return await self._answer("set_previous_response_id", write)
 
     async def _answer(self, operation: str, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Result:
-        """What a call gives in a thread; an expected error as a failure."""
+        """The result of a call in a thread; an expected error becomes a ``Failure``."""
         try:
             return Success(await sync_to_async(call)(*args, **kwargs))
         except EXPECTED as error:
@@ -210,10 +210,10 @@ class StoredProvider:
         return found
 
     def _made(self, made: bool) -> None:  # overridden where the number of conversations is bounded
-        """Called after a call that may have made a conversation."""
+        """Called after a call that may have created a conversation."""
 
     def _health(self) -> dict[str, Any]:
-        """What a health check finds: ``message`` or ``error``, ``latency_ms``, ``metrics`` and ``details``."""
+        """The report of a health check: ``message`` or ``error``, ``latency_ms``, ``metrics`` and ``details``."""
         raise NotImplementedError
 
     def _close(self) -> bool:

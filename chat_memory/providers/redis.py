@@ -1,4 +1,4 @@
-"""Owns the provider that keeps conversations in Redis alone."""
+"""Owns the provider that keeps conversations only in Redis."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from chat_memory.storage.redis.clients import blocking, connected, of_sentinels,
 
 
 class RedisProvider(StoredProvider):
-    """Conversations in Redis or Valkey, each under the prefix and its id; what Redis loses or evicts is lost.
+    """Conversations in Redis or Valkey, each under the prefix and its id; data that Redis loses or evicts is lost.
 
-    A write renews the time to live; a read does not, and writes nothing.
+    A write restarts the time to live; a read does not, and writes nothing.
 
     Args:
         config: the prefix and the time to live.
-        client: a ``redis.Redis`` or a ``redis.asyncio.Redis``; of the latter the settings are taken, for connections
-            in threads.
+        client: a ``redis.Redis`` or a ``redis.asyncio.Redis``. Only the settings of an asyncio client are used: calls
+            run in a thread, on other connections.
         owned: whether ``close`` closes the client.
     """
 
@@ -60,14 +60,14 @@ class RedisProvider(StoredProvider):
 
 
 async def create_redis_provider(config: RedisConfig | None = None, redis_client: Any = None) -> Result:
-    """A provider in Redis, which has answered once; the answer may be used as the provider itself.
+    """Make a provider in Redis and check that Redis answers; the result may be used as the provider itself.
 
     Args:
-        config: which Redis, and how keys begin and end.
-        redis_client: the client to use; None: one is made of ``config``.
+        config: which Redis, the prefix of the keys, and their time to live.
+        redis_client: the client to use; None: one is made from ``config``.
 
     Returns:
-        ``Success`` with the provider, or ``Failure`` where Redis does not answer or an argument cannot be used.
+        ``Success`` with the provider, or ``Failure`` if Redis does not answer or an argument cannot be used.
     """
     return await sync_to_async(_created)(config, redis_client)
 

@@ -16,13 +16,13 @@ class Success(SuccessBase, Generic[Data]):
     """A call that worked. It may also be used as its data: by attribute, item, iteration, length, truth and text.
 
     Attributes:
-        data: what the call gives.
+        data: the result of the call.
     """
 
     data: Data
 
     def __getattr__(self, name: str) -> Any:
-        if name == "data" or name.startswith("__"):  # asked for before it is set, as by copy and pickle
+        if name == "data" or name.startswith("__"):  # copy and pickle ask for it before it is set
             raise AttributeError(name)
         return getattr(self.data, name)
 
@@ -56,11 +56,11 @@ class Success(SuccessBase, Generic[Data]):
 
 @dataclass(frozen=True)
 class Failure(FailureBase):
-    """A call that did not work: false, and whoever uses it as data is raised the error.
+    """A call that did not work: it is false, and using it as data raises the error.
 
     Attributes:
         error: a ``MemoryError``, which is an exception.
-        report: of a health check, what it found; a failure is then used as this, and raises nothing.
+        report: the report of a failed health check; the failure can then be used as the report, without an error.
     """
 
     error: Any
@@ -88,4 +88,4 @@ class Failure(FailureBase):
 
 
 Result = Success[Any] | Failure
-"""What every call of a provider gives."""
+"""The result of every call of a provider."""

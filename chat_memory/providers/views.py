@@ -1,4 +1,4 @@
-"""Owns what an engine sees of a conversation: limits are views, and what is stored stays whole."""
+"""Owns what an engine sees of a conversation; limits only restrict that view, and stored messages are not changed."""
 
 from __future__ import annotations
 
@@ -32,16 +32,18 @@ class MemoryConfig(jaf.ConfigBase):
     """How an engine uses a provider.
 
     Attributes:
-        provider: what the engine is given: the provider, whose ``get_conversation`` shows what the limits leave, and
-            whose ``store_messages`` adds what is not stored yet.
-        auto_store: whether a run stores what was said.
-        max_messages: the engine sees as many whole newest turns as have no more messages, and the system messages.
-        ttl: after so many seconds in which nothing was said, the engine sees only what is said then.
-        compression_threshold: of a longer conversation the engine sees the newest summary and so many newest messages.
-        store_on_completion: whether a run that is complete stores, too.
+        provider: the provider for the engine. Its ``get_conversation`` returns the messages within the limits, and its
+            ``store_messages`` adds those that are not stored yet.
+        auto_store: whether a run stores its messages.
+        max_messages: the engine sees as many of the newest whole turns as have at most this many messages, and the
+            system messages.
+        ttl: after this many seconds without a message, the engine sees only the messages that come later.
+        compression_threshold: in a conversation with more messages, the engine sees the newest summary and at most this
+            many of the newest messages.
+        store_on_completion: whether a run that has ended stores its messages too.
 
     Raises:
-        ValidationError: a limit is no whole number from 1.
+        ValidationError: a limit is not a whole number from 1.
         MemoryError: ``provider`` is a failure.
     """
 
@@ -63,12 +65,12 @@ class MemoryConfig(jaf.ConfigBase):
         if hasattr(provider, "store_run"):
             provider = EngineView(provider, self.max_messages, self.ttl, self.compression_threshold)
         object.__setattr__(self, "provider", provider)
-        for name in ("max_messages", "compression_threshold"):  # else the engine would cut by them too
+        for name in ("max_messages", "compression_threshold"):  # otherwise the engine would apply them too
             object.__setattr__(self, name, jaf.for_engine(getattr(self, name)))
 
 
 class EngineView:
-    """A provider as an engine sees it; what is not written here is the provider's."""
+    """A provider as an engine sees it; all other attributes are the provider's."""
 
     def __init__(
         self, provider: Any, max_messages: int | None, ttl: int | None, compression_threshold: int | None
@@ -79,12 +81,12 @@ class EngineView:
         self._threshold = compression_threshold
 
     def __getattr__(self, name: str) -> Any:
-        if name == "inner" or name.startswith("__"):  # asked for before it is set, as by copy and pickle
+        if name == "inner" or name.startswith("__"):  # copy and pickle ask for it before it is set
             raise AttributeError(name)
         return getattr(self.inner, name)
 
     async def get_conversation(self, conversation_id: str) -> Result:
-        """The conversation with the messages that the limits leave; ``Success(None)`` where there is none."""
+        """The conversation with the messages within the limits; ``Success(None)`` if there is none."""
         try:
             return Success(await sync_to_async(self._seen)(conversation_id))
         except EXPECTED as error:
@@ -93,7 +95,7 @@ class EngineView:
     async def store_messages(
         self, conversation_id: str, messages: Any, metadata: dict[str, Any] | None = None
     ) -> Result:
-        """Add what is not stored yet: an engine gives back all that it saw, which may be less than there is."""
+        """Add the messages that are not stored yet; an engine passes back all that it saw, which may be only a part."""
         return await self.inner.store_run(conversation_id, messages, metadata)  # type: ignore[no-any-return]
 
     def _seen(self, conversation_id: str) -> ConversationMemory | None:
@@ -104,13 +106,13 @@ class EngineView:
         messages = self._after_silence(self._within(chat, record.message_count))
         whole = made(record, messages)
         shown = tuple(_for_engine(message, record.id) for message in whole.messages)
-        metadata = {name: value for name, value in whole.metadata.items() if name != _TURNS}  # a limit is for a run
+        metadata = {name: value for name, value in whole.metadata.items() if name != _TURNS}  # an engine counts per run
         if len(shown) < record.message_count:
             metadata = _with_index(metadata, shown)
         return replace(whole, messages=shown, metadata=metadata)
 
     def _within(self, chat: Conversation, count: int) -> Sequence[CoreMessage]:
-        """The messages within the limits, in whole turns; where no user has said anything, the newest."""
+        """The messages within the limits, in whole turns; if there is no user's message, the newest ones."""
         most, view = self._most, chat.window
         if self._threshold is not None and count > self._threshold:
             most, view = min(self._threshold, most or self._threshold), chat.context
@@ -120,7 +122,7 @@ class EngineView:
         return seen if any(message.role != Role.SYSTEM.value for message in seen) else chat.tail(most)
 
     def _after_silence(self, messages: Sequence[CoreMessage]) -> list[CoreMessage]:
-        """The messages after the last time in which nothing was said for too long."""
+        """The messages after the last silence that was longer than ``ttl``."""
         if self._silence is None:
             return list(messages)
         later, kept = datetime.now(UTC), []
@@ -133,9 +135,9 @@ class EngineView:
 
 
 def _for_engine(message: Message, session_id: Any) -> Message:
-    """A message that says where it is stored; a summary is stored nowhere.
+    """A message with its ``home``; a summary has no position there.
 
-    The engine parses the text of a tool's message and expects an object: any other JSON is given to it as a part.
+    The engine parses the text of a tool's message and expects a JSON object, so any other JSON is passed as a part.
     """
     home = Home(session_id, message.seq)
     content = message.content
@@ -152,7 +154,7 @@ def _is_other_json(text: str) -> bool:
 
 
 def _with_index(metadata: dict[str, Any], shown: Sequence[Message]) -> dict[str, Any]:
-    """The metadata with the newest response's place among the messages shown; without it where that is not shown."""
+    """The metadata with the index of the newest response among the messages shown; without a response not shown."""
     ids = [message.message_id for message in shown]
     known = metadata.get(RESPONSE_MESSAGE)
     if known in ids:

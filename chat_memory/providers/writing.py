@@ -1,4 +1,4 @@
-"""Owns what a provider's calls write; it must not remove what is stored, except where a caller asks for that."""
+"""Owns the writes of a provider's calls; it must not remove stored messages unless a caller asks for that."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def store(
     """Append the messages that are not stored yet, and merge the metadata; nothing stored is replaced.
 
     Args:
-        place: where.
+        place: where the conversation is stored.
         key: the conversation's id.
-        messages: those to store; one whose id is stored is there already.
+        messages: the messages; those whose ids are stored already are skipped.
         given: the metadata.
-        engine: whether an engine hands back all that it read and made: what is stored under an id then stays, whatever
-            the engine made of it, and what was deleted meanwhile is not stored again.
+        engine: whether an engine passes back all messages that it read or made. A stored message then stays as it is,
+            even if the engine changed its copy, and a message that was deleted meanwhile is not stored again.
 
     Returns:
-        The receipt, and whether the conversation was made.
+        The receipt, and whether the conversation was created.
 
     Raises:
-        MessageConflict: an id is stored with other content, and this is no engine's call.
-        NotOwner: the metadata names a user whose conversation it is not.
+        MessageConflict: an id is stored with other content, and ``engine`` is False.
+        NotOwner: the conversation belongs to another user than the one that the metadata names.
         ChatMemoryError: as ``Conversation.append``.
     """
     kept = about.to_store(given)
@@ -63,10 +63,10 @@ def store(
 
 
 def _go_back(chat: Conversation, kept: Mapping[str, Any], ready: Sequence[CoreMessage]) -> None:
-    """Take back what follows the given messages, where jaf asks for the answer at a message again.
+    """Truncate the conversation after the given messages, if jaf generates the answer at a message again.
 
-    It stores what is to stay, and names the message from which on the rest goes. Where there are branches, the rest
-    stays on the old one.
+    jaf then stores the messages to keep, and its metadata names the first message to remove. If there are branches, the
+    removed messages stay on the former one.
     """
     point = kept.get("regeneration_point")
     if kept.get("regeneration_truncated") is not True or not isinstance(point, str):
@@ -85,9 +85,9 @@ def _go_back(chat: Conversation, kept: Mapping[str, Any], ready: Sequence[CoreMe
 def _not_at_home(
     chat: Conversation, record: SessionRecord, messages: Sequence[Any], ready: Sequence[CoreMessage]
 ) -> list[CoreMessage]:
-    """The messages without those that were read from this conversation, which are there or were deleted since.
+    """The messages without those that were read from this conversation: they are stored, or were deleted since.
 
-    Whatever takes messages away takes the newest, or all: where the last one is there, so are those before it.
+    Only the newest messages or all of them can be removed, so if the last one is there, those before it are too.
     """
     homes = [getattr(message, "home", None) for message in messages]
     pairs = list(zip(homes, ready, strict=True))
@@ -96,7 +96,7 @@ def _not_at_home(
     if here:
         seq, last = max(here, key=itemgetter(0))
         stored = chat.get(seq)
-        if stored is None or stored.id != last.id:  # taken back since, and given again
+        if stored is None or stored.id != last.id:  # it was removed since, and is passed back
             return _unknown(chat, [message for home, message in pairs if home is None or home.seq])
     return new
 
@@ -127,7 +127,7 @@ def append(place: Place, key: str, messages: Any, given: Mapping[str, Any] | Non
 
 
 def truncate(place: Place, key: str, message_id: str) -> int:
-    """Take a message and all behind it off; how many went, 0 where there is no such message.
+    """Remove a message and all after it; the number of them, 0 if there is no such message.
 
     Raises:
         SessionNotFound: there is no such conversation.
@@ -167,18 +167,18 @@ def mark(place: Place, key: str, message_id: str, given: Mapping[str, Any]) -> N
 def set_response(
     place: Place, key: str, response_id: str, message: tuple[str | None, int | None], owner: str | None, *, shift: bool
 ) -> bool:
-    """Note the newest response with its message's id and index; the conversation is made where there is none.
+    """Record the newest response with its message's id and index; an unknown conversation is created.
 
     Args:
-        place: where.
+        place: where the conversation is stored.
         key: the conversation's id.
         response_id: the response's id.
-        message: the id of its message, and how many messages the response knows of.
-        owner: whose the conversation is, if it is made.
-        shift: whether the response that was the newest is the prior one from now on; otherwise there is none.
+        message: the id of its message, and the number of messages up to it.
+        owner: the owner of the conversation, if it is created.
+        shift: whether the former newest response becomes the prior one; otherwise there is no prior one.
 
     Returns:
-        Whether the conversation was made.
+        Whether the conversation was created.
     """
     fields = {RESPONSE: response_id, RESPONSE_MESSAGE: message[0], RESPONSE_INDEX: message[1]}
     record, made = place.chat(key).session(), False
