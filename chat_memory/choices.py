@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 MAIN_BRANCH = "main"
 """The branch every conversation begins with."""
 CURRENT = ""
-"""In an Address: whichever branch is current at the time of the call; no branch can have this name."""
+"""The branch name in an Address that means the branch that is current at the time of the call; no branch has it."""
 
 
 class Role(TextChoices):
@@ -22,10 +22,11 @@ class Role(TextChoices):
 
 
 class State(TextChoices):
-    """Whether a message is complete, still being written, a part of what was to be said, or without what it said.
+    """Whether a message is complete, being streamed, cut off or redacted.
 
-    stopped: a user had it stopped; failed: whoever wrote it broke off, since the provider failed or the client went;
-    abandoned: whoever wrote it was not heard of any more.
+    Only the first part was written of a message that is stopped (by a user), failed (its writer ended with an error,
+    because the provider failed or the client disconnected) or abandoned (its writer wrote nothing for
+    DRAFT_LAPSE_SECONDS).
     """
 
     COMPLETE = "complete", _("complete")
@@ -37,10 +38,10 @@ class State(TextChoices):
 
 
 class Pending(TextChoices):
-    """What makes a new branch the current one; empty: only a switch.
+    """The event that makes a new branch the current one; empty: only a switch.
 
-    answered, edited: its first message; complete: a switch, when the answer on it is complete. A second call for the
-    same answer finds one that is ``answered`` or ``complete``.
+    answered, edited: its first message; complete: the caller's switch, when the answer on it is complete. A repeated
+    ``regenerate`` of the same answer finds a branch that is ``answered`` or ``complete``, and makes no other.
     """
 
     ANSWERED = "answered", _("with its first answer")
@@ -49,11 +50,11 @@ class Pending(TextChoices):
 
 
 AT_ONCE = frozenset({Pending.ANSWERED.value, Pending.EDITED.value})
-"""What makes a branch the current one with its first message."""
+"""The values with which a branch becomes the current one with its first message."""
 
 
 class TurnState(TextChoices):
-    """Whether somebody answers a turn's question: of an answered, free or ended one nobody need wait for the lease."""
+    """The state of a turn; only the lease of an ``open`` turn makes others wait."""
 
     OPEN = "open", _("being answered")
     ANSWERED = "answered", _("answered")
@@ -77,9 +78,9 @@ class MemberRole(TextChoices):
 
 ROLES = frozenset(Role.values)
 DEVELOPER = "developer"
-"""OpenAI's newer name of the role system, which a mapping may use; the message then says so in ``extra``."""
+"""OpenAI's newer name of the role system. A mapping may use it; the message then keeps it in ``extra``."""
 STATES = frozenset(State.values)
 BROKEN = frozenset({State.FAILED.value, State.ABANDONED.value})
-"""The states of messages that nobody wanted to end where they do."""
+"""The states of messages that were cut off without anybody's intention."""
 PARTIAL = BROKEN | {State.STOPPED.value}
-"""The states of messages that have only the first part of what was to be said."""
+"""The states of messages of which only the first part was written."""

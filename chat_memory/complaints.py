@@ -1,4 +1,4 @@
-"""Owns what may be shown of a database's error: fixed words, never the text itself, which may name hosts and users."""
+"""Owns the fixed words that may be shown for a database error; its text must not be, as it may name hosts and users."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORDS_BY_STATE: Mapping[str, str] = {
     "57P01": "the server is shutting down",
     "57P03": "the server is starting up or shutting down",
 }
-"""What PostgreSQL says, by SQLSTATE. An error while connecting has no SQLSTATE, only a text."""
+"""The words for PostgreSQL's errors, by SQLSTATE. An error while connecting has no SQLSTATE, only a text."""
 WORDS_BY_TEXT: tuple[tuple[str, str], ...] = (
     ("password authentication failed", "password authentication failed"),
     ("authentication failed|no pg_hba.conf entry|no password supplied", "authentication failed"),
@@ -43,16 +43,16 @@ WORDS_BY_TEXT: tuple[tuple[str, str], ...] = (
     ("image is malformed", "database is damaged"),
     ("fatal:", "connection refused by the database"),
 )
-"""What SQLite says, and PostgreSQL and its poolers while connecting: a pattern of the text, and the words for it."""
+"""The words for errors of SQLite, and of PostgreSQL and its poolers while connecting, by a pattern of the text."""
 LOOKED_AT = 2_000
-"""Characters of a text that are looked at, from its beginning."""
+"""The characters of a text that are searched, from its beginning."""
 _PATTERNS = [(re.compile(pattern, re.IGNORECASE), words) for pattern, words in WORDS_BY_TEXT]
 
 
 def words_for(error: BaseException) -> str:
-    """What the database said, in fixed words; "" where it did not answer, or said what is not known here.
+    """The fixed words for a database error; "" if the database did not answer, or the error is not listed here.
 
-    An error that Django raises has the driver's as its cause.
+    An error that Django raises has the driver's error as its cause.
     """
     cause = error.__cause__ or error
     state = getattr(cause, "sqlstate", None)

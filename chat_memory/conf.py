@@ -35,29 +35,29 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     activity_grain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 15.0
     """Seconds by which the indexed copy of ``active_at`` may lag; lists are in the exact order all the same."""
     lock_timeout: Annotated[float, msgspec.Meta(ge=0, le=86_400)] | None = 5.0
-    """PostgreSQL: seconds that a write waits for a lock before it raises ``Busy``; None or 0: as long as the host's own
-    ``lock_timeout`` says. A lower one of the host counts in any case."""
+    """PostgreSQL: seconds that a write waits for a lock before it raises ``Busy``; None or 0: only the host's
+    own ``lock_timeout`` applies. A lower ``lock_timeout`` of the host always applies."""
     lock_waiters: Count | None = 1
-    """How many requests to the API, of all processes together, wait for the lock of one conversation; None: all."""
+    """The most API requests, over all processes, that wait for the lock of one conversation; None: no limit."""
     raw_cursor: bool = True
     """PostgreSQL: append and read on psycopg's own binary cursor, unless queries are logged or wrapped."""
     token_counter: str | None = None
     """Dotted path of a callable ``(text) -> int``; None: tokens are estimated from the text's length."""
     inline_part_tokens: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1_600
-    """What a picture, sound or file inline in a message counts for in budgets of tokens, however large it is."""
+    """The tokens that a picture, sound or file in a message counts in budgets, however large it is."""
     summarizer: str | None = None
     """Dotted path of a callable ``(messages) -> str``, sync or async."""
     summarize_at: Count | None = None
     """Summarise a session automatically once this many messages have no summary; None: never."""
     search_config: SearchLanguage | dict[str, SearchLanguage] = "simple"
     """PostgreSQL: the text search configuration of messages, such as ``english``; or one for each workspace, by slug,
-    where ``*`` stands for the others. For ``chat_memory.search``; changing it takes ``chat_memory_search_index``."""
+    where ``*`` stands for the others. For ``chat_memory.search``; after a change run ``chat_memory_search_index``."""
     search_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 3.0
-    """Seconds that a statement of a search may run before it is ended with ``SearchTooLong``, in the admin too; 0: as
-    long as it takes. A shorter ``statement_timeout`` of the host counts in any case."""
+    """Seconds after which a statement of a search is cancelled with ``SearchTooLong``, in the admin too; 0: no limit. A
+    shorter ``statement_timeout`` of the host always applies."""
     embedder: str | None = None
-    """Dotted path of a callable ``(texts) -> vectors``, sync or async, or of a class that makes one without arguments;
-    its attribute ``name`` names the model, else the path does."""
+    """Dotted path of a callable ``(texts) -> vectors``, sync or async, or of a class that is called without
+    arguments to make one; its attribute ``name`` names the model, otherwise the path does."""
     max_content_bytes: Count = 1024 * 1024
     """The largest content, and the largest tool calls, of one message, in bytes of UTF-8."""
     max_metadata_bytes: Count = 64 * 1024
@@ -73,20 +73,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     max_drafts: Count = 10
     """The maximum number of messages of one session that are being streamed at the same time, on all its branches."""
     draft_flush_seconds: Annotated[float, msgspec.Meta(ge=0.125, le=60)] = 0.5
-    """Seconds after which a message that is being streamed is written as far as it goes."""
+    """Seconds after which the pending text of a message that is being streamed is written."""
     draft_flush_bytes: Count = 4096
-    """Bytes of text at which it is written sooner, but at most eight times a second."""
+    """Bytes of pending text at which it is written sooner, but at most eight times a second."""
     draft_lapse_seconds: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 120.0
     """Seconds without a write after which a message that is being streamed counts as abandoned."""
     max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024, le=2**31 - 1)] = 2 * 1024 * 1024
-    """The bytes of JSON at which a page or a context of the API ends; one message or session always comes."""
+    """The most bytes of JSON in a page or a context of the API; one message or session is always returned."""
     retention_days: int | None = None
     """Days after which ``chat_memory_cleanup`` removes idle sessions; None: the command requires ``--days``."""
     cleared_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 30
     """Days until ``chat_memory_cleanup`` removes messages hidden by ``clear()``."""
     tombstone_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] = 30
-    """Days for which it is remembered by id that a conversation is gone, and by position that a message changed; a
-    reader whose cursor is older begins anew."""
+    """Days for which the ids of deleted conversations and the positions of changed messages are kept; a reader whose
+    cursor is older starts over."""
     regenerate_until: Literal["begun", "complete"] = "begun"
     """How long the former answer stays the current one after ``regenerate``: until the new one has begun, or until the
     caller switches to it when it is complete."""
@@ -138,10 +138,10 @@ class _Live:
 
 
 def _given() -> Mapping[str, Any] | None:
-    """The host's dictionary; None where there is none.
+    """The host's dictionary; None if there is none.
 
-    Django's proxy takes as long for a setting that is missing as for five others, and an append asks eight times. What
-    it stands for is read past its ``__getattribute__``, which is written in Python.
+    Django's settings proxy is slow for a missing setting, and an append reads the settings eight times. So the object
+    behind the proxy is read directly, without the proxy's ``__getattribute__``, which is Python code.
     """
     host: Any = object.__getattribute__(django_settings, "_wrapped")
     if type(host) is HostSettings:

@@ -1,4 +1,4 @@
-"""Owns the sums of feedback over a workspace: of all, by day and by language model; it must not read messages."""
+"""Owns the totals of feedback in a workspace, overall, by day and by language model; it must not read messages."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def totals(
     using: str | None = None,
     adapter: Adapter | None = None,
 ) -> Votes:
-    """How much feedback there is in a workspace: one query. What hangs on hidden messages counts until they go.
+    """The totals of the feedback in a workspace, by one query. Feedback on a hidden message counts until it is deleted.
 
     Args:
-        workspace: the slug; None: DEFAULT_WORKSPACE. An unknown one has none.
-        since: an aware datetime; only what was given, or last changed, then or later.
-        until: an aware datetime; only what was given, or last changed, before.
+        workspace: the slug; None: DEFAULT_WORKSPACE. An unknown one has no feedback.
+        since: an aware datetime; only feedback that was given, or last changed, at this time or later.
+        until: an aware datetime; only feedback that was given, or last changed, before this time.
         using: the database alias; None: where the router writes sessions.
-        adapter: another back end than Django's models.
+        adapter: a back end other than Django's models.
 
     Raises:
         ValidationError: an argument is not usable; the text says which.
@@ -69,7 +69,7 @@ def by_model(
 ) -> Sequence[VotesOfModel]:
     """As ``totals``, for each language model, most votes first: at most 1,000 models.
 
-    A message names its model as ``model`` in its further fields, as a provider's answer has it, or in its metadata.
+    A message names its model as ``model`` in ``extra``, where a provider's answer has it, or in its metadata.
     """
     return _store(using, adapter).by_model(_slug(workspace), **_within(since, until), size=LARGEST_LIST)
 

@@ -64,7 +64,7 @@ An import also passes its age and the last position that was cleared; the API pa
 OF_BRANCH = tuple(field.name for field in SESSION if field.of_branch)
 """The session fields of which each branch has its own value."""
 COUNTERS = tuple(field.name for field in SESSION if field.of_branch and field.kind is int)
-"""The numbers of a branch."""
+"""The session fields that are counters of a branch."""
 MOMENTS = tuple(field.name for field in SESSION if field.kind is datetime)
 """The session fields that hold a time."""
 FLAGS = tuple(field.name for field in SESSION if field.kind is bool)
@@ -85,8 +85,8 @@ class MessageField(NamedTuple):
         name: the name in the record, and in the API.
         columns: the columns of the row; where there are several, the type of the value decides which one holds it.
         json: whether the column holds JSON as text.
-        given: whether a client may set it by its name; otherwise the server sets it, or it holds the keys that no field
-            has (``extra``).
+        given: whether a client may set it by its name; otherwise the server sets it, or it holds the unknown
+            keys (``extra``).
         identity: whether a retry must repeat the same value.
         empty: the default value, which most messages have.
     """
@@ -119,7 +119,7 @@ GIVEN = tuple(field.name for field in MESSAGE if field.given)
 IDENTITY = tuple(field.name for field in MESSAGE if field.identity)
 """The message fields that must be equal in a retry; the time and the token count may differ between attempts."""
 PLACE = ("seq", "turn")
-"""The message fields that say where it stands in the conversation; a message cannot say them of itself."""
+"""The message fields for the place in the conversation, which the store assigns."""
 MESSAGE_COLUMNS = tuple(column for field in MESSAGE if field.name not in PLACE for column in field.columns)
 """The columns whose values come from the message itself, in the order that every statement uses."""
 PLAIN_COLUMNS = ("client_id", "role", "content", "tokens", "created_at", "state")

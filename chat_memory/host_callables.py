@@ -33,7 +33,7 @@ def summarizer() -> Callable[..., Any] | None:
 
 
 def embedder() -> tuple[Callable[..., Any], str] | None:
-    """The callable that EMBEDDER names, and the path; of a class, one object. None where it is not set.
+    """The callable that EMBEDDER names, and the path; a class is instantiated once. None where it is not set.
 
     Raises:
         ImproperlyConfigured: the dotted path cannot be imported, or the class cannot be called without arguments.

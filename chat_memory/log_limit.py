@@ -1,4 +1,4 @@
-"""Owns how often the same kind of trouble is worth a line of the log."""
+"""Owns how often an event of the same kind is logged."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _busy = LogLimit()
 
 
 def log_busy(logger: logging.Logger, request: HttpRequest | None, response: HttpResponse) -> None:
-    """Log that a request was answered 503 since others held a lock: once a minute as a warning, else for debugging.
+    """Log that a request was answered 503 because others held a lock: a warning once a minute, else for debugging.
 
-    Django then does not log the answer itself, as an error of the application for each of many requests at once.
+    Django does not log a response that was logged here; otherwise it would log an error for each of many requests.
     """
     text = "chat_memory answered 503, since somebody else held a lock for too long: %s"
     level = "warning" if _busy.allows(logger.name) else "debug"

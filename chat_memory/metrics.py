@@ -1,4 +1,4 @@
-"""Owns the counters of the cache, of this process and of all; it must not know where the sums of all are stored."""
+"""Owns the cache's counters, of this process and of all processes; it must not know where their sums are stored."""
 
 from __future__ import annotations
 

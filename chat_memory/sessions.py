@@ -1,4 +1,4 @@
-"""Owns finding, counting and summing up the conversations of a workspace; it must not read messages or change any."""
+"""Owns the lists, counts, totals and searches of a workspace's conversations; it must not change any."""
 
 from __future__ import annotations
 
@@ -30,18 +30,17 @@ _PLACE = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class Conditions(TypedDict, total=False):
-    """Which conversations are wanted: those that meet every condition given; None is no condition.
+    """Conditions on conversations: those are returned that meet every condition given; None is no condition.
 
-    user: whose they are: a saved user, who owns them, or the user's key in another system as text. A conversation with
-        an equal user key is not therefore a user's: the writer of a conversation chooses its user key, and the keys of
-        two systems may be the same text.
-    key: the one of this key.
-    tags: a list; those that have all of these.
-    title: those whose title contains this text, upper or lower case alike.
-    since: an aware datetime; those whose newest message is of then or later; one without messages counts from when
-        it was made.
-    until: an aware datetime; those whose newest message is from before.
-    archived: True: those put aside; False: the others.
+    user: the owner: a saved user, or as text the user's key in another system. A saved user is compared by id and not
+        by key, because whoever creates a conversation chooses its user key, and two systems may have equal keys.
+    key: the one with this key.
+    tags: a list; those that have all of these tags.
+    title: those whose title contains this text, in upper or lower case.
+    since: an aware datetime; those whose newest message is at this time or later; one without messages counts by the
+        time it was created.
+    until: an aware datetime; those whose newest message is before this time.
+    archived: True: those that are archived; False: the others.
     pinned: True: those that are pinned; False: the others.
     """
 
@@ -56,14 +55,14 @@ class Conditions(TypedDict, total=False):
 
 
 class FoundPage(msgspec.Struct, frozen=True):
-    """Conversations with what was found in them, the best hit first; ``next`` is the ``after`` of the next page."""
+    """Some results of a search, best first; ``next`` is the ``after`` of the next page, None on the last."""
 
     results: list[Found]
     next: str | None
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some conversations, last active first; ``next`` is the ``before`` of the page after it, None on the last."""
+    """Some conversations, last active first; ``next`` is the ``before`` of the next page, None on the last."""
 
     sessions: list[SessionRecord]
     next: str | None
@@ -78,17 +77,17 @@ def find_sessions(
     adapter: Adapter | None = None,
     **wanted: Unpack[Conditions],
 ) -> Page:
-    """A page of the conversations of a workspace, last active first, with their counts: one query.
+    """A page of the conversations of a workspace, last active first, with their counts, by one query.
 
-    The order is by ``active_at``, the time of the newest message. A conversation that gets a message while the pages
-    are turned moves to the front; none is shown twice, and none that stays in its place is skipped.
+    The order is by ``active_at``, the time of the newest message. A conversation that gets a message between two pages
+    moves to the front. No conversation is returned twice, and none that keeps its place is skipped.
 
     Args:
         workspace: the slug; None: DEFAULT_WORKSPACE. An unknown one has no conversations.
-        before: ``next`` of the page before.
+        before: ``next`` of the previous page.
         size: how many at most, 1 to 1,000.
         using: the database alias; None: where the router writes sessions.
-        adapter: another back end than Django's models.
+        adapter: a back end other than Django's models.
         wanted: the fields of ``Conditions``.
 
     Raises:
@@ -115,20 +114,20 @@ def changes(
     using: str | None = None,
     adapter: Adapter | None = None,
 ) -> SessionChanges:
-    """What a reader has to be told who keeps a list: which conversations are new or changed since a cursor, and gone.
+    """The changes since a cursor, for a reader that keeps a list: conversations new, changed and deleted.
 
-    Drop what is held where the answer ``begins_anew``, put ``changed`` in place of what is held under their ids, drop
-    what is ``gone``, and keep the cursor; while there is ``more``, ask again. The list is then what ``find_sessions``
-    gives. A conversation may be given again that the reader knows as it is.
+    To apply them: drop everything if the answer ``begins_anew``, store those in ``changed`` under their ids, drop those
+    in ``gone``, keep the cursor, and repeat while there is ``more``. The list then equals that of ``find_sessions``. A
+    conversation that did not change may be returned again.
 
     Args:
         workspace: the slug; None: DEFAULT_WORKSPACE. An unknown one has no conversations.
-        cursor: ``cursor`` of the answer before; None: the reader holds nothing. One that is older than TOMBSTONE_DAYS,
-            or of a database that was restored since, begins anew.
-        user: as in ``Conditions``; what is gone is told by the ids of all users' conversations.
+        cursor: ``cursor`` of the previous answer; None: the reader holds nothing. If it is older than TOMBSTONE_DAYS,
+            or the database was restored since, the answer ``begins_anew``.
+        user: as in ``Conditions``; ``gone`` has the ids of all users' conversations.
         size: how many conversations and ids at most, 1 to 1,000.
         using: the database alias; None: where the router writes sessions.
-        adapter: another back end than Django's models.
+        adapter: a back end other than Django's models.
 
     Raises:
         ValidationError: an argument is not usable; the text says which.
@@ -165,7 +164,7 @@ def usage(
     adapter: Adapter | None = None,
     **wanted: Unpack[Conditions],
 ) -> Usage:
-    """What the conversations of a workspace hold: messages, tokens, and the costs stored with the messages.
+    """The numbers of messages and tokens of a workspace's conversations, and the costs stored with the messages.
 
     Every stored message counts once, whichever branches show it; the arguments are those of ``find_sessions``.
     """
@@ -186,26 +185,26 @@ def search(
     adapter: Adapter | None = None,
     **wanted: Unpack[Conditions],
 ) -> FoundPage:
-    """The conversations of a workspace in which messages fit a search, each with its best hit, the best of all first.
+    """The conversations of a workspace with messages that match a search, each with its best match, best first.
 
-    The search is in the syntax of search engines: all words are wanted, ``"words in quotes"`` stay together, ``-word``
-    excludes, ``or`` stands between alternatives, ``begin*`` means every word that begins so. Found is what a
-    conversation shows on its current branch. Of more than 500 hits the newest 500 are compared. The pages are cut from
-    the order of the moment: where messages come in between, a conversation may be on two pages, or on none.
+    The syntax is that of search engines: all words must occur, ``"words in quotes"`` are a phrase, ``-word`` excludes,
+    ``or`` separates alternatives, ``begin*`` is a prefix. Only the messages on current branches are searched, and only
+    the newest 500 matches are ranked. Each page is ranked anew: if messages come in between, a conversation may be on
+    two pages or on none.
 
     Args:
         text: the search, 500 characters and 32 words and phrases at most.
         workspace: the slug; None: DEFAULT_WORKSPACE. An unknown one has no conversations.
-        after: ``next`` of the page before.
+        after: ``next`` of the previous page.
         size: how many conversations at most, 1 to 100.
         using: the database alias; None: where the router writes sessions.
-        adapter: another back end than Django's models.
-        wanted: the fields of ``Conditions``, of which ``since`` and ``until`` are about the messages here: those of
-            then or later, and those from before.
+        adapter: a back end other than Django's models.
+        wanted: the fields of ``Conditions``; ``since`` and ``until`` limit the messages here: those at this time or
+            later, and those before it.
 
     Raises:
         ValidationError: the search or an argument is not usable; the text says which.
-        NotSupported: the back end has no full text, as where ``chat_memory.search`` is not installed.
+        NotSupported: the back end has no full-text search, for example if ``chat_memory.search`` is not installed.
         SearchTooLong: the search took longer than SEARCH_SECONDS.
     """
     query = understood(text)
@@ -221,10 +220,10 @@ asearch = function_twin(search)
 
 
 def _place(after: str | None) -> int:
-    """How many conversations come before a page of a search.
+    """The number of conversations before a page of a search.
 
     Raises:
-        ValidationError: it is not what a page returned.
+        ValidationError: ``after`` is not the ``next`` of a page.
     """
     if after is None:
         return 0
@@ -239,7 +238,7 @@ def _adapter(using: str | None, adapter: Adapter | None) -> Adapter:
 
 
 def _understood(workspace: str | None, **wanted: Unpack[Conditions]) -> tuple[str, Filter]:
-    """The workspace's slug and the conditions, checked by the rules for what is stored.
+    """The workspace's slug and the conditions, checked by the rules for stored values.
 
     Raises:
         ValidationError: one is not usable; the text says which.
@@ -265,12 +264,12 @@ def _filter(
     """See ``_understood``."""
     at = address("any" if key is None else key, workspace, user, MAIN_BRANCH)
     if user is not None and not at.user_key:
-        # Else every visitor would be shown what was written without a user.
+        # Otherwise every visitor would be shown the conversations that have no owner.
         raise ValidationError("is anonymous, and an anonymous user owns no conversations", field="user")
     described = {"tags": list(tags) if isinstance(tags, tuple) else tags, "title": title, "pinned": pinned}
     fields = check_session_fields({name: value for name, value in described.items() if value is not None}, limits())
     return at.workspace, Filter(
-        # The owner counts, where it is known: whoever makes a session may give it the user key of another.
+        # A known owner is compared by id: whoever creates a session may give it the user key of somebody else.
         user_id=at.user_id,
         user_key=None if at.user_id is not None else at.user_key or None,
         outside=True if at.user_key and at.user_id is None else None,

@@ -22,7 +22,7 @@ session_cleared = Signal(use_caching=True)
 session_deleted = Signal(use_caching=True)
 """A session was deleted for good with all its branches; or, if ``branch`` is not ``main``, only that branch was."""
 branch_forked = Signal(use_caching=True)
-"""``branch`` was created. Also carries ``parent`` and ``fork_seq``: it shares messages of ``parent`` up to there."""
+"""``branch`` was created. Also carries ``parent`` and ``fork_seq``, the last position that it shares with it."""
 branch_switched = Signal(use_caching=True)
 """``branch`` became the current branch. Also carries ``version``."""
 message_edited = Signal(use_caching=True)
@@ -30,9 +30,9 @@ message_edited = Signal(use_caching=True)
 
 Also carries ``seq`` and ``version``."""
 message_redacted = Signal(use_caching=True)
-"""What a message said was removed, on every branch that shows it. Also carries ``seq`` and ``version``."""
+"""A message was redacted, on every branch that shows it. Also carries ``seq`` and ``version``."""
 message_popped = Signal(use_caching=True)
-"""The newest message of a branch was taken off. Also carries ``seq``, where it was, and ``version``."""
+"""The newest message of a branch was deleted by ``pop``. Also carries ``seq``, where it was, and ``version``."""
 message_rated = Signal(use_caching=True)
 """Somebody gave feedback on a message, changed it or removed it. Also carries ``seq``, where the message is."""
 summary_due = Signal(use_caching=True)

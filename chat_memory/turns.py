@@ -1,4 +1,4 @@
-"""Owns a memory of turns in Redis by the names of ractogateway's document, over ``chat_memory.conversation``."""
+"""Owns a memory of turns with the names of ractogateway's document, over ``chat_memory.conversation``."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ __all__ = ["ChatMemoryConfig", "Message", "RedisChatMemory"]
 URL = "redis://localhost:6379/0"
 KEY_PREFIX = "ractogateway:memory"
 REMEMBERED = 1_000
-"""Of so many conversations a memory knows which version it wrote last."""
+"""The most conversations whose last written version a memory remembers."""
 _ROLES = frozenset({Role.SYSTEM.value, Role.USER.value, Role.ASSISTANT.value})
-"""What ``get_history`` shows: the library that takes it knows no others."""
+"""The roles that ``get_history`` shows; the library that takes its result knows no others."""
 
 
 class ChatMemoryConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,10 +36,10 @@ class ChatMemoryConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         max_turns: how many turns are shown, from 1. A turn is a user's message and all that follows up to the next one.
-        ttl_seconds: seconds from 0.001 after the last append until the conversation expires; None: it does not. With
-            ``durable=True`` nothing expires: it is how long the cache of the settings keeps the conversation.
-        key_prefix: conversations of two prefixes share nothing; without braces.
-        renew_on_read: whether reading renews the time to live too.
+        ttl_seconds: seconds, from 0.001, after the last append until the conversation expires; None: never. With
+            ``durable=True`` only its cache entry expires, and not the conversation.
+        key_prefix: the prefix of all keys, without braces; conversations of two prefixes are separate.
+        renew_on_read: whether a read restarts the time to live too.
 
     Raises:
         ValidationError: an argument cannot be used; the error names it.
@@ -59,16 +59,16 @@ class ChatMemoryConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RedisChatMemory:
-    """The newest turns of conversations, for every process that has the same Redis, or the same database.
+    """The newest turns of conversations, shared by all processes with the same Redis or the same database.
 
-    Nothing is sent before the first call. What Redis loses or evicts is lost, unless the memory is durable: then the
-    messages are in Django's database, the cache is that of the settings, and ``url`` and ``client`` are not used.
+    Nothing is sent before the first call. Messages that Redis loses or evicts are lost, unless the memory is durable:
+    then they are in Django's database, the cache is that of the settings, and ``url`` and ``client`` are not used.
 
     Args:
-        url: where Redis is; the process has one pool of connections for a URL. Ignored when ``client`` is given.
-        client: a ``redis.Redis`` or ``redis.asyncio.Redis``. Of an asyncio client the settings are taken.
-        config: see ``ChatMemoryConfig``; None: its defaults. Another object with the same attributes will do.
-        durable: whether the same calls are backed by the database.
+        url: the URL of Redis; a process has one connection pool for each URL. Ignored if ``client`` is given.
+        client: a ``redis.Redis`` or ``redis.asyncio.Redis``. Only the settings of an asyncio client are used.
+        config: a ``ChatMemoryConfig``, or another object with its attributes; None: the defaults.
+        durable: whether the messages are in the database.
         workspace: the tenant's slug; None: DEFAULT_WORKSPACE.
 
     Raises:
@@ -103,7 +103,7 @@ class RedisChatMemory:
             self._place = {"adapter": adapter}
 
     def conversation(self, conversation_id: str) -> Conversation:
-        """The conversation of an id, with all that a conversation can; no I/O.
+        """The ``Conversation`` of an id; no I/O.
 
         Raises:
             ValidationError: the id cannot be used.
@@ -111,17 +111,17 @@ class RedisChatMemory:
         return conversation(self._key(conversation_id), self.workspace, **self._place)
 
     def append(self, conversation_id: str, role: str, content: Any, **fields: Any) -> None:
-        """Store a message after the last one; the time to live begins again.
+        """Store a message after the last one; this restarts the time to live.
 
         Args:
-            conversation_id: which conversation; text of 1 character and more.
+            conversation_id: the conversation's id, a text of at least 1 character.
             role: system, user, assistant, tool or function.
-            content: what it says; a list of parts is allowed too, and None for an assistant's calls of tools.
+            content: a text, or a list of parts; an assistant's message with tool calls may have None.
             fields: further fields of ``Message``: name, metadata, id, tool_calls, tool_call_id, extra, created_at.
 
         Raises:
             ValidationError: the message cannot be stored; nothing was written.
-            Conflict: the key in Redis holds a value of another program, which stays as it is.
+            Conflict: the key in Redis holds a value of another program, which is not changed.
             StorageUnavailable: Redis did not answer.
         """
         chat = self.conversation(conversation_id)
@@ -136,10 +136,10 @@ class RedisChatMemory:
         await sync_to_async(self.append)(conversation_id, role, content, **fields)
 
     def append_many(self, conversation_id: str, messages: Iterable[Message | Mapping[str, Any]]) -> None:
-        """Store messages next to each other, all or none: a question stays with its answer.
+        """Store messages adjacent to each other, all or none, so that a question stays with its answer.
 
         Args:
-            conversation_id: which conversation.
+            conversation_id: the conversation's id.
             messages: each a ``Message`` or a mapping as ``get_history`` gives it, with further fields by their names.
 
         Raises:
@@ -157,8 +157,8 @@ class RedisChatMemory:
     def get_history(self, conversation_id: str) -> list[dict[str, str]]:
         """Role and text of the messages that ``get_messages`` shows, as ``ChatConfig.history`` takes them.
 
-        Only what system, user and assistant say in words: calls of tools and their results are left out. [] where there
-        is no conversation, or where it has expired.
+        Only texts of system, user and assistant: tool calls and their results are left out. [] if there is no
+        conversation, or it has expired.
 
         Raises:
             ChatMemoryError: as ``append``.
@@ -172,7 +172,7 @@ class RedisChatMemory:
     def get_messages(self, conversation_id: str) -> list[Message]:
         """The newest ``max_turns`` turns and the system messages, complete, oldest first.
 
-        Each call of a tool has its results behind it, as a provider takes them. Where no user has said anything, the
+        Each tool call has its results directly behind it, as providers require. If there is no user's message, the
         newest ``max_turns * 2`` messages.
 
         Raises:
@@ -187,7 +187,7 @@ class RedisChatMemory:
     aget_messages = twin(get_messages)
 
     def clear(self, conversation_id: str) -> None:
-        """Remove the conversation for good.
+        """Delete the conversation for good.
 
         Raises:
             ChatMemoryError: as ``append``.
@@ -216,10 +216,10 @@ class RedisChatMemory:
         )
 
     def _key(self, conversation_id: str) -> str:
-        """The session key: no two pairs of prefix and id have the same.
+        """The session key; different pairs of prefix and id have different keys.
 
-        In Redis the prefix is that of all keys. In the database an id of the default prefix is the key, so that it has
-        no ``:``, which every other key has.
+        In Redis the adapter adds the prefix. In the database the quoted id is the key if the prefix is the default one:
+        it has no ``:``, and the keys of other prefixes have one.
         """
         check_key(conversation_id, "conversation_id")
         quoted = conversation_id.replace("%", "%25").replace(":", "%3A")
@@ -227,7 +227,7 @@ class RedisChatMemory:
         return f"{prefix}:{quoted}" if self.durable and prefix != KEY_PREFIX else quoted
 
     def _least(self, conversation_id: str) -> int:
-        """No read of this memory shows a state before its own last append, whatever the mode of the cache."""
+        """The version of this memory's last append: its reads show no older state in any cache mode."""
         return self._versions.get(conversation_id, 0)
 
     def _learn(self, conversation_id: str, receipt: Receipt) -> None:
@@ -238,7 +238,7 @@ class RedisChatMemory:
 
 
 def _checked(config: Any) -> ChatMemoryConfig:
-    """A configuration of ours; of another class it has the same attributes."""
+    """The configuration, converted if it is of another class with the same attributes."""
     if config is None or isinstance(config, ChatMemoryConfig):
         return config or ChatMemoryConfig()
     names = ("max_turns", "ttl_seconds", "key_prefix")
@@ -256,7 +256,7 @@ def _check_ttl(ttl: object) -> None:
 
 
 def _as_message(given: Any, index: int) -> Message:
-    """A message to be stored, of one of ours, or of a mapping.
+    """A message to be stored, from a ``Message`` or a mapping.
 
     Raises:
         ValidationError: it is neither; the error names its place in the list.
@@ -268,5 +268,5 @@ def _as_message(given: Any, index: int) -> Message:
 
 
 def _unplaced(message: Message) -> Message:
-    """The message without its position, which is of the conversation that it was read from."""
+    """The message without its position, which belongs to the conversation that it was read from."""
     return message if message.seq is None else msgspec.structs.replace(message, seq=None)

@@ -37,7 +37,7 @@ def adapter(using: str | None = None) -> Adapter:
 
 
 def bring_to_cache(*, sender: Any, events: Sequence[Changed], **_signal: Any) -> None:
-    """Forward change events to the caches before anybody else receives them, so that nobody reads an older entry."""
+    """Forward change events to the caches before other receivers, so that none of these reads an outdated entry."""
     if events[0].using is not None:
         _composition.adapter(events[0].using)  # a process that only writes may not have built its cache yet
     relay(sender, events)
@@ -121,7 +121,7 @@ def _django_adapter(using: str | None = None) -> Adapter:
 
 @cache
 def _routed_adapter() -> Adapter:
-    """An adapter whose ``alias`` is always what the router says at the moment; it is used for nothing else."""
+    """An adapter that is only used for its ``alias``, the one to which the router writes sessions at the moment."""
     return _django_adapter()
 
 
