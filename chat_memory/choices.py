@@ -83,4 +83,4 @@ STATES = frozenset(State.values)
 BROKEN = frozenset({State.FAILED.value, State.ABANDONED.value})
 """The states of messages that were cut off without anybody's intention."""
 PARTIAL = BROKEN | {State.STOPPED.value}
-"""The states of messages of which only the first part was written."""
+"""The states of messages whose text is only the first part of an answer."""

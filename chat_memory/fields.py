@@ -62,7 +62,7 @@ OPENABLE = frozenset({*SETTABLE, "created_at", "base_seq", "key_from_client"})
 
 An import also passes its age and the last position that was cleared; the API passes whether a client chose the key."""
 OF_BRANCH = tuple(field.name for field in SESSION if field.of_branch)
-"""The session fields of which each branch has its own value."""
+"""The session fields that have a separate value on each branch."""
 COUNTERS = tuple(field.name for field in SESSION if field.of_branch and field.kind is int)
 """The session fields that are counters of a branch."""
 MOMENTS = tuple(field.name for field in SESSION if field.kind is datetime)

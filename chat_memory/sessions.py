@@ -30,7 +30,7 @@ _PLACE = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class Conditions(TypedDict, total=False):
-    """Conditions on conversations: those are returned that meet every condition given; None is no condition.
+    """Conditions on conversations; a result meets every condition that is given, and None is no condition.
 
     user: the owner: a saved user, or as text the user's key in another system. A saved user is compared by id and not
         by key, because whoever creates a conversation chooses its user key, and two systems may have equal keys.

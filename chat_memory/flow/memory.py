@@ -21,5 +21,5 @@ class InMemoryChatHistory(StoredHistory):
     def __init__(self, session_id: str = SESSION_ID, adapter: MemoryAdapter | None = None) -> None:
         self.outlives_handle = adapter is not None
         adapter = MemoryAdapter() if adapter is None else adapter
-        adapter.add_workspace(live.now().default_workspace)  # even if CREATE_WORKSPACES is False, as it is no tenant
+        adapter.add_workspace(live.now().default_workspace)  # even if CREATE_WORKSPACES is False: it is only in memory
         super().__init__(conversation(session_id, adapter=adapter))

@@ -51,7 +51,7 @@ class Branches(Reads):
             The conversation on the new branch.
 
         Raises:
-            ValidationError: the name is not usable, or ``at`` is no whole number from 0.
+            ValidationError: the name is not usable, or ``at`` is not a whole number from 0.
             BranchExists: a branch of this name exists.
             BranchNotFound: the branch of this handle does not exist.
             MessageNotFound: there is no message at ``at``.

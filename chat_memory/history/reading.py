@@ -28,7 +28,7 @@ class Reads(Handle):
                 your own write. In any other mode reads are always current.
 
         Raises:
-            ValidationError: ``n`` is no whole number from 0.
+            ValidationError: ``n`` is not a whole number from 0.
         """
         n = whole_number(n)
         return self._read(Span(last=n, min_version=min_version)) if n else []
@@ -46,7 +46,7 @@ class Reads(Handle):
         """The oldest ``n`` messages, oldest first.
 
         Raises:
-            ValidationError: ``n`` is no whole number from 0.
+            ValidationError: ``n`` is not a whole number from 0.
         """
         n = whole_number(n)
         return self._read(Span(first=n, min_version=min_version)) if n else []
@@ -144,7 +144,7 @@ class Reads(Handle):
         """The messages of a span, oldest first, with the state of the session they belong to: one snapshot.
 
         Raises:
-            ValidationError: a bound is no whole number from 0, or both ``first`` and ``last`` are given.
+            ValidationError: a bound is not a whole number from 0, or both ``first`` and ``last`` are given.
         """
         check_span(span)
         return self._answer(span)

@@ -111,7 +111,7 @@ class Streaming:
         extra: dict[str, Any] | None = None,
         tokens: int | None = None,
     ) -> Message | None:
-        """Store the message, with the data that a provider sends at the end; the end of the block then does nothing.
+        """Store the message, with the data that a provider sends at the end; the end of the block then does no more.
 
         Args:
             usage: the provider's token counts, stored as ``metadata["usage"]``.

@@ -27,7 +27,7 @@ class InMemoryProvider(StoredProvider):
 
     def __init__(self, config: InMemoryConfig) -> None:
         adapter = MemoryAdapter()
-        adapter.add_workspace(live.now().default_workspace)  # even if CREATE_WORKSPACES is False, as it is no tenant
+        adapter.add_workspace(live.now().default_workspace)  # even if CREATE_WORKSPACES is False: it is only in memory
         super().__init__(config, Place(adapter=adapter), config.max_messages)
 
     def _made(self, made: bool) -> None:
