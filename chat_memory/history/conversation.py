@@ -388,7 +388,7 @@ def _ready(chat: Conversation, messages: object) -> list[Message]:
     """
     try:
         if isinstance(messages, (str, bytes, Message)) or not isinstance(messages, Iterable):
-            raise ValidationError(f"must be some messages, not {type(messages).__name__}", field="messages")  # noqa: TRY301
+            raise ValidationError(f"must be a list of messages, not {type(messages).__name__}", field="messages")  # noqa: TRY301
         return stamped(list(messages))
     except ValidationError as error:
         raise error.under(f"batches[{chat!a}]") from None

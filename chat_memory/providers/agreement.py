@@ -67,7 +67,7 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         words = _of_address(text) if "://" in text else dict(word.split("=", 1) for word in shlex.split(text))
     except ValueError:
-        raise ValidationError("cannot be read", field="connection_string") from None
+        raise ValidationError("must be a URL or name=value words", field="connection_string") from None
     found: dict[str, Any] = {_DRIVER[name]: value for name, value in words.items() if name in _DRIVER}
     return found | ({"ssl": True} if words.get("sslmode") in _TLS else {})
 

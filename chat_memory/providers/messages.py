@@ -102,7 +102,7 @@ def moment(given: Any, name: str) -> datetime:
         when = datetime.fromisoformat(given) if isinstance(given, str) else given
         when = when.astimezone() if isinstance(when, datetime) and when.tzinfo is None else when
     except (ValueError, OverflowError, OSError):
-        raise ValidationError("is no time that can be stored", field=name) from None
+        raise ValidationError("is not a time that can be stored", field=name) from None
     check_time(when, name)
     utc = as_utc(when)
     assert utc is not None  # noqa: S101  # it was a time

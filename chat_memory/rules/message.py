@@ -115,7 +115,10 @@ def _check_state(message: Message) -> None:
     if not isinstance(state, str) or state not in STATES:
         raise ValidationError(f"{shown(state)} is not one of {', '.join(sorted(STATES))}", field="state")
     if state == State.REDACTED.value and not is_redacted(message):
-        raise ValidationError("may be redacted only where nothing is left of what the message said", field="state")
+        raise ValidationError(
+            "may be redacted only if the message has no text, metadata or arguments left: redact() removes them",
+            field="state",
+        )
 
 
 def _check_objects_of(message: Message, limits: Limits) -> None:
@@ -170,7 +173,7 @@ def _check_extra(message: Message, limits: Limits) -> None:
         raise ValidationError(f"must be an object, not {type(extra).__name__}", field="extra")
     taken = sorted(name for name in extra if name in MESSAGE_KEYS)
     if taken and not (taken == ["role"] and extra["role"] == DEVELOPER and message.role == Role.SYSTEM.value):
-        raise ValidationError(f"{shown(taken[0])} is a field of the message, and no further one", field="extra")
+        raise ValidationError(f"{shown(taken[0])} is a field of the message: set it there, not in extra", field="extra")
     check_json(extra, "extra", limits.metadata_depth, limits.content_bytes, "MAX_CONTENT_BYTES")
 
 
