@@ -61,24 +61,26 @@ class Member(msgspec.Struct, frozen=True):
             raise forbidden("Your role does not allow you to delete from this session.")
 
     def check_life(self, stored: Mapping[str, Any], given: Mapping[str, Any], *, own: bool) -> None:
-        """Check that the member may set fields that have a session removed sooner than it is stored.
+        """Check that the member may set fields that would let retention remove the session sooner than now.
 
         Args:
-            stored: the session's fields as they are when they are replaced; of a new one, as they are without the body.
-            given: the fields that are to be set.
+            stored: the stored fields that the write replaces; for a new session, the empty fields.
+            given: the fields to set.
             own: whether the session is the member's own.
 
         Raises:
-            Refusal: 403, with the field; the role does not allow to delete the session.
+            Refusal: 403, with the field: the role does not allow the member to delete the session.
         """
         if self.may(Act.DELETE, own=own):
             return
         field = rights.shortened(stored, given, datetime.now(UTC))
         if field is not None:
-            raise forbidden("This would have the session removed sooner, which takes the right to delete it.", field)
+            raise forbidden("This would remove the session sooner, which needs the right to delete it.", field)
 
     def check_edit(self, stored: Message, after: Message, *, own: bool) -> None:
-        """Check that the member may make a message another: the grants of both, and the right to delete what is lost.
+        """Check that the member may replace ``stored`` by ``after``.
+
+        The member needs the grants for both messages, and the right to delete if the edit loses anything.
 
         Raises:
             Refusal: 403, with the field.
@@ -89,10 +91,10 @@ class Member(msgspec.Struct, frozen=True):
             return
         field = rights.lost(stored, after)
         if field is not None:
-            raise forbidden("This would take away what is kept nowhere else, which takes the right to delete.", field)
+            raise forbidden("This would erase what is kept nowhere else, which needs the right to delete.", field)
 
     def check_grants(self, messages: Sequence[Message], *, own: bool, alone: bool) -> None:
-        """Check the grants for what acts as the system or as a tool, which every role needs in order to send it.
+        """Check the grants for messages, or parts of them, that act as the system or as a tool; no role implies them.
 
         Args:
             messages: the messages of the request.

@@ -1,4 +1,4 @@
-"""Owns the reading of request bodies: what a client gives, in the names and types of the core."""
+"""Owns the conversion of request bodies into the names and types of the core."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def changes_in(body: Any) -> Changes:
     """What a MessagePatch body changes.
 
     Raises:
-        ValidationError: the body is no object, or it names a member that no call changes.
+        ValidationError: the body is not an object, or it names a member that cannot be changed.
     """
     if not isinstance(body, dict):
         raise ValidationError("the body must be an object")
@@ -77,12 +77,12 @@ def _message_in(item: Any) -> Message:
     if "role" not in item:
         raise ValidationError("must be given", field="role")
     _check_time_sent(item.get("created_at"))
-    # A client may send back what it read, which has what the server sets.
+    # A client may send back a message that it read; the members that the server sets are dropped.
     return Message.from_dict({name: value for name, value in item.items() if name not in _OF_SERVER})
 
 
 def _check_time_sent(sent: object) -> None:
-    """Refuse a naive ``created_at``; any other is ignored, since the server sets the time.
+    """Refuse a naive ``created_at``; ignore any other value, because the server sets the time.
 
     Raises:
         ValidationError: the text is a time without an offset.

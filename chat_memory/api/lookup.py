@@ -61,7 +61,7 @@ class FoundSession(msgspec.Struct, frozen=True):
 
     @property
     def address(self) -> Address:
-        """The address of exactly this session: a later session with the same key is not reached by it."""
+        """The address of exactly this session: it never reaches a later session with the same key."""
         row = self.session.root if self.branch == CURRENT else self.session.shown
         return Address(
             self.workspace,
@@ -76,11 +76,11 @@ class FoundSession(msgspec.Struct, frozen=True):
 
     @property
     def on_its_branch(self) -> FoundSession:
-        """The same, bound to the branch that was found: a switch meanwhile does not redirect what comes."""
+        """The same session, bound to the branch that was found: a later switch does not redirect the request."""
         return msgspec.structs.replace(self, branch=self.session.branch)
 
     def history(self, most: int | None = None) -> Conversation:
-        """The session's conversation, for reading and writing; ``most``: bytes of replays that an append answers."""
+        """The session's conversation; ``most`` limits the bytes of replayed messages that an append returns."""
         at = self.address
         return Conversation(at if most is None else msgspec.structs.replace(at, most=most), wiring.adapter())
 
@@ -101,7 +101,7 @@ class FoundSession(msgspec.Struct, frozen=True):
 
 @contextmanager
 def attachments_named() -> Iterator[None]:
-    """Within it, a reference to what the session has not is a fault of the message, not of the address.
+    """Within it, a reference to an unknown attachment raises a validation error (422) instead of a 404.
 
     Raises:
         ValidationError: a message refers to an attachment that its session does not reach.
@@ -117,7 +117,7 @@ def position(seq: str) -> int:
     """The position in an address.
 
     Raises:
-        NotFound: the text is none.
+        NotFound: the text is not a position.
     """
     if not _SEQ.fullmatch(seq):
         raise NotFound
@@ -125,7 +125,7 @@ def position(seq: str) -> int:
 
 
 def database() -> str:
-    """The database alias that sessions are written to; a lagging replica could answer 304 for a changed session."""
+    """The alias that sessions are written to; reads use it too, as a lagging replica could give 304 after a change."""
     return router.db_for_write(Session)
 
 

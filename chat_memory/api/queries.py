@@ -24,10 +24,10 @@ class BranchQuery(msgspec.Struct, frozen=True):
 
 
 class ChangesQuery(PageQuery, frozen=True):
-    """What a client that keeps a copy asks for.
+    """The changes that a client with a copy of a session's messages asks for.
 
     Attributes:
-        cursor: ``cursor`` of the answer before; without it the client begins anew.
+        cursor: ``cursor`` of the previous response; without it, everything is sent from the start.
         branch: the branch of the session; the current branch where none is named.
     """
 
@@ -36,10 +36,10 @@ class ChangesQuery(PageQuery, frozen=True):
 
 
 class SessionChangesQuery(PageQuery, frozen=True):
-    """What a client that keeps a list asks for.
+    """The changes that a client with a copy of the list of sessions asks for.
 
     Attributes:
-        cursor: ``cursor`` of the answer before; without it the client begins anew.
+        cursor: ``cursor`` of the previous response; without it, everything is sent from the start.
     """
 
     cursor: str | None = None
@@ -73,7 +73,7 @@ class SearchQuery(CursorQuery, frozen=True, kw_only=True):
     """A search through messages, and the conditions that a message or its session must meet.
 
     Attributes:
-        q: the search: words, "words together", -without, one or other, begin*.
+        q: the search: words, "an exact phrase", -excluded, one or other, prefix*.
         user_key: in sessions of this user.
         since: messages of this time or later.
         until: messages from before this time.
@@ -111,24 +111,24 @@ class MessageQuery(PageQuery, frozen=True):
 
 
 class DraftQuery(BranchQuery, frozen=True):
-    """What of a draft is asked for.
+    """A request for a draft's text.
 
     Attributes:
-        branch: where to look for the message it became; the current branch where none is named.
-        after: only the text after so many characters, the ``length`` of an earlier answer.
+        branch: where to look for the finished message; the current branch where none is named.
+        after: leave out this many characters, usually the ``length`` of the previous response.
     """
 
     after: Number = 0
 
 
 class DraftByIdQuery(DraftQuery, frozen=True, kw_only=True):
-    """The same of a draft by the id of its message, whatever characters it has."""
+    """A request for a draft's text by the id of its message, which may have any characters."""
 
     id: str
 
 
 class DraftStopQuery(BranchQuery, frozen=True, kw_only=True):
-    """The id of the message whose draft is to stop, and where to look for it where it has ended."""
+    """The id of the message whose draft is to stop, and the branch to look for the message if the draft has ended."""
 
     id: str
 
@@ -146,12 +146,12 @@ class AttachmentQuery(msgspec.Struct, frozen=True):
 
 
 class VotesQuery(msgspec.Struct, frozen=True):
-    """What the sums of feedback are of.
+    """The grouping and the period of the feedback sums.
 
     Attributes:
-        by: day or model; without it, only the sums of all.
-        since: what was given at this time or later.
-        until: what was given before this time.
+        by: day or model; without it, only the totals.
+        since: count feedback given, or last changed, at this time or later.
+        until: count feedback given, or last changed, before this time.
     """
 
     by: Literal["day", "model"] | None = None

@@ -98,8 +98,8 @@ class FoundOut(msgspec.Struct, frozen=True):
         pinned: whether the session is pinned.
         archived_at: when the session was archived; null where it is not.
         active_at: the time of the newest message.
-        hits: how many of its messages were found, among those that the search looked at.
-        hit: the message that fits best, with an excerpt in pieces of plain text, of which some are marked.
+        hits: the number of its messages found, among those that the search looked at.
+        hit: the best match, with an excerpt in pieces of plain text; some pieces are marked as matching.
     """
 
     id: UUID
@@ -122,7 +122,7 @@ class BranchOut(Branch, frozen=True):
 
 
 class SiblingOut(Sibling, frozen=True):
-    """One of the messages at a position that follow the same messages, on a branch of its own."""
+    """One of the alternative messages at a position: all follow the same messages, each on its own branch."""
 
 
 class SiblingsOut(msgspec.Struct, frozen=True):
@@ -132,14 +132,14 @@ class SiblingsOut(msgspec.Struct, frozen=True):
 
 
 class ChangesOut(msgspec.Struct, frozen=True):
-    """What became of a session's messages since a cursor, for a client that keeps a copy of them.
+    """The changes to a session's messages since a cursor, for a client that keeps a copy of them.
 
     Attributes:
         messages: the messages that follow those that the client holds.
-        changed: messages that the client holds and that say something else now.
-        void_from: the first position from which on what the client holds is not shown any more; 1: it begins anew.
+        changed: messages that the client holds and whose contents changed.
+        void_from: the client drops its messages from this position on; 1: all; null: none.
         cursor: for the next request.
-        more: whether there is more than this page.
+        more: whether more changes follow this page.
         branch: the branch that was read.
         version: its version.
     """
@@ -154,14 +154,14 @@ class ChangesOut(msgspec.Struct, frozen=True):
 
 
 class SessionChangesOut(msgspec.Struct, frozen=True):
-    """What became of the sessions of a workspace since a cursor, for a client that keeps a list of them.
+    """The changes to a workspace's sessions since a cursor, for a client that keeps a list of them.
 
     Attributes:
         changed: the sessions that are new or changed.
-        gone: the ids of sessions that are not there any more; the client need not have known them.
-        begins_anew: whether the client drops all that it holds first.
+        gone: the ids of sessions that no longer exist; the client may never have seen some of them.
+        begins_anew: whether the client must first drop everything that it holds.
         cursor: for the next request.
-        more: whether there is more than this page.
+        more: whether more changes follow this page.
     """
 
     changed: list[SessionOut]
@@ -172,12 +172,12 @@ class SessionChangesOut(msgspec.Struct, frozen=True):
 
 
 class RegeneratedOut(msgspec.Struct, frozen=True):
-    """Where another answer is to be made.
+    """The branch on which another answer is to be appended.
 
     Attributes:
-        branch: the branch for the other answer.
-        former_branch: the branch that has the former one.
-        last_seq: the last position that ``branch`` shows: the answer comes behind it.
+        branch: the branch for the new answer.
+        former_branch: the branch with the former answer.
+        last_seq: the last position that ``branch`` shows; the new answer follows it.
     """
 
     branch: str
@@ -186,14 +186,14 @@ class RegeneratedOut(msgspec.Struct, frozen=True):
 
 
 class SwitchedOut(msgspec.Struct, frozen=True):
-    """The branch that is the current one now, and the one that was; null where nothing changed."""
+    """The current branch after the switch, and the one before it; null where nothing changed."""
 
     branch: str
     former_branch: str | None
 
 
 class AskedAgainOut(msgspec.Struct, frozen=True):
-    """A question that was asked again on a new branch, which is the current one now, in place of ``former_branch``."""
+    """A question asked again on a new branch, which replaces ``former_branch`` as the current one."""
 
     message: msgspec.Raw
     branch: str
@@ -204,16 +204,16 @@ class DraftOut(msgspec.Struct, frozen=True):
     """A message that is being streamed.
 
     Attributes:
-        id: the id of the message that becomes of it.
-        role: who writes.
-        name: the name of the author; null where there is none.
-        state: ``streaming`` while it grows.
-        length: how many characters were written.
+        id: the id that the finished message will have.
+        role: the message's role.
+        name: the author's name; null where there is none.
+        state: ``streaming`` while the draft grows.
+        length: the number of characters written so far.
         branch: the branch that the message will be on, or that shows it.
-        turn: the number of the turn that it answers in; null while it is of none that somebody has taken.
-        stop_asked: whether somebody asked for a stop.
-        begun_at: when it was begun.
-        touched_at: when it was last written.
+        turn: the number of the turn that the draft belongs to; null where it was begun outside of a taken turn.
+        stop_asked: whether somebody asked the writer to stop.
+        begun_at: when the draft was begun.
+        touched_at: when the draft was last written to.
     """
 
     id: str
@@ -229,11 +229,11 @@ class DraftOut(msgspec.Struct, frozen=True):
 
 
 class DraftTextOut(DraftOut, frozen=True):
-    """A draft with its text, also after its end.
+    """A draft with its text, also after it has ended.
 
     Attributes:
-        text: what was written, from the character on that the query names.
-        seq: the position of the message that it became; null while it grows.
+        text: the text, without the first ``after`` characters of the query.
+        seq: the position of the finished message; null while the draft grows.
     """
 
     text: str
@@ -272,7 +272,7 @@ class FeedbackSumsOut(msgspec.Struct, frozen=True):
 
 
 class AttachmentOut(msgspec.Struct, frozen=True):
-    """Bytes that were stored for a session, and the content ``part`` by which a message refers to them."""
+    """Bytes stored for a session, and the content ``part`` that refers to them in a message."""
 
     sha256: str
     size: int
@@ -323,7 +323,7 @@ MessageIn = _shape(
 
 MessagePatch = _shape(
     "MessagePatch",
-    "What to change of a message; further members are set beside those it has, and null takes one away.",
+    "The changes to a message. Unknown members are added to those it has; null removes one.",
     [(name, get_type_hints(Message)[name]) for name in ("content", "metadata")],
 )
 
@@ -336,7 +336,7 @@ class ForkIn(msgspec.Struct, frozen=True):
 
 
 class AskAgainIn(msgspec.Struct, frozen=True):
-    """A question in other words; ``id`` makes a retry recognisable."""
+    """A question in other words; a retry with the same ``id`` is recognised."""
 
     content: str | list[Any]
     id: str | None = None
@@ -344,13 +344,13 @@ class AskAgainIn(msgspec.Struct, frozen=True):
 
 
 class RegenerateIn(msgspec.Struct, frozen=True):
-    """When the other answer takes the place of the former one: ``begun`` or ``complete``; null: as the server says."""
+    """When the new answer replaces the former one: ``begun`` or ``complete``; null: the server's setting decides."""
 
     until: str | None = None
 
 
 class SwitchIn(msgspec.Struct, frozen=True):
-    """The branch that is to be the current one."""
+    """The branch to make current."""
 
     branch: str
 

@@ -33,7 +33,7 @@ def _view(viewset: type[ChatMemoryViewSet], **actions: str) -> Callable[..., Htt
 
 
 UNKNOWN = r"^workspaces/(?P<rest>[\s\S]+)\Z"
-"""No ``<path:rest>``, which does not match line breaks: Django's own 404, which is HTML, would answer them."""
+"""Not ``<path:rest>``: that does not match line breaks, so such an address would get Django's own 404 in HTML."""
 SESSION = "workspaces/<str:slug>/sessions/<str:session_id>/"
 
 urlpatterns = [

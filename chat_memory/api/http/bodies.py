@@ -1,4 +1,4 @@
-"""Owns how a request body is decoded to JSON values, and how those become the fields of a shape."""
+"""Owns the decoding of request bodies to JSON values, and the conversion of those to shapes."""
 
 from __future__ import annotations
 

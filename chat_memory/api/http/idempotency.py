@@ -32,14 +32,13 @@ def key_of(request: ChatRequest) -> str | None:
 
 
 def secret_of(derive: Callable[[Secret], str], stored: Callable[[Collection[str]], Collection[str]]) -> Secret:
-    """The secret that a request's ids are derived with: the one of its first attempt, or else SECRET_KEY.
+    """The secret to derive a request's ids with: the one used by its first attempt, or else SECRET_KEY.
 
-    While SECRET_KEY_FALLBACKS are set, a first attempt may have been made under one of them. Without them nothing is
-    looked up.
+    The first attempt may have used one of SECRET_KEY_FALLBACKS. Where none are set, no query is made.
 
     Args:
-        derive: one of the request's ids by a secret.
-        stored: those of some ids that are stored.
+        derive: returns one of the request's ids, derived with the given secret.
+        stored: returns which of the given ids are stored.
     """
     secrets: list[Secret] = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     if len(secrets) == 1:
@@ -50,7 +49,7 @@ def secret_of(derive: Callable[[Secret], str], stored: Callable[[Collection[str]
 
 
 def derived_id(secret: Secret, namespace: UUID, user_id: Any, *parts: Any) -> str:
-    """An id that is always the same for the same user and parts, and that nobody computes without the secret.
+    """An id that is always the same for the same user and parts, and that nobody can compute without the secret.
 
     It is a UUID of version 8 (RFC 9562). The parts are encoded as JSON, since any separator could also occur inside a
     part.

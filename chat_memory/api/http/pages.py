@@ -44,8 +44,8 @@ class MessagePage(Page[Results], Generic[Results], frozen=True):
     """A page of messages.
 
     Attributes:
-        last_seq: the session's last position; present only where ``after_seq`` is beyond it, so that the client has
-            seen positions that are there no longer.
+        last_seq: the session's last position; present only where ``after_seq`` is greater, so the client has seen
+            positions that no longer exist.
     """
 
     last_seq: int | msgspec.UnsetType = msgspec.UNSET
@@ -55,8 +55,8 @@ class ContextPage(Page[Results], Generic[Results], frozen=True):
     """A context, in one page.
 
     Attributes:
-        truncated: present, and true, only where messages that the budget takes were left out for the number of messages
-            or bytes of an answer.
+        truncated: present, and true, only where messages within the budget were left out because a response has a
+            largest number of messages and of bytes.
     """
 
     truncated: bool | msgspec.UnsetType = msgspec.UNSET
@@ -88,13 +88,13 @@ class CursorQuery(PageQuery, frozen=True):
 
 
 class Listing(Protocol[Row]):
-    """A list that ``cut`` can page: its rows have a total order, and the place of each can be written as text."""
+    """A list that ``cut`` can page: its rows have a total order, and each row's place can be written as text."""
 
     def find(self, place: str | None, size: int, *, backwards: bool) -> tuple[Sequence[Row], bool]:
         """The ``size`` rows, or fewer, that follow a place directly; with ``backwards`` those that precede it.
 
-        The rows are in the order of the list either way. Without a place they are the first rows. The second value
-        tells whether some of the ``size`` rows were left out since they are too long for a page.
+        The rows are in the order of the list either way. Without a place, they are the first rows. The second value
+        tells whether some of the ``size`` rows were left out because the page would become too long.
 
         Raises:
             ValidationError: the text is not a place in this list.
@@ -107,8 +107,8 @@ class Listing(Protocol[Row]):
 def cut(request: ChatRequest, query: CursorQuery, listing: Listing[Row], shape: type[Shape]) -> Page[msgspec.Raw]:
     """One page of a list, each row converted to a shape: one query.
 
-    The page ends after ``page_size`` rows, or where the next row would make it longer than MAX_ANSWER_BYTES; it has one
-    row at least, where there is one.
+    The page ends after ``page_size`` rows, or earlier if the next row would make it longer than MAX_ANSWER_BYTES. It
+    has at least one row if the list has one.
 
     Raises:
         Refusal: 400, the cursor does not come from this list.
@@ -133,7 +133,7 @@ def cut(request: ChatRequest, query: CursorQuery, listing: Listing[Row], shape: 
 
 
 def _body(shown: Sequence[msgspec.Struct], *, backwards: bool) -> tuple[bytes, int]:
-    """The rows of a page as JSON, and how many of them fit into MAX_ANSWER_BYTES."""
+    """The rows that fit into MAX_ANSWER_BYTES, as JSON, and their number."""
     body, most = msgspec.json.encode(shown), settings.max_answer_bytes
     if len(body) <= most:
         return body, len(shown)

@@ -15,7 +15,7 @@ NO_VERSION = 2**62
 
 
 class State(Protocol):
-    """A row's state, as a tag is made of it."""
+    """The parts of a row's state that its tag is made of."""
 
     @property
     def version(self) -> int:
@@ -23,7 +23,7 @@ class State(Protocol):
 
     @property
     def vtoken(self) -> int:
-        """A random token, another one after every change."""
+        """A random token that every change replaces."""
 
 
 def etag(*states: State) -> str:

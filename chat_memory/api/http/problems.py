@@ -105,7 +105,7 @@ _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str, str
 
 
 def _of_what_passes(error: Exception, request: HttpRequest | None) -> HttpResponse | None:
-    """503 for what a later request need not meet; None for any other error."""
+    """503 for errors that may have passed when the request is sent again; None for any other error."""
     if isinstance(error, exceptions.Busy) or is_locked(error) or is_crossed(error):
         response, seconds = _document(503, BUSY, "busy"), 1
         log_busy(logger, request, response)

@@ -1,4 +1,4 @@
-"""Owns the request as the views read it: user, body and query, with an error that names the part it cannot read."""
+"""Owns how views read the user, body and query of a request; an error names the part that cannot be read."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ class ChatRequest(Request):
 def receive(request: Request) -> None:
     """Read the whole body of a request, so that permissions looked up afterwards are not older than its last byte.
 
-    A body that is too big, or was consumed as a form, raises only later, when a view reads it: the user is logged in
-    then.
+    A body that is too big, or was consumed as a form, raises only when a view reads it, so that only a logged-in user
+    sees that error.
 
     Raises:
-        Refusal: 400, the header Content-Length is no number.
+        Refusal: 400, the header Content-Length is not a number.
     """
     if not (request.META.get("CONTENT_LENGTH") or "0").strip().isdecimal():
-        raise bad_request("Must be a number.", "Content-Length")  # Django would fail on it where it reads the body
+        raise bad_request("Must be a number.", "Content-Length")  # Django would fail on it while reading the body
     with suppress(RequestDataTooBig, RawPostDataException):
         _received = request.body
 

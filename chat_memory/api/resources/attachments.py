@@ -1,4 +1,4 @@
-"""Owns the API's views of attachments: bytes that come for a session's next message, and bytes that go out again."""
+"""Owns the API's views of attachments: uploads for a session's next message, and downloads."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from chat_memory.api.shapes import AttachmentOut
 from chat_memory.exceptions import NotFound
 
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
-"""What a body that holds a file beside other fields is said to be; the body here is the file alone."""
+"""Content types of form uploads, which are refused: here the body must be the file itself."""
 BYTES = "application/octet-stream"
 HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
 class AttachmentViewSet(ChatMemoryViewSet):
-    """Stores bytes for a session, and gives them back to whoever may read it."""
+    """Stores bytes for a session, and returns them to every member who may read the session."""
 
     def perform_content_negotiation(self, request: Request, force: bool = True) -> Any:  # noqa: ARG002  # DRF's
-        """DRF's, which never refuses: what goes out is bytes, whatever ``Accept`` says."""
+        """DRF's negotiation, but it never refuses: the response is bytes, whatever ``Accept`` names."""
         return super().perform_content_negotiation(request, force=True)
 
     def create(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
-        """Store the body for the session's next message (201): its type is the Content-Type, ``?name=`` names it."""
+        """Store the body for the session's next message (201). Content-Type gives its type, ``?name=`` its name."""
         query = request.query_as(AttachmentQuery)
         found = lookup.find_session(request, slug, session_id)
         found.member.check_write(own=found.own)
@@ -46,7 +46,7 @@ class AttachmentViewSet(ChatMemoryViewSet):
     def retrieve(
         self, request: ChatRequest, slug: str, session_id: str, sha256: str, **_captured: Any
     ) -> HttpResponseBase:
-        """The bytes of an attachment of the session, to be saved: no browser shows them as a page of this host."""
+        """The bytes of an attachment, as a download: no browser may show them as a page of this host."""
         request.query_as(NoQuery)
         found = lookup.find_session(request, slug, session_id)
         attachments = found.history().attachments
@@ -55,8 +55,8 @@ class AttachmentViewSet(ChatMemoryViewSet):
             raise NotFound
         if (answer := unmodified(request, f'"{sha256}"')) is not None:
             return answer
-        # The stored type is what whoever stored the bytes first said: it would tell that somebody had.
-        # What they are stands in the part that refers to them.
+        # Equal bytes are stored once, with the media type of the first upload. Sending that type could reveal that
+        # someone else uploaded the same bytes. The part that refers to the bytes has the right type.
         response = FileResponse(
             attachments.file(sha256),
             as_attachment=True,

@@ -42,7 +42,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class ByNumber(msgspec.Struct, frozen=True):
-    """The branches of a session, ``main`` first, then as they were made; a ``pages.Listing``."""
+    """The branches of a session, ``main`` first, then in order of creation; a ``pages.Listing``."""
 
     session: Address
 
@@ -85,7 +85,7 @@ class BranchViewSet(ChatMemoryViewSet):
         return json_response(show(new_branch, BranchOut), 201, location=location)
 
     def switch(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
-        """Make a branch the current one; answers it, and the one that was, as the request found it (200)."""
+        """Make a branch the current one (200); the response names it, and the branch that the request found current."""
         request.query_as(NoQuery)
         found = lookup.find_session(request, slug, session_id)
         found.member.check_write(own=found.own)

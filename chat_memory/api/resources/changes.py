@@ -23,10 +23,10 @@ from chat_memory.storage.syncing import Held, Listed
 
 
 class ChangesViewSet(ChatMemoryViewSet):
-    """What became of the messages of a session."""
+    """The changes to the messages of a session."""
 
     def list(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
-        """What is new, changed, and not shown any more since the cursor: two queries, or one for a 304."""
+        """The messages that are new, changed, or no longer shown since the cursor: two queries, or one for a 304."""
         query = request.query_as(ChangesQuery)
         found = lookup.find_session(request, slug, session_id, query.branch)
         held = None if query.cursor is None else Held.parse(query.cursor)
@@ -40,10 +40,10 @@ class ChangesViewSet(ChatMemoryViewSet):
 
 
 class SessionChangesViewSet(ChatMemoryViewSet):
-    """What became of the sessions of a workspace."""
+    """The changes to the sessions of a workspace."""
 
     def list(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
-        """The sessions that the member may see and that are new or changed since the cursor, and what is gone."""
+        """The visible sessions that are new or changed since the cursor, and the ids of those that are gone."""
         query = request.query_as(SessionChangesQuery)
         workspace, member = lookup.find_workspace(request, slug)
         listed = None if query.cursor is None else Listed.parse(query.cursor)

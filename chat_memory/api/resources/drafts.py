@@ -1,4 +1,4 @@
-"""Owns the API's views of what is being streamed to a session: to follow it, and to have it stop."""
+"""Owns the API's views of drafts, the messages that are being streamed: to follow one, and to stop its writer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DraftViewSet(ChatMemoryViewSet):
     """Lists, shows and stops the drafts of a session."""
 
     def list(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
-        """All that is being streamed, on whichever branch, without the texts; it is one page, as there are few."""
+        """All drafts of the session, on any branch, without their texts; one page, because there are few."""
         request.query_as(NoQuery)
         found = lookup.find_session(request, slug, session_id)
         return json_response(Page([show(draft, DraftOut) for draft in found.history().drafts.entries()]))
@@ -28,16 +28,16 @@ class DraftViewSet(ChatMemoryViewSet):
     def retrieve(
         self, request: ChatRequest, slug: str, session_id: str, draft_id: str, **_captured: Any
     ) -> HttpResponse:
-        """One draft with its text from ``?after=`` on, or the message that it became."""
+        """One draft with its text from ``?after=`` on, also after it became a message."""
         return _shown(request, slug, session_id, draft_id, request.query_as(DraftQuery))
 
     def retrieve_by_id(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:
-        """The same by ``?id=``, since an address cannot hold every id."""
+        """The same by ``?id=``, because a path cannot hold every id."""
         query = request.query_as(DraftByIdQuery)
         return _shown(request, slug, session_id, query.id, query)
 
     def stop(self, request: ChatRequest, slug: str, session_id: str, draft_id: str, **_captured: Any) -> HttpResponse:
-        """Ask the writer to stop; answers the draft without its text; its state tells whether it has ended (200)."""
+        """Ask the writer to stop (200); the response is the draft without its text, and its state shows if it ended."""
         return _stopped(request, slug, session_id, draft_id, request.query_as(BranchQuery).branch)
 
     def stop_by_id(self, request: ChatRequest, slug: str, session_id: str, **_captured: Any) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Owns the API's views of feedback on messages: a session's, a message's, and a workspace's sums."""
+"""Owns the API's views of feedback: on a session's messages, on one message, and the sums of a workspace."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class MessageFeedbackViewSet(ChatMemoryViewSet):
         return json_response(pages.cut(request, query, ByPlace(found.address, lookup.position(seq)), FeedbackOut))
 
     def update(self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any) -> HttpResponse:
-        """Say what the user thinks of the message, in place of what the user has said of it before (200)."""
+        """Store the user's feedback on the message; it replaces the same user's earlier feedback (200)."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
         found.member.check_write(own=found.own)
         body = request.body_as(FeedbackIn)
@@ -81,7 +81,7 @@ class MessageFeedbackViewSet(ChatMemoryViewSet):
         return json_response(show(given, FeedbackOut))
 
     def destroy(self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any) -> Response:
-        """Remove what the user thinks of the message (204), whether or not there is anything."""
+        """Remove the user's feedback on the message (204), whether or not there is any."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
         found.member.check_write(own=found.own)
         found.history().feedback.remove(lookup.position(seq), by=request.user)
@@ -92,7 +92,7 @@ class FeedbackSumsViewSet(ChatMemoryViewSet):
     """The sums of the feedback in a workspace."""
 
     def list(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
-        """The sums of all, by day or by language model, for whoever may read every session of the workspace."""
+        """The totals, and sums by day or by model, for members who may read every session of the workspace."""
         query = request.query_as(VotesQuery)
         workspace, member = lookup.find_workspace(request, slug)
         if member.sees_user_id is not None:

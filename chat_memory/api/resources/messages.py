@@ -1,4 +1,4 @@
-"""Owns the API's views of messages, its hot path; it must not change a session but for its messages."""
+"""Owns the API's views of messages, its hot path; it must not change a session's own fields."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class MessageViewSet(ChatMemoryViewSet):
         found.member.check_write(own=found.own)
         body = request.json()
         messages, alone = messages_in(body), isinstance(body, dict)
-        _check_numbers(messages, alone=alone)  # what comes next looks at each part
+        _check_numbers(messages, alone=alone)  # before the checks that loop over all parts
         found.member.check_grants(messages, own=found.own, alone=alone)
         check_references(hashes(message.content for message in messages))
         with lookup.attachments_named():
@@ -88,7 +88,7 @@ class MessageViewSet(ChatMemoryViewSet):
     def partial_update(
         self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any
     ) -> HttpResponse:
-        """Give a message other content or metadata, or set further members; what the body leaves out stays."""
+        """Change a message's content, metadata or unknown members; what the body does not name stays as it is."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
         found.member.check_write(own=found.own)
         restate = partial(_changed, changes_in(request.json()), found)
@@ -98,7 +98,7 @@ class MessageViewSet(ChatMemoryViewSet):
         return json_response(_raw(commit.messages[0]), etag=found.tag(commit.header))
 
     def destroy(self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any) -> Response:
-        """Redact a message: what it says is gone for good, its place and role stay (204)."""
+        """Redact a message (204): its contents are gone for good, its position and role stay."""
         found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
         found.member.check_delete(own=found.own)
         expected = found.expected_version(request)
@@ -121,11 +121,11 @@ def _check_numbers(messages: Sequence[Message], *, alone: bool) -> None:
 
 
 def _changed(changes: Changes, found: lookup.FoundSession, stored: Message) -> Message:
-    """The stored message with what a body changes; it is called under the lock of the write.
+    """The stored message with the body's changes; called while the write holds the session's lock.
 
     Raises:
-        Refusal: 403, the member may not send such a message, or not take away what the body does.
-        ValidationError: the message cannot have this.
+        Refusal: 403, the member may not send such a message, or may not remove what the body removes.
+        ValidationError: the changed message is not valid.
     """
     given = dict(changes.fields)
     if changes.further:
@@ -142,7 +142,8 @@ def _raw(messages: Message | Sequence[Message]) -> msgspec.Raw:
 
 def _append(request: ChatRequest, found: lookup.FoundSession, messages: Sequence[Message], *, alone: bool) -> Receipt:
     with_ids = _with_ids(request, found, messages)
-    # A retry may leave out what is stored, so its answer is not bounded by its body alone; alone it always comes.
+    # A retry may leave out stored members such as metadata, so the response can be larger than the body: a list beyond
+    # the two together is refused. A single message is always returned.
     most = None if alone else len(request.body) + settings.max_answer_bytes
     try:
         return found.history(most).append(*with_ids, if_version=found.expected_version(request))
@@ -159,8 +160,8 @@ def _append(request: ChatRequest, found: lookup.FoundSession, messages: Sequence
 def _with_ids(request: ChatRequest, found: lookup.FoundSession, messages: Sequence[Message]) -> Sequence[Message]:
     """The messages; with an Idempotency-Key, those without an id get one derived from it.
 
-    The id is derived from user, session, key and the message's index, so a retry sends the same ids. The messages of an
-    attempt are stored together, so one of them tells the secret of all.
+    The id is derived from user, session, key and the message's index, so a retry derives the same ids. All messages of
+    an attempt are stored together, so the first derived id shows which secret all were derived with.
 
     Raises:
         Refusal: 400, the header is empty or too long.
@@ -187,7 +188,7 @@ def _of_one(error: ValidationError) -> ValidationError:
 
 
 def _span(query: MessageQuery, found: lookup.FoundSession) -> Span:
-    """The span of the query; the cache must not answer with a state older than the session just looked up."""
+    """The span of the query; the cache must not serve a state older than the session just looked up."""
     most, seen = settings.max_answer_bytes, found.session.shown
     span = Span(query.after_seq, query.before_seq, most=most, min_version=found.version, seen=seen)
     return replace(span, last=query.size) if query.after_seq is None else replace(span, first=query.size)
@@ -204,7 +205,7 @@ def _read(found: lookup.FoundSession, span: Span) -> tuple[Sequence[Message], He
 
 
 def _page(found: lookup.FoundSession, span: Span) -> tuple[Json, Header]:
-    """As ``_read``, but with the messages encoded as JSON, which a warm cache holds for the newest page."""
+    """As ``_read``, but with the messages as JSON, which a warm cache already holds for the newest page."""
     page = found.history().read_json(span)
     return page, _require(page.header)
 

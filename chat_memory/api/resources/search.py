@@ -1,4 +1,4 @@
-"""Owns the API's view of a search through the messages of a workspace; the adapter's part for full text finds them."""
+"""Owns the API's view of a search through a workspace's messages; the adapter's ``SearchStore`` runs it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PLACE = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class BestFirst(msgspec.Struct):
-    """The sessions in which messages fit a search, the best hit first; a ``pages.Listing`` whose places are numbers."""
+    """The sessions with messages that match a search, best match first; a ``pages.Listing`` whose places are ranks."""
 
     workspace: str
     query: Query
@@ -59,7 +59,7 @@ class SearchViewSet(ChatMemoryViewSet):
     """Searches through the messages that the member may read."""
 
     def list(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
-        """The sessions in which messages fit ``?q=``, each with its best hit."""
+        """The sessions with messages that match ``?q=``, each with its best match."""
         query = request.query_as(SearchQuery)
         _workspace, member = lookup.find_workspace(request, slug)
         try:
@@ -70,7 +70,7 @@ class SearchViewSet(ChatMemoryViewSet):
 
 
 def _within(query: SearchQuery, member: Member) -> Within:
-    """What the member may see, by the query's conditions.
+    """The query's conditions, restricted to the sessions the member may see.
 
     Raises:
         ValidationError: a condition has a value that no session or message can have.

@@ -203,8 +203,8 @@ def _opened(
 ) -> tuple[SessionRecord, bool]:
     """The session of a key, made for the owner where there is none, and whether this call made it.
 
-    A session that exists is left as it is, whoever owns it. ``chosen``: whether a member chose the key; the session
-    then yields it to the user for whom the server opens it.
+    An existing session is not changed, whoever owns it. ``chosen``: whether a plain member chose the key; the session
+    then gives it up when the server opens a session with that key for another user.
     """
     place = conversation(key, slug, user=owner, using=lookup.database(), any_owner=True).place
     given = check_session_fields(settings, limits())
@@ -237,7 +237,7 @@ def _check_retry(session: SessionRecord, owner: Any, body: Mapping[str, Any], se
     differing = [name for name, value in expected.items() if getattr(session, name) != value]
     if differing:
         names = " and ".join(filter(None, (", ".join(differing[:-1]), differing[-1])))
-        detail = f"This key was used before: the session that it made is not as the body says in {names}."
+        detail = f"This key was used before, and the session it created differs from the body in {names}."
         raise Refusal(409, detail, code="idempotency_conflict", field=idempotency.HEADER)
 
 
@@ -269,7 +269,7 @@ def _answer(
 def _update(found: lookup.FoundSession, settings: Mapping[str, Any], expected: int | None) -> SessionRecord:
     """Set fields of the session if it is at the expected version; None accepts any version.
 
-    Fields that retention goes by are judged by what they replace, under the lock of the write.
+    Fields that retention uses are compared with the stored ones while the write holds the session's lock.
 
     Raises:
         Refusal: 403, the session would be removed sooner, and the member may not delete it.

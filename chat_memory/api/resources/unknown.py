@@ -22,9 +22,9 @@ class UnknownViewSet(ChatMemoryViewSet):
     """Matches every address below ``workspaces/`` that no other view has; Django's own 404 would be HTML."""
 
     def refuse(self, request: Request, **_names: Any) -> HttpResponse:
-        """Redirect an address that lacks only its last slash, as APPEND_SLASH asks; refuse any other with 404.
+        """Redirect an address that lacks only its last slash, if APPEND_SLASH is set; refuse any other with 404.
 
-        Django's own redirect is not reached, since this view matches the address.
+        Django's own redirect does not happen, because this view matches the address.
 
         Raises:
             NotFound: the address is unknown, with or without a last slash.

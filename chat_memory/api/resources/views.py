@@ -33,14 +33,14 @@ class ChatMemoryViewSet(ViewSet):
     def dispatch(self, request: HttpRequest, *_prefix: Any, **captured: Any) -> HttpResponseBase:
         """DRF's dispatch, without the unnamed arguments that the host's address prefix captures.
 
-        Few requests wait for the same session, since each holds up a worker that serves other sessions too; none does
-        that only reads.
+        Only a few requests may wait for the same session's lock, because each blocks a worker that could serve other
+        sessions. A write that a GET makes in passing waits only as long as a first try.
         """
         with waiting.reading() if request.method in SAFE_METHODS else waiting.request():
             return super().dispatch(request, **captured)
 
     def get_format_suffix(self, **_captured: Any) -> None:
-        """None: an argument ``format`` is the host's, captured before the API's addresses begin."""
+        """None: an argument ``format`` was captured by the host's address prefix, and is not for DRF."""
 
     def initialize_request(self, request: HttpRequest, *_args: Any, **_captured: Any) -> ChatRequest:
         """DRF's hook: wrap the request in ChatRequest."""
@@ -55,7 +55,7 @@ class ChatMemoryViewSet(ViewSet):
     def initial(self, request: Request, *args: Any, **captured: Any) -> None:
         """Read the body before permissions are checked.
 
-        Otherwise a client that sends its body slowly could still use permissions revoked meanwhile.
+        Otherwise a client that sends its body slowly could still use permissions that were revoked meanwhile.
         """
         if request.method not in SAFE_METHODS:
             receive(request)
@@ -71,5 +71,5 @@ class ChatMemoryViewSet(ViewSet):
 
     @property
     def default_response_headers(self) -> dict[str, Any]:
-        """Cache-Control keeps responses out of shared caches, and has browsers revalidate each time, by the ETag."""
+        """Adds Cache-Control: no shared cache stores a response, and browsers revalidate theirs by the ETag."""
         return {**super().default_response_headers, "Cache-Control": "private, no-cache"}
