@@ -37,11 +37,11 @@ else:
 View = Callable[..., Any]
 
 AT_ONCE = 200
-"""An action takes at most so many rows, as many as a page of a list shows."""
+"""The most rows that one action takes, as many as a page of a list shows."""
 LARGEST_LIST = 2_000
-"""A list has pages for its first so many rows."""
+"""The most rows of a list that its pages show."""
 LONGEST_QUERY = 4_000
-"""Characters after the question mark of an address, which every link of a list repeats."""
+"""The most characters of a query string; every link of a list repeats it."""
 
 
 class NearPaginator(RowPaginator):
@@ -91,7 +91,7 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     extra_pages: ClassVar[tuple[ExtraPage, ...]] = ()
     unlisted: ClassVar[tuple[str, ...]] = ()
-    """The columns that lists and searches do not load, since a row may have much in them."""
+    """The columns that lists and searches do not load, because they may be large."""
 
     def reach(self, scope: Scope) -> Q:
         """The condition for the rows that a scope covers; every subclass must implement it."""
@@ -133,7 +133,7 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Django's rules, and no lookup that stored texts can make slow; our own filters have names of their own."""
+        """Django's rules, but refuse lookups that long stored texts make slow; the list's own filters are allowed."""
         own = {getattr(each, "parameter_name", None) for each in self.get_list_filter(request)}
         is_allowed: bool = super().lookup_allowed(lookup, value, request)
         return is_allowed and (lookup in own or is_cheap(self.model, lookup))
@@ -141,7 +141,7 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
     def response_action(  # type: ignore[override]  # from Django 6.1 on there is a further argument
         self, request: HttpRequest, queryset: QuerySet[Any], **kwargs: Any
     ) -> Any:
-        """Django's, for at most AT_ONCE rows: the page that asks before a deletion has a field for each of them."""
+        """Django's, for at most AT_ONCE rows, because the confirmation of a deletion has a form field for each row."""
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         across = request.POST.get("select_across", "0") != "0"
         if len(selected) > AT_ONCE or (across and len(queryset.values_list("pk", flat=True)[: AT_ONCE + 1]) > AT_ONCE):
@@ -151,7 +151,7 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
         return super().response_action(request, queryset, **kwargs)
 
     def matching(self, request: HttpRequest, queryset: QuerySet[Any], words: str) -> QuerySet[Any]:
-        """The rows that fit some words, of any number; a subclass may know a faster way to them than Django's."""
+        """All rows that match the words; a subclass may use an index instead of Django's search."""
         matching, _has_duplicates = super().get_search_results(request, self.searched(queryset), words)
         return matching
 
@@ -164,8 +164,8 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """The rows that Django's search finds by the first words, within bounded time; all rows without words.
 
-        It is run here, once, and at most as many rows are found as the paginator shows. Django calls it for every list,
-        and for the choices of a field, so the columns of ``unlisted`` are left out here.
+        The search runs here, once, and finds at most as many rows as the paginator shows. Django calls this for every
+        list and for autocompletion, so this is also where the columns of ``unlisted`` are deferred.
         """
         listed = queryset.defer(*self.unlisted)
         words, is_cut = first_words(search_term)
@@ -184,14 +184,14 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
         return listed.filter(pk__in=found), False
 
     def _remark(self, request: HttpRequest, text: str) -> None:
-        """Tell the user of a list; what is said where choices of a field are asked for would be shown elsewhere."""
+        """Show the user a message, on a list only: a message of an autocompletion would appear on some later page."""
         if request.resolver_match and str(request.resolver_match.url_name).endswith("_changelist"):
             self.message_user(request, text, messages.WARNING, fail_silently=True)
 
     def get_urls(self) -> list[URLPattern]:
-        """The URL patterns of all pages, each view wrapped in ``across_workspaces``, its form read before its rights.
+        """The URL patterns of all pages; each view is wrapped in ``across_workspaces`` and reads its form first.
 
-        The wrapper is enough for lists: they are evaluated in the view, before the response renders.
+        The wrapper is enough for lists, because they are evaluated in the view, before the response renders.
         """
         patterns = [*map(self._pattern_of, self.extra_pages), *super().get_urls()]
         for pattern in patterns:
@@ -199,7 +199,7 @@ class ScopedAdmin(ReadsWhereItWrites, ModelAdmin):
         return patterns
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
-        """Django's rules; a relation of another model to this one, which Django fails on, is refused."""
+        """Django's rules, but refuse the name of a reverse relation, on which Django would raise an error."""
         field = next((each for each in self.opts.get_fields() if each.name == to_field), None)
         return bool(field and field.concrete and super().to_field_allowed(request, to_field))
 
@@ -214,7 +214,7 @@ def _spanning(view: View) -> View:
     def spanning_view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if len(request.META.get("QUERY_STRING", "")) > LONGEST_QUERY:
             return HttpResponse(gettext("The address is too long."), status=414)
-        _form = request.POST  # read as a whole before the log-in is looked at, whichever middleware the host has
+        _form = request.POST  # read the whole form before the log-in is checked, whichever middleware the host has
         try:
             with across_workspaces():
                 return view(request, *args, **kwargs)

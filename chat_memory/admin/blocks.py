@@ -22,14 +22,14 @@ from chat_memory.rules.inline import Inline, without_inline
 PARTS = 50
 """At most this many parts, and this many calls, of one message are shown one by one."""
 LONGEST_NAME = 200
-"""Characters of a name, or of a part's type, that are shown."""
+"""At most this many characters of a name, or of a part's type, are shown."""
 LONGEST_LINK = 2_000
-"""Characters of an address; a longer one is shown as text, not as a link."""
+"""An address with more characters is shown as text, not as a link."""
 OPEN_LINES, OPEN_TEXT = 20, 4_000
 """JSON with more lines or more characters starts folded."""
 
 _BETWEEN = ", \t\r\n"
-"""What may be between two elements of a JSON list."""
+"""The characters between two elements of a JSON list."""
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image_url", "input_image")
 _LINK = re.compile(r"https?://[^\s\x00-\x1f]+", re.IGNORECASE)
@@ -40,11 +40,11 @@ class Block(msgspec.Struct, frozen=True):
     """One piece of a message's content.
 
     Attributes:
-        kind: ``text``, ``json``, ``link`` (``text`` is the address), ``note`` (a remark of the page) or ``more`` (a
-            remark that the page leaves something out).
+        kind: ``text``, ``json``, ``link`` (``text`` is the address), ``note`` (a remark by the page) or ``more`` (the
+            remark that something is left out).
         text: the text to show.
         label: a heading for the block; "" for plain text.
-        cut: how many characters are left out at the end.
+        cut: the number of characters left out at the end.
     """
 
     kind: str
@@ -81,7 +81,7 @@ class Room:
 
     Args:
         left: the number of characters.
-        whole: whether to show the elements beyond the first ``PARTS`` too, as JSON, as far as there is room.
+        whole: whether to show elements beyond the first ``PARTS`` too, as JSON, as far as they fit.
     """
 
     def __init__(self, left: int | None = None, *, whole: bool = False) -> None:
@@ -89,7 +89,7 @@ class Room:
         self.is_whole = whole or left is None
 
     def fit(self, block: Block) -> Block:
-        """The block, cut to the room that is left, which shrinks by its length; JSON is indented if it then fits."""
+        """The block, cut to the room that is left, and subtract its length; JSON is indented if it still fits then."""
         left = len(block.text) if self._left is None else self._left
         if len(block.text) > left:
             shown = msgspec.structs.replace(block, text=block.text[:left], cut=len(block.text) - left)
@@ -154,7 +154,7 @@ def _elements(text: str) -> _Elements | None:
     first = [msgspec.Raw(bytes(element)) for element in elements[:PARTS]]
     end = text.index("[") + 1
     for element in first:
-        # Nothing but spaces and commas is between two elements, so the next such text is the next one.
+        # Between two elements there are only spaces and commas, so the next occurrence of the text is the element.
         shown = bytes(element).decode()
         end = text.index(shown, end) + len(shown)
     return _Elements(first, len(elements), text[end:])
@@ -172,7 +172,7 @@ def _others(name: str, elements: _Elements, room: Room) -> Block | None:
 
 
 def _part(element: msgspec.Raw) -> Block:
-    """A content part as text, an image or a note on what is inline in it; another part is shown as JSON."""
+    """A content part as text, an image link, or a note about inline data; any other part is shown as JSON."""
     part = _value(element)
     kind = part.get("type") if isinstance(part, dict) else None
     if kind in _TEXT_PARTS and isinstance(part.get("text"), str):
@@ -193,7 +193,7 @@ def _part(element: msgspec.Raw) -> Block:
 
 
 def _without_inline(part: Any) -> tuple[Any, list[Inline]]:
-    """A part with a note instead of each picture, sound or file that is inline in it, and what these are."""
+    """The part with a note in place of each inline picture, sound or file, and the list of those."""
     try:
         return without_inline(part, _note)
     except RecursionError:
@@ -201,7 +201,7 @@ def _without_inline(part: Any) -> tuple[Any, list[Inline]]:
 
 
 def _note(inline: Inline) -> str:
-    """What is said of something inline: its type and size."""
+    """The note that stands for inline data: its type and size."""
     size = number_format(inline.size)
     known = _MEDIA_TYPE.fullmatch(inline.media_type) or inline.media_type.isalnum()
     kind = inline.media_type if known and len(inline.media_type) <= LONGEST_NAME else gettext("unknown type")
@@ -215,7 +215,7 @@ def _note(inline: Inline) -> str:
 
 
 def _attached(ref: Ref) -> Block:
-    """What a part refers to: an address as a link or text, bytes by their name, type and hash."""
+    """The target of a reference: an address as a link or text, stored bytes by their name, type and hash."""
     label = {"image_ref": gettext("Image"), "audio_ref": gettext("Sound")}.get(ref.kind, gettext("File"))
     if ref.url:
         is_link = len(ref.url) <= LONGEST_LINK and _LINK.fullmatch(ref.url)
@@ -261,5 +261,5 @@ def _name(value: Any) -> str:
 
 
 def shortened(text: str) -> str:
-    """The first characters of a name; Django's filter would normalize all of it, in the square of its length."""
+    """The first characters of a name; Django's filter would normalize all of it, in quadratic time."""
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 else:
     SessionModelForm = WorkspaceModelForm = forms.ModelForm
 
-NEEDS_DELETION = _("This would have the session removed sooner, which takes the right to delete it.")
+NEEDS_DELETION = _("This would remove the session sooner, which needs the right to delete it.")
 
 
 class MetadataField(forms.JSONField):
@@ -46,14 +46,14 @@ class MetadataField(forms.JSONField):
             raise self._invalid() from None
 
     def run_validators(self, value: Any) -> None:
-        """Django's, which make a text of the value: Python may read JSON that is too deep for that."""
+        """Django's, which encode the value again; Python may parse JSON that is too deep to encode."""
         try:
             super().run_validators(value)
         except RecursionError:
             raise self._invalid() from None
 
     def _invalid(self) -> forms.ValidationError:
-        """Django's error for what is no JSON, without the value, which may be very long."""
+        """Django's error for invalid JSON, without the value, which may be very long."""
         return forms.ValidationError(self.error_messages["invalid"], code="invalid", params={"value": "…"})
 
     def has_changed(self, initial: Any, data: Any) -> bool:
@@ -92,7 +92,7 @@ class TagsField(forms.CharField):
 class SessionForm(SessionModelForm):
     """The editable fields of a session, checked by the rules that ``Conversation.update`` also applies.
 
-    Fields that have the session removed sooner are errors, unless ``may_delete`` says that the user may delete it.
+    A change that would let retention remove the session sooner is an error, unless ``may_delete`` is True.
     """
 
     may_delete: ClassVar[bool] = False
@@ -122,7 +122,7 @@ class SessionForm(SessionModelForm):
         return self.cleaned_data
 
     def shortened(self, stored: Mapping[str, Any], changes: Mapping[str, Any]) -> str | None:
-        """The first change that has the session removed sooner than it is stored, if the user may not delete it."""
+        """The first change by which the session would be removed sooner; None if the user may delete it."""
         return None if self.may_delete else shortened(stored, changes, now())
 
 

@@ -1,4 +1,4 @@
-r"""Owns how JSON is made readable for a page: indented unless that makes it too long, ``\u00e9`` shown as é."""
+r"""Owns the readable form of JSON on a page: indented unless that makes it too long, ``\u00e9`` shown as é."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 LONGEST = 20_000
 """Characters; longer JSON is shown as stored."""
 SPACES = 20_000
-"""JSON that indentation would lengthen by more characters is shown as stored.
+"""JSON that indentation would lengthen by more characters than this is shown as stored.
 
-Many values inside a deep nesting can grow a thousandfold.
+Many values in a deep nesting can make it a thousand times as long.
 """
 INDENT = 2
 

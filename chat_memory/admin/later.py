@@ -1,4 +1,4 @@
-"""Owns the admin's page for what passes by itself: a row that somebody else holds, or a database that is away."""
+"""Owns the admin's page for temporary failures: a row that another transaction locks, or a database that is down."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ logger = logging.getLogger("chat_memory.admin")
 
 
 def page_for(error: Exception, request: HttpRequest | None = None) -> HttpResponse | None:
-    """The page, with status 503; None for an error that does not pass.
+    """The page, with status 503; None for an error that is not temporary.
 
-    Its template needs no database. What ATOMIC_REQUESTS would commit after the view is rolled back.
+    The template needs no database. A transaction of ATOMIC_REQUESTS is rolled back.
     """
     is_busy = isinstance(error, Busy) or is_locked(error) or is_crossed(error)
     if is_busy:

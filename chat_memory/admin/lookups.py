@@ -1,4 +1,4 @@
-"""Owns which lookups an address may ask a list for: those that compare a column of short values."""
+"""Owns which lookups the URL of a list may have: only those that compare a column of short values."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import JSONField, Model, TextField
 
 CHEAP = frozenset({"exact", "in", "isnull", "gt", "gte", "lt", "lte"})
-"""A regular expression may take exponential time, and a search within texts reads all of them."""
+"""The allowed lookups. A regular expression may take exponential time, and ``contains`` reads every text."""
 
 
 def is_cheap(model: type[Model], lookup: str) -> bool:
-    """Whether a lookup compares a column that is neither a text without limit nor JSON, across relations too.
+    """Whether a lookup, also one across relations, compares a column that is neither unlimited text nor JSON.
 
-    A name that is no field's is not judged here: Django answers it with an error that users understand.
+    True for an unknown field name, because Django answers that with an error that users understand.
     """
     names = lookup.split("__")
     field: Any = None

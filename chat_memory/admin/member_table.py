@@ -18,9 +18,9 @@ else:
     MemberModelFormSet = forms.BaseInlineFormSet
 
 LISTED = 50
-"""The table shows so many members, the first ones; the list of members has all."""
+"""The table shows only the first this many members; the list of members has all."""
 MOST_FORMS = 100
-"""The table takes back so many rows, new ones included; Django would take 2,000."""
+"""The most rows that the submitted table may have, new ones included; Django would take 2,000."""
 _DIGITS = 18
 
 
@@ -37,7 +37,7 @@ class UserName(forms.Widget):
 
 
 class MemberForm(MemberModelForm):
-    """A row of the table; the user of a membership stays: a membership of somebody else is another one."""
+    """A row of the table; the user of an existing membership cannot be changed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,7 +48,7 @@ class MemberForm(MemberModelForm):
 
 
 class MemberFormSet(MemberModelFormSet):
-    """The rows of the table: the first LISTED members, or, where the table comes back, those that it had."""
+    """The rows of the table: the first LISTED members, or, when it is submitted, the members it was shown with."""
 
     def get_queryset(self) -> QuerySet[Any]:
         """The memberships of the table."""

@@ -1,4 +1,4 @@
-"""Owns how a stored message becomes an entry on a page; it must not query or write markup."""
+"""Owns the conversion of a stored message to an entry on a page; it must not query or write markup."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from chat_memory.models import Message, Revision
 from chat_memory.records import Votes
 
 SHOWN = 20_000
-"""Characters that the transcript shows of a message's content, its calls, its metadata and its former texts, each."""
+"""The most characters that the transcript shows of each section of a message."""
 WHOLE = 1024 * 1024
-"""Characters on the page of a single message: of one section as much as the default of MAX_CONTENT_BYTES allows.
+"""The most characters of the first section on a single message's page, equal to the default of MAX_CONTENT_BYTES.
 
-The other sections have what it leaves, and SHOWN each in any case."""
+The other sections share what the first leaves, and have at least SHOWN each."""
 SECTIONS = ("content", "calls", "metadata", "extra", "former")
-"""What a message is shown as, in the order in which a page of a single message gives room to it."""
+"""The sections of a message, in the order in which a single message's page gives room to them."""
 
 Callers = Mapping[str, tuple[str, int]]
 """The tool's name and the message's position for each tool call, by the call's id."""
@@ -44,16 +44,16 @@ class Entry(msgspec.Struct, frozen=True):
         calls: the tool calls.
         other_calls: a block about the calls beyond the first ones; None where there are none.
         answers: the position of the message with the call it answers, if that is on the same page.
-        answered_id: the beginning of the id of the call that it answers; "" where it answers none.
+        answered_id: the shortened id of the call that it answers; "" where it answers none.
         metadata: the metadata; None where there is none.
-        extra: what else the provider's message held; None where there is nothing.
+        extra: the further members of the provider's message; None where there are none.
         state: the name of the message's state; "" for complete.
-        former: its contents before edits, newest first, as many as the page has.
-        former_number: how many there are.
-        former_before: where ``former`` has not all, the id of the oldest revision in it.
+        former: its contents before edits, newest first, as many as fit.
+        former_number: the number of all its former contents.
+        former_before: the id of the oldest revision in ``former``; None where ``former`` is complete.
         day: the date, if this is the first message of its day on the page.
-        first: the section of SECTIONS that had all of the page's room; "" in a transcript, where none has.
-        votes: how many votes of each kind there are; None where there is none.
+        first: the section of SECTIONS that was given all of the page's room; "" in a transcript.
+        votes: the number of votes of each kind; None where there are none.
     """
 
     row: Message
@@ -114,7 +114,7 @@ def entry_of(
         callers: the tool calls earlier on the page.
         former: its revisions, newest first.
         day: see ``Entry.day``.
-        first: the section that has WHOLE characters of room, on the page of a single message; "": each has SHOWN.
+        first: the section that has room for WHOLE characters, on the page of a single message; "": each has SHOWN.
     """
     tool, answers = (callers or {}).get(row.tool_call_id or "", ("", None))
     rooms = _rooms(row, former, first)
@@ -141,7 +141,7 @@ def entry_of(
 
 
 def _rooms(row: Message, former: Sequence[Revision], first: str) -> dict[str, Room]:
-    """The room of each section: those behind ``first`` have what it leaves of WHOLE, and SHOWN in any case."""
+    """The room of each section: those after ``first`` have what it leaves of WHOLE, and at least SHOWN each."""
     if not first:
         return {section: Room(SHOWN) for section in SECTIONS}
     stored = {

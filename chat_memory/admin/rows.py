@@ -1,4 +1,4 @@
-"""Owns which database the admin reads: the one that is written to, never a replica, which may lag behind."""
+"""Owns which database the admin reads: the one that is written to, never a replica, because that may lag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what a staff user may see and do, by the table of ``rules.rights``; Django's permissions count beside it."""
+"""Owns what a staff user may see and do by the table of ``rules.rights``; pages check Django's permissions as well."""
 
 from __future__ import annotations
 

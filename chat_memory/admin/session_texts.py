@@ -1,4 +1,4 @@
-"""Owns how the admin's pages describe a session in words (owner, status, size) and the addresses of its pages."""
+"""Owns the texts that describe a session in the admin (owner, status, size) and the addresses of its pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns which of several stored texts fit into a page, by their sizes."""
+"""Owns the choice of which stored texts fit into a page, by their sizes."""
 
 from __future__ import annotations
 

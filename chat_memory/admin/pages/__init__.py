@@ -1,1 +1,1 @@
-"""Owns the pages of the admin, one module each, next to the modules that load what a page shows."""
+"""Owns the pages of the admin, one module each, and the modules that load their rows."""

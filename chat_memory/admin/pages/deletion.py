@@ -1,4 +1,4 @@
-"""Owns the admin's confirmation before a deletion, with numbers from counters: Django would load every message."""
+"""Owns the confirmation before a deletion; its numbers come from counters, as Django would load every message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chat_memory.admin.session_texts import address_of, sized
 from chat_memory.models import Message, Session, Workspace, WorkspaceMember
 
 LISTED = 100
-"""At most this many of the rows to be deleted are listed by name."""
+"""At most this many of the rows to delete are listed by name."""
 
 Question = tuple[list[str], dict[str, int], set[str], list[str]]
 """What ``ModelAdmin.get_deleted_objects`` returns: lines, numbers by kind, missing permissions, protected rows."""

@@ -42,7 +42,7 @@ class FeedbackAdmin(ScopedAdmin):
         css = {"all": ("chat_memory/admin/chat_memory.css",)}  # noqa: RUF012
 
     def reach(self, scope: Scope) -> Q:
-        """See ``ScopedAdmin.reach``: whoever sees a message sees what people think of it."""
+        """See ``ScopedAdmin.reach``: a user who may see a message may see its feedback."""
         return scope.messages()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -72,17 +72,17 @@ class FeedbackAdmin(ScopedAdmin):
         return format_html('<a href="{}?at={}#m{}">{}</a>', address, feedback.seq, feedback.seq, said)
 
     def has_view_permission(self, request: HttpRequest, obj: Feedback | None = None) -> bool:
-        """Django's permission, and that to read messages: a comment may quote one."""
+        """Django's permission, and the permission to read messages, because a comment may quote one."""
         return super().has_view_permission(request, obj) and may_read_messages(request)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
-        """False: feedback is given by who thinks so."""
+        """False: only the person whose feedback it is can give it, through the API or the application."""
         return False
 
     def has_change_permission(self, _request: HttpRequest, obj: Feedback | None = None) -> bool:  # noqa: ARG002  # Django's name
-        """False: feedback is changed by who gave it."""
+        """False: only the person who gave feedback can change it."""
         return False
 
     def has_delete_permission(self, _request: HttpRequest, obj: Feedback | None = None) -> bool:  # noqa: ARG002  # Django's name
-        """False: feedback is removed by who gave it, or goes with its message."""
+        """False: the person who gave feedback can remove it; otherwise it is deleted with its message."""
         return False

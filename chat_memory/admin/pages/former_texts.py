@@ -1,4 +1,4 @@
-"""Owns the former texts that a page shows: the newest, as many as fit, with how many there are."""
+"""Owns the former texts of edited messages that a page shows: the newest that fit, and the number of all."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from chat_memory.models import Message, Revision
 FORMER = 200
 """A page shows at most this many former texts."""
 FORMER_BYTES = 256 * 1024
-"""A page loads so many bytes of former texts, and one text in any case."""
+"""A page loads at most this many bytes of former texts, but always one text."""
 
 
 def former_within(where: Q, tenant: dict[str, int]) -> list[Revision]:
-    """The newest revisions that fit into a page, newest first; each has the ``number`` of all of its message.
+    """The newest revisions that fit into a page, newest first; ``number`` on each counts all of its message.
 
-    Their sizes are known before a text is loaded: one query, and a second one where there are any.
+    The first query reads only sizes; the second one, if there are any, loads the texts that fit.
     """
     found = rows(Revision).filter(where, **tenant)
     number = Window(Count("id"), partition_by=[F("session_id"), F("seq")])
@@ -34,7 +34,7 @@ def former_within(where: Q, tenant: dict[str, int]) -> list[Revision]:
 
 
 def former_of(message: Message, before: int | None = None) -> list[Revision]:
-    """The newest revisions of one message that fit into a page, of those before the one with that id, if any."""
+    """The newest revisions of one message that fit into a page; with ``before``, only those with a smaller id."""
     place = Q(session_id=message.session_id, seq=message.seq)
     older = place if before is None else place & Q(id__lt=before)
     return former_within(older, {"workspace_id": message.workspace_id})

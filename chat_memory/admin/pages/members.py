@@ -34,7 +34,7 @@ class WorkspaceMemberInline(ReadsWhereItWrites, TabularInline):
     raw_id_fields = ("user",)
 
     def get_formset(self, request: HttpRequest, obj: Workspace | None = None, **kwargs: Any) -> Any:
-        """Django's class of the table, which takes back no more rows than it may have."""
+        """Django's formset class, limited to MOST_FORMS submitted rows."""
         return super().get_formset(request, obj, absolute_max=MOST_FORMS, **kwargs)
 
     def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:

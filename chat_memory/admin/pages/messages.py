@@ -35,17 +35,17 @@ from chat_memory.storage.orm import sub_apps
 
 EXCERPT = 160
 SEARCHED, SEARCHED_BYTES = 20_000, 32 * 1024 * 1024
-"""A search looks at so many messages, and at so many bytes of their texts: the newest, and one of them at least."""
+"""A search without an index reads the newest messages: at most this many, and this many bytes, but at least one."""
 HELP = format_lazy(
-    _("Searches in the text of the newest {number} messages that the filters leave, the newest {size} MiB of it."),
+    _("Searches the newest {number} messages that match the filters, and at most the newest {size} MiB of their text."),
     number=SEARCHED,
     size=SEARCHED_BYTES // 1024**2,
 )
-HELP_WITH_INDEX = _('Searches for words in all messages: "words together", -without, one or other, begin*.')
+HELP_WITH_INDEX = _('Searches for words in all messages: "an exact phrase", -excluded, one or other, prefix*.')
 EXPLAINED = _(
     "A turn is a user message and everything after it, up to the next user message. The state is complete for every "
-    "message that is stored in one call; stopped, failed or abandoned where the message has only the first part of "
-    "what was to be said; and redacted once what it said was removed."
+    "message that is stored in one call; stopped, failed or abandoned for a message that was cut short; and redacted "
+    "after its contents were removed."
 )
 
 
@@ -89,11 +89,11 @@ class MessageAdmin(ScopedAdmin):
 
     @property
     def search_help_text(self) -> Any:  # type: ignore[override]  # Django only reads it
-        """What the field of a search says: it depends on whether there is an index."""
+        """The help text of the search field; it depends on whether there is a search index."""
         return HELP if sub_apps.search(None) is None else HELP_WITH_INDEX
 
     def matching(self, request: HttpRequest, queryset: QuerySet[Any], words: str) -> QuerySet[Any]:
-        """The messages that the search index finds; where there is none, those of ``searched`` with these texts."""
+        """The messages that the search index finds; without an index, Django's search in the rows of ``searched``."""
         store = sub_apps.search(queryset.db)
         if store is None:
             return super().matching(request, queryset, words)
@@ -115,7 +115,7 @@ class MessageAdmin(ScopedAdmin):
         return MessageList
 
     def searched(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The newest SEARCHED rows, or fewer where their texts are longer than SEARCHED_BYTES together."""
+        """The newest SEARCHED rows, or fewer if their texts together are longer than SEARCHED_BYTES."""
         newest = queryset.order_by("-pk").values_list("pk", bytes_of("content"))[:SEARCHED]
         read, oldest = 0, None
         for pk, size in newest:
@@ -127,7 +127,7 @@ class MessageAdmin(ScopedAdmin):
         return queryset if oldest is None else queryset.filter(pk__gte=oldest)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Message | None:
-        """Django's lookup; the message knows which section of it the address asks for, and which former texts."""
+        """Django's lookup; notes on the message which section and which former texts the URL asks for."""
         message: Message | None = super().get_object(request, object_id, from_field)
         if message is not None:
             message.former_before = position(request.GET.get("former_before"))  # type: ignore[attr-defined]
@@ -160,7 +160,7 @@ class MessageAdmin(ScopedAdmin):
 
     @admin.display(description=_("message"))
     def reading(self, message: Message) -> str:
-        """The whole message, rendered as in the transcript; of what is too long for one page the address chooses."""
+        """The whole message, rendered as in the transcript; if it is too long for a page, the URL chooses a section."""
         former = former_of(message, getattr(message, "former_before", None))
         first = getattr(message, "first", SECTIONS[0])
         context = {"entry": entry_of(message, former=former, first=first), "whole": True}

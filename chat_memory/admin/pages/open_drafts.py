@@ -1,4 +1,4 @@
-"""Owns what a transcript shows of messages that are being streamed: who writes, how much, since when, and no text."""
+"""Owns what a transcript shows of drafts, the messages being streamed: role, length and times, but not the text."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from chat_memory.models import Draft, Session
 from chat_memory.storage.orm.drafts import with_age
 
 LISTED = 20
-"""A page lists at most this many drafts, those that were begun first."""
+"""A page lists at most this many drafts, the oldest ones."""
 
 
 def open_drafts(family: QuerySet[Session], root: Session) -> dict[str, Any]:
-    """The template variables of the drafts of a conversation, on whichever branch; to look at them ends none."""
+    """The template variables of a conversation's drafts, on all branches; reading them does not end a lapsed draft."""
     found = rows(Draft).filter(workspace_id=root.workspace_id, session__in=family.values("pk"))
     listed = with_age(found.defer("text", "metadata", "client_id"), found.db).select_related("session")
     begun: list[Any] = list(listed.defer("session__metadata", "session__tags").order_by("pk")[: LISTED + 1])

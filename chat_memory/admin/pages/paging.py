@@ -13,7 +13,7 @@ from chat_memory.admin.stored_size import fitting
 
 PAGE_SIZE = 100
 PAGE_BYTES = 512 * 1024
-"""A page has fewer messages where their stored texts are longer than this together, and one in any case."""
+"""A page has fewer messages if their stored texts together are longer than this, but always at least one."""
 _DIGITS = 18
 
 
@@ -60,7 +60,7 @@ def page_of(branch: ShownBranch, query: Mapping[str, Any]) -> Page:
 
 
 def _start(positions: list[int], after: int | None, at: int | None) -> int:
-    """The index of the message that the page shows in any case: the one asked for, else the first or the last."""
+    """The index of the message that the page must show: the requested one, else the first or the last."""
     if at is not None:
         return next((index for index, seq in enumerate(positions) if seq >= at), len(positions) - 1)
     return len(positions) - 1 if after is None else 0

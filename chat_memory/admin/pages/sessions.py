@@ -174,7 +174,7 @@ class SessionAdmin(ScopedAdmin):
         return obj is None or (_is_open(obj) and scope_of(request).may(Act.DELETE, obj))
 
     def get_form(self, request: HttpRequest, obj: Session | None = None, change: bool = False, **kwargs: Any) -> Any:
-        """Django's form, a class of this request's, which knows whether the user may delete the session."""
+        """Django's form class, made for this request; ``may_delete`` tells whether the user may delete the session."""
         form: Any = super().get_form(request, obj, change, **kwargs)
         form.may_delete = obj is not None and self.has_delete_permission(request, obj)
         return form
@@ -184,7 +184,7 @@ class SessionAdmin(ScopedAdmin):
 
         Raises:
             Http404: the session was deleted meanwhile.
-            PermissionDenied: it was changed since the form was checked, and would now be removed sooner.
+            PermissionDenied: the session was changed since the form was checked; saving would remove it sooner now.
         """
         changes, chat = form.changes(), of_session(obj)
 
@@ -206,7 +206,7 @@ class SessionAdmin(ScopedAdmin):
         """Delete each session through its conversation, which locks it first.
 
         Raises:
-            Busy: others hold some of them; the rest is deleted.
+            Busy: other transactions lock some of the sessions; all others are deleted.
         """
         held = []
         for session in list(queryset):
@@ -223,7 +223,7 @@ class SessionAdmin(ScopedAdmin):
 
 
 def _of_main(current: Session) -> str:
-    """Says that the numbers on the page are not those of the current branch, which the list shows."""
+    """The note that the numbers on the page belong to main, while the list shows those of the current branch."""
     text = gettext("The numbers below are those of the branch main. The current branch is {branch}, with {size}.")
     return format_html(escape(text), branch=current.branch, size=sized(current.message_count))
 

@@ -1,4 +1,4 @@
-"""Owns the rows a transcript shows: the messages of one branch, with those that it shares with its ancestors."""
+"""Owns the rows a transcript shows: the messages of one branch, and those that it shares with its ancestors."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from chat_memory.storage.orm.lineage import Lineage, Stretch, lineage
 SUMMARIES = 20
 """A page shows at most this many summaries, the newest."""
 SUMMARY_CHARACTERS = 20_000
-"""Of each summary a page shows so many characters."""
+"""A page shows at most this many characters of each summary."""
 NEAREST = 100
-"""Summaries are searched on this many nearest rows of a lineage: SQLite refuses a condition with a thousand terms."""
+"""Summaries are searched on the nearest this many rows of a lineage: SQLite refuses a condition of a thousand terms."""
 LISTED = 100
 """A page lists at most this many branches besides main and the current one."""
 _TEXTS = ("content", "parts", "tool_calls", "tool_call_id", "metadata", "extra")
@@ -52,18 +52,18 @@ class ShownBranch(msgspec.Struct, frozen=True):
         return list(self._messages(low, high))
 
     def former(self, low: int, high: int) -> list[Revision]:
-        """The revisions of the messages in the same range of positions, newest first, as many as fit into a page."""
+        """The revisions of the messages in this range of positions, newest first, as many as fit into a page."""
         return former_within(self._in_range(low, high), self._tenant)
 
     def votes(self, low: int, high: int) -> dict[int, Votes]:
-        """The votes on the messages in the same range of positions, by position."""
+        """The votes on the messages in this range of positions, by position."""
         return votes_within(self._in_range(low, high), self._tenant)
 
     def branches(self, skipped: int = 0) -> tuple[list[Session], bool]:
-        """Main, the current branch, then others, the newest first; and whether there are still more.
+        """Main, the current branch, then the others, newest first; and whether there are more.
 
         Args:
-            skipped: how many of the others, the newest, earlier pages have listed.
+            skipped: the number of the others that earlier pages have listed.
         """
         first = [self.root] if self.current is self.root else [self.root, self.current]
         others = family_of(self.root).exclude(pk__in=[row.pk for row in first]).order_by("-branch_number", "-pk")
@@ -78,7 +78,7 @@ class ShownBranch(msgspec.Struct, frozen=True):
         nearest = self.lineage.stretches[:NEAREST]
         covered = reduce(or_, (Q(session_id=each.session_id, last_seq__lte=each.high) for each in nearest))
         shown = {"last_seq__gt": self.row.base_seq, "text__isnull": False}
-        beginning = Left("text", SUMMARY_CHARACTERS + 1)  # one more, which tells that there is more
+        beginning = Left("text", SUMMARY_CHARACTERS + 1)  # one more, to see whether the text is longer
         summaries = rows(Summary).filter(covered, **shown, **self._tenant).annotate(beginning=beginning).defer("text")
         return list(summaries.order_by("-last_seq", "-id")[:SUMMARIES])
 

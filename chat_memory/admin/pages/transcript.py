@@ -85,7 +85,7 @@ def _summary(summary: Summary) -> dict[str, Any]:
 def _branches(shown: ShownBranch, site: AdminSite, skipped: int) -> dict[str, Any]:
     """The template variables of the listed branches; none where there is only one branch.
 
-    The branch that is shown is in the list in any case, though an earlier or a later page has it too.
+    The branch that is shown is always in the list, even if an earlier or later page lists it too.
     """
     rows, has_more = shown.branches(skipped)
     if shown.row not in rows:

@@ -1,4 +1,4 @@
-"""Owns what pages of messages show of feedback: numbers of votes, and the newest feedback on one message."""
+"""Owns the feedback on pages of messages: the number of votes, and the newest feedback on one message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chat_memory.records import Votes
 from chat_memory.storage.orm.feedback import COUNTS
 
 SHOWN = 20
-"""The page of a message shows at most so much feedback, the newest; the list has the rest."""
+"""The page of a message shows at most this much feedback, the newest; the list has the rest."""
 
 
 def votes_within(where: Q, tenant: dict[str, int]) -> dict[int, Votes]:

@@ -57,7 +57,7 @@ class WorkspaceAdmin(ScopedAdmin):
 
     @admin.display(description=_("members"))
     def all_members(self, workspace: Workspace) -> str:
-        """A link to the list of the workspace's members; the table on the page has the first ones alone."""
+        """A link to the list of the workspace's members; the table on the page has only the first ones."""
         text = gettext("Show all members: the table has the first {number}").format(number=LISTED)
         return self._list(workspace, "workspacemember", text)
 
@@ -90,7 +90,7 @@ class WorkspaceAdmin(ScopedAdmin):
     def get_deleted_objects(self, objs: Iterable[Workspace], request: HttpRequest) -> Any:
         """The confirmation before a deletion, with numbers instead of every row.
 
-        Sessions go along, so Django's permission to delete those is needed too, as everywhere in its admin.
+        Sessions are deleted too, so the user also needs Django's permission to delete sessions.
         """
         user: Any = request.user
         may_delete_sessions = user.has_perm("chat_memory.delete_session")
