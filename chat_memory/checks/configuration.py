@@ -40,11 +40,11 @@ def check_paths(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_storage(**_kwargs: Any) -> list[CheckMessage]:
-    """E013: ATTACHMENT_STORAGE is no alias of STORAGES."""
+    """E013: ATTACHMENT_STORAGE is not an alias of STORAGES."""
     typed = typed_settings()
     if typed is None or typed.attachment_storage in settings.STORAGES:
         return []
-    text = f"CHAT_MEMORY['ATTACHMENT_STORAGE'] is {typed.attachment_storage!r}, which is no alias of STORAGES."
+    text = f"CHAT_MEMORY['ATTACHMENT_STORAGE'] is {typed.attachment_storage!r}, which is not an alias of STORAGES."
     return [error(13, text, f"Known: {', '.join(sorted(settings.STORAGES))}.")]
 
 

@@ -16,9 +16,9 @@ from chat_memory.models import Session
 from chat_memory.storage.orm.cursor import fetch_raw
 
 STATES_OF_MIXED_STATEMENTS = frozenset({"26000", "42P05"})
-"""The SQLSTATEs of a prepared statement that the server does not have, or has already."""
+"""The SQLSTATEs for a prepared statement that does not exist, or exists already, on the server."""
 MOST_EXECUTIONS = 100
-"""A statement is executed at most this often to have it prepared."""
+"""The check executes a statement at most this often; psycopg prepares it after ``prepare_threshold`` executions."""
 SUPPORTED_VENDORS = ("postgresql", "sqlite")
 
 
@@ -72,9 +72,9 @@ def check_deployed_encoding(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_prepared(**_kwargs: Any) -> list[CheckMessage]:
-    """E012: statements are to be prepared, and what is between here and PostgreSQL mixes those of two connections.
+    """E012: statements are prepared, but a pooler mixes the prepared statements of several connections.
 
-    With DEBUG on, no statement is prepared, so that such a configuration works until it is deployed.
+    With DEBUG on, no statement is prepared, so such a configuration fails only after it is deployed.
     """
     alias, typed = router.db_for_write(Session), typed_settings()
     wrapper = connections[alias]
@@ -99,7 +99,7 @@ CHECKS = (
 
 
 def _wrong_encoding(alias: str) -> list[CheckMessage]:
-    """E010 for one database; nothing where it cannot be asked, which other commands report."""
+    """E010 for one database; nothing where the database cannot be reached, because other commands report that."""
     connection = connections[alias]
     if connection.vendor != "postgresql":
         return []
@@ -122,9 +122,9 @@ def _is_psycopg3() -> bool:
 
 
 def _refuses_prepared(alias: str, threshold: int) -> bool:
-    """Whether a new connection cannot prepare its first statement: the server has, or lacks, one of its name."""
+    """Whether a new connection fails to prepare a statement: the server already has, or lacks, one of that name."""
     connection = connections[alias].copy()
-    connection.settings_dict["OPTIONS"].pop("pool", None)  # it could give the same connection again
+    connection.settings_dict["OPTIONS"].pop("pool", None)  # a pool could return the same connection twice
     try:
         for _execution in range(min(threshold, MOST_EXECUTIONS) + 1):
             fetch_raw(connection, "SELECT 1", {})
