@@ -1,1 +1,1 @@
-"""Owns what operators do with many conversations at once, each a function that returns a frozen Report; no printing."""
+"""Owns operations on many conversations at once, each a function that returns a frozen Report; it must not print."""

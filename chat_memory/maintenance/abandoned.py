@@ -1,4 +1,4 @@
-"""Owns the drafts that nobody writes to any more: each becomes a message, with its text so far."""
+"""Owns abandoned drafts, whose writer is gone: each is stored as a message with its text so far."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger("chat_memory.maintenance")
 
 
 class Trouble(NamedTuple):
-    """An abandoned draft: where it is, and since when."""
+    """An abandoned draft: its branch, and how long it has had no writer."""
 
     workspace: str
     key: str
@@ -33,13 +33,13 @@ class Trouble(NamedTuple):
 
 
 def settle(alias: str, chosen: Mapping[str, Any] | None = None) -> int:
-    """Store what is abandoned; how many drafts that were.
+    """Store the abandoned drafts as messages, and return their number.
 
-    A conversation that somebody else holds is left to the next call.
+    A conversation that another transaction locks is left to the next call.
 
     Args:
         alias: the database.
-        chosen: of which workspace, as a condition; None: of all.
+        chosen: the condition for rows of one workspace; None: all workspaces.
     """
     with across_workspaces():
         rows = Session.objects.using(alias).filter(pk__in=_lapsed(alias, chosen or {}).values("session_id"))
@@ -48,28 +48,29 @@ def settle(alias: str, chosen: Mapping[str, Any] | None = None) -> int:
 
 
 def troubles(alias: str, chosen: Mapping[str, Any], *, repair: bool) -> Iterator[Trouble]:
-    """What a check finds; a repair stores it."""
+    """The abandoned drafts; with ``repair`` they are stored as messages."""
     with across_workspaces():
         names = ("session__workspace__slug", "session__key", "session__branch")
         found = list(_lapsed(alias, chosen).order_by("pk").values_list(*names, "age"))
     if repair and found:
         settle(alias, chosen)
     for workspace, key, branch, age in found:
-        yield Trouble(workspace, key, branch, f"has had no writer for {age // 1000} seconds, and is no message yet")
+        detail = f"has had no writer for {age // 1000} seconds, and was not stored as a message"
+        yield Trouble(workspace, key, branch, detail)
 
 
 def _lapsed(alias: str, chosen: Mapping[str, Any]) -> QuerySet[Draft]:
     text = statements.now(connections[alias].vendor)
-    now = RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # of no value at all
+    now = RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # no outside value in it
     rows = Draft.objects.using(alias).filter(session__deleted_at=None, **chosen).annotate(age=now - F("touched"))
-    # Of a turn that somebody has the right to, the lease says whether the writer is alive.
+    # While somebody holds the lease of a turn, the turn's draft counts as alive, whatever its age.
     own = {name: OuterRef(name) for name in ("workspace_id", "session_id", "turn")}
     held = Turn.objects.using(alias).filter(**own, state=TurnState.OPEN, lease_until__gt=now)
     return rows.filter(~Exists(held), age__gt=settings.draft_lapse_seconds * 1000)
 
 
 def _settled(session: Session) -> int:
-    """How many abandoned drafts of a conversation were stored; another branch of it may have had them stored before."""
+    """Store a conversation's abandoned drafts and return their number; another branch's call may have stored some."""
     place = of_session(session).place
     lapsed = [draft for draft in place.adapter.part(DraftStore).all(place.address) if draft.lapsed]
     number = 0

@@ -1,4 +1,4 @@
-"""Owns the check of what sub-apps keep beside messages: the index of full text, and embeddings."""
+"""Owns the check of what sub-apps derive from messages: the full-text index, and embeddings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Store = SearchStore | VectorStore
 
 
 class Trouble(NamedTuple):
-    """What is wrong: of which session row, None of one that does not exist; by which word; and whether it was."""
+    """A fault: its session row (None: a row that does not exist), its kind, its description, and if it was repaired."""
 
     row: UUID | None
     what: str
@@ -21,7 +21,7 @@ class Trouble(NamedTuple):
 
 
 class Beside:
-    """What the sub-apps that are installed keep in the database of an adapter."""
+    """The stores of the installed sub-apps in an adapter's database."""
 
     def __init__(self, adapter: Adapter) -> None:
         kept: list[tuple[str, str, Store | None]] = [
@@ -31,7 +31,7 @@ class Beside:
         self._kept = [(what, name, store) for what, name, store in kept if store is not None]
 
     def of_rows(self, rows: Sequence[UUID], *, repair: bool) -> Iterator[Trouble]:
-        """What is wrong with what is kept beside the messages of some session rows."""
+        """The faults in what the sub-apps store for the messages of some session rows."""
         for what, name, store in self._kept:
             faults = store.faults(rows, repair=repair)
             left = store.faults(list(faults)) if faults and repair else faults
@@ -40,7 +40,7 @@ class Beside:
                     yield Trouble(row, what, f"{name} {faults[row]}", row not in left)
 
     def strays(self, workspace: str | None, *, repair: bool) -> Iterator[Trouble]:
-        """What is kept of sessions that do not exist."""
+        """The entries of sessions that do not exist."""
         for what, name, store in self._kept:
             number = store.strays(workspace, repair=repair)
             if number:

@@ -1,4 +1,4 @@
-"""Owns the bounds that an operator sets for a run: how much it takes at once, and until when it begins more."""
+"""Owns the bounds that an operator sets for a run: the batch size, and the time after which no batch begins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chat_memory.exceptions import ValidationError
 
 
 def deadline(batch_size: int, most: int, max_seconds: float | None) -> float:
-    """The moment of the process' clock after which a run begins no batch; infinity where it has no such bound.
+    """The reading of ``time.monotonic`` after which a run begins no batch; infinity where there is no such bound.
 
     Raises:
         ValidationError: ``batch_size`` is not from 1 to ``most``, or ``max_seconds`` is not more than 0.

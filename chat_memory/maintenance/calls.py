@@ -20,7 +20,7 @@ from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.tenancy import across_workspaces
 
 AT_ONCE = 500
-"""How many messages are held at a time, where one session does not have more."""
+"""How many messages are fetched at a time; all those of one session are held at once."""
 _SPEAKS_OF_CALLS = (
     Q(tool_calls__isnull=False)
     | Q(tool_call_id__isnull=False)
@@ -30,16 +30,16 @@ _SPEAKS_OF_CALLS = (
 )
 _LEFT_OUT = Value(None, output_field=TextField())
 _COLUMNS = tuple(_LEFT_OUT if name in ("content", "metadata") else name for name in READ_COLUMNS)
-"""Texts and metadata say nothing of calls, and may be long."""
+"""The columns that are read; texts and metadata are not, because they name no calls and may be long."""
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """A tool call without a result; nothing is wrong with what is stored, and a model is not shown it.
+    """A tool call without a result; this is not an error, and a model is not shown such a call.
 
     Attributes:
         workspace: the slug.
-        key: of the session.
-        branch: of the session.
+        key: the session's key.
+        branch: the name of the branch.
         seq: the position of the message that makes the call.
         id: the id of the call; "" where it has none.
         name: the name of the tool; "" where the call names none.
@@ -54,7 +54,7 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 def notices(alias: str, ids: Sequence[UUID]) -> list[Notice]:
-    """The calls without a result of the sessions with these ids: a statement for all, and two for each branch."""
+    """The calls without a result in these session rows: one statement for all roots, and two for each branch."""
     found: list[Notice] = []
     with across_workspaces():
         sessions = {row.pk: row for row in Session.objects.using(alias).filter(pk__in=ids).select_related("workspace")}

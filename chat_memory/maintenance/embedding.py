@@ -1,4 +1,4 @@
-"""Owns embedding messages before anybody asks for them, in batches; a run may be killed."""
+"""Owns the embedding of messages ahead of their first use, in batches; a run may be killed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ class Report(msgspec.Struct, frozen=True):
     """What a run embedded.
 
     Attributes:
-        messages: how many messages have an embedding that had none.
-        texts: how many texts the embedder was given; a message without words needs none.
-        busy: how many messages it left, since others were writing to their conversations; the next run takes them.
-        finished: False when the time was up before the work was done.
+        messages: the number of messages that got an embedding.
+        texts: the number of texts that the embedder was given; a message without words needs no call.
+        busy: the number of messages skipped because another transaction locked their conversation; the next run takes
+            them.
+        finished: False if the time was up before the work was done.
     """
 
     messages: int = 0
@@ -34,7 +35,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def missing(workspace: str | None = None, *, embedder: Any = None, using: str | None = None) -> int:
-    """How many messages have no embedding of the embedder's model; the arguments are those of ``embed``."""
+    """Count the messages without an embedding of the embedder's model; the arguments are those of ``embed``."""
     alias = database(using)
     store = wiring.adapter(alias).part(VectorStore)
     if workspace is not None:
@@ -53,13 +54,13 @@ def embed(
 ) -> Report:
     """Embed every message that has no embedding of the embedder's model.
 
-    The embedder is called outside of any transaction, and what it gave for a batch is kept in one: a run goes on where
-    the last one ended, however that was. What is stored while it runs is for the next one.
+    The embedder is called outside of any transaction; its result for a batch is stored in one transaction. So a run
+    continues where the last one ended, even one that was killed. Messages stored during a run are left to the next.
 
     Args:
-        workspace: in this one only.
+        workspace: the slug of the only workspace to embed; None: all.
         embedder: as for ``Conversation.relevant``; None: the setting EMBEDDER.
-        batch_size: texts that the embedder is given at once, 1 to 1,000.
+        batch_size: the number of texts per call of the embedder, 1 to 1,000.
         max_seconds: begin no batch after this time.
         using: the database alias; None: where the router writes sessions.
         on_batch: called after each batch with the number of messages looked at so far.

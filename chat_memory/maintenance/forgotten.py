@@ -1,4 +1,4 @@
-"""Owns the attachments that nothing refers to: files whose upload or removal was broken off, and expired promises."""
+"""Owns attachments that nothing refers to: interrupted uploads and removals, and uploads never used in time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Trouble(NamedTuple):
         workspace: the slug; "" where the workspace is gone.
         name: the file in the storage, or else the hash.
         detail: what is wrong, in words.
-        repairable: whether ``remove`` puts it right.
+        repairable: whether ``remove`` repairs it.
     """
 
     workspace: str
@@ -33,13 +33,13 @@ class Trouble(NamedTuple):
 
 
 def remove(alias: str, chosen: Mapping[str, Any] | None = None) -> int:
-    """Remove what nothing refers to: files of uploads that were broken off, of removals, and of promises that lapsed.
+    """Remove the files that nothing refers to: of interrupted uploads and removals, and of uploads never used.
+
+    An error of the storage ends the call; the next call continues.
 
     Args:
         alias: the database.
-        chosen: of which workspace, as a condition; None: of all.
-
-    A storage that fails ends it; the next call goes on.
+        chosen: the condition for rows of one workspace; None: all workspaces.
     """
     within = chosen or {}
     with across_workspaces():
@@ -52,7 +52,7 @@ def remove(alias: str, chosen: Mapping[str, Any] | None = None) -> int:
 
 
 def troubles(alias: str, chosen: Mapping[str, Any]) -> Iterator[Trouble]:
-    """What a check finds, a batch of rows at a time; each file is asked for in the storage."""
+    """The faults that a check finds, a batch of rows at a time; the storage is asked for each file."""
     of_a_workspace = bool(chosen)
     with across_workspaces():
         begun = list(_begun(alias).filter(**chosen).values_list("workspace__slug", "file"))
@@ -88,13 +88,13 @@ def _without_rows(alias: str, chosen: Mapping[str, Any]) -> Iterator[Trouble]:
 
 
 def _begun(alias: str) -> QuerySet[Attachment]:
-    """Uploads that nobody can be at any more."""
+    """Uploads that began too long ago to be still running."""
     before = datetime.now(UTC) - timedelta(seconds=HELD_SECONDS)
     return Attachment.objects.using(alias).filter(ready=False, workspace__isnull=False, created_at__lt=before)
 
 
 def _unused(alias: str) -> QuerySet[Attachment]:
-    """Complete attachments that no message refers to, and that are held for none."""
+    """Complete attachments that no message refers to, and that are not reserved for a message to come."""
     alive = Q(until=None) | Q(until__gt=datetime.now(UTC))
     same = {"workspace_id": OuterRef("workspace_id"), "sha256": OuterRef("sha256")}
     return Attachment.objects.using(alias).filter(
@@ -103,5 +103,5 @@ def _unused(alias: str) -> QuerySet[Attachment]:
 
 
 def _lapsed(alias: str) -> QuerySet[AttachmentReference]:
-    """What was held for messages that have not come."""
+    """The expired reservations for messages that were never stored."""
     return AttachmentReference.objects.using(alias).filter(until__lte=datetime.now(UTC))

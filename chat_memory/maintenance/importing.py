@@ -1,4 +1,4 @@
-"""Owns the address under which users import the import; its rooms are ``transfer`` and ``formats``."""
+"""Owns the public import path of ``import_conversations``; the code is in ``transfer`` and ``formats``."""
 
 from chat_memory.maintenance.transfer.importing import Fault, Report, import_conversations
 

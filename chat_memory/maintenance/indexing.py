@@ -1,4 +1,4 @@
-"""Owns filling the search index with messages that were stored before it, in batches; a run may be killed."""
+"""Owns filling the search index with messages that were stored before it existed, in batches; a run may be killed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class Report(msgspec.Struct, frozen=True):
     """What a run put into the index.
 
     Attributes:
-        messages: how many messages.
-        busy: how many it left, since others were writing to their conversations; the next run takes them.
-        finished: False when the time was up before the work was done.
+        messages: the number of messages put into the index.
+        busy: the number of messages skipped because another transaction locked their conversation; the next run takes
+            them.
+        finished: False if the time was up before the work was done.
     """
 
     messages: int = 0
@@ -31,7 +32,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def missing(workspace: str | None = None, *, using: str | None = None) -> int:
-    """How many messages the index lacks, or has by another SEARCH_CONFIG; the arguments are those of ``fill_index``."""
+    """Count the messages not in the index, or indexed with another SEARCH_CONFIG; arguments as for ``fill_index``."""
     alias = database(using)
     store = wiring.adapter(alias).part(SearchStore)
     if workspace is not None:
@@ -47,13 +48,13 @@ def fill_index(
     using: str | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> Report:
-    """Put every message that the index lacks into it, and those that it has by another SEARCH_CONFIG anew.
+    """Index every message that is not in the index, and again those indexed with another SEARCH_CONFIG.
 
-    What is written meanwhile reaches the index by itself. A batch is one transaction, so that a run goes on where the
-    last one ended, however that was.
+    Messages written during a run are indexed as they are stored. A batch is one transaction, so a run continues where
+    the last one ended, even one that was killed.
 
     Args:
-        workspace: in this one only.
+        workspace: the slug of the only workspace to index; None: all.
         batch_size: messages per transaction, 1 to 10,000.
         max_seconds: begin no batch after this time.
         using: the database alias; None: where the router writes sessions.

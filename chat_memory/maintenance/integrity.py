@@ -40,8 +40,8 @@ class Violation(msgspec.Struct, frozen=True):
 
     Attributes:
         workspace: the workspace's slug; "" where the workspace does not exist.
-        key: the session's key; the id of the session where the session does not exist; the file of an attachment; ""
-            where it is about several.
+        key: the session's key; for a session that does not exist, its id; for an attachment, its file; "" for several
+            sessions at once.
         branch: the name of the branch; "" where the session does not exist.
         what: base_seq, last_seq, positions, duplicates, message_count, last_turn, workspace, orphans, attachment,
             draft, turn, pending, search, vectors or cache.
@@ -67,7 +67,7 @@ class Report(msgspec.Struct, frozen=True):
         violations: the number of violations.
         repaired: the number of violations that were repaired.
         faults: the first 1000 violations.
-        unanswered: the number of tool calls without a result; no violation, since a turn may be running.
+        unanswered: the number of tool calls without a result; these are not violations, since a turn may be running.
         calls: the first 1000 tool calls without a result.
     """
 
@@ -161,14 +161,15 @@ def check(
 ) -> Report:
     """Compare every session with its messages and, with ``cache``, cached entries with their rows.
 
-    A repair corrects the counters of each faulty session under its lock, puts right what sub-apps keep beside
-    messages, and deletes faulty cached entries. Messages are never created or removed.
+    A repair corrects the counters of each faulty session under its lock, stores abandoned drafts as messages, releases
+    lapsed turns and pending branches, removes unused attachments, mends the data of sub-apps, and deletes faulty cached
+    entries. No message is removed.
 
     Args:
         workspace: the slug of the workspace to check; None: all workspaces.
         cache: whether to check cached entries too.
         sample: for how many sessions, the last active ones, the cached entries are checked; 1 to 100,000.
-        repair: whether to repair counters and cached entries.
+        repair: whether to repair.
         using: the database alias; None: the alias to which the router writes sessions.
         on_batch: called after each batch with the number of sessions checked so far.
         on_violation: called for each violation when it is found.
@@ -319,7 +320,7 @@ def _orphans(alias: str, chosen: Mapping[str, Any]) -> Iterator[Violation]:
 
 
 def _of_beside(beside: Beside, rows: Sequence[Measured], *, repair: bool) -> Iterator[Violation]:
-    """The violations of what sub-apps keep beside the messages of some sessions."""
+    """The violations in what sub-apps store for the messages of some sessions."""
     names = {row.id: (row.workspace__slug, row.key, row.branch) for row in rows}
     for found in beside.of_rows(list(names), repair=repair):
         if found.row is not None:
@@ -329,7 +330,7 @@ def _of_beside(beside: Beside, rows: Sequence[Measured], *, repair: bool) -> Ite
 def _outside(
     alias: str, chosen: Mapping[str, Any], beside: Beside, workspace: str | None, *, repair: bool
 ) -> Iterator[Violation]:
-    """The violations of what is in no session that exists: messages, files, drafts, what sub-apps keep."""
+    """The violations found outside of the loop over sessions: orphans, attachments, unfinished work, strays."""
     yield from _orphans(alias, chosen)
     yield from _attachments(alias, chosen, repair=repair)
     for trouble in unfinished.troubles(alias, chosen, repair=repair):
@@ -346,7 +347,7 @@ def _cached_adapter(using: str | None) -> CachedAdapter:
 
 
 def _attachments(alias: str, chosen: Mapping[str, Any], *, repair: bool) -> list[Violation]:
-    """The attachments that are not as they should be; a repair removes the files that nothing refers to."""
+    """The violations of attachments; a repair removes the files that nothing refers to."""
     found = list(forgotten.troubles(alias, chosen))
     if repair and any(each.repairable for each in found):
         forgotten.remove(alias, chosen)

@@ -1,4 +1,4 @@
-"""Owns how long stored texts are, as the database knows it without reading them."""
+"""Owns the lengths of stored texts, computed by the database without loading the texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 
 
 class Bytes(Func):
-    """The number of bytes of a text; PostgreSQL has it without unpacking the text."""
+    """The number of bytes of a text; PostgreSQL knows it without decompressing the text."""
 
     function = "OCTET_LENGTH"
     output_field = IntegerField()
@@ -24,5 +24,5 @@ class Bytes(Func):
 
 
 def bytes_of(*columns: str) -> Any:
-    """The number of bytes of several columns of a row together; NULL counts nothing."""
+    """The number of bytes of several columns of a row together; NULL counts as 0."""
     return reduce(add, (Coalesce(Bytes(F(column)), Value(0)) for column in columns))

@@ -70,10 +70,10 @@ def _roles(alias: str, chosen: Mapping[str, Any]) -> dict[str, int]:
 
 
 def stored_bytes(keys: Sequence[str], *, workspace: str, using: str | None = None) -> int:
-    """The bytes of what the messages of sessions say, on all their branches; the texts are not read.
+    """The stored bytes of the messages of sessions, on all their branches; the texts are not loaded.
 
     Args:
-        keys: the sessions' keys; each 500 take one statement.
+        keys: the sessions' keys; one statement for each 500.
         workspace: the slug of their workspace; an unknown one has none.
         using: the database alias; None: the alias to which the router writes sessions.
     """

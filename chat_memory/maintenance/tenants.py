@@ -1,4 +1,4 @@
-"""Owns the look-up of the database and the workspace that an operator names; it never creates a workspace."""
+"""Owns the lookup of the database and the workspace that an operator names; it never creates a workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the search for what was begun and not ended: drafts, rights to answer, branches that wait for a message."""
+"""Owns the search for what was begun and never ended: drafts, leases of turns, and pending branches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BRANCH = ("workspace__slug", "key", "branch")
 
 
 class Trouble(NamedTuple):
-    """Something that nobody will end: where it is, and what it is."""
+    """Something that nobody will end: its branch, its kind and its description."""
 
     workspace: str
     key: str
@@ -33,13 +33,13 @@ class Trouble(NamedTuple):
 
 
 def troubles(alias: str, chosen: Mapping[str, Any], *, repair: bool) -> Iterator[Trouble]:
-    """What a check finds.
+    """The faults that a check finds.
 
-    A repair stores drafts, gives rights up, and makes branches ordinary ones that only a switch makes current.
+    A repair stores drafts as messages, releases leases, and stops pending branches from becoming current by themselves.
 
     Args:
         alias: the database.
-        chosen: of which workspace, as a condition.
+        chosen: the condition for rows of one workspace, or of all.
         repair: whether to repair.
     """
     for draft in abandoned.troubles(alias, chosen, repair=repair):
@@ -49,14 +49,14 @@ def troubles(alias: str, chosen: Mapping[str, Any], *, repair: bool) -> Iterator
 
 
 def _rights(alias: str, chosen: Mapping[str, Any], *, repair: bool) -> Iterator[Trouble]:
-    """Rights to answer that lapsed long ago, and those to answer what is not there."""
+    """Turns whose lease lapsed long ago, and turns whose question does not exist."""
     text = statements.now(connections[alias].vendor)
-    now = RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # of no value at all
+    now = RawSQL(text, (), output_field=BigIntegerField())  # noqa: S611  # no outside value in it
     rows = Turn.objects.using(alias).filter(session__deleted_at=None, **chosen).annotate(since=now - F("lease_until"))
     lost = Q(seq__gt=F("session__last_seq"))
     lapsed = Q(state=TurnState.OPEN, since__gt=settings.draft_lapse_seconds * 1000)
     found = _listed(rows.filter(lost), "turn")
-    yield from _told(found, "turn", "{} is of a question that is not there", repaired=repair)
+    yield from _told(found, "turn", "{} is of a question that does not exist", repaired=repair)
     if repair and found:
         _run(rows.filter(lost), lambda each: each.delete())
     found = _listed(rows.filter(lapsed & ~lost), "turn")
@@ -66,7 +66,7 @@ def _rights(alias: str, chosen: Mapping[str, Any], *, repair: bool) -> Iterator[
 
 
 def _branches(alias: str, chosen: Mapping[str, Any], *, repair: bool) -> Iterator[Trouble]:
-    """Branches that wait for what cannot come: they have it, are current, or their writer did not store it."""
+    """Pending branches that wait in vain: they have their message, are current, or their writer never stored it."""
     rows = Session.objects.using(alias).filter(deleted_at=None, **chosen).exclude(pending="")
     filled = Q(pending__in=AT_ONCE, last_seq__gt=F("fork_seq")) & Q(last_seq__gt=F("base_seq"))
     current = Session.objects.using(alias).filter(workspace_id=OuterRef("workspace_id"), head_id=OuterRef("pk"))

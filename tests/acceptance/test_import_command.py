@@ -32,9 +32,12 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "a list": (b"[1]", "not list"),
     "a number": (b"1", "not int"),
     "bad UTF-8": (b'{"id":"\xff",' + USER + b"}", "is not UTF-8"),
-    "lone surrogate": (b'{"id":"k","messages":[{"role":"user","content":"\\ud800 x"}]}', "half of a sign"),
-    "lone surrogate at an end": (b'{"id":"k","messages":[{"role":"user","content":"x\\ud83d"}]}', "half of a sign"),
-    "lone surrogate in a key": (b'{"id":"k","messages":[],"x\\udc00":1}', "half of a sign"),
+    "lone surrogate": (b'{"id":"k","messages":[{"role":"user","content":"\\ud800 x"}]}', "half of a character"),
+    "lone surrogate at an end": (
+        b'{"id":"k","messages":[{"role":"user","content":"x\\ud83d"}]}',
+        "half of a character",
+    ),
+    "lone surrogate in a key": (b'{"id":"k","messages":[],"x\\udc00":1}', "half of a character"),
     "NUL": (
         b'{"id":"k","messages":[{"role":"user","content":"\\u0000"}]}',
         "messages[0].content: must not contain NUL",

@@ -1,1 +1,1 @@
-"""Owns the forms of a conversation outside of the database; nothing here touches files or the database."""
+"""Owns the formats of a conversation outside of the database; it must not touch files or the database."""

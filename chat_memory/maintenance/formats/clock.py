@@ -1,4 +1,4 @@
-"""Owns what a time without an offset means in a line: a time in one zone, which the import chooses."""
+"""Owns the meaning of a time without an offset in a line: it is in the time zone that the import chose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def zone_named(name: object) -> tzinfo:
     """The time zone of an IANA name such as Europe/Berlin; a zone itself is returned as it is.
 
     Raises:
-        ValidationError: there is no such zone.
+        ValidationError: there is no such time zone.
     """
     if isinstance(name, tzinfo):
         return name
@@ -37,10 +37,10 @@ class Clock:
         self.naive = 0
 
     def set(self, record: Any, names: Iterable[str], path: str = "") -> None:
-        """Replace the naive times under these names of an object by the same times in UTC; leave all else alone.
+        """Replace the naive times under these names of an object by the same times in UTC; leave the rest as it is.
 
         Raises:
-            ValidationError: in UTC a time lies outside of the calendar; the error names its path.
+            ValidationError: a time is out of range in UTC; the error names its path.
         """
         if not isinstance(record, dict):
             return
@@ -70,7 +70,7 @@ class Clock:
 
 
 def _places(records: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The elements of a list, each with its path; none of what is no list."""
+    """The elements of a list, each with its path; nothing for a value that is not a list."""
     for index, record in enumerate(records if isinstance(records, list) else ()):
         yield f"{path}[{index}]", record
 

@@ -1,4 +1,4 @@
-"""Owns a line as JSON: what of it is damage, and the bytes that every reader takes for one line."""
+"""Owns the JSON of a line: parsing that refuses damage, and writing that every reader takes for exactly one line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from chat_memory.exceptions import ValidationError
 from chat_memory.rules.json_values import object_of, unstorable
 
 _LINE_ENDS = {sign.encode(): f"\\u{ord(sign):04x}".encode() for sign in "\x85\u2028\u2029"}
-"""What some readers take for the end of a line, though JSON allows it inside text; and its escape."""
+"""Characters that JSON allows inside text, but that some readers take for the end of a line, and their escapes."""
 
 
 def parse(line: bytes) -> dict[str, Any]:
     """The object of a line.
 
     Raises:
-        ValidationError: it is no JSON object, is nested too deeply, or has an object with the same name twice.
+        ValidationError: the line is not a JSON object, is nested too deeply, or has an object with a name twice.
     """
     try:
         record = msgspec.json.decode(line)
@@ -44,28 +44,28 @@ def write(record: Any) -> bytes:
 
 
 def _damage(line: bytes, error: Exception) -> str:
-    # Which of the two errors bytes that are not UTF-8 raise depends on the version of msgspec.
+    # It depends on the version of msgspec which of the two errors is raised for bytes that are not UTF-8.
     try:
         line.decode()
     except UnicodeDecodeError as wrong:
         return f"is not UTF-8: {wrong.reason}"
     if _has_half_a_sign(line):
-        return "a text has half of a sign, such as \\ud83d without the escape that belongs behind it"
+        return "a text has half of a character: an escape such as \\ud83d needs the second escape that completes it"
     return f"is not JSON: {str(error).removeprefix('JSON is malformed: ')}"
 
 
 def _has_half_a_sign(line: bytes) -> bool:
-    """Whether a text has a lone surrogate, as tools write one that cut a text within an emoji."""
+    """Whether a text has a lone surrogate; some tools write one when they cut a text in the middle of an emoji."""
     with suppress(ValueError, RecursionError):
         return unstorable(json.dumps(json.loads(line), ensure_ascii=False).replace("\x00", ""))
     return False
 
 
 def _is_written_alike(record: object, line: bytes) -> bool:
-    """Whether a line is what its content is written as, like those of an export: then nothing was lost in reading it.
+    """Whether writing the record gives the same line again, as for a line of an export: then no name occurs twice.
 
-    In any other line an object may have a name twice, of which msgspec takes the last without a word.
+    In any other line an object may have the same name twice; msgspec silently takes the last value.
     """
-    with suppress(ValueError, OverflowError):  # a number that can be read and not written is for the rules to refuse
+    with suppress(ValueError, OverflowError):  # a number that can be read but not written is refused by ``rules``
         return write(record) == line.strip() + b"\n"
     return False

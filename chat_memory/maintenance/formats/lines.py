@@ -1,4 +1,4 @@
-"""Owns which form a line has, and the forms by their names."""
+"""Owns the formats by their names, and the choice of the format of a line."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LINE_WRITERS: Mapping[str, Callable[[Transcript], bytes]] = {CHAT_MEMORY: own.wr
 def read_line(line: bytes, form: str = AUTO, clock: Clock | None = None) -> Transcript:
     """The conversation of a line; AUTO takes a line with a ``key`` and no ``id`` for our own format.
 
-    Times without an offset are those of the clock, which counts them; without a clock they are in UTC.
+    The clock gives times without an offset their zone and counts them; without a clock they are in UTC.
 
     Raises:
-        ValidationError: what is wrong, with its path. Sizes and values are for ``rules`` to judge.
+        ValidationError: the line has the wrong form; the error names the path. Sizes and values are checked later.
     """
     record = json_lines.parse(line)
     is_own = form == CHAT_MEMORY or (form == AUTO and "key" in record and "id" not in record)

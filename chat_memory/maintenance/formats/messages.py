@@ -1,4 +1,4 @@
-"""Owns the messages of a line: which keys hold what, the ids of those that have none, and the way back."""
+"""Owns the messages of a line: the reading of their keys, ids for those that have none, and the writing."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from chat_memory.maintenance.formats.values import moment, text_id
 from chat_memory.records import MESSAGE_KEYS, Message
 
 NAMESPACE = uuid.UUID("b9d0b2f4-6f0c-5c39-9a4e-3d1f6f0f2c57")
-"""Of the ids of messages that came without one; another value would import every such message anew."""
+"""The namespace of ids made for messages without one; a change would make imports store such messages again."""
 
 _EXPECTED = frozenset({"role", "content"})
 _OWN_KEYS = frozenset({"id", "seq", "turn", "created_at", "metadata", "tokens", "state"})
-"""The keys that OpenAI's format has not."""
+"""The keys that OpenAI's format does not have."""
 _IDS = ("id", "tool_call_id")
 
 
 def read(items: object, session: uuid.UUID) -> list[Message]:
-    """The messages of a list, each with an id: its own, or one made of the session's and its place.
+    """The messages of a list, each with its own id, or one derived from the session's id and its index.
 
-    Ids may be whole numbers, and times Unix seconds. A key that no field has goes into ``extra``.
+    Ids may be whole numbers, and times Unix seconds. Unknown keys go into ``extra``.
 
     Raises:
-        ValidationError: it is no list of messages; ``field`` is a path such as ``messages[2].role``.
+        ValidationError: it is not a list of messages; ``field`` is a path such as ``messages[2].role``.
     """
     if not isinstance(items, list):
         raise ValidationError(f"must be a list, not {type(items).__name__}", field="messages")
@@ -50,12 +50,12 @@ def to_own(message: Message) -> dict[str, Any]:
 
 
 def to_openai(message: Message) -> dict[str, Any]:
-    """A message as OpenAI's tools write it, nothing made to fit, so that a second import finds what the first found."""
+    """A message in OpenAI's format with nothing adapted, so that an import of the export derives the same ids."""
     return {name: value for name, value in message.to_dict().items() if name not in _OWN_KEYS}
 
 
 def _converted(items: list[Any]) -> list[Message] | None:
-    """All messages in one step; None where one of them takes more, or is wrong and is to be named."""
+    """All messages in one fast step; None if one of them needs more, or is invalid and must be named."""
     if not all(type(item) is dict and _EXPECTED <= item.keys() <= MESSAGE_KEYS for item in items):
         return None
     try:

@@ -18,7 +18,7 @@ _KEYS = frozenset({"id", "messages", "metadata"})
 
 
 def key_of(record: dict[str, Any]) -> Any:
-    """The name of a line; a line of a fine-tuning file has none, and its content names it in any order of keys."""
+    """The key of a line: its id, or, as in fine-tuning files, a hash of its content that ignores the order of keys."""
     key = text_id(record.get("id"), "id")
     if key is None:
         digest = hashlib.sha256(msgspec.json.encode(record, order="sorted")).hexdigest()
@@ -31,10 +31,10 @@ def read(record: dict[str, Any], key: Any = None) -> Transcript:
 
     Args:
         record: the line.
-        key: what ``key_of`` said of the line as it was written.
+        key: the result of ``key_of`` for the unchanged line; None: compute it here.
 
     Raises:
-        ValidationError: what is wrong, with its path. Sizes and values are for ``rules`` to judge.
+        ValidationError: the line has the wrong form; the error names the path. Sizes and values are checked later.
     """
     key = key_of(record) if key is None else key
     check_key(key, "id")
@@ -47,7 +47,7 @@ def read(record: dict[str, Any], key: Any = None) -> Transcript:
 
 
 def write(transcript: Transcript) -> bytes:
-    """The line of a conversation: no times, ids or metadata of messages, but all that OpenAI's format has."""
+    """The line of a conversation: all that OpenAI's format has, so no times, ids or metadata of messages."""
     shown = [messages.to_openai(message) for message in transcript.messages]
     line: dict[str, Any] = {"id": transcript.key, "messages": shown}
     metadata = transcript.fields.get("metadata")

@@ -1,4 +1,4 @@
-"""Owns our own line format, which holds all of a conversation; equal conversations are equal bytes."""
+"""Owns our own line format, which holds all of a conversation; equal conversations give equal bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chat_memory.rules.json_values import shown, unstorable
 from chat_memory.rules.names import BRANCH_LENGTH, check_key, check_model
 
 MAX_POSITION = 2**53
-"""Any larger number is not the same in every JSON parser."""
+"""Larger numbers lose precision in some JSON parsers."""
 Position = Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
 
 
@@ -50,7 +50,7 @@ class _Summary(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
-    """What one person thinks of a message of a line, which is named by its id."""
+    """One person's feedback on a message of the line, which is named by its id."""
 
     message_id: str
     vote: int
@@ -62,7 +62,7 @@ class _Feedback(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    """A line; what of it is Any is for the rules to judge, which do so for every door alike."""
+    """A line; fields of type Any are checked by ``rules``, with the same checks as for the Python and HTTP APIs."""
 
     key: str
     messages: Any
@@ -81,12 +81,12 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read(record: dict[str, Any]) -> Transcript:
-    """The conversation of a line; a title that is left out is none, as an export leaves it.
+    """The conversation of a line; without a title it has none, because an export leaves out an empty title.
 
     Raises:
-        ValidationError: what is wrong, with its path. Sizes and values are for ``rules`` to judge.
+        ValidationError: the line has the wrong form; the error names the path. Sizes and values are checked later.
     """
-    # null is what other tools write for a value that is not there
+    # Other tools write null for a missing value.
     line = shaped({name: normal(value, name) for name, value in record.items() if value is not None}, _Line)
     check_key(line.key)
     if line.user_key:
@@ -103,9 +103,9 @@ def read(record: dict[str, Any]) -> Transcript:
 
 
 def write(transcript: Transcript) -> bytes:
-    """The line of a conversation: in a fixed order, and what is empty is left out."""
+    """The line of a conversation, in a fixed order and without empty values."""
     fields = dict(transcript.fields)
-    # jsonb does not keep the order of keys, so none is promised: sorted is the same on every database.
+    # jsonb does not keep the order of keys; sorted, the bytes are the same on every database.
     metadata = msgspec.json.encode(fields.get("metadata"), order="sorted") if fields.get("metadata") else b""
     fixed = {
         "key": transcript.key,
@@ -156,15 +156,15 @@ def _branch(item: _Branch, known: set[str], session: uuid.UUID) -> TranscriptBra
 
 
 def _check_pending(item: _Branch) -> None:
-    """Check what makes a branch the current one.
+    """Check ``pending``, which says when a branch becomes the current one.
 
     Raises:
-        ValidationError: it is no such word, or the branch is current, or has the message that would have made it so.
+        ValidationError: the value is unknown, the branch is current, or it has the message that it should wait for.
     """
     if item.pending not in ("", *Pending.values):
         raise ValidationError(f"must be one of {', '.join(Pending.values)}, not {shown(item.pending)}", field="pending")
     if item.pending and (item.current or (item.messages and item.pending in AT_ONCE)):
-        raise ValidationError("is of a branch that is not current, and waits for a message", field="pending")
+        raise ValidationError("is only for a branch that is not current and still waits for a message", field="pending")
 
 
 def _summaries(items: Sequence[_Summary], branches: set[str]) -> list[TranscriptSummary]:
@@ -211,7 +211,7 @@ def _feedback_of(item: _Feedback) -> TranscriptFeedback:
 
 def _check_known(name: str, known: set[str], field: str) -> None:
     if name not in known:
-        raise ValidationError(f"names no branch that comes before it: {name[:40]!r}", field=field)
+        raise ValidationError(f"must be main or a branch that the line lists before, not {name[:40]!r}", field=field)
 
 
 def _branch_record(branch: TranscriptBranch) -> dict[str, Any]:
@@ -222,14 +222,14 @@ def _branch_record(branch: TranscriptBranch) -> dict[str, Any]:
 
 
 def _summary_record(summary: TranscriptSummary) -> dict[str, Any]:
-    """Without the token count, as a message."""
+    """The summary without its token count, which, as with messages, depends on the host's counter."""
     line = {name: getattr(summary, name) for name in ("branch", "first_seq", "last_seq", "text", "model")}
     line["created_at"] = _iso(summary.created_at)
     return {name: value for name, value in line.items() if value or name == "text"}
 
 
 def _feedback_record(feedback: TranscriptFeedback) -> dict[str, Any]:
-    """Without the language model, which the message names."""
+    """The feedback without its language model, which the message names."""
     line = {name: getattr(feedback, name) for name in ("branch", "message_id", "vote", "user_key", "comment")}
     line |= {name: _iso(getattr(feedback, name)) for name in ("created_at", "updated_at")}
     return {name: value for name, value in line.items() if value}

@@ -1,4 +1,4 @@
-"""Owns how a part of a line becomes a Struct."""
+"""Owns the conversion of a part of a line to a Struct."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 def shaped(value: object, shape: type[Shape]) -> Shape:
-    """The value as a Struct, which names every key it may have.
+    """The value converted to a Struct.
 
     Raises:
-        ValidationError: it is something else; the text says what, and ``field`` where.
+        ValidationError: the value does not fit the Struct; ``field`` is the path of the part that does not.
     """
     try:
         return msgspec.convert(value, shape)
@@ -29,10 +29,10 @@ def shaped(value: object, shape: type[Shape]) -> Shape:
 
 
 def utc(moment: datetime | None, field: str) -> datetime | None:
-    """A time of a line as UTC; a time without an offset has got one from the clock before.
+    """A time of a line in UTC; the clock has already given an offset to times without one.
 
     Raises:
-        ValidationError: in UTC it lies outside of the calendar.
+        ValidationError: the time is out of range in UTC.
     """
     try:
         return as_utc(moment)

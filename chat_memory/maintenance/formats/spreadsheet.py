@@ -1,4 +1,4 @@
-"""Owns the form for spreadsheets, one row a message; it is for eyes: an import reads the line formats only."""
+"""Owns the CSV format for spreadsheets, one row per message; it is for people, and cannot be imported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMNS = (
 _SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"  # the last four: the full-width forms
 _FORMULA_STARTS = tuple(f"{_SIGNS}\t\r\n")
 _BEHIND_BREAK = re.compile(f'([;\t\r\n]"*)(?=[{re.escape(_SIGNS)}])')
-"""Where a cell begins for a program that separates by semicolons or tabs, and so does not see our quotes."""
+"""The start of a cell for a program that splits at semicolons or tabs, and so does not recognise our quotes."""
 
 
 def header() -> bytes:
@@ -38,7 +38,7 @@ def header() -> bytes:
 
 
 def write_rows(transcript: Transcript) -> bytes:
-    """A row for each message, RFC 4180 in UTF-8; an apostrophe stands before what would be taken for a formula."""
+    """A row for each message, RFC 4180 in UTF-8; text that looks like a formula gets an apostrophe in front."""
     session = (transcript.key, transcript.user_key, transcript.fields.get("title", ""))
     return _rows([[*session, *_cells(message)] for message in transcript.messages])
 
@@ -65,7 +65,7 @@ def _rows(rows: Any) -> bytes:
 
 
 def _cell(value: object) -> object:
-    """Text that stays text in a spreadsheet; lists and objects as JSON, nothing as an empty cell."""
+    """A cell that no spreadsheet takes for a formula; lists and objects are JSON, None is an empty cell."""
     if value is None or isinstance(value, int):
         return value
     shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()

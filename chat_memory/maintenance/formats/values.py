@@ -1,4 +1,4 @@
-"""Owns the ids and times of other tools: ids that are whole numbers, times that are Unix seconds."""
+"""Owns the conversion of other tools' ids and times: whole numbers as ids, Unix seconds as times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TIMES = ("created_at", "updated_at")
 
 
 def normal(value: Any, name: str) -> Any:
-    """A value of a line of our own format, by its name: an id as text, a time as a time, in the lists of it too.
+    """A value of a line of our own format by its name: ids as text, times as datetimes, also inside its lists.
 
     Raises:
         ValidationError: as ``text_id`` and ``moment``.
@@ -39,10 +39,10 @@ def _normal_part(part: Any, path: str) -> Any:
 
 
 def text_id(value: Any, field: str) -> Any:
-    """A whole number as its text; text, and None for no id, as they are.
+    """A whole number as text; text and None are returned as they are.
 
     Raises:
-        ValidationError: the value is neither; of a number with a fraction the text would not be certain.
+        ValidationError: the value is something else. A fraction is refused, because its text would be ambiguous.
     """
     if value is None or isinstance(value, str):
         return value
@@ -52,10 +52,10 @@ def text_id(value: Any, field: str) -> Any:
 
 
 def moment(value: Any, field: str = "created_at") -> Any:
-    """A number of Unix seconds as a time; any other value as it is.
+    """A number of Unix seconds as a datetime; any other value as it is.
 
     Raises:
-        ValidationError: no time of our calendar is so many seconds from 1970, as with milliseconds.
+        ValidationError: the number is out of range, for example because it is in milliseconds.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value

@@ -1,4 +1,4 @@
-"""Owns which conversations are kept how long, and the removal of the others."""
+"""Owns how long conversations are kept, and the removal of those that are due."""
 
 from chat_memory.maintenance.retention.cleanup import BATCH_SIZE, Report, clean_up
 from chat_memory.maintenance.retention.policy import Doomed, preview

@@ -1,4 +1,4 @@
-"""Owns the cleanup: what is due goes in batches, each a transaction; a run may be killed, and run twice at once."""
+"""Owns the cleanup: it removes what is due in batches, each a transaction; a run may be killed or run concurrently."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class Report(msgspec.Struct, frozen=True):
     """What a cleanup removed.
 
     Attributes:
-        sessions: conversations removed, their branches with them.
-        messages: the messages of those.
-        cleared: messages removed that ``clear()`` had hidden, of conversations that stay.
-        finished: False when the time was up before the work was done.
-        entries_left: at most so many cache entries of what was removed, by this run or before it, are still in Redis,
-            which could not be reached, or is not used any more; the next run with that Redis drops them.
-        left_until: when the last of them expires by the settings; None: there is none, that time is past, or one stays
+        sessions: the number of conversations removed, each with its branches.
+        messages: the number of their messages.
+        cleared: the number of messages removed that ``clear()`` had hidden in conversations that stay.
+        finished: False if the time was up before the work was done.
+        entries_left: the most cache entries of removed conversations that may still be in Redis, because it could not
+            be reached or is no longer configured; the next run with that Redis deletes them.
+        left_until: when the last of these entries expires; None: there are none, that time is past, or an entry stays
             until Redis evicts it.
-        busy: conversations that another transaction held, left to the next run.
-        attachments: files of attachments removed that no message refers to, or that something stopped half-way; those
-            whose last message goes are removed with it, and do not count here.
-        drafts: messages that were being streamed and that nobody wrote to any more, stored as far as they had come.
+        busy: the number of conversations that another transaction locked; the next run takes them.
+        attachments: the number of files removed that no message refers to, or whose upload or removal was interrupted.
+            A file removed together with its last message is not counted.
+        drafts: the number of abandoned drafts stored as messages, with their text so far.
     """
 
     sessions: int = 0
@@ -61,13 +61,13 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class _Batch(NamedTuple):
-    """What became of a batch.
+    """The result of a batch.
 
     Attributes:
-        removed: how many rows were taken.
-        messages: how many messages went.
+        removed: the number of session rows handled.
+        messages: the number of messages removed.
         last: the id of the last row that was looked at; None: there was none.
-        is_full: whether there were as many rows as asked for; otherwise they are the last.
+        is_full: whether there were as many rows as asked for; if not, this was the last batch.
     """
 
     removed: int
@@ -87,15 +87,15 @@ def clean_up(
 ) -> Report:
     """Remove for good what is due: idle and expired conversations, and messages cleared CLEARED_DAYS ago.
 
-    Of what stays, abandoned drafts become messages.
+    In the conversations that stay, abandoned drafts are stored as messages.
 
-    A batch is one transaction; rows that another transaction holds are left to the next run, so two cleanups share the
-    work and a conversation that is written to is kept. Before that it drops the cache entries that an earlier removal
-    had to leave, since Redis could not be reached.
+    A batch is one transaction. Rows that another transaction locks are left to the next run, so two cleanups share the
+    work, and a conversation that is being written to is kept. First of all, the cleanup deletes the cache entries that
+    an earlier removal left behind because Redis could not be reached.
 
     Args:
-        days: remove conversations whose newest message is older; None: RETENTION_DAYS. Pinned ones stay.
-        workspace: in this one only.
+        days: remove conversations whose newest message is older than this; None: RETENTION_DAYS. Pinned ones stay.
+        workspace: the slug of the only workspace to clean up; None: all.
         batch_size: conversations per transaction, 1 to 10,000.
         max_seconds: begin no batch after this time.
         using: the database alias; None: where the router writes sessions.
@@ -123,14 +123,14 @@ def clean_up(
 
 
 def _forget_notes(alias: str, due: Policy) -> None:
-    """Forget what readers are told of, once it is TOMBSTONE_DAYS old; a day later, since clocks may differ."""
+    """Delete tombstones that are older than TOMBSTONE_DAYS and a day more, because clocks may differ."""
     before = datetime.now(UTC) - timedelta(days=settings.tombstone_days + 1)
     with across_workspaces():
         run_write(alias, lambda **_nested: removal.remove_notes(alias, before, due.tenant))
 
 
 def _remove_due(alias: str, due: Policy, batch_size: int, end: float, on_batch: Callable[[int], None]) -> Report:
-    """Remove what the policy says, until the deadline."""
+    """Remove what is due by the policy, until the deadline."""
     sessions = messages = cleared = 0
     batch: _Batch | None = None
     while batch is None or batch.is_full:
@@ -158,9 +158,10 @@ def _behind(batch: _Batch | None, rows: QuerySet[Session]) -> QuerySet[Session]:
 
 
 def _take(alias: str, rows: QuerySet[Session], size: int, remove: Remove) -> _Batch:
-    """Lock the first of the rows and remove what ``remove`` takes of them, in one transaction.
+    """Lock the first of the rows and call ``remove`` with them, in one transaction.
 
-    Where somebody holds a part of one of them, such as a message, each goes by itself, and that one stays.
+    If another transaction locks a part of one of them, such as a message, each row is tried on its own, and that one
+    stays.
     """
     with across_workspaces():
         try:
@@ -182,7 +183,7 @@ def _taken(alias: str, rows: QuerySet[Session], size: int, remove: Remove) -> _B
 
 
 def _taken_alone(alias: str, row: QuerySet[Session], remove: Remove) -> tuple[int, int]:
-    """Whether one row was taken, and how many messages went."""
+    """The number of rows handled, 1 or 0, and of messages removed."""
     try:
         return _taken(alias, row, 1, remove)[:2]
     except Busy:
@@ -190,12 +191,12 @@ def _taken_alone(alias: str, row: QuerySet[Session], remove: Remove) -> tuple[in
 
 
 def _remove_conversations(alias: str, roots: list[Leaving]) -> int:
-    """Remove conversations with their branches; how many messages went."""
+    """Remove conversations with their branches, and return the number of messages removed."""
     return removal.remove_sessions(alias, _families(alias, roots))
 
 
 def _remove_cleared(alias: str, rows: list[Leaving]) -> int:
-    """Remove what sessions hide; how many messages went."""
+    """Remove the cleared messages of sessions, and return their number."""
     sessions = among(alias, [row.id for row in rows])
     messages = removal.remove_cleared(alias, sessions)
     Session.objects.using(alias).filter(pk__in=sessions).update(cleared_at=None)
@@ -203,10 +204,10 @@ def _remove_cleared(alias: str, rows: list[Leaving]) -> int:
 
 
 def _locked(rows: QuerySet[Session], size: int) -> list[Leaving]:
-    """The first of the rows, along the primary key, so that no row is looked at twice.
+    """Lock the first of the rows in the order of the primary key, so that no row is looked at twice.
 
-    The lock sees the newest row: one that was written to since the statement began no longer matches. A branch is
-    written to under the lock of its root.
+    The locking statement checks the newest version of a row: one that was written to since it began no longer matches.
+    Writes to a branch lock its root, so the lock of the root is enough.
     """
     return removal.leaving(rows.order_by("pk").select_for_update(skip_locked=True)[:size])
 

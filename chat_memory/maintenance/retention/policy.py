@@ -28,7 +28,7 @@ class Doomed(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What is due, fixed when the run begins: moments in UTC, one workspace or all."""
+    """What is due for removal, fixed when the run begins: times in UTC, and one workspace or all."""
 
     idle_since: datetime
     expired_at: datetime
@@ -36,21 +36,21 @@ class Policy(msgspec.Struct, frozen=True):
     workspace_id: int | None = None
 
     def conversations(self, alias: str) -> QuerySet[Session]:
-        """The idle ones, unless they are pinned, and those that are past their own expiry."""
-        # The indexed copy of the last activity lags, so it only narrows down.
+        """The idle conversations, unless they are pinned, and those past their own expiry."""
+        # ``listed_at``, the indexed copy of ``active_at``, may lag, so it only narrows the search.
         idle = Q(listed_at__lt=self.idle_since, active_at__lt=self.idle_since, pinned=False)
         rows = Session.objects.using(alias).roots()
         return rows.filter(idle | Q(expires_at__lte=self.expired_at), **self.tenant)
 
     def cleared(self, alias: str) -> QuerySet[Session]:
-        """Those with messages that were hidden long enough ago; what a branch may still show stays."""
+        """The rows with messages cleared long enough ago; not those with branches, which may still show these."""
         branches = Session.objects.using(alias).filter(parent_id=OuterRef("pk"))
         rows = Session.objects.using(alias).filter(**self.tenant)
         return rows.filter(~Exists(branches), base_seq__gt=0, cleared_at__lt=self.cleared_at)
 
     @property
     def tenant(self) -> dict[str, Any]:
-        """The condition for rows of the workspace, or of all."""
+        """The condition for rows of the workspace, or of all workspaces."""
         return {} if self.workspace_id is None else {"workspace_id": self.workspace_id}
 
 
@@ -92,6 +92,6 @@ def _listed(rows: QuerySet[Session]) -> Iterator[Doomed]:
 
 
 def _page(rows: QuerySet[Session]) -> list[Session]:
-    # Not around the generator: what its caller asks the database between two answers is no business of this module.
+    # Here, not around the generator above: the permission would also cover its caller's statements between two pages.
     with across_workspaces():
         return list(rows[:_PAGE])

@@ -1,1 +1,1 @@
-"""Owns the import and the export of conversations; the formats of lines are in ``formats``."""
+"""Owns the import and the export of conversations; the line formats are in ``formats``."""

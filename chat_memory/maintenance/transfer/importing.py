@@ -1,4 +1,4 @@
-"""Owns the import of lines as conversations: a group of lines per transaction; a damaged line is left out alone."""
+"""Owns the import of lines as conversations: one transaction per group of lines; only damaged lines are left out."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class _Tally:
         self._on_fault = on_fault
 
     def add(self, number: int, restored: Restored, line: _Line | None = None) -> None:
-        """Add the result of the line with this number, and what was noticed in it where it was stored."""
+        """Add the result of the line with this number, and, if it was stored, its naive times and unknown keys."""
         counts = self._counts
         counts["lines"] += 1
         counts["sessions"] += restored.made
@@ -260,7 +260,7 @@ def _checked_summary(summary: TranscriptSummary, index: int, bounds: Limits) -> 
 
 
 def _check_feedback(feedback: TranscriptFeedback, index: int) -> None:
-    """Check the times, of which the format knows only that they are some.
+    """Check the range of the times; the format has checked only that they are times.
 
     Raises:
         ValidationError: one is out of range.

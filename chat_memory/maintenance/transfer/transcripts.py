@@ -1,4 +1,4 @@
-"""Owns the reading of a whole conversation for an export; it bypasses the cache, which an export would fill in vain."""
+"""Owns the reading of a whole conversation for an export; it bypasses the cache, as the entries would not be reused."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _branches(adapter: DjangoAdapter, main: Address, stored: Sequence[Branch], b
         parent = branch.parent or MAIN_BRANCH
         # Messages that the parent has cleared are not exported with the parent; they are exported with this branch.
         fork_seq = base if bases[parent] > base else branch.fork_seq
-        while fork_seq <= origins[parent][1]:  # then it hangs on whatever has the position, as an import has it
+        while fork_seq <= origins[parent][1]:  # the parent shares this position too: take the branch that stores it
             parent = origins[parent][0]
         origins[branch.name] = parent, fork_seq
         at = Address(main.workspace, main.key, branch.name)
@@ -98,7 +98,7 @@ def _branches(adapter: DjangoAdapter, main: Address, stored: Sequence[Branch], b
 
 
 def _pending(alias: str, main: Address) -> dict[str, str]:
-    """What makes the pending branches of a conversation current, by their names."""
+    """The ``pending`` value of each pending branch of a conversation, by the branch's name."""
     rows = Session.objects.using(alias).filter(workspace__slug=main.workspace, key=main.key).exclude(pending="")
     return dict(rows.values_list("branch", "pending"))
 
@@ -118,7 +118,7 @@ def _summaries(alias: str, main: Address) -> list[TranscriptSummary]:
 
 
 def _feedback(adapter: DjangoAdapter, main: Address, branches: Sequence[TranscriptBranch]) -> list[TranscriptFeedback]:
-    """The feedback on the messages of a transcript, branch by branch, each once: on the branch that has the message."""
+    """The feedback on a transcript's messages, each once: with the branch that stores its message."""
     places = {MAIN_BRANCH: main} | {each.name: Address(main.workspace, main.key, each.name) for each in branches}
     begins = {MAIN_BRANCH: 0} | {branch.name: max(branch.fork_seq, branch.base_seq) for branch in branches}
     store = adapter.part(FeedbackStore)
