@@ -1,4 +1,4 @@
-"""Owns what the commands share: refusals in one line, progress on a terminal, the result as text or JSON."""
+"""Owns what the commands share: errors in one line, progress on a terminal, the result as text or JSON."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from chat_memory.exceptions import ChatMemoryError, ValidationError
 
 TEXT, JSON = "text", "json"
 BROKEN_PIPE = 141
-"""The exit status of a program whose reader went away: 128 and the number of SIGPIPE."""
+"""The exit status of a program whose output pipe was closed: 128 plus the number of SIGPIPE."""
 _BAR = 30
 _SECONDS_BETWEEN = 0.1
 
 
 class MaintenanceCommand(BaseCommand):
-    """A command over ``chat_memory.maintenance``: exit status 0, or 1 and on stderr what was refused."""
+    """A command over ``chat_memory.maintenance``: exit status 0, or 1 with the error on stderr."""
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Run the command; whatever it refuses becomes a CommandError."""
+        """Run the command; expected errors become a CommandError."""
         try:
             self.run(**options)
             self.stdout.flush()
         except BrokenPipeError:
-            # Python flushes stdout once more at its end: let that go nowhere.
+            # Python flushes stdout once more when it exits; let that write to the null device.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(BROKEN_PIPE) from None
         except OSError as error:
@@ -46,31 +46,31 @@ class MaintenanceCommand(BaseCommand):
             raise _refusal(_of_database(error)) from error
 
     def run(self, **options: Any) -> None:
-        """What the command does.
+        """Do the command's work.
 
         Raises:
-            ChatMemoryError: it is refused.
+            ChatMemoryError: the command cannot do what the options ask for.
         """
         raise NotImplementedError
 
     def tell(self, report: msgspec.Struct, text: str, options: dict[str, Any], stream: OutputWrapper) -> None:
-        """The result: JSON where it is asked for, else the text unless told to be silent."""
+        """Write the result: JSON if that is requested, else the text, unless the verbosity is 0."""
         if options["report"] == JSON:
             stream.write(msgspec.json.encode(report).decode(), str)
         elif options["verbosity"] > 0:
             stream.write(text, str)
 
     def progress(self, unit: str, total: int | None = None) -> Progress:
-        """A progress bar on stderr; a mere count where the total is not known."""
+        """A progress bar on stderr; only a count if the total is not known."""
         return Progress(self.stderr, unit, total)
 
 
 class FillingCommand(MaintenanceCommand):
-    """A command that makes, in batches, what messages lack.
+    """A command that computes, in batches, data that messages lack.
 
     Attributes:
-        batch_size: how much a batch takes where nobody says.
-        batch_is: what a batch is, for the help.
+        batch_size: the default size of a batch.
+        batch_is: what the batch size counts, for the help.
     """
 
     batch_size: int
@@ -82,13 +82,13 @@ class FillingCommand(MaintenanceCommand):
         parser.add_argument(
             "--batch-size", type=int, metavar="N", default=self.batch_size, help=f"{self.batch_is} (%(default)s)"
         )
-        parser.add_argument("--max-seconds", type=float, metavar="N", help="begin no batch after so many seconds")
+        parser.add_argument("--max-seconds", type=float, metavar="N", help="begin no batch after this many seconds")
         parser.add_argument(
             "--format", dest="report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout"
         )
 
     def run(self, **options: Any) -> None:
-        """Make what is missing."""
+        """Compute what is missing."""
         with self.progress("messages", self.missing(options["workspace"])) as progress:
             report = self.fill(
                 options["workspace"],
@@ -98,31 +98,31 @@ class FillingCommand(MaintenanceCommand):
             )
         done = self.done(report)
         if not report.finished:
-            done += "; the time was up, the next run goes on"
+            done += "; the time was up, the next run continues"
         if report.busy:
-            done += f"; {counted(report.busy, 'message')} of conversations that others hold left to the next run"
+            done += f"; {counted(report.busy, 'message')} of locked conversations left to the next run"
         self.tell(report, done, options, self.stdout)
 
     def missing(self, workspace: str | None) -> int:
-        """How many messages lack it."""
+        """The number of messages that lack the data."""
         raise NotImplementedError
 
     def fill(self, workspace: str | None, **bounds: Any) -> Any:
-        """Make it, and report with ``finished`` and ``busy``."""
+        """Compute the data, and return a report with ``finished`` and ``busy``."""
         raise NotImplementedError
 
     def done(self, report: Any) -> str:
-        """What was made, in words."""
+        """The result, in words."""
         raise NotImplementedError
 
 
 def _refusal(text: str) -> CommandError:
-    """A refusal that every stream takes, whatever bytes there are in the names of files."""
+    """A CommandError whose text every stream can encode, whatever bytes file names contain."""
     return CommandError(text.encode(errors="backslashreplace").decode())
 
 
 def _of_database(error: Error) -> str:
-    """What the database said, which PostgreSQL begins with a line for people, and what an operator can do about it."""
+    """The first line of the database's error, and, if tables or columns are missing, the advice to migrate."""
     said = str(error).strip().partition("\n")[0]
     is_unmigrated = words_for(error) in ("no such table", "no such column")
     return f"{said} (the database lacks what the installed apps need: run migrate)" if is_unmigrated else said
@@ -134,14 +134,14 @@ def counted(size: int, noun: str) -> str:
 
 
 def _by_option(error: ValidationError, options: dict[str, Any]) -> str:
-    """What is wrong, by the name the operator gave it: --max-seconds for the argument max_seconds."""
+    """The error text with the option's name, such as --max-seconds for the argument max_seconds."""
     if error.field not in options:
         return str(error)
     return f"--{error.field.replace('_', '-')} {error.reason}"
 
 
 class Progress:
-    """A line that is drawn again and again on a terminal; where the stream is none, nothing is drawn."""
+    """A line that is redrawn on a terminal; on any other stream, nothing is drawn."""
 
     def __init__(self, stream: OutputWrapper, unit: str, total: int | None) -> None:
         self._stream = stream
@@ -162,18 +162,18 @@ class Progress:
             self.clear()
 
     def add(self, size: int) -> None:
-        """That much more is done."""
+        """Note that this much more is done."""
         self.reach(self._done + size)
 
     def reach(self, done: int) -> None:
-        """That much is done in all."""
+        """Note that this much is done in all."""
         self._done = done
         if self._shown and time.monotonic() >= self._next:
             self._next = time.monotonic() + _SECONDS_BETWEEN
             self._draw(self._line())
 
     def clear(self) -> None:
-        """Take the line away, so that something else can be written."""
+        """Erase the line, so that something else can be written."""
         if self._width:
             self._draw("")
             self._stream.write("\r", str, "")

@@ -1,4 +1,4 @@
-"""The command ``chat_memory_check``; what must hold is for ``maintenance.integrity`` to say."""
+"""The command ``chat_memory_check``; the rules are in ``maintenance.integrity``."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, count
 
 
 class Command(MaintenanceCommand):
-    """Compare what is stored with what must hold."""
+    """Check stored data, and repair it where asked."""
 
     help = (
-        "Compare sessions with their messages, attachments with their files, search index and embeddings, where there "
-        "are some, with the messages, and with --cache cached sessions with their rows. Exit status 1 where "
-        "something is wrong and not repaired. Tool calls without a result are listed too, and are nothing wrong. "
-        "May be run while others write."
+        "Compare sessions with their messages, attachments with their files, the search index and embeddings (if "
+        "installed) with the messages, and, with --cache, cached sessions with their rows. The exit status is 1 if "
+        "something is wrong and not repaired. Tool calls without a result are listed too, but are not errors. Can run "
+        "while other processes write."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The options of the command line."""
         parser.add_argument("--workspace", metavar="SLUG", help="this workspace only")
-        parser.add_argument("--cache", action="store_true", help="look into Redis too")
+        parser.add_argument("--cache", action="store_true", help="check cached sessions in Redis too")
         parser.add_argument(
             "--sample",
             type=int,
             metavar="N",
-            help=f"how many cached sessions, those last active ({integrity.SAMPLE}); with --cache",
+            help=f"with --cache: check the entries of this many sessions, last active first ({integrity.SAMPLE})",
         )
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="recount sessions, store abandoned drafts, give up turns and branches that wait in vain, remove files "
-            "and embeddings of nothing, mend the search index, drop wrong cached entries; no message is removed",
+            help="recount sessions, store abandoned drafts as messages, release turns and branches that wait in vain, "
+            "remove unused files and embeddings, mend the search index, delete wrong cached entries; no message is "
+            "removed",
         )
         parser.add_argument(
             "--format", dest="report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout"
@@ -79,7 +80,7 @@ def _line(violation: integrity.Violation) -> str:
 
 
 def _notice(call: Notice) -> str:
-    # Ids and names are a model's or a provider's: whatever they hold, they stay on their line.
+    # Ids and names come from a model or a provider: escaped, they cannot break the line.
     named = " ".join(ascii(text) for text in (call.id, call.name) if text)
     return f"{_place(call)}: notice: tool call {named} at position {call.seq} has no result"
 

@@ -1,4 +1,4 @@
-"""The command ``chat_memory_embed``; what it does is for ``maintenance.embedding`` to say."""
+"""The command ``chat_memory_embed``; the work is in ``maintenance.embedding``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from chat_memory.management.command import FillingCommand, counted
 
 
 class Command(FillingCommand):
-    """Embed messages ahead."""
+    """Embed messages ahead of their first use."""
 
     help = (
-        "Embed the messages that have no embedding of EMBEDDER's model, so that the first question about a "
-        "conversation need not. May be killed, run again, run twice at once, and run while others write."
+        "Embed the messages that have no embedding of EMBEDDER's model, so that the first search for relevant messages "
+        "need not do it. A run may be killed; several may run at once, and while other processes write."
     )
     batch_size = BATCH_SIZE
-    batch_is = "texts that the embedder is given at once"
+    batch_is = "texts per call of the embedder"
 
     def missing(self, workspace: str | None) -> int:
         """How many messages have no embedding."""

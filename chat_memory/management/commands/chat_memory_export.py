@@ -1,4 +1,4 @@
-"""The command ``chat_memory_export``; what it does is for ``maintenance.transfer`` to say."""
+"""The command ``chat_memory_export``; the work is in ``maintenance.transfer``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, count
 class Command(MaintenanceCommand):
     """Export the conversations of a workspace."""
 
-    help = "Export the conversations of a workspace, in the order of their keys. The file appears when it is complete."
+    help = "Export a workspace's conversations, in the order of their keys. The file appears only when it is complete."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The options of the command line."""
         parser.add_argument("path", help="the file; - is standard output")
-        parser.add_argument("--workspace", required=True, metavar="SLUG", help="which workspace")
+        parser.add_argument("--workspace", required=True, metavar="SLUG", help="the workspace to export")
         parser.add_argument("--session", metavar="KEY", help="this conversation only")
         parser.add_argument("--user-key", metavar="KEY", help="the conversations of this user only")
-        parser.add_argument("--format", choices=tuple(exporting.WRITERS), default=CHAT_MEMORY, help="of the file")
-        parser.add_argument("--force", action="store_true", help="replace a file that exists")
+        parser.add_argument(
+            "--format", choices=tuple(exporting.WRITERS), default=CHAT_MEMORY, help="the format of the file"
+        )
+        parser.add_argument("--force", action="store_true", help="replace an existing file")
         parser.add_argument(
             "--report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout (with -: on stderr)"
         )
@@ -51,7 +53,7 @@ class Command(MaintenanceCommand):
             )
 
     def _write(self, data: bytes) -> None:
-        """To stdout as bytes, the same as in a file; as text where the caller of the command gave a text stream."""
+        """Write the same bytes to stdout as to a file; text if ``call_command`` was given a text stream."""
         binary = getattr(self.stdout, "buffer", None)
         if binary is None:
             self.stdout.write(data.decode(), str, "")

@@ -1,4 +1,4 @@
-"""The command ``chat_memory_import``; what it does is for ``maintenance.transfer`` to say."""
+"""The command ``chat_memory_import``; the work is in ``maintenance.transfer``."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from chat_memory.management.command import JSON, TEXT, MaintenanceCommand, count
 
 
 class Command(MaintenanceCommand):
-    """Import conversations, one a line."""
+    """Import conversations, one per line."""
 
-    help = "Import conversations from JSON Lines, one a line. A second import of the same file adds nothing."
+    help = "Import conversations from JSON Lines, one per line. A second import of the same file adds nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The options of the command line."""
@@ -28,14 +28,16 @@ class Command(MaintenanceCommand):
             "--workspace",
             required=True,
             metavar="SLUG",
-            help="where to; made if it does not exist and CREATE_WORKSPACES allows it",
+            help="the target workspace; created if it does not exist and CREATE_WORKSPACES allows it",
         )
-        parser.add_argument("--format", choices=(AUTO, CHAT_MEMORY, OPENAI), default=AUTO, help="of the lines")
+        parser.add_argument(
+            "--format", choices=(AUTO, CHAT_MEMORY, OPENAI), default=AUTO, help="the format of the lines"
+        )
         parser.add_argument(
             "--timezone",
             default="UTC",
             metavar="NAME",
-            help="of times without an offset, such as Europe/Berlin (%(default)s)",
+            help="the time zone of times without an offset, such as Europe/Berlin (%(default)s)",
         )
         parser.add_argument("--report", choices=(TEXT, JSON), default=TEXT, help="the form of the result on stdout")
 
@@ -66,7 +68,7 @@ class Command(MaintenanceCommand):
 
 @contextmanager
 def _lines(path: str) -> Iterator[tuple[Iterator[bytes], int | None]]:
-    """The lines of a file or of standard input, and how many bytes they are where that is known."""
+    """The lines of a file or of standard input, and their size in bytes if it is known."""
     if path == "-":
         stdin = getattr(sys.stdin, "buffer", None)
         yield (iter(stdin) if stdin else (line.encode(errors="surrogatepass") for line in sys.stdin)), None

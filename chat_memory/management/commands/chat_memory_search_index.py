@@ -1,4 +1,4 @@
-"""The command ``chat_memory_search_index``; what it does is for ``maintenance.indexing`` to say."""
+"""The command ``chat_memory_search_index``; the work is in ``maintenance.indexing``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Command(FillingCommand):
     """Fill the search index."""
 
     help = (
-        "Put the messages that the search index lacks into it, such as those stored before chat_memory.search was "
-        "installed, and those that it has by another SEARCH_CONFIG. May be killed, run again, run twice at once, "
-        "and run while others write."
+        "Index the messages that are not in the search index, such as those stored before chat_memory.search was "
+        "installed, and again those indexed with another SEARCH_CONFIG. A run may be killed; several may run at once, "
+        "and while other processes write."
     )
     batch_size = indexing.BATCH_SIZE
     batch_is = "messages per transaction"

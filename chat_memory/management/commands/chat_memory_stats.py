@@ -1,4 +1,4 @@
-"""The command ``chat_memory_stats``; what it counts is for ``maintenance.statistics`` to say."""
+"""The command ``chat_memory_stats``; the counting is in ``maintenance.statistics``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Command(MaintenanceCommand):
 
 
 def _flat(report: statistics.Report) -> dict[str, str]:
-    """Every count by its name, the roles under the messages."""
+    """All counts by name; those of the roles follow that of the messages."""
     return {
         "workspaces": str(report.workspaces),
         "sessions": str(report.sessions),
