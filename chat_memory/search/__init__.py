@@ -1,1 +1,1 @@
-"""Full text over the messages of Django's models, as an app of its own: its index costs every append something."""
+"""Full-text search over the messages of Django's models; an optional app, because its index makes appends slower."""

@@ -1,4 +1,4 @@
-"""Owns the start of the sub-app: what is connected to what; it must not hold behaviour of its own."""
+"""Owns the start of the sub-app, which connects its parts to the package; it must not hold behaviour of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SearchConfig(AppConfig):
     chat_memory_checks = "chat_memory.search.checks"
 
     def ready(self) -> None:
-        """Have the index filled with every message, emptied by the one exit, and asked by the adapter."""
+        """Have every stored message indexed, every removal empty its entries, and the adapter search in the index."""
         from chat_memory.search.models import Entry
         from chat_memory.search.purging import purge
         from chat_memory.search.statements import insert

@@ -1,4 +1,4 @@
-"""Owns the checks of the sub-app: that its index is there, and that the database can keep it."""
+"""Owns the checks of the sub-app: that its index exists, and that the database supports it."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def check_index(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[
             return []
     except DatabaseError:
         return []
-    hint = "Run migrate, and then chat_memory_search_index where there are messages already."
-    return [warning(5, "chat_memory.search has no tables yet, so that no message can be stored.", hint)]
+    hint = "Run migrate, and then, if messages are stored already, chat_memory_search_index."
+    return [warning(5, "chat_memory.search has no tables yet, so no message can be stored.", hint)]
 
 
 def check_languages(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
@@ -48,9 +48,9 @@ def check_languages(databases: Sequence[str] | None = None, **_kwargs: Any) -> l
         with connections[alias].cursor() as cursor:
             cursor.execute(_UNKNOWN, [list(languages())])
             unknown = [name for (name,) in cursor.fetchall()]
-    except (DatabaseError, ImproperlyConfigured):  # the latter is told of by the checks of the settings
+    except (DatabaseError, ImproperlyConfigured):  # the checks of the settings report the latter
         return []
-    hint = r"List those that there are with \dF in psql, or create it with CREATE TEXT SEARCH CONFIGURATION."
+    hint = r"List the existing ones with \dF in psql, or create it with CREATE TEXT SEARCH CONFIGURATION."
     return [error(15, f"CHAT_MEMORY['SEARCH_CONFIG']: the database has no {name!r}.", hint) for name in unknown]
 
 

@@ -1,4 +1,4 @@
-"""Owns the excerpt of a text: the part that says most of what was looked for, in pieces, of which some are marked."""
+"""Owns the excerpt of a found text: the part with the most matching words, in pieces, the matching ones marked."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from chat_memory.records import Piece, Query
 from chat_memory.search.statements import START, STOP
 
 SHOWN = 240
-"""Characters of an excerpt, about."""
+"""The approximate number of characters of an excerpt."""
 _BEFORE = 40
-"""Characters before the first marked word of an excerpt that does not begin with its text."""
+"""Characters before the first marked word, where the excerpt does not begin at the start of the text."""
 _FOUND = re.compile(f"{START}([^{START}{STOP}]*){STOP}")
 _WORDS = re.compile(r"[^\W_]+")
 _REST, _END = r"[^\W_]*", r"(?![^\W_])"
 _ELLIPSIS = "…"
 _STEM = 3
-"""Letters at least that the forms of a word have in common."""
+"""The forms of a word are taken to share at least this many first letters."""
 
 Span = tuple[int, int]
 
 
 class Part(NamedTuple):
-    """A part of a text: how many characters come before it, and how long the text is."""
+    """A part of a text, with the number of characters before it and the length of the whole text."""
 
     text: str
     before: int
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 def beginnings(query: Query, *, whole: bool) -> list[str]:
-    """What stands, in small letters, where a text has a word of a search; ``whole``: words have no other forms."""
+    """Lowercase strings by which to locate the first found word in a text; ``whole``: words have no other forms."""
     first = {_WORDS.findall(term.text)[0].lower() for term in query.wanted}
     return sorted(word if whole else word[: max(_STEM, len(word) * 3 // 5)] for word in first)
 
@@ -41,10 +41,10 @@ def excerpt(part: Part, query: Query, headline: str | None) -> tuple[Piece, ...]
     """The excerpt of a text that a search found.
 
     Args:
-        part: the part of the text that has the first word that was found.
+        part: the part of the text with the first word that was found.
         query: the search, whose words are marked.
-        headline: the part as PostgreSQL marks it, whose marked words are marked too: a language has other forms of
-            them. None: there are no other forms.
+        headline: the part as PostgreSQL marked it, which includes other forms of the words; these are marked too.
+            None: there are no other forms.
     """
     text = part.text
     spans = [match.span() for match in _pattern(query).finditer(text)]
@@ -63,7 +63,7 @@ def excerpt(part: Part, query: Query, headline: str | None) -> tuple[Piece, ...]
 
 
 def _pattern(query: Query) -> re.Pattern[str]:
-    """One expression for all words: it reads a text once, however many there are; long ones are tried first."""
+    """One regular expression for all words, so that a text is read once; longer words are tried first."""
     words: dict[str, bool] = {}
     for term in query.wanted:
         parts = _WORDS.findall(term.text)
@@ -76,9 +76,9 @@ def _pattern(query: Query) -> re.Pattern[str]:
 
 
 def _of_forms(text: str, forms: Sequence[str]) -> Iterator[Span]:
-    """Where the words are that PostgreSQL marked, which may be thousands: looked up, since an expression is slow.
+    """The spans of the words that PostgreSQL marked; there may be thousands, too many for a regular expression.
 
-    What is more than a word, such as an address, is looked for in the order in which it was marked.
+    Marked text that is more than one word, such as an address, is searched for in the order in which it was marked.
     """
     single = {form for form in forms if _WORDS.fullmatch(form)}
     yield from (match.span() for match in _WORDS.finditer(text) if match.group() in single)
@@ -94,7 +94,7 @@ def _of_forms(text: str, forms: Sequence[str]) -> Iterator[Span]:
 
 
 def _apart(spans: Iterable[Span]) -> Iterator[Span]:
-    """Those of some spans that do not begin within another, in order; of several that begin together the longest."""
+    """The spans in order, without those that begin inside another; of several with the same start, the longest."""
     free = 0
     for first, last in sorted(spans, key=lambda span: (span[0], -span[1])):
         if first >= free:
@@ -103,7 +103,7 @@ def _apart(spans: Iterable[Span]) -> Iterator[Span]:
 
 
 def _window(text: str, spans: list[Span]) -> Span:
-    """The part of a text that has the most marks, the first of several; it begins and ends with whole words."""
+    """The part of a text with the most marks, or the first such part; it begins and ends with whole words."""
     if len(text) <= SHOWN or not spans:
         return 0, _word_end(text, min(len(text), SHOWN))
     best = left = 0
@@ -121,7 +121,7 @@ def _window(text: str, spans: list[Span]) -> Span:
 
 
 def _word_end(text: str, end: int) -> int:
-    """The end of the last whole word before a place; the place itself where a word is very long."""
+    """The end of the last whole word before ``end``; ``end`` itself where that word is very long."""
     if end >= len(text):
         return len(text)
     space = text.rfind(" ", end - _BEFORE, end + 1)

@@ -1,4 +1,4 @@
-"""Owns filling the index with messages that were there before it, and the comparison of the two."""
+"""Owns filling the index with messages stored before it existed, and the comparison of index and messages."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def missing(alias: str, workspace: str | None) -> int:
 def index(alias: str, workspace: str | None, after: Place | None, size: int) -> Indexed:
     """See ``SearchStore.index``.
 
-    The conversations are held while their messages are read, as by everybody who changes or removes one: so an entry
-    is never older than its message, and none comes after it.
+    The conversations are locked while their messages are read, as in every write that changes or removes a message. So
+    an entry is never older than its message, and no entry is added after its message was removed.
     """
 
     def write(*, nested: bool) -> Indexed:  # noqa: ARG001  # the contract of run_write
@@ -70,9 +70,9 @@ def faults(alias: str, rows: Collection[UUID], *, repair: bool) -> dict[UUID, st
             _fill_row(alias, row)
     found: dict[UUID, str] = {}
     for row in lacking.keys() | lost.keys():
-        says = [f"lacks {lacking[row]} messages"] if row in lacking else []
-        says += [f"has {lost[row]} entries of no message"] if row in lost else []
-        found[row] = " and ".join(says)
+        details = [f"lacks {lacking[row]} messages"] if row in lacking else []
+        details += [f"has {lost[row]} entries of no message"] if row in lost else []
+        found[row] = " and ".join(details)
     return found
 
 
@@ -109,11 +109,11 @@ def _lacking(alias: str, workspace: str | None) -> QuerySet[Message]:
 
 
 def _next(alias: str, workspace: str | None, after: Place | None, size: int) -> list[tuple[Any, ...]]:
-    """The first of the messages that the index lacks, along the index over their places."""
+    """The first of the messages that the index lacks, by session and position, which a database index serves."""
     rows = _lacking(alias, workspace)
     if after is not None:
         behind = Q(session_id=after[0], seq__gt=after[1]) | Q(session_id__gt=after[0])
-        rows = rows.filter(behind, session_id__gte=after[0])  # the latter is what the index is entered by
+        rows = rows.filter(behind, session_id__gte=after[0])  # the latter lets the database start inside the index
     columns = ("pk", "session_id", "seq", "workspace_id", "session__key", "workspace__slug")
     return list(rows.order_by("session_id", "seq").values_list(*columns)[:size])
 
@@ -124,18 +124,18 @@ def _put(alias: str, slug: str, ids: Sequence[int]) -> None:
     marks = ", ".join(str(int(each)) for each in ids)
     source = f"{Message._meta.db_table} m WHERE m.id IN ({marks})"
     with connection.cursor() as cursor:
-        cursor.execute(insert.__wrapped__(connection.vendor, source), parameters(slug))  # each text is used once
+        cursor.execute(insert.__wrapped__(connection.vendor, source), parameters(slug))  # past the cache: used once
 
 
 def _fill_row(alias: str, row: UUID) -> None:
-    """Put what the index lacks of one session row into it, as far as nobody holds its conversation."""
+    """Index the missing messages of one session row, unless another transaction locks its conversation."""
     place: Place | None = (row, -1)
     while place is not None and place[0] == row:
         place = index(alias, None, place, 500).last
 
 
 def _lost(alias: str, rows: Collection[UUID]) -> QuerySet[Entry]:
-    """The entries of session rows that are of no message, or of one at another place."""
+    """The entries of session rows whose message does not exist, or is at another place."""
     same = Message.objects.using(alias).filter(
         pk=OuterRef("message_id"), session_id=OuterRef("session_id"), seq=OuterRef("seq")
     )

@@ -1,4 +1,4 @@
-"""Owns the table of the index: a row for each message, with its words as the database can search them."""
+"""Owns the table of the index: a row for each message, with its words in the form that the database searches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ else:
 
 
 class WordsField(AnyField):
-    """The words of a text: a ``tsvector`` on PostgreSQL; on SQLite the text, of which an FTS5 table has the words."""
+    """The words of a text: a ``tsvector`` on PostgreSQL; on SQLite the text itself, indexed by an FTS5 table."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         """The type of the column."""
@@ -23,9 +23,9 @@ class WordsField(AnyField):
 
 
 class Entry(models.Model):
-    """What a message is found by. Only the statements of this app write it; the one exit empties it.
+    """The index entry of a message. Only the statements of this app write it; ``storage.orm.removal`` deletes it.
 
-    Positions and ids are those of the message, so that nothing has to be joined to know whose it is.
+    Its position and ids are copies of the message's, so that no join is needed to know where the message belongs.
     """
 
     message_id = models.BigIntegerField(_("message"), primary_key=True)

@@ -1,4 +1,4 @@
-"""Owns that nothing of a removed text is left in the index of SQLite; PostgreSQL has its words in rows alone."""
+"""Owns the removal of deleted words from SQLite's FTS5 index; PostgreSQL keeps words only in rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from chat_memory.search.statements import FTS
 
 SECURE_DELETE = (3, 42)
-"""From this release of SQLite on FTS5 deletes words themselves; an older one keeps them until the index is merged."""
+"""From this release of SQLite on, FTS5 can delete words at once; older ones keep them until the index is merged."""
 
 
 def deletes_securely(connection: BaseDatabaseWrapper) -> bool:
@@ -17,10 +17,10 @@ def deletes_securely(connection: BaseDatabaseWrapper) -> bool:
 
 
 def purge(alias: str) -> None:
-    """Remove what FTS5 still has of entries that were deleted or changed in this transaction.
+    """Remove the words that FTS5 still has of entries that were deleted or changed in this transaction.
 
-    Where FTS5 deletes words itself there is nothing left, unless an older release of SQLite has made the index: the
-    option is stored with it.
+    With the option ``secure-delete`` FTS5 leaves none. The option is stored in the index, so it is set here if an older
+    release of SQLite created the index.
     """
     connection = connections[alias]
     if connection.vendor != "sqlite":

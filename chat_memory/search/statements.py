@@ -1,8 +1,8 @@
 """Owns the statements of the index, for both database vendors.
 
-An entry's words are the texts of a message: its content, or the texts among its parts; of a redacted one, none. On
-PostgreSQL each entry has one lexeme more, the number of its workspace behind a control character, which no text can
-have: so the index itself leaves out other tenants. On SQLite the number is a column of the FTS5 table.
+An entry's words come from the message's content, or from the texts among its parts; a redacted message has none. On
+PostgreSQL each entry has one more lexeme: a control character, which no text can contain, and the workspace's id. So
+the index itself leaves out other tenants. On SQLite the id is a column of the FTS5 table.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from chat_memory.storage.orm.statements import texts
 from chat_memory.storage.orm.statements.listing import checks
 
 INDEXED = 100_000
-"""Characters of a message that can be found, the first ones: PostgreSQL takes no more than 1 MB of words."""
+"""Only the first this many characters of a message are indexed: PostgreSQL takes no more than 1 MB of words."""
 RANKED = 500
-"""Messages that a search compares, the newest that fit."""
+"""A search ranks this many matching messages, the newest ones."""
 COMPARED = 1_000_000
-"""Characters of these in which SQLite counts words, the newest again; what is older comes after those."""
+"""SQLite counts words in the newest of these, up to this many characters; older ones rank after them."""
 MARK = "\x01"
-"""What stands before the number of a workspace in its lexeme."""
+"""The character before the workspace's id in its lexeme."""
 ENTRY, MESSAGE, SESSION, WORKSPACE = (model._meta.db_table for model in (Entry, Message, Session, Workspace))
 FTS = "chat_memory_search_fts"
 FOUND = ("id", "key", "title", "user_id", "user_key", "pinned", "archived_at", "active_at")
-"""The columns of a conversation that a search gives."""
+"""The columns of a conversation that a search returns."""
 
 
 def text_of(vendor: str) -> str:
-    """The text of a message ``m`` that can be found; "" where there is none."""
+    """The searchable text of a message ``m``; "" where there is none."""
     return texts.text_of(vendor, INDEXED)
 
 
 @cache
 def words_of(vendor: str) -> str:
-    """The words of a message ``m``, as the column has them."""
+    """The words of a message ``m``, in the form of the column."""
     if vendor != "postgresql":
         return text_of(vendor)
     said = f"to_tsvector(%(search_language)s::text::regconfig, {text_of(vendor)})"
@@ -44,9 +44,9 @@ def words_of(vendor: str) -> str:
 
 @cache
 def insert(vendor: str, source: str) -> str:
-    """Put the messages of a source, which calls them ``m``, into the index, in place of what it has of them."""
+    """Index the messages of a source, which names them ``m``; existing entries are replaced."""
     if vendor != "postgresql" and " WHERE " not in source:
-        source += " WHERE true"  # else SQLite takes ON for a condition of a join
+        source += " WHERE true"  # otherwise SQLite parses ON CONFLICT as a join condition
     return f"""
 INSERT INTO {ENTRY} (message_id, workspace_id, session_id, seq, language, words)
 SELECT m.id, m.workspace_id, m.session_id, m.seq, %(search_language)s{"::text" if vendor == "postgresql" else ""},
@@ -57,18 +57,18 @@ ON CONFLICT (message_id) DO UPDATE SET language = EXCLUDED.language, words = EXC
 
 @cache
 def find(vendor: str, given: tuple[str, ...], *, since: bool, until: bool) -> str:
-    """The best hit of each conversation that meets the conditions, the best of all first, and how many hits it has.
+    """The best hit of each conversation that meets the conditions, best first, and the conversation's number of hits.
 
-    The newest %(look)b entries that match are looked at. Each row begins with how many there were, and how many of
-    these a reader is shown, at most RANKED; there is one row at least. Most conversations have no other branch than
-    ``main``, and are told by their first row alone.
+    The newest %(look)b matching entries are looked at. Each row begins with the number looked at, and the number of
+    those that are visible to a reader, at most RANKED; there is at least one row. A conversation whose current branch
+    is ``main`` needs no lineage.
     """
     times = [condition for condition, is_given in ((_SINCE, since), (_UNTIL, until)) if is_given]
-    # Fenced, so that the row r is found by its id alone.
+    # IS TRUE keeps the planner from using the condition to find r: r must be found by its id.
     timed = f"JOIN {MESSAGE} m ON m.id = c.message_id AND (m.workspace_id = r.workspace_id) IS TRUE" if times else ""
     root = f"s.workspace_id = r.workspace_id AND s.key = r.key AND s.branch = 'main' AND {checks(vendor, given)}"
     roots = f"JOIN {SESSION} s ON {root}"
-    if vendor == "postgresql":  # one row at most: without LIMIT it expects as many as the key has branches
+    if vendor == "postgresql":  # at most one row; without LIMIT the planner expects one for each branch
         roots = f"CROSS JOIN LATERAL (SELECT s.id, s.head_id, s.base_seq FROM {SESSION} s WHERE {root} LIMIT 1) s"
     columns = ", ".join(f"s.{column}" for column in FOUND)
     return f"""
@@ -105,7 +105,7 @@ ORDER BY s.rank DESC, s.message_id DESC"""
 
 @cache
 def find_in(vendor: str) -> str:
-    """The hits that a branch, given by its row, shows, the best first."""
+    """The hits among the messages that a branch shows, best first; the branch is given by its row."""
     return f"""
 WITH RECURSIVE branch AS (
   SELECT s.id AS root_id, s.id AS shown_id FROM {SESSION} s
@@ -122,10 +122,9 @@ SELECT message_id FROM ranked ORDER BY rank DESC, message_id DESC LIMIT %(size)b
 
 @cache
 def shown(vendor: str, *, words: int, headline: bool) -> str:
-    """What a page shows of messages: places, ids, and a part of each text, where the first of some words stands.
+    """The columns of found messages that a page shows, with the part of each text around the first found word.
 
-    The part comes with its place in the text and the length of that; where a headline is asked for, also as PostgreSQL
-    marks it.
+    The part comes with its offset and the length of the whole text; with ``headline``, also as PostgreSQL marks it.
     """
     postgresql = vendor == "postgresql"
     position, least = ("strpos", "least") if postgresql else ("instr", "min")
@@ -133,11 +132,11 @@ def shown(vendor: str, *, words: int, headline: bool) -> str:
     at = [f"COALESCE(NULLIF({position}(t.lowered, %(word_{number})b), 0), {INDEXED})" for number in range(words)]
     begin = f"CASE WHEN t.nearest < {INDEXED} AND t.nearest > {_BEFORE} THEN t.nearest - {_BEFORE} ELSE 1 END"
     marked = "NULL"
-    if headline:  # without the marks that a text may have of its own
+    if headline:  # mark characters that the text itself contains are removed first
         clean = f"translate(c.part, '{START}{STOP}', '')"
         options = f"HighlightAll=true, StartSel={START}, StopSel={STOP}"
         marked = f"ts_headline(%(search_language)b::text::regconfig, {clean}, %(query)b::tsquery, '{options}')"
-    # Each step has its table, else the expressions of one would be computed again wherever the next has them.
+    # Each step is materialized; otherwise its expressions would be computed again for each use in the next step.
     return f"""
 WITH texts AS MATERIALIZED (
   SELECT m.id, m.seq, m.client_id, m.role, m.created_at, {text_of(vendor)} AS text FROM {MESSAGE} m
@@ -154,11 +153,11 @@ SELECT c.id, c.seq, c.client_id, c.role, c.created_at, c.part, c.begin - 1, c.si
 
 
 PART = 10_000
-"""Characters of a message in which words are marked."""
+"""The number of characters of a message in which words are marked."""
 _BEFORE = 500
-"""Characters of them before the first word."""
+"""The number of these before the first found word."""
 START, STOP = "\x02", "\x03"
-"""Around a word that PostgreSQL found, in what only this app reads."""
+"""The marks around a word that PostgreSQL found; only this app reads them."""
 _SINCE, _UNTIL = "m.created_at >= %(since)b", "m.created_at < %(until)b"
 _IS_SHOWN = "f.seq > l.low AND f.seq <= l.high AND f.seq > l.base"
 
@@ -173,22 +172,22 @@ def _matches(vendor: str) -> str:
 
 
 def _newest_first(vendor: str) -> str:
-    """The order of entries: PostgreSQL is to sort what its index finds, and not to try all from the newest on."""
+    """The order of entries; ``+ 0`` makes PostgreSQL sort what its index finds instead of scanning from the newest."""
     return "e.message_id + 0 DESC" if vendor == "postgresql" else f"{FTS}.rowid DESC"
 
 
 def _ranked(vendor: str, *columns: str) -> str:
-    """The newest hits, each with its rank: a larger number fits better.
+    """The newest hits, each with its rank: a larger number is a better match.
 
-    It is made of the row alone. FTS5's own counts in how many rows of all workspaces a word is, so that the order would
-    tell a reader what others have written; here it is how often the words are in the text. FTS5 takes the square of
-    a text's length to mark one that is all hits.
+    The rank depends only on the row: on SQLite it is how often the words occur in the text. FTS5's own rank also counts
+    in how many rows a word occurs, over all workspaces, so its order would reveal what other tenants have written.
+    COMPARED bounds the work, because marking a text that is all hits takes FTS5 quadratic time.
     """
     names = ", ".join(("n.message_id", *(f"n.{column}" for column in columns)))
     if vendor == "postgresql":
         return f"""SELECT {names}, ts_rank(e.words, %(query)b::tsquery) AS rank
   FROM newest n JOIN {ENTRY} e ON e.message_id = n.message_id"""
-    # The table of words comes first, as it would be searched anew for each row of the others.
+    # The FTS table comes first in the join; otherwise it would be searched again for each row of the others.
     return f"""SELECT {names}, CASE WHEN n.characters <= {COMPARED}
     THEN length(highlight({FTS}, 0, '{START}', '')) - length({FTS}.words) ELSE 0 END AS rank
   FROM {FTS} CROSS JOIN (
@@ -199,7 +198,7 @@ def _ranked(vendor: str, *columns: str) -> str:
 
 
 def _lineage(first: str) -> str:
-    """A CTE of the rows that branches show, with the range of positions of each; ``base`` is what each has cleared."""
+    """A CTE of the session rows that branches show, each with its range of positions, and the branch's ``base_seq``."""
     return f"""lineage(root_id, id, workspace_id, parent_id, low, high, base) AS (
   SELECT b.root_id, s.id, s.workspace_id, s.parent_id, COALESCE(s.fork_seq, 0), s.last_seq, s.base_seq
   FROM (SELECT DISTINCT {first}) b JOIN {SESSION} s ON s.id = b.shown_id AND s.deleted_at IS NULL

@@ -1,4 +1,4 @@
-"""Owns the part that finds messages in the index; what fills the index is beside it, in ``filling``."""
+"""Owns the adapter's part that finds messages in the index; ``filling`` fills the index."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from chat_memory.storage.orm.rows import find
 from chat_memory.storage.orm.sub_apps import OrmSearchStore
 
 FIRST_LOOK, WIDER, EVERYTHING = 2 * statements.RANKED, 16, 2**62
-"""How many of the newest entries that match are looked at first, and how many times as many each time after."""
+"""How many of the newest matching entries are looked at first, by which factor further looks grow, and "all"."""
 
 
 class _Asked(NamedTuple):
-    """A search of one workspace, as its database takes it.
+    """A search of one workspace, in the syntax of its database.
 
     Attributes:
         workspace_id: the workspace.
@@ -49,9 +49,9 @@ class OrmSearch(OrmSearchStore):
     def find(
         self, workspace: str, query: Query, within: Within, *, skip: int = 0, size: int = 20
     ) -> tuple[list[Found], bool]:
-        """See ``SearchStore.find``: four statements at most, however many conversations there are.
+        """See ``SearchStore.find``: a few statements, however many conversations there are.
 
-        On PostgreSQL a fifth, in a transaction around them, bounds the time.
+        On PostgreSQL they are in a transaction, in which one more statement sets a timeout.
         """
         with limited_time(self._alias):
             return self._found(workspace, query, within, skip, size)
@@ -68,11 +68,11 @@ class OrmSearch(OrmSearchStore):
         statement = statements.find(connection.vendor, tuple(given), **is_timed)
         at = {name: connection.ops.adapt_datetimefield_value(moment) for name, moment in times.items() if moment}
         page = asked.params | at | {"skip": skip, "size": size + 1}
-        # Of all that match few may meet conditions, and without any most do.
+        # With conditions, only few of the matching messages may meet them; without any, most are shown.
         is_narrow = bool(given or at)
         rows = _rows(connection, statement, with_workspace(connection, given, workspace) | page, is_narrow=is_narrow)
         hits = _hits(alias, query, asked, [row[-1] for row in rows[:size]])
-        # A message that was removed since the first statement is not in the second.
+        # A message that was removed after the first statement is missing in the second.
         found = [_found(connection, workspace, row, hits[row[-1]]) for row in rows[:size] if row[-1] in hits]
         return found, len(rows) > size
 
@@ -128,7 +128,7 @@ class OrmSearch(OrmSearchStore):
 
 
 def _asked(alias: str, workspace: str, query: Query) -> _Asked | None:
-    """A search of a workspace; None: there is no such workspace, or its language leaves out every word."""
+    """The search for a workspace; None: there is no such workspace, or its language ignores every word."""
     found = Workspace.objects.using(alias).filter(slug=workspace).values_list("pk", flat=True).first()
     if found is None:
         return None
@@ -142,7 +142,7 @@ def _asked(alias: str, workspace: str, query: Query) -> _Asked | None:
 
 
 def _understood(alias: str, language: str, query: Query) -> str | None:
-    """A search as PostgreSQL understands it in a language; None where nothing is left of it."""
+    """The search as a ``tsquery`` in a language; None where the language ignores every word."""
     said, values = for_postgresql(query)
     statement = f"SELECT CAST(q AS text), numnode(q) FROM (SELECT {said} AS q) AS asked"  # noqa: S608  # values apart
     ((text, nodes),) = fetch(connections[alias], statement, {"search_language": language, **values})
@@ -152,7 +152,7 @@ def _understood(alias: str, language: str, query: Query) -> str | None:
 def _rows(
     connection: BaseDatabaseWrapper, statement: str, params: dict[str, Any], *, is_narrow: bool
 ) -> list[tuple[Any, ...]]:
-    """The rows of ``statements.find``, which is asked to look further where too few of the newest are shown."""
+    """The rows of ``statements.find``; it is run again over more entries if too few of the newest are visible."""
     look = EVERYTHING if is_narrow else FIRST_LOOK
     while True:
         rows = fetch(connection, statement, params | {"look": look})
@@ -166,7 +166,7 @@ def _found(connection: BaseDatabaseWrapper, workspace: str, row: tuple[Any, ...]
     """A conversation from a row of ``statements.find``."""
     ident, key, title, user_id, user_key, pinned, archived_at, active_at, hits, _message = row
     zone = connection.timezone or UTC
-    if isinstance(ident, str):  # SQLite's form of an owner's key is its own too
+    if isinstance(ident, str):  # on SQLite the owner's primary key needs conversion, too
         owner: Any = Session._meta.get_field("user")
         user_id = owner.target_field.to_python(user_id)
     archived = archived_at and moment_of(archived_at, zone)
@@ -175,12 +175,12 @@ def _found(connection: BaseDatabaseWrapper, workspace: str, row: tuple[Any, ...]
 
 
 def _hits(alias: str, query: Query, asked: _Asked, ids: Sequence[int]) -> dict[int, Hit]:
-    """What a page shows of messages, by their primary keys."""
+    """The hits for a page, by the messages' primary keys."""
     if not ids:
         return {}
     connection = connections[alias]
     is_postgresql = connection.vendor == "postgresql"
-    # In the simple language a word has no other form than itself.
+    # In the configuration "simple" a word has no other forms.
     headline = is_postgresql and asked.language.rpartition(".")[2] != DEFAULT
     params: dict[str, Any] = {"workspace_id": asked.workspace_id}
     params["ids"] = list(ids) if is_postgresql else msgspec.json.encode(list(ids)).decode()

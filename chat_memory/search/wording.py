@@ -1,4 +1,4 @@
-"""Owns how a search is said to the database: in the language of the workspace, and within the workspace alone."""
+"""Owns the translation of a search for the database: in the workspace's language, and limited to the workspace."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def own_languages() -> dict[str, str]:
 
 
 def languages() -> tuple[str, ...]:
-    """All that the setting names, each once."""
+    """All configurations that the setting names, each once."""
     chosen = live.now().search_config
     return (chosen,) if isinstance(chosen, str) else tuple(sorted({DEFAULT, *chosen.values()}))
 
 
 def parameters(workspace: str) -> dict[str, Any]:
-    """What the INSERT of entries is given for a workspace."""
+    """The parameters of the INSERT of entries for a workspace."""
     return {"search_language": language_of(workspace)}
 
 
 def for_sqlite(query: Query, workspaces: Iterable[int] | None) -> str:
-    """A search in the language of FTS5, within some workspaces; None: of all."""
+    """A search in the syntax of FTS5, limited to some workspaces; None: all."""
     said = " OR ".join(f"({_alternative(each.wanted, each.unwanted)})" for each in query.alternatives)
     words = f"words : ({said})"
     if workspaces is None:
@@ -59,10 +59,10 @@ def _sqlite_term(term: Term) -> str:
 
 
 def for_postgresql(query: Query) -> tuple[str, dict[str, Any]]:
-    """A search as an expression of PostgreSQL, a ``tsquery``, with its parameters beside ``search_language``.
+    """A search as a PostgreSQL expression of type ``tsquery``, and its parameters other than ``search_language``.
 
-    Words that the language leaves out, such as *the*, are left out of the search. An alternative of which nothing else
-    is wanted finds nothing: what it excludes would otherwise find all other messages.
+    Words that the language ignores, such as *the*, are left out. An alternative without any other wanted word finds
+    nothing; otherwise its excluded words alone would find all other messages.
     """
     values: dict[str, Any] = {}
     sides = []
@@ -77,7 +77,7 @@ def _postgresql_terms(terms: Iterable[Term], values: dict[str, Any]) -> Iterator
     for term in terms:
         name = f"term_{len(values)}"
         if term.is_prefix:
-            # The one function that knows prefixes has a syntax of its own, in which a quoted text is only text.
+            # Only to_tsquery knows prefixes; it parses its argument, and quoting keeps the text from being parsed.
             values[name] = "'" + term.text.replace("\\", " ").replace("'", " ") + "':*"
             yield f"to_tsquery(%(search_language)b::text::regconfig, %({name})b::text)"
         else:
