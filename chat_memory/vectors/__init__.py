@@ -1,4 +1,4 @@
-"""Relevance over the messages of Django's models, as an app of its own: embeddings cost money, time and space."""
+"""Relevance over the messages of Django's models; an optional app, because embeddings cost money, time and space."""
 
 from chat_memory.vectors.hashing import HashingEmbedder
 

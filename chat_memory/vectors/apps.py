@@ -1,4 +1,4 @@
-"""Owns the start of the sub-app: what is connected to what; it must not hold behaviour of its own."""
+"""Owns the start of the sub-app, which connects its parts to the package; it must not hold behaviour of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class VectorsConfig(AppConfig):
     chat_memory_checks = "chat_memory.vectors.checks"
 
     def ready(self) -> None:
-        """Have embeddings removed by the one exit, also with what they were made of, and used by the adapter."""
+        """Have embeddings deleted when their message is removed or its text changes, and used by the adapter."""
         from chat_memory.storage.orm.removal import dependent
         from chat_memory.storage.orm.sub_apps import add_vectors
         from chat_memory.vectors.models import Embedding

@@ -1,4 +1,4 @@
-"""Owns the checks of the sub-app: that its table is there, and that something compares what is in it."""
+"""Owns the checks of the sub-app: that its table exists, and that pgvector or numpy can compare embeddings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TABLE = Embedding._meta.db_table
 
 
 def check_table(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """W006: the sub-app is installed, but not migrated; E016: nothing compares embeddings; W007: pgvector is unused."""
+    """W006: the sub-app is not migrated; E016: neither pgvector nor numpy is there; W007: pgvector is unused."""
     alias = router.db_for_write(Session)
     connection = connections[alias]
     if alias not in (databases or ()) or connection.vendor not in ("postgresql", "sqlite"):
@@ -26,7 +26,7 @@ def check_table(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[
     try:
         if _TABLE not in connection.introspection.table_names():
             hint = "Run migrate."
-            return [warning(6, "chat_memory.vectors has no table yet, so that nothing can be removed.", hint)]
+            return [warning(6, "chat_memory.vectors has no table yet, so no message can be edited or removed.", hint)]
         if by_pgvector(connection):
             return []
         return [*_without_numpy(), *_with_unused_pgvector(connection)]
@@ -40,7 +40,7 @@ CHECKS = (Check(check_table, Tags.database),)
 def _without_numpy() -> list[CheckMessage]:
     if has_numpy():
         return []
-    hint = "Install numpy, which is the extra 'vectors', or use a PostgreSQL with pgvector."
+    hint = "Install numpy with pip install 'django-chat-memory[vectors]', or use a PostgreSQL with pgvector."
     return [error(16, "chat_memory.vectors has neither numpy nor pgvector to compare embeddings by.", hint)]
 
 

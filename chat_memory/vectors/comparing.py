@@ -1,4 +1,4 @@
-"""Owns the comparison of embeddings: by pgvector in the database that has it, elsewhere by numpy."""
+"""Owns the comparison of embeddings: by pgvector where the database has it, otherwise by numpy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from chat_memory.storage.orm.cursor import fetch
 from chat_memory.vectors import statements
 
 AT_ONCE = 2_000_000
-"""Numbers of embeddings that are in memory at a time, about."""
+"""The approximate number of floats that are in memory at a time."""
 DIGITS = 6
 """Decimal places of a score."""
 _HEAD = 20
-"""Bytes before the first number of an array, as PostgreSQL sends one; before each number is its length, of 4 bytes."""
+"""Bytes of the header of a binary PostgreSQL array; in it, 4 bytes of length precede each number."""
 
 
 def by_pgvector(connection: BaseDatabaseWrapper) -> bool:
@@ -36,13 +36,13 @@ def nearest(
 
     Args:
         connection: the database.
-        vector: what they are compared with.
-        size: how many at most.
-        shown: the parameters that say which branch, after which position, and which model.
+        vector: the vector to compare with.
+        size: the maximum number of messages.
+        shown: the statement's parameters for the branch, the position after which it begins, and the model.
         last: the last position of the branch.
 
     Raises:
-        NotSupported: neither pgvector nor numpy is there.
+        NotSupported: neither pgvector nor numpy is available.
     """
     params = {**shown, "dimensions": len(vector)}
     if by_pgvector(connection):
@@ -65,7 +65,7 @@ def has_numpy() -> bool:
 def _by_numpy(
     connection: BaseDatabaseWrapper, vector: Vector, size: int, params: Mapping[str, Any], last: int
 ) -> dict[int, float]:
-    """Read the embeddings a range at a time; of each no more is kept than the scores that may be among the best."""
+    """Read the embeddings a range at a time, and keep only the best scores so far."""
     numpy, many = _numpy(), max(1, AT_ONCE // len(vector))
     wanted = numpy.asarray(vector, dtype=numpy.float32)
     statement = statements.vectors(connection.vendor)
@@ -80,7 +80,7 @@ def _by_numpy(
 
 
 def _matrix(numpy: Any, vendor: str, stored: list[bytes], dimensions: int) -> Any:
-    """The numbers of embeddings, a row for each."""
+    """The stored embeddings as a matrix with one row each."""
     joined = b"".join(stored)
     if vendor != "postgresql":
         return numpy.frombuffer(joined, dtype="<f4").reshape(len(stored), dimensions)
@@ -89,10 +89,10 @@ def _matrix(numpy: Any, vendor: str, stored: list[bytes], dimensions: int) -> An
 
 
 def _numpy() -> Any:
-    """The library, imported where it is needed: it takes a while, and a database with pgvector does without.
+    """The library, imported only when needed: the import is slow, and with pgvector it is never needed.
 
     Raises:
-        NotSupported: it is not installed.
+        NotSupported: numpy is not installed.
     """
     try:
         import numpy  # noqa: PLC0415

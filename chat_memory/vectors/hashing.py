@@ -13,12 +13,12 @@ _WORDS = re.compile(r"[^\W_]+")
 
 
 class HashingEmbedder:
-    """Counts the words of a text in so many places, each word by its hash; the same everywhere and at any time.
+    """Counts the words of a text, each in the dimension that its hash selects; the result never changes.
 
-    For tests, and where no model is at hand: it knows words, not what they mean.
+    For tests, and where no model is at hand: it compares words, not their meaning.
 
     Args:
-        dimensions: how many places there are, 1 to 16,000; of few, different words share one more often.
+        dimensions: the length of a vector, 1 to 16,000; with few, different words share a dimension more often.
     """
 
     def __init__(self, dimensions: int = 256) -> None:
@@ -35,6 +35,6 @@ class HashingEmbedder:
         vector = [0.0] * self.dimensions
         for word in _WORDS.findall(text.lower()):
             number = int.from_bytes(blake2b(word.encode(errors="replace"), digest_size=8).digest(), "big")
-            # Words that share a place cancel each other out as often as they add up.
+            # The sign also comes from the hash, so words that share a dimension cancel out as often as they add up.
             vector[(number >> 1) % self.dimensions] += 1.0 if number & 1 else -1.0
         return vector

@@ -1,4 +1,4 @@
-"""Owns which messages need embeddings and that one is kept only of what its message says, and what is of no message."""
+"""Owns the storing of embeddings: which messages need one, that it matches the present text, and what is stale."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chat_memory.vectors import statements
 from chat_memory.vectors.models import Embedding, stored
 
 AT_ONCE = 5_000
-"""Positions among which messages without an embedding are looked for at a time."""
+"""The number of positions searched at a time for messages without an embedding."""
 Place = tuple[UUID, int]
 Pair = tuple[Unembedded, Vector]
 Conversation = tuple[int, str]
@@ -50,7 +50,7 @@ def unembedded(
         rows = rows.filter(pk__lte=until)
     if after is not None:
         behind = Q(session_id=after[0], seq__gt=after[1]) | Q(session_id__gt=after[0])
-        rows = rows.filter(behind, session_id__gte=after[0])  # the latter is what the index is entered by
+        rows = rows.filter(behind, session_id__gte=after[0])  # the latter lets the database start inside the index
     with across_workspaces():
         columns = rows.order_by("session_id", "seq").values_list("pk", "workspace_id", "session__key")[:size]
         conversations = {pk: (workspace_id, key) for pk, workspace_id, key in columns}
@@ -61,7 +61,7 @@ def unembedded(
 def unembedded_of_branch(alias: str, shown: Mapping[str, Any], last: int, size: int) -> list[tuple[Any, ...]]:
     """The first messages without an embedding that a branch shows up to a position, as rows.
 
-    Looked for a range at a time: a statement over all of a long conversation would read it anew for every batch.
+    They are searched a range at a time: a statement over all of a long conversation would read it again for each batch.
     """
     connection, found = connections[alias], list[tuple[Any, ...]]()
     statement = statements.unembedded(connection.vendor)
@@ -76,8 +76,8 @@ def unembedded_of_branch(alias: str, shown: Mapping[str, Any], last: int, size: 
 def keep(alias: str, model: str, pairs: Sequence[Pair], *, wait: bool) -> int:
     """See ``VectorStore.keep``.
 
-    The conversations are held while their messages are read, as by everybody who changes or removes one: so an
-    embedding is never of a former text, and none comes after its message.
+    The conversations are locked while their messages are read, as in every write that changes or removes a message. So
+    an embedding is never of a former text, and none is added after its message was removed.
     """
 
     def write(*, nested: bool) -> int:  # noqa: ARG001  # the contract of run_write
@@ -111,12 +111,12 @@ def strays(alias: str, workspace: str | None, *, repair: bool) -> int:
 
 
 def ids(vendor: str, numbers: Iterable[int]) -> Any:
-    """Ids as the statements take them."""
+    """Ids in the form that the statements take."""
     return list(numbers) if vendor == "postgresql" else msgspec.json.encode(list(numbers)).decode()
 
 
 def unembedded_of(row: Sequence[Any], conversation: Conversation) -> Unembedded:
-    """A message from a row of a statement; a text that is blank has no words."""
+    """A message from a row of a statement; a blank text becomes ""."""
     message, session_id, seq, text = row
     return Unembedded(message, as_uuid(session_id), seq, conversation, text if text.strip() else "")
 
@@ -126,7 +126,7 @@ def _embeddings(alias: str) -> QuerySet[Embedding]:
 
 
 def _lacking(alias: str, model: str, workspace: str | None) -> QuerySet[Message]:
-    """The messages that need an embedding: not what ``clear()`` has hidden, which costs nothing before it is shown."""
+    """The messages that need an embedding; not those that ``clear()`` has hidden, as they cannot be found."""
     messages = Message.objects.using(alias).filter(Q(parts__isnull=False) | ~Q(content="") & Q(content__isnull=False))
     messages = messages.exclude(state=State.REDACTED.value).filter(session__deleted_at__isnull=True)
     if workspace is not None:
@@ -136,7 +136,7 @@ def _lacking(alias: str, model: str, workspace: str | None) -> QuerySet[Message]
 
 
 def _said(alias: str, conversations: dict[int, Conversation]) -> dict[int, Unembedded]:
-    """What messages say now, by their ids; of those that say something."""
+    """The present texts of messages, by their ids; messages without content are left out."""
     connection = connections[alias]
     by_workspace: defaultdict[int, list[int]] = defaultdict(list)
     for message, (workspace_id, _key) in conversations.items():
@@ -170,7 +170,7 @@ def _put(alias: str, model: str, pairs: Sequence[Pair]) -> None:
 
 
 def _lost(alias: str, rows: Collection[UUID]) -> QuerySet[Embedding]:
-    """The embeddings of session rows that are of no message, of one at another place, or of a redacted one."""
+    """The embeddings of session rows whose message does not exist, is at another place, or was redacted."""
     same = Message.objects.using(alias).filter(
         pk=OuterRef("message_id"), session_id=OuterRef("session_id"), seq=OuterRef("seq")
     )

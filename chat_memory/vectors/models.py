@@ -18,14 +18,14 @@ else:
 
 
 _SIZE = 4
-"""Bytes of a number of single precision."""
+"""Bytes of a single-precision number."""
 
 
 class VectorField(AnyField):
-    """The numbers of an embedding, of single precision: on SQLite their bytes, the least first.
+    """The numbers of an embedding, in single precision: on SQLite little-endian bytes.
 
-    On PostgreSQL ``real[]``, which the migration makes pgvector's ``vector`` where the database has that; each of the
-    two is cast to the other by PostgreSQL. In Python a list, and in a fixture its JSON, which fits every database.
+    On PostgreSQL the type is ``real[]``, or pgvector's ``vector`` if the database has the extension when the migration
+    runs; PostgreSQL casts each to the other. In Python it is a list, and in a fixture JSON, which suits every database.
     """
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
@@ -33,17 +33,17 @@ class VectorField(AnyField):
         return "real[]" if connection.vendor == "postgresql" else "blob"
 
     def from_db_value(self, value: Any, *_of: Any) -> Any:
-        """The numbers, in whichever of its forms the database gives them."""
+        """The numbers, from any form in which the database returns them."""
         return self.to_python(value)
 
     def to_python(self, value: Any) -> Any:
-        """The numbers from bytes, as SQLite keeps them, or from text, as pgvector and fixtures write them."""
+        """The numbers from bytes, as SQLite stores them, or from text, as pgvector and fixtures write them."""
         if isinstance(value, bytes):
             return list(struct.unpack(f"<{len(value) // _SIZE}f", value))
         return [float(number) for number in json.loads(value)] if isinstance(value, str) else value
 
     def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
-        """The numbers as Django gives them to a database: PostgreSQL casts an array to what the column is."""
+        """The numbers in the form for the database; PostgreSQL casts an array to the type of the column."""
         given = super().get_db_prep_value(value, connection, prepared)
         return given if connection.vendor == "postgresql" else stored(connection.vendor, given or ())
 
@@ -53,9 +53,9 @@ class VectorField(AnyField):
 
 
 class Embedding(models.Model):
-    """What a message is compared by. Only this app writes it; the one exit empties it.
+    """The embedding of a message by one model. Only this app writes it; ``storage.orm.removal`` deletes it.
 
-    Positions and ids are those of the message. Without numbers the message has no words.
+    Its position and ids are copies of the message's. ``vector`` is NULL for a message without words.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)
@@ -80,9 +80,9 @@ class Embedding(models.Model):
 
 
 def stored(vendor: str, vector: Sequence[float]) -> Any:
-    """The numbers as a statement takes them; None where there are none."""
+    """The numbers in the form that a statement takes; None where there are none."""
     if not vector:
         return None
     if vendor != "postgresql":
         return struct.pack(f"<{len(vector)}f", *vector)
-    return f"{{{','.join([f'{number:.9g}' for number in vector])}}}"  # as text, for a list of numbers takes far longer
+    return f"{{{','.join([f'{number:.9g}' for number in vector])}}}"  # as text: a list is far slower

@@ -1,4 +1,4 @@
-"""Owns the statements over embeddings, for both database vendors; each is of one workspace."""
+"""Owns the statements over embeddings, for both database vendors; each is limited to one workspace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chat_memory.storage.orm.statements.texts import text_of
 from chat_memory.vectors.models import Embedding
 
 EMBEDDED = 8_000
-"""Characters of a message that are embedded, the first ones: models take no longer texts."""
+"""Only the first this many characters of a message are embedded, because models take no longer texts."""
 TABLE, MESSAGE = Embedding._meta.db_table, Message._meta.db_table
 IS_SAID = f"m.state <> '{State.REDACTED.value}' AND (m.content <> '' OR m.parts IS NOT NULL)"
 """The condition for a message ``m`` that may have words."""
@@ -21,12 +21,12 @@ _PLACES = "session_id = l.id AND {0}.workspace_id = l.workspace_id AND {0}.seq <
 KIND = """
 SELECT t.typname = 'vector' AND pg_type_is_visible(t.oid) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = to_regclass(%(table)b) AND a.attname = 'vector'"""
-"""Whether PostgreSQL keeps vectors in pgvector's type, and knows it by its name."""
+"""Whether the column has pgvector's type, and that type is on the search path."""
 
 
 @cache
 def unembedded(vendor: str) -> str:
-    """The messages that a branch shows in a range without an embedding: ids, rows, positions and texts."""
+    """The messages without an embedding that a branch shows in a range: ids, session rows, positions and texts."""
     own = "e.session_id = m.session_id AND e.seq = m.seq AND e.workspace_id = m.workspace_id AND e.model = %(model)b"
     has = f"SELECT 1 FROM {TABLE} e WHERE {own} AND (e.dimensions = %(dimensions)b OR e.dimensions = 0)"
     return f"""
@@ -40,7 +40,7 @@ ORDER BY m.seq LIMIT %(size)b"""
 
 @cache
 def texts(vendor: str) -> str:
-    """What messages of a workspace say now, by their ids; of those that say something."""
+    """The present texts of a workspace's messages by their ids, without those that have no content."""
     return f"""
 SELECT m.id, m.session_id, m.seq, {text_of(vendor, EMBEDDED)} FROM {MESSAGE} m
 WHERE m.workspace_id = %(workspace_id)b AND m.id {_among(vendor)} AND {IS_SAID}"""
@@ -48,7 +48,7 @@ WHERE m.workspace_id = %(workspace_id)b AND m.id {_among(vendor)} AND {IS_SAID}"
 
 @cache
 def keep(vendor: str) -> str:
-    """Store an embedding, in place of the one that the message has of the model; for ``executemany``."""
+    """Store an embedding, replacing the message's existing one of the same model; for ``executemany``."""
     cast = "::real[]" if vendor == "postgresql" else ""
     return f"""
 INSERT INTO {TABLE} (message_id, workspace_id, session_id, seq, model, dimensions, vector)
@@ -59,8 +59,8 @@ ON CONFLICT (session_id, seq, model) DO UPDATE
 
 @cache
 def nearest() -> str:
-    """The messages whose embeddings are nearest, by pgvector: ids and scores; of those that are as near, the newest."""
-    # Scores are rounded, so that what is as near for one processor is so for another.
+    """The messages with the nearest embeddings, by pgvector: ids and scores; of equal scores, the newest first."""
+    # Scores are rounded, so that equal scores are equal on every processor.
     score = "round((-(e.vector <#> %(vector)b::real[]::vector))::numeric, 6)"
     return f"""
 WITH RECURSIVE {_LINE}
@@ -70,8 +70,8 @@ ORDER BY {score} DESC, e.seq DESC LIMIT %(size)b"""
 
 @cache
 def vectors(vendor: str) -> str:
-    """The embeddings of what a branch shows in a range: ids, positions and bytes."""
-    # What the server sends an array as is read faster than a list of numbers.
+    """The embeddings of the messages that a branch shows in a range: ids, positions and bytes."""
+    # The binary form of the array is parsed faster than a list of numbers.
     numbers = "array_send(e.vector::real[])" if vendor == "postgresql" else "e.vector"
     return f"""
 WITH RECURSIVE {_LINE}
@@ -80,7 +80,7 @@ SELECT e.message_id, e.seq, {numbers} FROM {_shown()} AND e.seq <= %(until)b"""
 
 @cache
 def messages(vendor: str) -> str:
-    """Messages of a workspace by their ids, each behind its columns with the id, in the order of positions."""
+    """The messages of a workspace with some ids, in the order of positions; the id is the last column."""
     return f"""
 SELECT {message_columns("m")}, m.id FROM {MESSAGE} m
 WHERE m.workspace_id = %(workspace_id)b AND m.id {_among(vendor)} AND {IS_SAID} ORDER BY m.seq"""

@@ -1,4 +1,4 @@
-"""Owns the part that keeps and compares embeddings over Django's models."""
+"""Owns the adapter's part that stores and compares embeddings over Django's models."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class OrmVectors(OrmVectorStore):
 
 
 def _shown(alias: str, rows: Rows, model: str, after: int) -> dict[str, Any]:
-    """The parameters that say which branch is meant, from which position on, and which model."""
+    """The statements' parameters for the branch, the position after which to begin, and the model."""
     row = rows.row
     ids = {"session_id": uuid_value(connections[alias], row.pk), "workspace_id": row.workspace_id}
     return ids | {"after": max(after, row.base_seq), "model": model}
