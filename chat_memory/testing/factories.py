@@ -60,8 +60,8 @@ class WorkspaceMemberFactory(DjangoModelFactory[models.WorkspaceMember]):
 class SessionFactory(DjangoModelFactory[models.Session]):
     """A session without messages.
 
-    Columns that ``conversation().open`` cannot set, such as ``created_at``, are updated after the session is created;
-    a test can so make a session look old.
+    Columns that ``conversation().open`` cannot set, such as ``created_at``, are updated after the session is created,
+    so that a test can make a session look old.
     """
 
     class Meta:

@@ -1,7 +1,7 @@
-"""Owns checks that say what a provider would refuse of a list of messages, by the rules that the providers publish.
+"""Owns checks of whether a provider would accept a list of messages, by the rules that the providers publish.
 
-Each takes the messages as they are sent, and raises ``Refused`` at the first that the provider would not accept. They
-check order, pairs and shape of messages; they do not know models, limits of size, or what a picture must be.
+Each takes the messages as they are sent, and raises ``Refused`` for the first one that the provider would refuse. They
+check the order, the call and result pairs and the shape of messages; not models, size limits or the contents of images.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Refused(AssertionError):
     """A provider would not accept a list of messages.
 
     Attributes:
-        index: of the message that it would refuse; the length of the list where one is missing at the end.
-        rule: what it demands.
+        index: the index of the refused message; the length of the list if a message is missing at its end.
+        rule: the provider's rule that the message breaks.
     """
 
     def __init__(self, index: int, rule: str) -> None:
@@ -56,10 +56,10 @@ class Refused(AssertionError):
 
 
 def check_openai(messages: Sequence[Sent]) -> None:
-    """Check messages as ``Message.to_openai`` gives them for OpenAI's chat completions.
+    """Check messages for OpenAI's chat completions, in the form of ``Message.to_openai``.
 
     Raises:
-        Refused: at the first that the API would not accept.
+        Refused: the API would refuse a message; the error names the first one.
     """
     _demand(len(messages) > 0, 0, "there is at least one message")
     open_calls: list[str] = []
@@ -84,10 +84,10 @@ def check_openai(messages: Sequence[Sent]) -> None:
 
 
 def check_anthropic(messages: Sequence[Sent]) -> None:
-    """Check messages for Anthropic's Messages API, which takes the system messages apart from these.
+    """Check messages for Anthropic's Messages API, which takes system messages in a parameter of their own.
 
     Raises:
-        Refused: at the first that the API would not accept.
+        Refused: the API would refuse a message; the error names the first one.
     """
     _check_dialogue(messages)
     for index, message in enumerate(messages):
@@ -118,10 +118,10 @@ def check_anthropic(messages: Sequence[Sent]) -> None:
 
 
 def check_bedrock(messages: Sequence[Sent]) -> None:
-    """Check messages for Amazon Bedrock's Converse, which takes the system messages apart from these.
+    """Check messages for Amazon Bedrock's Converse, which takes system messages in a parameter of their own.
 
     Raises:
-        Refused: at the first that the API would not accept.
+        Refused: the API would refuse a message; the error names the first one.
     """
     _check_dialogue(messages)
     for index, message in enumerate(messages):
@@ -141,10 +141,10 @@ def check_bedrock(messages: Sequence[Sent]) -> None:
 
 
 def check_gemini(contents: Sequence[Sent]) -> None:
-    """Check contents for Gemini's ``generateContent``, which takes the system instruction apart from these.
+    """Check contents for Gemini's ``generateContent``, which takes the system instruction in its own parameter.
 
     Raises:
-        Refused: at the first that the API would not accept.
+        Refused: the API would refuse a content; the error names the first one.
     """
     _demand(len(contents) > 0, 0, "there is at least one content")
     called: list[tuple[Any, Any]] = []
@@ -193,7 +193,7 @@ def _texts(blocks: Any) -> list[object]:
 
 
 def _check_pairs(calls: Sequence[Sequence[Any]], results: Sequence[Sequence[Any]], messages: Sequence[Sent]) -> None:
-    """Check that the results of a message's calls are those of the next message, each call with one."""
+    """Check that the message after one with calls has exactly one result for each call."""
     for index, message in enumerate(messages):
         calling, called = message.get("role") == "assistant", calls[index - 1] if index else ()
         _demand(calling or not calls[index], index, "calls are an assistant's")
@@ -209,7 +209,7 @@ def _check_pairs(calls: Sequence[Sequence[Any]], results: Sequence[Sequence[Any]
 
 
 def _check_served(messages: Sequence[Sent]) -> None:
-    """Check that each tool that Anthropic runs itself has its result, behind it in one message or the next."""
+    """Check that each call of a tool that Anthropic runs has a result after it, in the same message or the next."""
     served: list[Any] = []
     for index, message in enumerate(messages):
         if message.get("role") == "user":

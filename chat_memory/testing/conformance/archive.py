@@ -144,20 +144,20 @@ class ArchiveClauses(Kit):
     @where("archive", "branches", "turns")
     def test_turns_that_a_branch_hides_are_counted(self) -> None:
         own = msgspec.structs.replace(user("x"), turn=4)
-        for name in ("first", "added"):  # with the conversation, and to one that is there
+        for name in ("first", "added"):  # with a new conversation, and added to an existing one
             draft = TranscriptBranch(name, "main", fork_seq=2, base_seq=5, messages=[own])
             self._restore(aged(*users("a", "b")), branches=[draft])
             assert [message.turn for message in self.messages.read(self.at(branch=name)).messages] == [4]
 
     @where("archive", "turns")
     def test_a_number_that_no_turn_has_is_none(self) -> None:
-        """As foreign lines may have it under the name; the messages are shown with the question before them."""
+        """Imported lines may have any value as ``turn``; such messages are shown with the question before them."""
         numbers = (-1, -3, -1, 0, 2**70, -(2**63), 2**70, -5)
         said = aged(
             answer("hello"), *(user(q) if q < "b" else answer(q) for q in ("a1", "b", "c", "a2", "d", "e", "f"))
         )
         given = [msgspec.structs.replace(each, turn=turn) for each, turn in zip(said, numbers, strict=True)]
-        for number in (7, 8):  # of a new conversation, and of one that is there
+        for number in (7, 8):  # in a new conversation, and in an existing one
             assert self._restore(given[:number]).error is None
             turns = [message.turn for message in self.messages.read(self.at()).messages]
             assert turns == [0, 1, 1, 1, 2, 2, 2, 2][:number]

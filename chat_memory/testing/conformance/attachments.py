@@ -207,7 +207,7 @@ class AttachmentClauses(Kit):
 
     @where("attachments", "archive")
     def test_a_restore_counts_what_its_messages_refer_to(self) -> None:
-        """Of a conversation that it makes, and of messages that it adds to one."""
+        """Both in a conversation that it creates, and for messages that it adds to an existing one."""
         self.sessions.open(self.at())
         self._add(CAT)
         self.append("b", key="old")
@@ -246,7 +246,7 @@ class AttachmentClauses(Kit):
             return file.read()
 
     def _check_gone(self, data: bytes, key: str = "k") -> None:
-        """The workspace has these bytes no longer, so that no message may refer to them."""
+        """Check that the workspace no longer has these bytes, so that no message may refer to them."""
         with pytest.raises(AttachmentNotFound):
             self.attachments.open(self.at(key), _hash(data))
         with pytest.raises(AttachmentNotFound):
@@ -257,12 +257,12 @@ class AttachmentClauses(Kit):
 
 
 def upload(data: bytes, media_type: str = "image/png") -> Upload:
-    """Bytes as an adapter is given them."""
+    """Bytes in the form that an adapter receives them."""
     return Upload(_hash(data), len(data), media_type, BytesIO(data))
 
 
 def picture(message_id: str, data: bytes) -> Message:
-    """A user message of a text and a part that refers to bytes."""
+    """A user message with a text and a part that refers to stored bytes."""
     part = {"type": "image_ref", "image_ref": {"sha256": _hash(data), "media_type": "image/png", "size": len(data)}}
     return Message(
         "user",

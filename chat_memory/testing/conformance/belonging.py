@@ -1,4 +1,4 @@
-"""Owns the clauses of which state is a branch's own and which is the conversation's, and of deleting either."""
+"""Owns the clauses on which state belongs to a branch and which to the conversation, and on deleting either."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations

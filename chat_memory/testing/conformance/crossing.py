@@ -1,4 +1,4 @@
-"""Owns the clauses of answers that crossed: turns that were answered after later questions had been asked."""
+"""Owns the clauses of crossed answers: answers that were stored after a later question."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations

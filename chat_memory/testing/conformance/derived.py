@@ -1,4 +1,4 @@
-"""Owns the clauses of what was made of a message that changes or goes: the made title, summaries, claims on them."""
+"""Owns the clauses of data derived from a message that changes or goes: the generated title, summaries, claims."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ described = where("edits", "summaries")
 
 
 class DerivedClauses(Kit):
-    """What is taken away of a message is gone from what was made of it."""
+    """What is removed from a message is also removed from the data derived from it."""
 
     @where("edits")
     def test_a_title_that_was_made_of_an_edited_message_is_made_anew(self) -> None:

@@ -33,7 +33,7 @@ def answer_of(draft: Draft, content: str, state: str) -> Message:
 
 
 def nothing(_draft: Draft, _stored: Message | None) -> None:
-    """What makes no message of a draft."""
+    """An end function that stores no message for the draft."""
 
 
 class DraftClauses(Kit):
@@ -139,7 +139,7 @@ class DraftClauses(Kit):
         assert len(self.ids()) == 2
         second = self.begin("b")
         with pytest.raises(DraftLost):
-            self.drafts.write(self.at(), second, "x", 1)  # it is not that long
+            self.drafts.write(self.at(), second, "x", 1)  # the draft is shorter than that offset
         self.sessions.delete(self.at())
         for lost in (self.writes(second), self.settles(second)):
             with pytest.raises(DraftLost):
@@ -277,20 +277,20 @@ class DraftClauses(Kit):
         )
 
     def saying_all(self, state: str = "complete") -> Conclude:
-        """What makes a message of all that was written."""
+        """An end function that stores all that was written as the message."""
         return lambda draft, _stored: answer_of(draft, draft.text, state)
 
     def writes(self, lease: Lease) -> Callable[[], bool]:
-        """A write, for later."""
+        """A write, as a function to call later."""
         return lambda: self.drafts.write(self.at(), lease, "x", 0)
 
     def settles(self, lease: Lease) -> Callable[[], Settled]:
-        """An end, for later."""
+        """An end, as a function to call later."""
         return lambda: self.drafts.settle(self.at(), lease.draft, self.saying_all())
 
 
 def refused_or(call: Callable[[], object]) -> object:
-    """What a call returns, or the error that it raises."""
+    """The result of a call, or the error that it raises."""
     try:
         return call()
     except ChatMemoryError as error:

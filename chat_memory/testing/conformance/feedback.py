@@ -1,4 +1,4 @@
-"""Owns the clauses of feedback: one verdict of a person on a message, its sums, and what it goes with."""
+"""Owns the clauses of feedback: one vote per person and message, the sums, and what deletes feedback."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations

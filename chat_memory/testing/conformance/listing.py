@@ -75,7 +75,7 @@ class ListingClauses(Kit):
         assert self._keys(user_key=f"{pk}", outside=True, key="object") == []
 
     def test_listing_within_bytes(self) -> None:
-        """It ends where the next metadata and tags would not fit, at least one conversation comes, and that is said."""
+        """It ends before metadata and tags that would not fit, has one conversation at least, and tells of the rest."""
         for minute, key in enumerate("abcd"):
             self.sessions.open(self.at(key), {"metadata": {"x": "x" * 1_000}, "tags": ["t"]})
             self.send("1", SENT_AT + timedelta(minutes=minute), key)

@@ -1,4 +1,4 @@
-"""Owns the clauses of owners: a call for a user reaches what is the user's or nobody's, and keys of clients yield."""
+"""Owns the clauses of owners: a call for a user reaches only the user's own or ownerless sessions; keys can move."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class OwnerClauses(Kit):
     """See ``Address.reaches``."""
 
     def test_a_session_of_somebody_else_is_refused(self) -> None:
-        """By every verb; nothing is written, nothing is sent, and the error does not say whose it is."""
+        """With every method; nothing is written, no event is sent, and the error does not name the owner."""
         self.messages.append(self.of("ann"), users("a", "b"))
         before = self._whole_state()
         with self.listening() as events:
@@ -54,7 +54,7 @@ class OwnerClauses(Kit):
         assert positions(self.messages.append(self.of("ann", branch="draft"), users("c")).messages) == [3]
 
     def test_ids_of_an_earlier_answer_do_not_help(self) -> None:
-        """Neither to the session of somebody else, nor past it once another one has the key."""
+        """Neither to the session of another user, nor to a later session with the same key."""
         header = self.messages.append(self.of("ann"), users("a")).header
         ids: dict[str, Any] = {"session_id": header.session_id, "workspace_id": header.workspace_id}
         for call in self._of_messages(self.of("bob", **ids)):
@@ -100,7 +100,7 @@ class OwnerClauses(Kit):
         assert (self.ids(key="new"), self.ids(key="theirs")) == ([], ["a"])
 
     def test_one_of_several_users_gets_a_new_key(self) -> None:
-        """Whoever loses is refused and has written nothing, whether the session was opened before or not."""
+        """The loser is refused and has written nothing, whether the session was opened before or not."""
         for number in range(ROUNDS):
             key = f"k{number}"
             if number % 2:
@@ -114,7 +114,7 @@ class OwnerClauses(Kit):
 
     @where("archive")
     def test_restoring_reaches_every_session(self) -> None:
-        """An operator restores, and the owner of a session that exists stays."""
+        """A restore is an operator's call, and an existing session keeps its owner."""
         self.messages.append(self.of("ann"), users("a"))
         transcript = Transcript("k", users("a", "b"))
         (restored,) = self.archive.restore([(self.of("bob"), transcript)])

@@ -1,4 +1,4 @@
-"""Owns the clauses of ``pop``: who gets the newest message, and what is as if it had never come."""
+"""Owns the clauses of ``pop``: which caller gets the newest message, and that no trace of the message is left."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PopClauses(Kit):
         assert (header.version, header.last_seq, header.base_seq) == (before.version + 1, 1, 1)
 
     def test_what_is_popped_leaves_no_gap(self) -> None:
-        """The next message comes to its position; counters and windows are as if it had never come."""
+        """The next message gets its position; counters and windows are as if it had never been appended."""
         self.messages.append(self.at(), [user("a"), answer("r"), user("b")])
         assert self.pop() == "b"
         record = self.sessions.get(self.at())
@@ -114,7 +114,7 @@ class PopClauses(Kit):
 
     @where("branches")
     def test_a_branch_shows_less_of_what_it_shares(self) -> None:
-        """Down to the beginning, whatever it hangs on; what the others show stays."""
+        """A branch can be popped down to its beginning, whatever its parent; other branches show what they did."""
         self.append("a", "b", "c")
         self.branches.fork(self.at(), "one", 2)
         self.append("x", branch="one")

@@ -35,7 +35,7 @@ class ReadClauses(Kit):
 
     @pytest.mark.parametrize("sign", ["x", "\x01", "\U0001f600"])
     def test_a_span_ends_at_a_number_of_bytes(self, sign: str) -> None:
-        """With the messages nearest to its beginning, or with ``last`` to its end, and with one at least."""
+        """It has the messages nearest to its beginning, or with ``last`` to its end, and at least one."""
         sizes = [1, 300, 20, 900, 5, 400, 40]
         self.messages.append(self.at(), [user(f"{n}", sign * size) for n, size in enumerate(sizes, 1)])
         whole = [*range(1, len(sizes) + 1)]

@@ -1,4 +1,4 @@
-"""Owns the clauses of ``redact``: what is left of a message, where, and who is told."""
+"""Owns the clauses of ``redact``: what is left of a message, on which branches, and which events are sent."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class RedactionClauses(Kit):
 
     @may_redact
     def test_a_redacted_message_takes_no_other_words(self) -> None:
-        """Whoever edits it late, such as one who still writes the answer, must not bring them back."""
+        """A late edit, for example by a process that is still writing the answer, must not bring its text back."""
         self.append("a")
         done = self.redact(1)
         with pytest.raises(MessageRedacted) as caught:
@@ -88,7 +88,7 @@ class RedactionClauses(Kit):
 
     @may_redact
     def test_a_retry_of_a_redacted_message_is_a_replay(self) -> None:
-        """Whatever it says: nothing is left to compare it with, and no answer tells what was said."""
+        """Whatever the retry's content: nothing is left to compare it with, and the receipt has no redacted text."""
         self.append("a", "b")
         done = self.redact(1)
         for said in (user("a"), user("a", "other"), answer("a", name="n")):
@@ -100,7 +100,7 @@ class RedactionClauses(Kit):
 
     @where("edits", "archive", "summaries")
     def test_a_restore_brings_nothing_of_a_redacted_message_back(self) -> None:
-        """Neither the message nor a summary that was made before; what has not seen the redaction comes in whole."""
+        """Neither the message nor a summary made before the redaction; everything else is restored."""
         stored = [msgspec.structs.replace(message, seq=None) for message in users("a", "b")]
         summary = TranscriptSummary("main", 1, 2, "of a and b", created_at=SENT_AT)
         transcript = Transcript("k", stored, summaries=[summary])

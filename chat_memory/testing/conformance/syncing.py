@@ -140,7 +140,7 @@ class SyncClauses(Kit):
         assert self.branches.siblings(self.at(), 9) == self.branches.siblings(self.at("unknown"), 1) == []
 
     def told(self, before: Changes | None, size: int = 500) -> Changes:
-        """What a reader is told who was told something before."""
+        """The changes for a reader with the cursor of an earlier answer."""
         return self.changes.messages(self.at(), Held.parse(before.cursor) if before else None, size=size)
 
 

@@ -1,4 +1,4 @@
-"""Owns the clauses of drafts that are written with the right to a turn."""
+"""Owns the clauses of drafts that are written under the lease of a turn."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from chat_memory.testing.conformance.turns import ROUNDS, answering
 in_turns = where("turns", "drafts")
 on_branches = where("turns", "drafts", "branches")
 LONG = 48 * 3600
-"""Seconds, longer than it takes a draft to lapse."""
+"""Seconds; longer than the time after which a draft lapses."""
 
 
 class TurnDraftClauses(DraftClauses, CrossingClauses):
-    """See ``DraftStore``, of the right to a turn."""
+    """See what ``DraftStore`` says about the right to a turn."""
 
     def streamed(self, held: HeldTurn, message_id: str, place: str | None = None) -> Lease:
         """A draft in a turn, with something written to it."""
@@ -36,7 +36,7 @@ class TurnDraftClauses(DraftClauses, CrossingClauses):
         held = self.take(user("q1"), lease=0)
         lease = self.streamed(held, "a1")
         assert [draft.turn for draft in self.drafts.all(self.at())] == [1]
-        assert self.take("q1").holder == ""  # the open has renewed the right
+        assert self.take("q1").holder == ""  # opening the draft renewed the lease
         self.append("q2")
         self.drafts.settle(held.at, lease.draft, self.saying_all(), right=TurnRight(held, 60))
         assert self.shown(turns=2) == [("q1", 1), ("a1", 1), ("q2", 2)]
@@ -166,7 +166,7 @@ class TurnDraftClauses(DraftClauses, CrossingClauses):
 
     @on_branches
     def test_in_a_turn_a_partial_message_that_another_branch_shows_stays(self) -> None:
-        """Behind it that branch may have its own answer, or get one."""
+        """The other branch may have its own continuation after it, or get one later."""
         self.tell(self.take(user("q")), answer("part", state=State.FAILED.value), state=TurnState.FREE)
         self.branches.fork(self.at(), "alt", 2)
         for branch in ("main", "alt"):

@@ -1,4 +1,4 @@
-"""Owns the clauses of ``TurnStore``: one answers a question at a time, and answers stand with their questions."""
+"""Owns the clauses of ``TurnStore``: one caller at a time answers a question, and answers stay with their question."""
 # ruff: noqa: D102, S101  # clauses are tests, shipped: the name of one is its first sentence
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TurnClauses(Kit):
     """See ``TurnStore``; a lease of 0 seconds has lapsed when the next call is made."""
 
     def take(self, question: str | Message, lease: float = 60, branch: str = "", **more: Any) -> HeldTurn:
-        """Take the turn of a question as a caller of its own."""
+        """Take the turn of a question as a new caller."""
         return self.turns.take(self.at(branch=branch), question, holder=str(uuid4()), lease=lease, **more)
 
     def tell(self, held: HeldTurn, *messages: Message, state: TurnState = TurnState.ANSWERED) -> Commit:
@@ -33,7 +33,7 @@ class TurnClauses(Kit):
         return self.turns.append(held, messages, lease=60, state=state)
 
     def shown(self, **budget: Any) -> list[tuple[str | None, int | None]]:
-        """The ids and turns of a window's messages, as they come."""
+        """The ids and turns of a window's messages, in order."""
         window = self.messages.window(self.at(), Budget(**budget))
         return [(message.id, message.turn) for message in window.messages]
 

@@ -121,7 +121,7 @@ class WindowClauses(Kit):
         return self.messages.window(self.at(key), budget).messages
 
     def test_window_within_a_size(self) -> None:
-        """All where it fits; else system messages, the newest question and the newest messages, and that is said."""
+        """All if it fits; else system messages, the newest question and the newest messages, marked as truncated."""
         said = [msgspec.structs.replace(message, content="x" * 1_000) for message in messages_of("SSuauaua")]
         self.messages.append(self.at(), said)
         budget = Budget(turns=9)
@@ -151,7 +151,7 @@ class WindowClauses(Kit):
             self.messages.window(self.at(), Budget(tokens=9, system=False))
 
     def test_results_of_tool_calls_alone_begin_no_turn(self) -> None:
-        """As the forms have it that give results in a user's message."""
+        """Some providers' formats carry tool results in a user message."""
         said = messages_of("uauaua")
         for index, part in enumerate(({"type": "tool_result", "tool_use_id": "a"}, {"toolResult": {"toolUseId": "b"}})):
             said[2 + 2 * index] = msgspec.structs.replace(said[2 + 2 * index], content=[part])
@@ -180,7 +180,7 @@ class WindowClauses(Kit):
 
     @pytest.mark.parametrize("letters", ["aaaS", "SuaaSaS"])
     def test_what_precedes_the_first_question_comes_whole_or_not_at_all(self, letters: str) -> None:
-        """Also where there is no question, or the one whose turn it is was cleared."""
+        """Also if there is no question, or if the question of the turn was cleared."""
         said, hidden = messages_of(letters), letters.find("u") + 1
         said[hidden] = msgspec.structs.replace(said[hidden], tokens=1)
         for part in (said[:hidden], said[hidden:]):
