@@ -1,4 +1,4 @@
-"""Owns the writing of answers, beside the requests that ask for them; it must not know who reads meanwhile."""
+"""Owns the writing of answers, in threads outside of the requests; it must not know who reads them meanwhile."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from example_project.endpoint import EndpointError
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.2
-"""How often what was written is stored, and so how smoothly readers see it grow."""
+"""How often the text so far is stored, and so how smoothly readers see it grow."""
 PATIENCE = 2.0
-"""How many seconds a request waits at most for its answer to begin."""
+"""The most seconds that a request waits for its answer to begin."""
 
 
 def begin(chat: Conversation, question: str) -> None:
-    """Have a thread answer a stored question; returns once the answer has begun, or there is none to write.
+    """Have a thread answer a stored question; returns when the answer has begun, or if none is to be written.
 
-    The answer goes on whether or not the browser does. A site with a task queue calls ``answer`` in a task instead.
+    The answer continues even if the browser disconnects. A site with a task queue calls ``answer`` in a task instead.
     """
     begun = threading.Event()
     threading.Thread(target=_answer_in_thread, args=(chat, question, begun), name="answer", daemon=True).start()
@@ -31,7 +31,7 @@ def begin(chat: Conversation, question: str) -> None:
 
 
 def answer(chat: Conversation, question: str, begun: threading.Event | None = None) -> None:
-    """Write the answer to a question, unless it is answered already or somebody else is at it."""
+    """Write the answer to a question, unless it is answered already or somebody else is answering it."""
     try:
         with chat.turn(question, taken="refuse") as turn:
             if not turn.answered:
@@ -53,7 +53,7 @@ def _stream(turn: Turn, chat: Conversation, begun: threading.Event | None) -> No
                 if stream.stopped:
                     break
     except EndpointError as error:
-        # What was written is stored as a message that failed; the page shows why beside it.
+        # The text so far is stored as a message in the state "failed"; the page shows the reason beside it.
         chat.edit(stream.id, metadata={"error": str(error)})
 
 

@@ -1,4 +1,4 @@
-"""Owns who answers: the rules, or the endpoint that OPENAI_BASE_URL names; it must not store the answer."""
+"""Owns the choice of who answers: the offline rules, or the endpoint in OPENAI_BASE_URL; it must not store answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from chat_memory import Turn
 
 NEWEST = 40
-"""How many messages a model is shown, in whole turns; the rules read all there are."""
+"""The most messages that a model is shown, in whole turns; the offline rules read the whole history."""
 ALL = 1_000_000
 
 
@@ -26,7 +26,7 @@ def answer(turn: Turn) -> Iterator[str]:
     """The answer to a turn's question, piece by piece.
 
     Raises:
-        EndpointError: there is no answer, or no more of it; the text says why.
+        EndpointError: there is no answer, or it broke off; the text says why.
     """
     if _has_endpoint():
         return endpoint.complete(turn.prompt(messages=NEWEST))

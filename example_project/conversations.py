@@ -30,7 +30,7 @@ class Sight:
     """A conversation as its page shows it.
 
     Attributes:
-        messages: oldest first, each answer behind its question.
+        messages: oldest first, each answer after its question.
         hidden: the number of earlier messages.
         is_newest: whether the newest message is among them.
         drafts: the answers that are being written.
@@ -45,7 +45,7 @@ class Sight:
 
 
 def workspaces_of(user: User) -> QuerySet[Workspace]:
-    """Where the user is a member."""
+    """The workspaces of which the user is a member."""
     return Workspace.objects.filter(members__user=user).order_by("slug")
 
 
@@ -56,7 +56,7 @@ def sessions_of(user: User, workspace: Workspace) -> QuerySet[Session]:
 
 
 def new_chat(user: User, workspace: Workspace, chat_id: uuid.UUID) -> Conversation:
-    """The conversation a form began; the key holds the user, so that no form can name somebody else's."""
+    """The conversation that a form began; the key contains the user's id, so no form can name another user's."""
     return conversation(f"chat-{user.pk}-{chat_id}", workspace.slug, user=user)
 
 
@@ -74,14 +74,14 @@ def ask_differently(chat: Conversation, question: str, message_id: str, text: st
     """Ask a question again in other words, on a branch of its own; a second submit is a replay here, too.
 
     Raises:
-        ChatMemoryError: the question is not shown any more, or the new one cannot be stored.
+        ChatMemoryError: the question is no longer shown, or the new one cannot be stored.
     """
     receipt = chat.edit_and_branch(question, text, message_id=message_id)
     answering.begin(_on(chat, receipt.branch), message_id)
 
 
 def answer_again(chat: Conversation, question: str, answer: str) -> None:
-    """Have another answer written beside one that is shown; nothing where that has been done meanwhile."""
+    """Have another answer written, on a branch of its own; do nothing if the answer is no longer shown."""
     former = chat.get(answer)
     if former is not None and former.seq is not None:
         answering.begin(chat.regenerate(former.seq), question)
@@ -100,7 +100,7 @@ def look(chat: Conversation, *, before: int | None = None) -> Sight:
     growing = [_read(chat, draft) for draft in drafts if draft.branch == shown.name and before is None]
     found = chat.read(Span(before=before, last=SHOWN, most=MOST_BYTES))
     messages, cleared = found.messages, found.header.base_seq if found.header else 0
-    # What stands at the beginning of a branch, or beside it, may have alternatives; nothing else has.
+    # Only messages directly after a fork can have alternatives.
     forks = {each.fork_seq + 1 for each in branches if each.parent}
     siblings = {seq: chat.siblings(seq) for seq in forks.intersection(message.seq or 0 for message in messages)}
     return Sight(
@@ -113,7 +113,7 @@ def look(chat: Conversation, *, before: int | None = None) -> Sight:
 
 
 def _read(chat: Conversation, draft: Draft) -> Draft | None:
-    """A draft with its text; None where it has ended: its message is read after this."""
+    """A draft with its text; None where it has ended: the caller reads its message afterwards."""
     try:
         found = chat.drafts.get(draft.id)
     except DraftNotFound:
@@ -122,5 +122,5 @@ def _read(chat: Conversation, draft: Draft) -> Draft | None:
 
 
 def _on(chat: Conversation, branch: str | None) -> Conversation:
-    """The conversation bound to a branch, whichever one is the current one meanwhile."""
+    """The conversation bound to a branch, so that a switch meanwhile makes no difference."""
     return conversation(chat.key, chat.workspace, branch=branch)

@@ -27,17 +27,17 @@ REASONS: dict[int, str] = {
 
 
 class EndpointError(Exception):
-    """There is no answer, or no more of it; the text says why, in words for the person who waits for it."""
+    """There is no answer, or it broke off; the text says why, in words for the user who waits for it."""
 
 
 def complete(prompt: Sequence[Message]) -> Iterator[str]:
-    """The model's answer to a prompt, piece by piece as it comes.
+    """The model's answer to a prompt, piece by piece as it arrives.
 
-    Reads OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL and OPENAI_TIMEOUT (seconds without a word).
+    Reads OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL and OPENAI_TIMEOUT (the most seconds without data).
 
     Raises:
-        EndpointError: the endpoint is wrongly named, cannot be reached, is too slow, breaks off, or answers something
-            else.
+        EndpointError: the address is wrong, or the endpoint cannot be reached, is too slow, breaks off, or sends
+            something else.
     """
     model = os.environ.get("OPENAI_MODEL") or DEFAULT_MODEL
     body = {"model": model, "stream": True, "messages": [message.to_openai() for message in prompt]}
@@ -57,7 +57,7 @@ def _request(body: bytes) -> urllib.request.Request:
 
 
 def _events(response: HTTPResponse) -> Iterator[Any]:
-    """What the server-sent events of a response say, up to the one that says that it is done."""
+    """The data of a response's server-sent events, up to the event ``[DONE]``."""
     while line := response.readline(LONGEST_LINE):
         if line.startswith(b"data:"):
             data = line.removeprefix(b"data:").strip()
@@ -77,10 +77,10 @@ def _pieces(event: Any) -> Iterator[str]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """A block whose errors are told in words.
+    """A block whose network errors are raised as EndpointError, with a text for users.
 
     Raises:
-        EndpointError: in place of what the network raises.
+        EndpointError: in place of the network's error.
     """
     try:
         yield
@@ -95,7 +95,7 @@ def _told() -> Iterator[None]:
     except HTTPException as error:
         raise EndpointError("The model broke off.") from error
     except ValueError as error:
-        raise EndpointError("The model's answer is no JSON.") from error
+        raise EndpointError("The model's answer is not JSON.") from error
 
 
 def _timeout() -> float:

@@ -1,4 +1,4 @@
-"""Owns what the chat page's forms take; it must not store anything."""
+"""Owns the forms of the chat page; it must not store anything."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ class MessageForm(QuestionForm):
 
 
 class EditForm(QuestionForm):
-    """A question in other words; ``question`` is the id of the one that it is asked in place of."""
+    """A question in other words; ``question`` is the id of the question that it replaces."""
 
     question = forms.CharField(widget=forms.HiddenInput)

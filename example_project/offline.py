@@ -1,4 +1,4 @@
-"""Owns an assistant of rules that knows the stored history alone, and quotes it; it must not store anything."""
+"""Owns a rule-based assistant that knows only the stored history, and quotes it; it must not store anything."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import NamedTuple
 from chat_memory import Message
 from example_project.presentation import text_of
 
-# A value ends with its sentence, unless that is a question: who asks tells nothing.
+# A value ends with its sentence. A question has no value, because it tells nothing about the user.
 VALUE = r"(?P<value>[^\s.,;:!?][^.,;:!?\n]{0,80}?)(?=\s+(?:and (?:i|my|call)|from now on|please)\b|[.,;:!\n]|$)"
-# After a bare "I'm" a name is told from a mood by its capital.
+# After a bare "I'm", a capital letter distinguishes a name from a mood.
 CAPITALISED = r"(?-i:[^\W\d_a-zß-ÿ][a-zß-ÿ])"
 TELLS = {
     "name": rf"\b(?:my name is|my name's|call me|i am called|i'm called|(?:i'm|i am)(?= {CAPITALISED})) {VALUE}",
@@ -36,7 +36,7 @@ HINT = (
 )
 
 PAUSE = 0.05
-"""Seconds between two words: rules have their answer at once, and a page that shows it grow wants something to show."""
+"""Seconds between two words, so that the page has a growing answer to show; rules have theirs at once."""
 
 
 class Fact(NamedTuple):
@@ -64,7 +64,7 @@ def reply(history: Sequence[Message]) -> str:
 
 
 def spoken(text: str) -> Iterator[str]:
-    """A text word by word, as a model gives it."""
+    """A text word by word, as a model streams it."""
     for word in re.findall(r"\s*\S+|\s+$", text):
         time.sleep(PAUSE)
         yield word
@@ -195,5 +195,5 @@ def _sentence(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """With the apostrophe that keyboards have, so that the rules need to know one only."""
+    """The text with plain apostrophes, so that the rules need to know only one kind."""
     return text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")

@@ -1,4 +1,4 @@
-"""Owns how a message looks to people: its text, its tool calls, its pictures; it must not query or answer."""
+"""Owns how the page presents a message: its text, tool calls and pictures; it must not query or answer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from example_project.conversations import Sight
 
 LONGEST_INDENTED = 5_000
-"""Longer JSON is shown as it came: indentation multiplies the length of what is nested deeply."""
+"""Longer JSON is shown unchanged, because indentation multiplies the length of deeply nested JSON."""
 MOST_CALLS = 50
-"""How many tool calls of one message are shown."""
+"""The most tool calls of one message that are shown."""
 WHO = {"system": "Instructions", "user": "You", "assistant": "Assistant", "tool": "Tool", "function": "Tool"}
 STATES = {"stopped": "Stopped.", "failed": "Broke off.", "abandoned": "Broke off: who wrote it is gone."}
 
 
 @dataclass(frozen=True)
 class Call:
-    """A tool call, or a tool's result, as it is shown: a title and its text."""
+    """A tool call or a tool's result for the page: a title and a text."""
 
     title: str
     text: str
@@ -33,7 +33,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Alternatives:
-    """Which one of several a message is, and the branches of its neighbours; "" where there is none."""
+    """A message's place among its alternatives ("2 of 3"), and the branches of its neighbours; "" for none."""
 
     position: str
     earlier: str
@@ -45,12 +45,12 @@ class Bubble:
     """One message of the page, or one that is being written, as plain text: the template escapes it.
 
     Attributes:
-        note: how it ended, where it is not complete.
-        question: the id of the question that it answers; "" of what stands before the first one.
-        edit_id: the id under which it would be asked in other words; "" where it is no question of text alone.
-        offer: of the newest message, what can be asked for: an "answer" to a question without one, one "again", or
-            nothing ("").
-        state: "streaming" while it is being written; ``length`` is how far it is.
+        note: how the message ended, if it is not complete.
+        question: the id of the question that it answers; "" before the first question.
+        edit_id: the id for the question when it is asked in other words; "" if it is not a question of plain text.
+        offer: for the newest message, what the user can ask for: an "answer" to a question without one, another answer
+            ("again"), or nothing ("").
+        state: "streaming" while it is being written; ``length`` is the number of characters so far.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Bubble:
 
 
 def bubbles(sight: Sight) -> list[Bubble]:
-    """What the page shows, in its order: what is being written stands behind its question."""
+    """The page's messages and drafts in order; a draft follows its question."""
     growing = [_growing(draft) for draft in sight.drafts]
     replaced = {bubble.id for bubble in growing}
     stored = [
@@ -158,7 +158,7 @@ def _parts(message: Message) -> list[Mapping[str, Any]]:
 def _calls(message: Message) -> Iterator[Call]:
     calls = message.tool_calls or []
     for call in calls[:MOST_CALLS]:
-        # Providers differ in their form; one that is unknown is shown as it came.
+        # Providers use different formats; a call in an unknown one is shown unchanged.
         function = call.get("function")
         if isinstance(function, Mapping):
             yield Call(str(function.get("name", "call")), _indented(function.get("arguments", "")))
@@ -169,7 +169,7 @@ def _calls(message: Message) -> Iterator[Call]:
 
 
 def _pictures(message: Message) -> Iterator[str]:
-    """The addresses of pictures: shown as text, since a chat page must not fetch what a message names."""
+    """The addresses of pictures; shown as text, because a chat page must not fetch what a message names."""
     for part in _parts(message):
         image = part.get("image_url")
         if isinstance(image, Mapping) and "url" in image:
@@ -177,7 +177,7 @@ def _pictures(message: Message) -> Iterator[str]:
 
 
 def _indented(value: Any) -> str:
-    """JSON with line breaks; what is long, is no JSON or is nested too deeply for Python stays as it is."""
+    """Indented JSON; text that is too long, is not JSON or is nested too deeply for Python is not changed."""
     try:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if len(text) > LONGEST_INDENTED:
@@ -185,5 +185,5 @@ def _indented(value: Any) -> str:
         indented = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return str(value)
-    # JSON can escape half a character, which a page cannot hold.
+    # JSON can contain an escaped lone surrogate, which a page cannot encode.
     return indented.encode(errors="backslashreplace").decode()

@@ -12,7 +12,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def _database(url: str) -> dict[str, Any]:
-    """Django's form of a database address, with the options this app is at its best with."""
+    """Django's settings for a database URL, with the options that suit this app best."""
     parsed: dict[str, Any] = {**dj_database_url.parse(url, conn_max_age=None)}
     best: dict[str, dict[str, Any]] = {
         # Readers never wait for the writer, and a transaction takes the write lock before it reads.
@@ -29,7 +29,7 @@ def _database(url: str) -> dict[str, Any]:
 
 
 def _secret_key() -> str:
-    """The key from the environment; a published one would let anybody forge sessions, so only DEBUG has a default."""
+    """The key from the environment; with a published key anybody could forge sessions, so only DEBUG has a default."""
     key = os.environ.get("DJANGO_SECRET_KEY", "")
     if not key and not DEBUG:
         msg = "DJANGO_SECRET_KEY must be set when DJANGO_DEBUG is 0."

@@ -54,7 +54,7 @@ class LogIn(LoginView):
 @login_required
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """To the user's first workspace."""
+    """Redirect to the user's first workspace."""
     workspace = workspaces_of(_user(request)).first()
     if workspace is None:
         return render(request, "example_project/no_workspace.html", status=403)
@@ -78,7 +78,7 @@ def chat(request: HttpRequest, workspace: str, session_id: uuid.UUID | None = No
 @login_required
 @require_POST
 def answer(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpResponse:
-    """Have a question answered: for the first time, or once more where the form names the answer it has."""
+    """Have a question answered; if the form names an existing answer, have another one written."""
     session = _session(request, workspace, session_id)
     question, former = request.POST.get("question", ""), request.POST.get("answer", "")
     try:
@@ -86,7 +86,7 @@ def answer(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpR
             answer_again(session.history(), question, former)
         else:
             answering.begin(session.history(), question)
-    except ChatMemoryError as error:  # such as one branch too many
+    except ChatMemoryError as error:  # for example because there are too many branches
         notices.error(request, f"The question is not answered again: {error}")
     return _to_latest(session)
 
@@ -111,24 +111,24 @@ def edit(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpRes
 @login_required
 @require_POST
 def stop(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpResponse:
-    """Ask whoever writes an answer to stop; nothing where it has ended meanwhile."""
+    """Ask the writer of an answer to stop; if it has ended meanwhile, only say so."""
     session = _session(request, workspace, session_id)
     try:
         session.history().drafts.stop(request.POST.get("draft", ""))
     except DraftNotFound:
-        notices.info(request, "This answer had ended already.")
+        notices.info(request, "This answer has already ended.")
     return _to_latest(session)
 
 
 @login_required
 @require_POST
 def switch(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> HttpResponse:
-    """Show another one of several answers or questions."""
+    """Show another of several alternative answers or questions."""
     session = _session(request, workspace, session_id)
     try:
         session.history().switch(request.POST.get("branch", ""))
     except ChatMemoryError:
-        notices.error(request, "This alternative is not there any more.")
+        notices.error(request, "This alternative no longer exists.")
     return redirect("chat", workspace, session.pk)
 
 
@@ -174,12 +174,12 @@ def _position(given: str) -> int | None:
 
 
 def _workspace(request: HttpRequest, slug: str) -> Workspace:
-    """A workspace of the user's.
+    """A workspace of which the user is a member.
 
     Raises:
-        Http404: it is somebody else's, or there is none.
+        Http404: the workspace does not exist, or the user is not a member of it.
     """
-    if "\x00" in slug:  # which PostgreSQL takes in no text
+    if "\x00" in slug:  # PostgreSQL would raise an error
         raise Http404
     return get_object_or_404(workspaces_of(_user(request)), slug=slug)
 
@@ -188,7 +188,7 @@ def _session(request: HttpRequest, workspace: str, session_id: uuid.UUID) -> Ses
     """The user's own conversation.
 
     Raises:
-        Http404: it is somebody else's, or there is none.
+        Http404: the conversation does not exist, or belongs to another user.
     """
     place = _workspace(request, workspace)
     return get_object_or_404(sessions_of(_user(request), place), pk=session_id)

@@ -1,1 +1,1 @@
-"""What the command `demo` is made of: people, samples, a server, and the probe of its pages."""
+"""The parts of the command `demo`: accounts, sample conversations, a server, and the probe of its pages."""

@@ -1,4 +1,4 @@
-"""Owns a browser of the simplest kind, cookies, forms and reloads over HTTP; it must not know any page."""
+"""Owns a minimal browser, with cookies, forms and reloads over HTTP; it must not know any page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Page:
-    """What came back, after redirects."""
+    """A response, after redirects."""
 
     status: int
     url: str
@@ -38,11 +38,11 @@ class Page:
 
 
 class Browser:
-    """A session of one visitor with one site."""
+    """One visitor's browser on one site."""
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
-        # No proxies: the site is on this machine, whatever the environment says about the rest of the world.
+        # No proxies, whatever the environment says, because the site is on this machine.
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(CookieJar())
         )
@@ -52,11 +52,11 @@ class Browser:
         return self._open(address, None)
 
     def submit(self, page: Page, **fields: str) -> Page:
-        """What the page's form answers to these fields."""
+        """The response to the page's form, submitted with these fields."""
         return self._open(page.url, urlencode(page.hidden() | fields).encode())
 
     def settled(self, page: Page) -> Page:
-        """The page once it does not ask any more to be loaded again, as it does while an answer is written."""
+        """The page after reloads: it asks to be reloaded as long as an answer is being written."""
         end = time.monotonic() + TIMEOUT
         while RELOADS.search(page.text) and time.monotonic() < end:
             time.sleep(RELOAD_SECONDS)

@@ -1,4 +1,4 @@
-"""Owns who is in the demo: workspaces, accounts and memberships; running it again must change nothing."""
+"""Owns the demo's workspaces, accounts and memberships; making them again must change nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Account:
-    """A log-in of the demo; its password is no secret, so that the command refuses to run where DEBUG is off."""
+    """A login of the demo; its password is published, so the command refuses to run where DEBUG is off."""
 
     title: str
     username: str
@@ -41,7 +41,7 @@ ACCOUNTS = (ADMIN, MARA, JONAS)
 
 
 def make_people() -> None:
-    """The workspaces, accounts and memberships that are missing; an account that exists keeps its password."""
+    """Create the workspaces, accounts and memberships that are missing; an existing account keeps its password."""
     for place in PLACES:
         Workspace.objects.get_or_create(slug=place.slug, defaults={"name": place.name})
     for account in ACCOUNTS:
@@ -66,7 +66,7 @@ def accounts() -> list[Account]:
 
 @cache
 def _opens(password: str, encoded: str) -> bool:
-    """Whether a stored hash is of that password; remembered, since hashes are slow by design."""
+    """Whether a stored hash is that of the password; cached, because password hashes are slow by design."""
     return check_password(password, encoded)
 
 

@@ -24,14 +24,14 @@ CHAT = re.compile(r"/chat/[^/]+/([0-9a-f-]{36})/")
 
 
 class ProbeFailed(Exception):
-    """A page is not as it should be; the text says which and what it was instead."""
+    """A page is not as expected; the text names the page and what it showed instead."""
 
 
 def probe() -> Iterator[str]:
-    """Look at every page over two starts of the server; yields what was found right.
+    """Check every page over two starts of the server, and yield a line for each passed check.
 
     Raises:
-        ProbeFailed: a page is not as it should be.
+        ProbeFailed: a page is not as expected.
     """
     begun: list[uuid.UUID] = []
     try:

@@ -1,4 +1,4 @@
-"""Owns the bundled conversations and their way into the database, the importer; it must not write messages itself."""
+"""Owns the sample conversations and their import; it must not write messages itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLES = (
 
 
 def import_samples() -> None:
-    """Store the sample conversations, each for its account; those that are there already stay as they are."""
+    """Store the sample conversations, each for its account; existing ones are not changed."""
     for name, place, account in SAMPLES:
         with (FOLDER / name).open("rb") as lines:
             report = import_conversations(lines, place.slug, user=user_of(account))

@@ -1,4 +1,4 @@
-"""Owns the web server of the demo, on this machine's own address only; it must not know what it serves."""
+"""Owns the web server of the demo, which listens on the loopback address only; it must not know what it serves."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class PortTaken(Exception):
 
 
 class QuietHandler(WSGIRequestHandler):
-    """A handler that writes no line for each request: an open page asks four times a second while an answer grows."""
+    """A handler without a log line per request: an open page sends four requests a second while an answer grows."""
 
     def log_message(self, *_args: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 def listen(port: int) -> ThreadedWSGIServer:
-    """A server that holds the port (0: any free one) and serves once it is told to.
+    """A server that is bound to the port (0: any free one), but does not serve yet.
 
     Raises:
         PortTaken: another program listens there.

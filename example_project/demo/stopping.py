@@ -1,4 +1,4 @@
-"""Owns how Ctrl-C ends the demo: once, however many signals arrive; it must not know what is running."""
+"""Owns the end of the demo by Ctrl-C: one interrupt, however many signals arrive; it must not know what is running."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 @contextmanager
 def interrupted_once() -> Iterator[None]:
-    """A block that the first SIGINT interrupts; the rest of the process, its end included, ignores the others.
+    """A block that the first SIGINT interrupts; all later ones are ignored until the process has ended.
 
-    The terminal sends one to every program in it, and a program that started us may send another.
+    The terminal sends SIGINT to all of its programs, and a program that started this one may send another.
 
     Raises:
-        KeyboardInterrupt: at the first.
+        KeyboardInterrupt: at the first signal.
     """
     before = signal.signal(signal.SIGINT, _first)
     try:
         yield
     except KeyboardInterrupt:
-        before = signal.SIG_IGN  # not a handler of ours: the interpreter takes those away before it has ended
+        before = signal.SIG_IGN  # not a Python handler, which the interpreter removes before the process ends
         raise
     finally:
         signal.signal(signal.SIGINT, before)
@@ -36,4 +36,4 @@ def _first(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _further(_number: int, _frame: FrameType | None) -> None:
-    """Nothing."""
+    """Ignore the signal."""

@@ -157,7 +157,7 @@ def test_an_answer_is_stopped_and_kept(browser: Client, told: Told) -> None:
     assert bubbles(browser, address)[-1].startswith("First ")
     browser.post(f"{address}stop/", sent)
     browser.post(f"{address}stop/", {"draft": "nothing"})
-    assert "had ended already" in seen(browser, address)
+    assert "has already ended" in seen(browser, address)
     assert said_and_states()[-1][1] == "stopped"
 
 

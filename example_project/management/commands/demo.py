@@ -1,4 +1,4 @@
-"""Owns the command `demo`: the example, filled and served, or checked; its parts live in example_project.demo."""
+"""Owns the command `demo`, which fills and serves, or checks, the example; its parts are in example_project.demo."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The options."""
         parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0: any free port")
-        parser.add_argument("--check", action="store_true", help="serve on a free port, look at every page, and end")
+        parser.add_argument("--check", action="store_true", help="serve on a free port, check every page, and end")
 
     def handle(self, *_args: Any, port: int, check: bool, **_options: Any) -> None:
         """Fill, then check or serve.
 
         Raises:
-            CommandError: DEBUG is off, the port is taken, or a page is not as it should be.
+            CommandError: DEBUG is off, the port is taken, or a page is not as expected.
         """
         if not settings.DEBUG:
             raise CommandError("The demo makes accounts with published passwords, so it needs DJANGO_DEBUG=1.")
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         self.stdout.write(self.style.SUCCESS("The demo works."))
 
     def _serve(self, port: int) -> None:
-        """Fill and serve; the port is taken first, so that a run that cannot serve changes nothing."""
+        """Fill and serve; the port is bound first, so that a run that cannot serve changes nothing."""
         try:
             server = serving.listen(port)
         except serving.PortTaken as error:

@@ -1,15 +1,15 @@
-// The page works without this file, which adds: answers that grow as they are written, Enter sends, the box grows,
-// one submit per click, the end is in view.
+// The page works without this file. It adds: answers grow as they are written, Enter sends, the text box grows, a double
+// click submits once, and the page stays scrolled to its end.
 "use strict";
 
-const PAUSE = 250; // milliseconds between two looks at an answer that is being written
-const AWAY = 2000; // milliseconds until the next try, where the server could not be reached
+const PAUSE = 250; // milliseconds between two requests for an answer that is being written
+const AWAY = 2000; // milliseconds until the next try if the server cannot be reached
 
 const history_ = document.querySelector("#history");
 const composer = document.querySelector(".composer");
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-// An answer is a draft of the API's while it is written: ask for what it has got since, until it has ended.
+// While an answer is written, the API serves it as a draft: ask for the text added since, until the draft has ended.
 async function follow(bubble) {
   const text = bubble.querySelector(".text");
   let length = bubble.dataset.length;
@@ -23,14 +23,14 @@ async function follow(bubble) {
       length = draft.length;
       await pause(PAUSE);
     } catch {
-      await pause(AWAY); // the network is away, or the answer has gone with its branch: the page will tell
+      await pause(AWAY); // the server cannot be reached, or the draft is gone; the refresh below shows which
       break;
     }
   }
   if (bubble.isConnected) await refresh();
 }
 
-// What the page would be if it were loaded now, but for what somebody is writing.
+// Replace the page's parts with those of a fresh load, but keep an open edit form.
 async function refresh() {
   const response = await fetch(location.href).catch(() => pause(AWAY).then(refresh));
   if (!response?.ok || response.redirected) return;
@@ -47,7 +47,7 @@ function followAll() {
   for (const bubble of document.querySelectorAll("[data-follow]")) follow(bubble);
 }
 
-// Change the history, and stay at its end where that was in view.
+// Change the history; if its end was in view, keep it in view.
 function inView(change) {
   const atTheEnd = history_.scrollHeight - history_.scrollTop - history_.clientHeight < 40;
   change();
@@ -86,7 +86,7 @@ document.addEventListener("submit", (event) => {
   event.target.dataset.sent = "yes";
 });
 
-// A page that comes back from the browser's memory may be sent again: the ids in it make that a replay.
+// A page restored from the browser's cache may submit its forms again: their ids make that a replay.
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
 });
