@@ -111,7 +111,7 @@ def _wrong_encoding(alias: str) -> list[CheckMessage]:
         return []
     if encoding == "UTF8":
         return []
-    hint = f"Create the database of DATABASES[{alias!r}] anew: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0."
+    hint = f"Create the database of DATABASES[{alias!r}] again: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0."
     return [error(10, f"The encoding of the database is {encoding}, which cannot hold every message.", hint)]
 
 

@@ -1,4 +1,4 @@
-"""Owns an embedder that needs no model and no network: texts that share words are alike."""
+"""Owns an embedder that needs no model and no network: texts that share words are similar."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_c9_a_cleanup_goes_on_and_says_what_it_left(sql: str) -> None:
     with locked_by_another(sql):
         report = json.loads(run("cleanup", "--days", 30, "--format", "json"))
         assert (report["sessions"], report["busy"], report["finished"]) == (2, 1, True)
-        assert "1 conversation that others hold left to the next run" in run("cleanup", "--days", 30)
+        assert "1 locked conversation left to the next run" in run("cleanup", "--days", 30)
     assert list(Session.objects.values_list("key", flat=True)) == ["b"]
     assert json.loads(run("cleanup", "--days", 30, "--format", "json"))["sessions"] == 1
 

@@ -75,7 +75,7 @@ def _summary(report: retention.Report) -> str:
     if not report.finished:
         removed += "; the time was up, the next run continues"
     if report.busy:
-        removed += f"; {counted(report.busy, 'conversation')} that others hold left to the next run"
+        removed += f"; {counted(report.busy, 'locked conversation')} left to the next run"
     return f"{removed}\n{_left(report)}" if report.entries_left else removed
 
 

@@ -1,4 +1,4 @@
-"""The table of the index and, by hand for each database, what makes it an index: GIN on PostgreSQL, FTS5 on SQLite."""
+"""The table of the index, and the index itself in each database's own SQL: GIN on PostgreSQL, FTS5 on SQLite."""
 
 import chat_memory.search.models
 from django.db import migrations, models
@@ -6,8 +6,8 @@ from django.db import migrations, models
 TABLE = "chat_memory_search_entry"
 FTS = "chat_memory_search_fts"
 GIN = "chat_memory_search_words"
-# FTS5 keeps no copy of the texts: it reads them where they are. These triggers keep it as the table is, as SQLite's
-# documentation has it for such a table; nobody writes to it otherwise.
+# FTS5 keeps no copy of the texts: it reads them from the table. These triggers keep its index equal to the table, as
+# SQLite's documentation describes for external content tables; nothing else writes to it.
 DELETED = f"INSERT INTO {FTS} ({FTS}, rowid, words, workspace_id) VALUES ('delete', old.message_id, old.words, old.workspace_id);"
 INSERTED = f"INSERT INTO {FTS} (rowid, words, workspace_id) VALUES (new.message_id, new.words, new.workspace_id);"
 ON_SQLITE = (
@@ -20,18 +20,18 @@ ON_SQLITE = (
 
 
 def index_words(apps, schema_editor):
-    """The index over words."""
+    """Create the index over words."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(f"CREATE INDEX {GIN} ON {TABLE} USING gin (words)")
         return
     for statement in ON_SQLITE:
         schema_editor.execute(statement)
-    if schema_editor.connection.Database.sqlite_version_info >= (3, 42):  # later, the first removal sees to it
+    if schema_editor.connection.Database.sqlite_version_info >= (3, 42):  # otherwise the first removal sets it
         schema_editor.execute(f"INSERT INTO {FTS} ({FTS}, rank) VALUES ('secure-delete', 1)")
 
 
 def drop_index(apps, schema_editor):
-    """The way back; triggers go with their table."""
+    """Undo ``index_words``."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(f"DROP INDEX {GIN}")
         return

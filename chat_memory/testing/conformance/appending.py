@@ -43,7 +43,7 @@ class AppendClauses(Kit):
         given = [msgspec.structs.replace(message, created_at=SENT_AT) for message in FULL]
         commit = self.messages.append(self.at(), given)
         read = self.messages.read(self.at()).messages
-        placed = zip(given, read, strict=True)  # which numbers turns have is for other clauses to say
+        placed = zip(given, read, strict=True)  # other clauses check the turn numbers
         expected = [
             msgspec.structs.replace(message, seq=seq, turn=stored.turn)
             for seq, (message, stored) in enumerate(placed, 1)

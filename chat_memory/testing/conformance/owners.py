@@ -206,7 +206,7 @@ class YieldingClauses(OwnerClauses):
     @where("yields_keys")
     @pytest.mark.parametrize("first", ["append", "open", "fork", "append_many"])
     def test_a_clients_key_yields_to_the_first_write(self, first: str) -> None:
-        """The client's session keeps its id and its messages, and goes on under another key."""
+        """The client's session keeps its id and its messages, and continues under another key."""
         if first in ("fork", "append_many") and not self.offers({"fork": "branches"}.get(first, "changes_several")):
             pytest.skip(f"{self.adapter.name} cannot do this")
         theirs, bob = self._taken("a"), self.of("bob")

@@ -1,4 +1,4 @@
-"""The table of embeddings and, on a PostgreSQL that has pgvector and may use it, their column in its type."""
+"""The table of embeddings; on a PostgreSQL with pgvector, their column gets pgvector's type."""
 
 import chat_memory.vectors.models
 from django.db import DatabaseError, migrations, models, transaction
@@ -7,7 +7,7 @@ TABLE = "chat_memory_vectors_embedding"
 
 
 def use_pgvector(apps, schema_editor):
-    """Make the extension where the server has it and this user may; otherwise the column stays an array."""
+    """Create the extension if the server has it and this user may; otherwise the column stays an array."""
     connection = schema_editor.connection
     if connection.vendor != "postgresql":
         return
@@ -20,7 +20,7 @@ def use_pgvector(apps, schema_editor):
                     cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
             except DatabaseError:  # only a superuser may; chat_memory.W007 says so
                 return
-            cursor.execute("SELECT to_regtype('vector')")  # None where it is in a schema that is not searched
+            cursor.execute("SELECT to_regtype('vector')")  # None if it is in a schema outside of the search path
             (kind,) = cursor.fetchone()
     if kind is not None:
         schema_editor.execute(f"ALTER TABLE {TABLE} ALTER COLUMN vector TYPE vector USING vector::vector")
