@@ -53,7 +53,7 @@ def test_addresses_and_methods() -> None:
 
 def test_members() -> None:
     assert names_after("A session has") == list(shapes.SessionOut.__struct_fields__)
-    assert [*names_after("A message has"), *names_after("Where what was stored had no content")] == list(JSON_MEMBERS)
+    assert [*names_after("A message has"), *names_after("If the stored message had no content")] == list(JSON_MEMBERS)
     assert names_after("A branch has") == list(shapes.BranchOut.__struct_fields__)
     assert set(names_after("You give")) == set(GIVEN)
     assert set(names_after("**PATCH** sets")) == set(SETTABLE)
@@ -74,8 +74,7 @@ def test_numbers() -> None:
     of = context.LARGEST
     assert of["turns"] == of["messages"]
     assert (
-        f"More than {of['turns']} turns\nor messages are taken as {of['turns']}, more than {of['tokens']:,} tokens"
-        in PAGE
+        f"More than {of['turns']} turns or messages count as {of['turns']}, more than {of['tokens']:,} tokens" in PAGE
     )
     assert {throttling.READS, throttling.WRITES} <= set(re.findall(r"\w+", PAGE))
 
