@@ -123,7 +123,7 @@ def clean_up(
 
 
 def _forget_notes(alias: str, due: Policy) -> None:
-    """Delete tombstones that are older than TOMBSTONE_DAYS and a day more, because clocks may differ."""
+    """Delete the notes of deletions and changes that are TOMBSTONE_DAYS and a day old; a day more, as clocks differ."""
     before = datetime.now(UTC) - timedelta(days=settings.tombstone_days + 1)
     with across_workspaces():
         run_write(alias, lambda **_nested: removal.remove_notes(alias, before, due.tenant))
