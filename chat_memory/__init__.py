@@ -39,7 +39,8 @@ if TYPE_CHECKING:
         WindowTooSmall,
         WorkspaceNotFound,
     )
-    from chat_memory.history.conversation import Conversation, aappend_many, append_many, conversation
+    from chat_memory.history.batches import aappend_many, append_many
+    from chat_memory.history.conversation import Conversation, conversation
     from chat_memory.history.protocol import ChatHistory
     from chat_memory.history.streaming import Streaming
     from chat_memory.history.turn import Turn
@@ -58,7 +59,8 @@ _HOMES = {
         "Summary",
         "UnansweredCall",
     ),
-    "chat_memory.history.conversation": ("Conversation", "aappend_many", "append_many", "conversation"),
+    "chat_memory.history.batches": ("aappend_many", "append_many"),
+    "chat_memory.history.conversation": ("Conversation", "conversation"),
     "chat_memory.history.protocol": ("ChatHistory",),
     "chat_memory.history.streaming": ("Streaming",),
     "chat_memory.history.turn": ("Turn",),

@@ -9,7 +9,7 @@ import pytest
 import chat_memory
 from chat_memory import feedback, health, metrics, sessions
 from chat_memory.cache import CachedAdapter
-from chat_memory.history import conversation
+from chat_memory.history import batches, conversation
 from chat_memory.history.attachments import ConversationAttachments
 from chat_memory.history.conversation import Conversation
 from chat_memory.history.drafts import ConversationDrafts
@@ -30,7 +30,7 @@ WITHOUT_TWIN: dict[Any, set[str]] = {
     Conversation: {"streaming", "turn"},  # they make an object, without input or output
     Turn: {"stream"},
     ChatHistory: set(),
-    conversation: {"conversation", "of_session", "on_settings"},  # they make a handle, without input or output
+    batches: set(),
     RedisChatMemory: {"conversation"},
     sessions: set(),
     feedback: set(),
