@@ -37,8 +37,7 @@ class Conversation(Windows, Summaries, Branches):
 
     An unknown conversation reads as empty; the first append creates it. Every method ``x`` that does I/O has an async
     twin ``ax`` with the same signature, which makes one thread hop. Any of them raises NotOwner if the session is not
-    the user's, Busy if others hold its lock for LOCK_TIMEOUT seconds, and Django's OperationalError if the database
-    cannot be reached.
+    the user's, Busy if others hold its lock for LOCK_TIMEOUT seconds, and Django's OperationalError without a database.
     """
 
     def __reduce__(self) -> Any:
@@ -77,8 +76,7 @@ class Conversation(Windows, Summaries, Branches):
     ) -> Streaming:
         """A context manager, sync and async, that writes a message chunk by chunk; see ``Streaming``. No I/O yet.
 
-        Meanwhile others read its text through ``drafts``. Until it ends, no message is stored and the version does not
-        change.
+        Meanwhile others read its text through ``drafts``. At its end the message is stored and the version changes.
 
         Args:
             role: who writes: assistant, user or system.
@@ -109,9 +107,8 @@ class Conversation(Windows, Summaries, Branches):
     ) -> Turn:
         """The turn of a question, a context manager that stores or finds it and holds the right to answer it.
 
-        Only one block at a time holds the right. If its process dies, as by kill -9, the right becomes free when the
-        lease lapses; the next holder continues from the messages that the turn has. An answered question is not
-        answered again.
+        Only one block at a time holds the right. If its process dies, the right becomes free when the lease lapses, and
+        the next holder continues from the messages that the turn has. An answered question is not answered again.
 
         Args:
             question: a user's message, or the id of a stored one. Give the message an id that a retry repeats.
@@ -132,8 +129,7 @@ class Conversation(Windows, Summaries, Branches):
     def append(self, *messages: Message, if_version: int | None = None) -> Receipt:
         """Store the messages, adjacent and in this order, exactly once.
 
-        A message whose id is stored already is not stored again: the receipt holds the stored one. So a retry is safe
-        if the messages have ids that it repeats.
+        A message whose id is stored already is a replay: the receipt holds the stored one. So give ids to retry safely.
 
         Args:
             messages: what to store; none at all is allowed and does nothing.
@@ -146,8 +142,7 @@ class Conversation(Windows, Summaries, Branches):
             WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
             BranchNotFound: there is no such branch.
             AttachmentNotFound: a message refers to an attachment that the conversation does not have.
-            Busy: others held the lock of the conversation for LOCK_TIMEOUT seconds; nothing was written, so the call
-                may be repeated.
+            Busy: others held the lock for LOCK_TIMEOUT seconds; nothing was written, so the call may be repeated.
         """
         if_version = optional_number(if_version, "if_version")
         if not messages:
@@ -237,8 +232,8 @@ class Conversation(Windows, Summaries, Branches):
         """The ``k`` messages of this branch that are most similar to a text, in their order, with their scores.
 
         Messages are compared by embeddings, which are made once for each message and model. A conversation of at most
-        ``k`` messages is returned whole and without scores, and nothing is embedded. Redacted messages are left out; so
-        are messages without text, if messages are compared.
+        ``k`` messages is returned whole and without scores, and nothing is embedded. Redacted messages are left out,
+        and messages without text too if messages are compared.
 
         Args:
             query: the text, 1 to 8,000 characters.
@@ -309,8 +304,8 @@ def conversation(
     """A handle on a conversation, by its names; no I/O.
 
     With ``user=`` every call raises NotOwner if the session belongs to somebody else, and nothing is written or shown.
-    A session whose key a client chose through the API is the exception: it yields the key. This user does not see that
-    session, and the user's first write creates a new one under the key.
+    A session whose key a client chose through the API yields the key: this user does not see it, and the user's first
+    write creates a new session under the key.
 
     Args:
         key: the session key, any text of 1..255 characters without control characters.
@@ -340,8 +335,7 @@ def on_settings(at: Address, using: str | None) -> Conversation:
 def of_session(session: SessionRow) -> Conversation:
     """The conversation of a session row, on the database the row came from.
 
-    The handle is bound to that row: once the session is deleted it reads as empty, and an append raises
-    SessionNotFound, even if a new session has the same key.
+    It is bound to that row: once the session is deleted it is empty, and an append raises SessionNotFound.
     """
     using: str | None = getattr(getattr(session, "_state", None), "db", None)
     return on_settings(address_of(session), using)
