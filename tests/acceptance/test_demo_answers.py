@@ -221,7 +221,7 @@ def test_a_branch_that_is_not_there_is_told(browser: Client, told: Told) -> None
     address = ask_and_hear(browser, told, "Really?", "Yes.")
     for name in ("", "nowhere"):
         browser.post(f"{address}switch/", {"branch": name})
-        assert "not there any more" in seen(browser, address)
+        assert "no longer exists" in seen(browser, address)
 
 
 def test_answers_that_cross_stand_behind_their_questions(browser: Client, told: Told) -> None:
