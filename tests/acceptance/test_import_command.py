@@ -1,7 +1,10 @@
 """The command chat_memory_import: real lines in, damaged ones named, a second time nothing."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -277,6 +280,32 @@ def test_what_editors_leave_in_files_does_no_harm(tmp_path) -> None:
     line = json.dumps({"id": "k", "messages": GREETING}).encode()
     (tmp_path / "in").write_bytes(b"\xef\xbb\xbf" + line + b"\r\n\r\n  \n" + line.replace(b'"k"', b'"l"'))
     assert run("import", tmp_path / "in", "--workspace", "acme").startswith("2 lines read: 2 new")
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (gzip.compress, "compressed with gzip: decompress it first"),
+        (bz2.compress, "compressed with bzip2"),
+        (lzma.compress, "compressed with xz"),
+        (lambda text: text.decode().encode("utf-16"), "is in UTF-16: iconv"),
+        (lambda text: b"PK\x03\x04" + text, "compressed with zip"),
+        (lambda text: b"SQLite format 3\x00" + text, "a database of SQLite"),
+    ],
+)
+def test_a_file_that_has_no_lines_is_refused_by_what_it_is(made: Any, said: str, tmp_path) -> None:
+    """And not line by line, each of which would be damaged; nothing is made (FIELD, the formats of section 2)."""
+    (tmp_path / "in").write_bytes(made(json.dumps({"id": "k", "messages": GREETING}).encode()))
+    with pytest.raises(CommandError, match=said):
+        run("import", tmp_path / "in", "--workspace", "acme")
+    assert not Workspace.objects.exists()
+
+
+def test_json_over_several_lines_is_told_what_makes_one_of_it() -> None:
+    text = json.dumps({"id": "k", "messages": GREETING}, indent=1)
+    first, *_others = import_conversations(text.encode().splitlines(keepends=True), "acme").faults
+    assert first.reason.startswith("is not JSON")
+    assert first.reason.endswith("jq -c . converts JSON over several lines to one line")
 
 
 def test_standard_input_and_a_report_for_programs(monkeypatch) -> None:

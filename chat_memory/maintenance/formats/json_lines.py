@@ -14,6 +14,27 @@ from chat_memory.rules.json_values import object_of, unstorable
 _LINE_ENDS = {sign.encode(): f"\\u{ord(sign):04x}".encode() for sign in "\x85\u2028\u2029"}
 """Characters that JSON allows inside text, but that some readers take for the end of a line, and their escapes."""
 
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
+_OTHER_TEXT = (b"\xff\xfe", b"\xfe\xff")
+_OPEN = (b"{", b"[")
+"""The first line of JSON that is written over several lines."""
+_SQLITE = b"SQLite format 3"
+
+
+def check_start(line: bytes) -> None:
+    """Check by its first line that a file can contain JSON Lines; otherwise every line of it would be damaged.
+
+    Raises:
+        ValidationError: it is compressed, a database, or text in UTF-16.
+    """
+    compressed = next((name for start, name in _COMPRESSED.items() if line.startswith(start)), None)
+    if compressed is not None:
+        raise ValidationError(f"the file is compressed with {compressed}: decompress it first")
+    if line.startswith(_OTHER_TEXT):
+        raise ValidationError("the file is in UTF-16: iconv -f UTF-16 -t UTF-8 converts it")
+    if line.startswith(_SQLITE):
+        raise ValidationError("the file is a database of SQLite, not JSON Lines")
+
 
 def parse(line: bytes) -> dict[str, Any]:
     """The object of a line.
@@ -51,7 +72,8 @@ def _damage(line: bytes, error: Exception) -> str:
         return f"is not UTF-8: {wrong.reason}"
     if _has_half_a_sign(line):
         return "a text has half of a character: an escape such as \\ud83d needs the second escape that completes it"
-    return f"is not JSON: {str(error).removeprefix('JSON is malformed: ')}"
+    hint = ": jq -c . converts JSON over several lines to one line" if line.strip() in _OPEN else ""
+    return f"is not JSON: {str(error).removeprefix('JSON is malformed: ')}{hint}"
 
 
 def _has_half_a_sign(line: bytes) -> bool:

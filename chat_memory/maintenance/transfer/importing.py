@@ -15,6 +15,7 @@ from chat_memory.exceptions import ChatMemoryError, ValidationError
 from chat_memory.history.naming import address
 from chat_memory.history.stamping import counted
 from chat_memory.maintenance.formats.clock import Clock, zone_named
+from chat_memory.maintenance.formats.json_lines import check_start
 from chat_memory.maintenance.formats.lines import AUTO, read_line
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
 from chat_memory.rules.limits import Limits, limits
@@ -125,7 +126,8 @@ def import_conversations(
         on_fault: called for each damaged line, in the order of the lines.
 
     Raises:
-        ValidationError: the slug is invalid, ``user`` cannot be an owner, or there is no such time zone.
+        ValidationError: the slug is invalid, ``user`` cannot be an owner, there is no such time zone, or the lines are
+            of a compressed file, a database or a file in UTF-16.
         WorkspaceNotFound: the workspace is unknown and may not be created.
     """
     check_workspace(workspace)
@@ -197,6 +199,8 @@ def _groups(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
 def _read(lines: Iterable[bytes], form: str, home: Address, zone: tzinfo) -> Iterator[_Line]:
     """The lines, each parsed and validated completely before any part of it is stored."""
     for number, line in enumerate(lines, 1):
+        if number == 1:
+            check_start(line)
         text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         clock = Clock(zone)
         pair, error = _parsed(text, form, home, clock) if text.strip() else (None, None)
