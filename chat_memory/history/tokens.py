@@ -9,7 +9,7 @@ import msgspec
 from chat_memory.conf import Settings
 from chat_memory.records import Message
 from chat_memory.rules.attachments import refs
-from chat_memory.rules.inline import without_inline
+from chat_memory.rules.inline import without_inline, without_sealed
 
 TokenCounter = Callable[[str], int]
 
@@ -40,7 +40,7 @@ def count_tokens(message: Message, counter: TokenCounter = estimate, *, inline_p
     if message.name:
         total += counter(message.name)
     if message.tool_calls:
-        total += counter(_as_json(message.tool_calls))
+        total += _of_sealed(message.tool_calls, counter, inline_part)
     if message.extra:
         further = {name: value for name, value in message.extra.items() if name != "role"}
         total += _of_json(further, counter, inline_part) if further else 0
@@ -50,7 +50,17 @@ def count_tokens(message: Message, counter: TokenCounter = estimate, *, inline_p
 def _of_json(value: object, counter: TokenCounter, inline_part: int) -> int:
     """The tokens of a JSON value as text; each inline picture, sound or file in it counts ``inline_part``."""
     text, inline = without_inline(value)
-    return counter(_as_json(text)) + inline_part * len(inline)
+    return _of_sealed(text, counter, inline_part) + inline_part * len(inline)
+
+
+def _of_sealed(value: object, counter: TokenCounter, inline_part: int) -> int:
+    """Tokens of a JSON value as text, what is sealed in it as text too, but never for more than ``inline_part``."""
+    longest = BYTES_PER_TOKEN * inline_part
+    text = _as_json(value)
+    if len(text) <= longest:
+        return counter(text)
+    rest, number = without_sealed(value, longest)
+    return counter(_as_json(rest) if number else text) + inline_part * number
 
 
 def _as_json(value: object) -> str:

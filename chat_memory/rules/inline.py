@@ -17,9 +17,19 @@ DATA_KEYS = frozenset(
 )
 """The keys that hold base64; those with "base64" or "b64" in their names do too."""
 _LIKELY = re.compile(
-    r"image|audio|video|screenshot|photo|picture|^(?:data|bytes|blob|png|jpe?g|gif|webp|pdf)$", re.IGNORECASE
+    r"image|audio|video|screenshot|photo|picture|thumbnail|^(?:data|bytes|blob|ur[il]|png|jpe?g|gif|webp|bmp|pdf|docx|xlsx"
+    r"|pptx|zip|wav|mp[34]|ogg|opus|flac|webm)$",
+    re.IGNORECASE,
 )
-"""Keys that hold base64 if their text is long, such as ``screenshot``; Jupyter's media types as keys do too."""
+"""Keys that hold base64 if their text is long, such as ``screenshot``, or ``url`` where a provider takes it without
+``data:``; Jupyter's media types as keys do too."""
+SEALED = frozenset(
+    {"signature", "thoughtSignature", "thought_signature", "thinking_signature"}
+    | {"encrypted_content", "encryptedContent", "redactedContent", "redacted_content"}
+)
+"""The keys of signatures and encrypted content of a model's thoughts, which only the provider can read."""
+_SEALED_THOUGHTS = "redacted_thinking"
+"""The type of a part that has encrypted thoughts as its ``data``."""
 _BASE64_NAMES = ("base64", "b64")
 _GENERATED = "image_generation_call"
 """The type of an item of OpenAI's Responses that has a picture as its ``result``."""
@@ -27,7 +37,7 @@ _MEDIA_KEYS = ("media_type", "mime_type", "mimeType", "mediaType", "contentType"
 _ARGUMENTS = frozenset(("input", "arguments", "args"))
 """The keys of a call's arguments, which a model has written and reads as text."""
 _KINDS = ("image", "audio", "video")
-_NO_MEDIA = ("text", "redacted_thinking")
+_NO_MEDIA = ("text", _SEALED_THOUGHTS)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=\r\n-]+")
 _MEDIA_TYPE = re.compile(r"(?:image|audio|video|application)/", re.IGNORECASE)
 LOOKED_AT = 256
@@ -54,6 +64,27 @@ def without_inline(value: Any, instead: Callable[[Inline], str] = lambda _: "") 
         return instead(inline)
 
     return _walk(value, (), replaced), found
+
+
+def without_sealed(value: Any, longest: int) -> tuple[Any, int]:
+    """A JSON value without what is sealed in it and has more than so many characters, and how many those are."""
+    if isinstance(value, list):
+        each = [without_sealed(one, longest) for one in value]
+        return [left for left, _number in each], sum(number for _left, number in each)
+    if not isinstance(value, dict):
+        return value, 0
+    own, number = {}, 0
+    for name, inner in value.items():
+        if isinstance(inner, str) and len(inner) > longest and _is_sealed(value, name):
+            own[name], number = "", number + 1
+        else:
+            own[name], within = without_sealed(inner, longest)
+            number += within
+    return own, number
+
+
+def _is_sealed(holder: Mapping[str, Any], name: str) -> bool:
+    return name in SEALED or (name == "data" and holder.get("type") == _SEALED_THOUGHTS)
 
 
 def _walk(value: Any, names: tuple[str, ...], replaced: Callable[[Inline], str]) -> Any:
@@ -111,7 +142,7 @@ def _may_be_data(holder: Mapping[str, Any], name: str, size: int) -> bool:
     media_type = _media_type(holder)
     if holds:
         return size >= SURE or bool(media_type) or name in ("bytes", "file_data")
-    return _MEDIA_TYPE.match(media_type) is not None
+    return _MEDIA_TYPE.match(media_type) is not None or holder.get("encoding") == "base64"
 
 
 def _holds_data(holder: Mapping[str, Any], name: str, size: int) -> bool:

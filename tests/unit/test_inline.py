@@ -1,5 +1,6 @@
 """What is inline in content: found in every provider's form, wherever it stands, and nothing else taken for it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +77,9 @@ INLINE: dict[str, tuple[dict[str, Any], Inline]] = {
     "by a name that tells": ({"type": "computer", "screenshot": DATA}, Inline("file", "", SIZE)),
     "by a name of two words": ({"image_bytes": DATA}, Inline("image", "", SIZE)),
     "semantic kernel": ({"$type": "ImageContent", "Data": DATA, "MimeType": "image/png"}, Inline("file", "", SIZE)),
+    "glm, without data:": ({"type": "image_url", "image_url": {"url": DATA}}, Inline("image", "", SIZE)),
+    "by the name of a format": ({"type": "output", "wav": DATA}, Inline("file", "", SIZE)),
+    "beside its encoding": ({"path": "a.bin", "content": DATA, "encoding": "base64"}, Inline("file", "", SIZE)),
     "numbers of node": (
         {"type": "image", "image": {"type": "Buffer", "data": [137] * SIZE}},
         Inline("image", "", SIZE),
@@ -172,3 +176,26 @@ def test_what_only_looks_like_it_is_text(part: dict[str, Any]) -> None:
 def test_any_json_may_be_looked_at(value: Any) -> None:
     left, found = without_inline(value)
     assert found or left == value
+
+
+SEAL = "c2VhbGVk" * 20_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message.assistant([{"text": "x", "thoughtSignature": SEAL}]),
+        Message.assistant([{"type": "thinking", "thinking": "x", "signature": SEAL}]),
+        Message.assistant([{"reasoningContent": {"reasoningText": {"text": "x", "signature": SEAL}}}]),
+        Message.assistant([{"type": "reasoning", "encrypted_content": SEAL, "summary": []}]),
+        Message.assistant([{"type": "redacted_thinking", "data": SEAL}]),
+        Message.assistant("x", extra={"thinking_signature": SEAL}),
+        Message.assistant(tool_calls=[{"id": "a", "extra_content": {"google": {"thought_signature": SEAL}}}]),
+    ],
+    ids=repr,
+)
+def test_r6_what_is_sealed_of_thoughts_costs_a_bounded_amount(message: Message) -> None:
+    """Gemini signs a picture with a million characters, which cost nothing like as many tokens."""
+    assert INLINE_PART_TOKENS < count_tokens(message) < INLINE_PART_TOKENS + 50
+    short = SEAL[:400]
+    assert 100 < count_tokens(Message.from_dict(json.loads(json.dumps(message.to_dict()).replace(SEAL, short)))) < 150
