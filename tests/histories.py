@@ -126,6 +126,16 @@ BEDROCK = Form(
 )
 GEMINI = Form("gemini", lambda text: [{"text": text}], _gemini_call, _gemini_results, _check_gemini)
 FORMS = (OPENAI, LEGACY, ANTHROPIC, BEDROCK, GEMINI)
+OLLAMA = Form(
+    "ollama",
+    str,
+    lambda text, ids: Message.assistant(
+        text, tool_calls=[{"function": {"name": each, "arguments": {}}} for each in ids]
+    ),
+    lambda ids, _question: [Message.from_dict({"role": "tool", "content": "r", "tool_name": each}) for each in ids],
+    _check_chat,
+)
+"""Calls without ids, by the names of their tools."""
 
 
 def accepts(form: Form, shown: Sequence[Message]) -> bool:
@@ -172,7 +182,9 @@ def histories_of(form: Form) -> st.SearchStrategy[list[Message]]:
 
 
 histories = histories_of(OPENAI)
-histories_of_forms = st.sampled_from(FORMS).flatmap(lambda form: st.tuples(st.just(form), histories_of(form)))
+histories_of_forms = st.sampled_from((*FORMS, OLLAMA)).flatmap(
+    lambda form: st.tuples(st.just(form), histories_of(form))
+)
 
 
 def without_system(messages: Sequence[Message]) -> list[Message]:

@@ -16,8 +16,11 @@ from typing import Any
 import msgspec
 
 from chat_memory.choices import Role
+from chat_memory.history.cache_marks import with_few_marks
+from chat_memory.history.served import Served
 from chat_memory.records import Message, UnansweredCall
 from chat_memory.rules import calls as rule
+from chat_memory.rules.callers import Callers
 from chat_memory.rules.calls import Call, Key
 
 _ASSISTANT, _SYSTEM = Role.ASSISTANT.value, Role.SYSTEM.value
@@ -25,7 +28,6 @@ _RESULTS = (Role.TOOL.value, Role.FUNCTION.value)
 _SPOKEN = ("refusal", "audio", rule.LEGACY)
 """The keys of ``extra`` that count as content of an assistant's message."""
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
-_TEXTS = (None, "text", "input_text", "output_text")
 _MEDIA = ("text", "image", "document", "video", "audio", "guardContent", "citationsContent", "searchResult")
 _BEDROCK = frozenset(
     {*_MEDIA, "toolUse", "toolResult", "reasoningContent", "cachePoint"}
@@ -46,6 +48,7 @@ def accepted(messages: Sequence[Message], *, pending: bool = False) -> list[Mess
     """
     plain = all(map(_is_plain, messages))
     shown = list(messages) if plain else _alternating(_Arrangement(messages).shown(pending=pending))
+    shown = shown if plain else with_few_marks(shown)
     return shown if pending else _ended(shown)
 
 
@@ -69,15 +72,14 @@ class _Arrangement:
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self._messages = messages
-        self.served = _Served(messages)
+        self.served = Served(messages)
         self._parted: dict[int, _Parted] = {}
         self.results: dict[int, dict[Key | None, int]] = {}
-        calling: dict[Key, int] = {}
+        callers = Callers()
         for index, message in enumerate(messages):
-            for key in rule.answers(message):
-                if key in calling:
-                    self.results.setdefault(calling[key], {}).setdefault(key, index)
-            calling.update({call.key: index for call in rule.calls(message) if call.key})
+            for place in filter(None, map(callers.answered, rule.answers(message))):
+                self.results.setdefault(place[0], {}).setdefault(place[1], index)
+            callers.note(index, [call.key for call in rule.calls(message) if call.key])
 
     def shown(self, *, pending: bool) -> list[Message]:
         """The messages that a provider accepts."""
@@ -89,7 +91,7 @@ class _Arrangement:
                 results = {key: place for key, place in self.results.get(index, {}).items() if key in wanted}
                 said = _said(message, wanted, self.served.results.get(index))
                 if not _is_empty(said):
-                    shown += [said, *self._behind(results)]
+                    shown += [said, *self._behind(results, message.seq)]
             elif message.role not in _RESULTS:
                 _add_rest(shown, message)
         return shown
@@ -103,8 +105,9 @@ class _Arrangement:
         message, served = self._messages[index], self.served.calls.get(index, set())
         answered = {call.key for call in rule.calls(message)} if is_last else {*self.results.get(index, ())}
         wanted = (answered | served) - {None}
+        wanted |= self.served.running(index, message, wanted)
         legacy = rule.legacy_call(message) if message.tool_calls else None
-        if legacy is not None and any(rule.call_of(call).key in wanted for call in message.tool_calls or ()):
+        if legacy is not None and any(call.key in wanted for call in rule.tool_calls(message)):
             wanted.discard(legacy.key)
         return wanted
 
@@ -113,54 +116,21 @@ class _Arrangement:
         indexes = reversed(range(len(self._messages)))
         return next((index for index in indexes if not _comes_behind_calls(self._messages[index])), None)
 
-    def _behind(self, results: dict[Key | None, int]) -> list[Message]:
-        """The results of one message's calls; results that are content parts are merged into one message."""
+    def _behind(self, results: dict[Key | None, int], seq: int | None) -> list[Message]:
+        """The results of the calls of the message at ``seq``; results that are content parts are merged into one message."""
         keys: dict[int, list[Key | None]] = {}
         for key, index in results.items():
             keys.setdefault(index, []).append(key)
         whole, parted = [], []
         for index in sorted(keys):
             message = self._messages[index]
-            if rule.answer(message) in results:
-                whole.append(message)
+            if rule.answer(message) is not None:
+                whole.append(_naming(message, keys[index][0], seq))
             else:
                 # One message may have the results of many messages' calls; its parts are indexed only once.
                 parts = self._parted.setdefault(index, _Parted(message))
                 parted.append(parts.results_of(keys[index]))
         return [*whole, _one(parted)] if parted else whole
-
-
-class _Served:
-    """Calls whose results are in assistants' messages: in the message with the call, or in one directly behind it.
-
-    ``calls`` maps the index of a message to the keys of its calls that are answered so. ``results`` maps the index of
-    an assistant's message with results to the places of those that answer such a call.
-    """
-
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self.calls: dict[int, set[Key | None]] = {}
-        self.results: dict[int, set[int]] = {
-            index: set()
-            for index, message in enumerate(messages)
-            if message.role == _ASSISTANT
-            and isinstance(message.content, list)
-            and any(map(rule.is_result, message.content))
-        }
-        called: dict[Key | None, int] = {}
-        for index, message in enumerate(messages if self.results else ()):
-            if message.role == _ASSISTANT:
-                self._note(index, message.content if isinstance(message.content, list) else [], called)
-            elif message.role != _SYSTEM:
-                called.clear()
-
-    def _note(self, index: int, parts: list[Any], called: dict[Key | None, int]) -> None:
-        both = zip(rule.part_calls(parts), rule.part_answers(parts), strict=True)
-        for place, (call, result) in enumerate(both):
-            if call is not None and call.key is not None and rule.may_serve(call.key):
-                called[call.key] = index
-            if result in called:
-                self.calls.setdefault(called.pop(result), set()).add(result)
-                self.results[index].add(place)
 
 
 class _Parted:
@@ -176,8 +146,8 @@ class _Parted:
         return self._of([rule.with_text_id(part) for part in parts], parts)
 
     def rest(self) -> Message | None:
-        """The message without its results; None if it has nothing else."""
-        parts = [part for part in self._message.content or () if not rule.is_result(part)]
+        """The message without its results and without blank texts; None if it has nothing else."""
+        parts = [part for part in self._message.content or () if not _is_result_or_blank(part)]
         return self._of(parts, parts) if parts else None
 
     def _of(self, shown: list[Any], parts: list[Any]) -> Message:
@@ -211,6 +181,10 @@ def _size(parts: object) -> int:
     return len(msgspec.json.encode(parts)) - 1
 
 
+def _is_result_or_blank(part: Any) -> bool:
+    return rule.is_result(part) or (rule.says_nothing(part) and not rule.is_mark(part))
+
+
 def _is_plain(message: Message) -> bool:
     """Whether a message is only text that is not blank, which every provider accepts."""
     content = message.content
@@ -236,9 +210,10 @@ def _said(message: Message, wanted: set[Key | None], served: Collection[int] | N
         served: the places of its results to show; None if it has no results.
     """
     fields: dict[str, Any] = {}
+    called = rule.tool_calls(message)
     if message.tool_calls is not None:
-        called = [rule.call_of(call) for call in message.tool_calls]
-        fields["tool_calls"] = _without(message.tool_calls, called, wanted) or None
+        items = [_with_id(item, call.key, message.seq) for item, call in zip(message.tool_calls, called, strict=True)]
+        fields["tool_calls"] = _without(items, called, wanted) or None
     legacy = rule.legacy_call(message)
     if legacy is not None and legacy.key not in wanted:
         fields["extra"] = {name: value for name, value in (message.extra or {}).items() if name != rule.LEGACY} or None
@@ -246,9 +221,21 @@ def _said(message: Message, wanted: set[Key | None], served: Collection[int] | N
         parts = message.content
         if served is not None:
             parts = [part for place, part in enumerate(parts) if place in served or not rule.is_result(part)]
-        parts = _without(parts, rule.part_calls(parts), wanted)
+        parts = _without(parts, rule.part_calls(parts), wanted - {call.key for call in called})
         fields["content"] = _worded(parts, ends=not fields.get("tool_calls")) or None
     return _changed(message, fields)
+
+
+def _with_id(item: Any, key: Key | None, seq: int | None) -> Any:
+    """A call; one that goes by order with an id, which OpenAI demands and Ollama takes."""
+    return {**item, "id": rule.made_id(key, seq)} if key and key[0] == rule.BY_ORDER else item
+
+
+def _naming(result: Message, key: Key | None, seq: int | None) -> Message:
+    """A message that is the result of a call; with the call's id where that goes by order."""
+    if key is None or key[0] != rule.BY_ORDER:
+        return result
+    return msgspec.structs.replace(result, tool_call_id=rule.made_id(key, seq))
 
 
 def _without(items: Sequence[Any], called: Sequence[Call | None], wanted: set[Key | None]) -> list[Any]:
@@ -264,11 +251,14 @@ def _without(items: Sequence[Any], called: Sequence[Call | None], wanted: set[Ke
 
 
 def _worded(parts: list[Any], *, ends: bool) -> list[Any]:
-    """An assistant's parts without blank texts; if they end the message, also without thoughts at the end."""
-    kept = [part for part in parts if not _is_blank(part)]
-    while ends and kept and _is_thought(kept[-1]):
-        kept.pop()
-    return kept
+    """An assistant's parts without blank texts; if they end the message, also without thoughts at the end.
+
+    A cache mark behind such thoughts, or without any other part, is left out too.
+    """
+    kept = [part for part in parts if rule.is_mark(part) or not rule.says_nothing(part)]
+    said = [place for place, part in enumerate(kept) if not (_is_thought(part) or rule.is_mark(part))]
+    end = said[-1] + 1 if said else 0
+    return kept[:end] if ends and (not said or any(map(_is_thought, kept[end:]))) else kept
 
 
 def _add_rest(shown: list[Message], message: Message) -> None:
@@ -283,6 +273,8 @@ def _add_rest(shown: list[Message], message: Message) -> None:
     if shown and message.seq is not None and shown[-1].seq == message.seq:
         both = _one([shown.pop(), said])
         said = message if both.content == content else both
+    elif all(map(rule.says_nothing, said.content or ())):
+        return
     shown.append(said)
 
 
@@ -330,7 +322,11 @@ def _is_bedrock(message: Message) -> bool:
 
 
 def _is_of_bedrock(part: dict[str, Any]) -> bool:
-    return "type" not in part and any(isinstance(part[key], str | dict) for key in part.keys() & _BEDROCK)
+    return (
+        "type" not in part
+        and not rule.KINDS.keys() & part
+        and any(isinstance(part[key], str | dict) for key in part.keys() & _BEDROCK)
+    )
 
 
 def _is_empty(message: Message) -> bool:
@@ -341,12 +337,8 @@ def _is_empty(message: Message) -> bool:
     return not content or (isinstance(content, str) and content.isspace())
 
 
-def _is_blank(part: dict[str, Any]) -> bool:
-    return _is_text(part) and not part["text"].strip()
-
-
 def _is_text(part: dict[str, Any]) -> bool:
-    return isinstance(part.get("text"), str) and part.get("type") in _TEXTS and not rule.is_call(part)
+    return isinstance(part.get("text"), str) and part.get("type") in rule.TEXTS and not rule.is_call(part)
 
 
 def _is_thought(part: dict[str, Any]) -> bool:

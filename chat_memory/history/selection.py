@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from chat_memory.choices import Role
 from chat_memory.records import Message, Summary
+from chat_memory.rules.callers import Callers
 from chat_memory.rules.calls import Key, answers, calls, starts_turn
 
 SUMMARY_PREFIX = "Previous conversation summary: "
@@ -86,11 +87,11 @@ def last_kept(messages: Sequence[Trait], at: int) -> int | None:
 
 
 def _links(messages: Sequence[Trait]) -> list[Link]:
-    called: dict[Key, int] = {}
-    links = []
+    callers, links = Callers(), []
     for index, message in enumerate(messages):
-        called.update(dict.fromkeys(message.called, index))
-        links += [(called.get(key, UNKNOWN), index) for key in message.answered]
+        callers.note(index, message.called)
+        places = [callers.answered(key) for key in message.answered]
+        links += [(place[0] if place else UNKNOWN, index) for place in places]
     return links
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from chat_memory.choices import DEVELOPER, Role, State
 from chat_memory.records import Content, Message
-from chat_memory.rules.calls import CALL_MEMBERS, GEMINI_RESULTS, is_call, is_found, is_result
+from chat_memory.rules.calls import CALL_MEMBERS, GEMINI_RESULTS, KINDS, is_call, is_found, is_result, says_nothing
 
 PLACEHOLDER = "[redacted]"
 """Replaces a text, because providers refuse an empty one."""
@@ -27,17 +27,25 @@ _OF_BOTH = (
     "toolCallId",
     "toolUseId",
     "toolName",
-    "part_kind",
+    *KINDS,
     "tool_call_id",
     "tool_name",
 )
-_OF_CALL = (*_OF_BOTH, "index", "state")
-_OF_RESULT = (*_OF_BOTH, "tool_use_id")
+_OF_CALL = (*_OF_BOTH, "index", "state", "server_name", "server_label")
+_OF_RESULT = (*_OF_BOTH, "tool_use_id", "approval_request_id")
+_FLAGS = ("approve", "error")
 _TEXTS = frozenset({"text", "input_text", "output_text"})
-_ASKED: Mapping[str, Any] = {"arguments": "{}", "input": "", "args": {}}
+_ASKED: Mapping[str, Any] = {"arguments": "{}", "input": "", "args": {}, "tool_kwargs": {}}
 """The empty arguments of a call, by the key that a format has for them."""
 _ANSWERED: Mapping[str, Any] = {"content": PLACEHOLDER, "output": PLACEHOLDER, "result": PLACEHOLDER}
 """The empty output of a result, by the key that a format has for it."""
+_OF_HAYSTACK = "tool_call_result"
+_NESTED: Mapping[str, Mapping[str, Any]] = {
+    "toolResult": {"content": [{"text": PLACEHOLDER}]},
+    _OF_HAYSTACK: _ANSWERED,
+    **{key: {"response": {"output": PLACEHOLDER}} for key in GEMINI_RESULTS},
+}
+"""The empty output of a result that is nested under a key, by that key."""
 _FOUND: Mapping[str, Any] = {"content": []}
 """The empty output of a tool that Anthropic runs; a text is not allowed there."""
 
@@ -81,11 +89,15 @@ def _content(message: Message) -> Content:
 
 
 def _parts(content: list[Any]) -> list[dict[str, Any]] | None:
-    """The calls and results among the parts, with the placeholder for the first other part; None if there are none."""
+    """The calls and results among the parts, with the placeholder for the first other part; None if there are none.
+
+    A cache mark or blank text gets no placeholder, because text would make results alone a question.
+    """
     parts = [_linked(item) for item in content]
     if not any(parts):
         return None
-    first = next((index for index, part in enumerate(parts) if part is None), None)
+    told = (index for index, part in enumerate(parts) if part is None and not says_nothing(content[index]))
+    first = next(told, None)
     if first is not None:
         parts[first] = _text_like(content[first])
     return [part for part in parts if part is not None]
@@ -100,12 +112,16 @@ def _linked(item: object) -> dict[str, Any] | None:
         return (_kept(item, "type") if nested else _asked(item)) | {name: _asked(item[name]) for name in nested}
     if not is_result(item):
         return None
-    if isinstance(item.get("toolResult"), Mapping) and "type" not in item:
-        return {"toolResult": _answered(item["toolResult"], {"content": [{"text": PLACEHOLDER}]})}
-    nested = [name for name in GEMINI_RESULTS if isinstance(item.get(name), Mapping)]
-    if nested and "type" not in item:
-        return {name: _answered(item[name], {"response": {"output": PLACEHOLDER}}) for name in nested}
+    results = {} if "type" in item else {name: item[name] for name in _NESTED if isinstance(item.get(name), Mapping)}
+    if results:
+        return {name: _answered(result, _NESTED[name]) | _origin(name, result) for name, result in results.items()}
     return _answered(item, _FOUND if isinstance(item.get("content"), list) and is_found(item) else _ANSWERED)
+
+
+def _origin(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The call that a result under Haystack's name has in it."""
+    origin = result.get("origin") if name == _OF_HAYSTACK else None
+    return {"origin": _asked(origin)} if isinstance(origin, Mapping) else {}
 
 
 def _text_like(item: object) -> dict[str, Any]:
@@ -127,7 +143,8 @@ def _answered(item: Mapping[str, Any], blanks: Mapping[str, Any]) -> dict[str, A
     held = {key: blank for key, blank in blanks.items() if key in item}
     if isinstance(held.get("output"), str) and isinstance(item["output"], Mapping):
         held["output"] = {"type": "text", "value": PLACEHOLDER}
-    return _kept(item, *_OF_RESULT) | held
+    flags = {key: item[key] for key in _FLAGS if isinstance(item.get(key), bool)}
+    return _kept(item, *_OF_RESULT) | held | flags
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:

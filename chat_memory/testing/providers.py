@@ -15,6 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CHAT_ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 _THOUGHTS = ("thinking", "redacted_thinking")
+_MOST_MARKS = 4
 _SERVED = ("server_tool_use", "mcp_tool_use")
 _BLOCKS = (
     "text",
@@ -111,6 +112,7 @@ def check_anthropic(messages: Sequence[Sent]) -> None:
             thoughts = message.get("role") == "assistant" and blocks[-1].get("type") in _THOUGHTS
             _demand(not thoughts, index, "an assistant's content does not end with thoughts")
     _check_served(messages)
+    _check_marks(messages)
     last = messages[-1].get("content")
     said = [last] if isinstance(last, str) else _texts((last or ())[-1:])
     ends = messages[-1].get("role") == "assistant" and any(str(text)[-1:].isspace() for text in said)
@@ -133,6 +135,7 @@ def check_bedrock(messages: Sequence[Sent]) -> None:
             known = isinstance(block, Mapping) and len(block) == 1 and next(iter(block)) in _BLOCKS
             _demand(known, index, f"each block has one key, of {', '.join(_BLOCKS)}")
         _check_said(index, _texts(content))
+    _check_marks(messages)
     _check_pairs(
         [_keyed(message, "toolUse") for message in messages],
         [_keyed(message, "toolResult") for message in messages],
@@ -211,10 +214,12 @@ def _check_pairs(calls: Sequence[Sequence[Any]], results: Sequence[Sequence[Any]
 def _check_served(messages: Sequence[Sent]) -> None:
     """Check that each call of a tool that Anthropic runs has a result after it, in the same message or the next."""
     served: list[Any] = []
+    calling: set[Any] = set()
     for index, message in enumerate(messages):
-        if message.get("role") == "user":
+        blocks = message["content"] if isinstance(message["content"], list) else []
+        if message.get("role") == "user" and not _are_results(blocks):
             _demand(not served, index, "a tool that Anthropic runs has its result in an assistant's content")
-        for block in message["content"] if isinstance(message["content"], list) else ():
+        for block in blocks:
             kind = str(block.get("type"))
             if kind in _SERVED:
                 _demand(message.get("role") == "assistant", index, "calls are an assistant's")
@@ -222,7 +227,30 @@ def _check_served(messages: Sequence[Sent]) -> None:
             elif kind.endswith("_tool_result"):
                 _demand(block.get("tool_use_id") in served, index, "each result has its call before it")
                 served.remove(block.get("tool_use_id"))
-    _demand(not served, len(messages), "a tool that Anthropic runs has its result in an assistant's content")
+            made_by = block.get("caller")
+            if isinstance(made_by, Mapping) and "tool_id" in made_by:
+                _demand(made_by["tool_id"] in served, index, "the program that makes a call is before it, and runs")
+                calling.add(made_by["tool_id"])
+    rule = "a tool that Anthropic runs has its result in an assistant's content, unless it waits for calls of its own"
+    _demand(calling.issuperset(served), len(messages), rule)
+
+
+def _are_results(blocks: Sequence[Any]) -> bool:
+    return bool(blocks) and all(block.get("type") == "tool_result" for block in blocks)
+
+
+def _check_marks(messages: Sequence[Sent]) -> None:
+    """Check that no more parts are marks for the cache, or have one, than one request may have."""
+    number = 0
+    for index, message in enumerate(messages):
+        number += _number_of_marks(message.get("content"))
+        _demand(number <= _MOST_MARKS, index, f"at most {_MOST_MARKS} marks for the cache")
+
+
+def _number_of_marks(content: Any) -> int:
+    blocks = [block for block in content if isinstance(block, Mapping)] if isinstance(content, list) else []
+    own = sum(bool(block.get("cache_control")) or "cachePoint" in block for block in blocks)
+    return own + sum(_number_of_marks(block.get("content")) for block in blocks)
 
 
 def _typed(message: Sent, kind: str, where: str) -> list[Any]:

@@ -29,8 +29,9 @@ ROOMS = {
     (
         "pure",
         "source_modules",
-    ): "cache.codec cache.entry cache.keys cache.spans fields history.pairs history.selection "
-    "history.tokens records rules storage.listing storage.mapping storage.syncing storage.titles storage.windowing",
+    ): "cache.codec cache.entry cache.keys cache.spans fields history.cache_marks history.pairs history.selection "
+    "history.served history.tokens records rules storage.listing storage.mapping storage.syncing storage.titles "
+    "storage.windowing",
 }
 
 

@@ -44,6 +44,18 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"part_kind": "tool-call", "tool_name": "f", "args": {}, "tool_call_id": "a"},
         {"part_kind": "retry-prompt", "tool_name": "f", "content": "r", "tool_call_id": "a"},
     ),
+    "haystack": (
+        {"tool_call": {"tool_name": "f", "arguments": {}, "id": "a"}},
+        {"tool_call_result": {"result": "r", "origin": {"tool_name": "f", "arguments": {}, "id": "a"}, "error": False}},
+    ),
+    "semantic kernel": (
+        {"content_type": "function_call", "id": "a", "name": "f", "arguments": "{}"},
+        {"content_type": "function_result", "id": "a", "name": "f", "result": "r"},
+    ),
+    "responses, a permission": (
+        {"type": "mcp_approval_request", "id": "a", "name": "f", "arguments": "{}", "server_label": "s"},
+        {"type": "mcp_approval_response", "approval_request_id": "a", "approve": True},
+    ),
 }
 
 
@@ -82,6 +94,7 @@ def test_calls_of_gemini_in_one_name_are_paired_in_their_order() -> None:
 
 
 UNDONE: dict[str, dict[str, Any]] = {
+    "langchain's, run by a provider": {"type": "server_tool_call", "id": "a", "name": "f", "args": {}},
     "anthropic's own": {"type": "server_tool_use", "id": "a", "name": "f", "input": {}},
     "anthropic's, by MCP": {"type": "mcp_tool_use", "id": "a", "name": "f", "server_name": "s", "input": {}},
     "vercel's page": {"type": "tool-f", "toolCallId": "a", "state": "input-available", "input": {}},

@@ -10,7 +10,7 @@ import pytest
 
 from chat_memory import Message
 from chat_memory.history.pairs import accepted
-from tests.histories import ANTHROPIC, BEDROCK, OPENAI, Form, numbered
+from tests.histories import ANTHROPIC, BEDROCK, OLLAMA, OPENAI, Form, numbered
 
 pytestmark = pytest.mark.once
 
@@ -50,7 +50,7 @@ def neighbours(form: Form, size: int) -> list[Message]:
     return [Message.user(form.say("q")) for _ in range(size)]
 
 
-@pytest.mark.parametrize("form", [OPENAI, ANTHROPIC, BEDROCK], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", [OPENAI, ANTHROPIC, BEDROCK, OLLAMA], ids=lambda form: form.name)
 @pytest.mark.parametrize("shape", [calls_of_many_in_one, results_of_one_in_many, neighbours])
 def test_the_work_grows_as_the_history_does(form: Form, shape: Callable[[Form, int], list[Message]]) -> None:
     """Any member may write such a history."""

@@ -93,6 +93,50 @@ PARTS: list[tuple[list[Any], Any]] = [
         [{"part_kind": "tool-return", "tool_name": "f", "content": PLACEHOLDER, "tool_call_id": "t1"}],
     ),
     (
+        [{"tool_call": {"tool_name": "f", "arguments": {"q": SECRET}, "id": "t1", "extra": SECRET}}],
+        [{"tool_call": {"tool_name": "f", "arguments": {}, "id": "t1"}}],
+    ),
+    (
+        [
+            {
+                "tool_call_result": {
+                    "result": SECRET,
+                    "origin": {"tool_name": "f", "arguments": {"q": SECRET}, "id": "t1"},
+                    "error": False,
+                }
+            }
+        ],
+        [
+            {
+                "tool_call_result": {
+                    "result": PLACEHOLDER,
+                    "error": False,
+                    "origin": {"tool_name": "f", "arguments": {}, "id": "t1"},
+                }
+            }
+        ],
+    ),
+    (
+        [{"content_type": "function_result", "id": "t1", "name": "f", "result": SECRET, "error": SECRET}],
+        [{"content_type": "function_result", "id": "t1", "name": "f", "result": PLACEHOLDER}],
+    ),
+    (
+        [{"block_type": "tool_call", "tool_call_id": "t1", "tool_name": "f", "tool_kwargs": {"q": SECRET}}],
+        [{"block_type": "tool_call", "tool_call_id": "t1", "tool_name": "f", "tool_kwargs": {}}],
+    ),
+    (
+        [{"type": "mcp_tool_use", "id": "t1", "name": "f", "server_name": "s", "input": {"q": SECRET}}],
+        [{"type": "mcp_tool_use", "id": "t1", "name": "f", "server_name": "s", "input": {}}],
+    ),
+    (
+        [{"type": "mcp_approval_response", "approval_request_id": "t1", "approve": True, "reason": SECRET}],
+        [{"type": "mcp_approval_response", "approval_request_id": "t1", "approve": True}],
+    ),
+    (
+        [BEDROCK_RESULT, {"cachePoint": {"type": "default"}}],
+        [{"toolResult": {"toolUseId": "t1", "content": [{"text": PLACEHOLDER}]}}],
+    ),
+    (
         [{"type": "tool-invocation", "toolInvocation": {"toolCallId": "t1", "state": "call", "args": {"q": SECRET}}}],
         [{"type": "tool-invocation", "toolInvocation": {"toolCallId": "t1", "state": "call", "args": {}}}],
     ),
