@@ -60,7 +60,7 @@ def redacted(message: Message) -> Message:
         name=message.name if message.role in _NAMES_A_TOOL else None,
         metadata=None,
         tool_calls=None if calls is None else [_call(call) for call in calls],
-        extra=_extra(message.extra or {}) or None,
+        extra=_extra(message.extra or {}, message.role) or None,
         tokens=None,
         state=State.REDACTED.value,
     )
@@ -159,9 +159,10 @@ def _asked(call: Mapping[str, Any]) -> dict[str, Any]:
     return _kept(call, *_OF_CALL) | blanks
 
 
-def _extra(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``extra`` that stays: a legacy call by its name, and OpenAI's role ``developer``."""
+def _extra(extra: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """The ``extra`` that stays: a legacy call by its name, OpenAI's role ``developer``, the tool of an Ollama result."""
     kept = {"role": DEVELOPER} if extra.get("role") == DEVELOPER else {}
+    kept |= _kept(extra, "tool_name") if role in _NAMES_A_TOOL else {}
     call = extra.get("function_call")
     return kept | ({"function_call": _asked(call)} if isinstance(call, Mapping) else {})
 

@@ -183,6 +183,13 @@ def test_a_result_keeps_the_name_of_its_tool() -> None:
     }
 
 
+def test_a_result_of_ollama_keeps_the_name_of_its_tool() -> None:
+    """By which it belongs to its call; nobody else's message has one."""
+    said = {"content": SECRET, "tool_name": "clock", "thinking": SECRET}
+    assert left(Message.from_dict({"role": "tool", **said})).extra == {"tool_name": "clock"}
+    assert left(Message.from_dict({"role": "user", **said, "tool_name": SECRET})).extra is None
+
+
 def test_a_legacy_call_keeps_its_name() -> None:
     extra = {"function_call": {"name": "find", "arguments": SECRET}, "audio": {"id": SECRET}}
     found = left(Message.assistant(None, extra=extra))
