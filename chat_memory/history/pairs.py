@@ -79,7 +79,7 @@ class _Arrangement:
         for index, message in enumerate(messages):
             for place in filter(None, map(callers.answered, rule.answers(message))):
                 self.results.setdefault(place[0], {}).setdefault(place[1], index)
-            callers.note(index, [call.key for call in rule.calls(message) if call.key])
+            callers.note(index, rule.calls(message))
 
     def shown(self, *, pending: bool) -> list[Message]:
         """The messages that a provider accepts."""
@@ -117,7 +117,7 @@ class _Arrangement:
         return next((index for index in indexes if not _comes_behind_calls(self._messages[index])), None)
 
     def _behind(self, results: dict[Key | None, int], seq: int | None) -> list[Message]:
-        """The results of the calls of the message at ``seq``; results that are content parts are merged into one message."""
+        """The results of the calls of the message at ``seq``; those that are content parts are merged into one message."""
         keys: dict[int, list[Key | None]] = {}
         for key, index in results.items():
             keys.setdefault(index, []).append(key)
@@ -232,10 +232,10 @@ def _with_id(item: Any, key: Key | None, seq: int | None) -> Any:
 
 
 def _naming(result: Message, key: Key | None, seq: int | None) -> Message:
-    """A message that is the result of a call; with the call's id where that goes by order."""
-    if key is None or key[0] != rule.BY_ORDER:
+    """A message that is the result of a call; with the call's id where it has none."""
+    if key is None or rule.answer(result) == key or result.role == Role.FUNCTION.value:
         return result
-    return msgspec.structs.replace(result, tool_call_id=rule.made_id(key, seq))
+    return msgspec.structs.replace(result, tool_call_id=rule.made_id(key, seq) if key[0] == rule.BY_ORDER else key[1])
 
 
 def _without(items: Sequence[Any], called: Sequence[Call | None], wanted: set[Key | None]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from chat_memory.choices import Role
 from chat_memory.records import Message, Summary
 from chat_memory.rules.callers import Callers
-from chat_memory.rules.calls import Key, answers, calls, starts_turn
+from chat_memory.rules.calls import Call, Key, answers, calls, starts_turn
 
 SUMMARY_PREFIX = "Previous conversation summary: "
 UNKNOWN = -1
@@ -24,13 +24,13 @@ class Trait(NamedTuple):
 
     seq: int
     starts_turn: bool
-    called: tuple[Key, ...]
+    called: tuple[Call, ...]
     answered: tuple[Key, ...]
 
     @classmethod
     def of(cls, message: Message) -> Trait:
         """The trait of a message, without the message's text."""
-        called = tuple(call.key for call in calls(message) if call.key)
+        called = tuple(Call(call.key, call.name) for call in calls(message))
         return cls(_seq(message), starts_turn(message), called, tuple(answers(message)))
 
 

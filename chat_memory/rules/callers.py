@@ -1,8 +1,8 @@
 """Owns which of the calls before it a result answers; pure.
 
-It answers the nearest call of its key. A call without an id, as Ollama and the templates of transformers have them, is
-answered by a message in the role tool that has none either: the first open call of its name, or, where it names no
-tool, the first open call of the newest message that has such calls.
+It answers the nearest call of its key. A message in the role tool without the id of a call, as Ollama and the templates
+of transformers have it, answers the first open call of the tool that it names; where it names none, the first open call
+without an id of the newest message that has such calls.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from chat_memory.rules.calls import BY_ORDER, Key, tool_of
+from chat_memory.rules.calls import BY_ORDER, OPENAI, Call, Key, tool_of
 
 Place = tuple[int, Key]
 """The index of the message with a call, and the key of the call."""
@@ -25,24 +25,28 @@ class Callers:
         self._newest: deque[Place] = deque()
         self._taken: set[Place] = set()
 
-    def note(self, index: int, keys: Iterable[Key]) -> None:
+    def note(self, index: int, calls: Iterable[Call]) -> None:
         """Take note of the calls of a message."""
-        unnamed = []
-        for key in keys:
+        of_tool: dict[str, deque[Place]] = {}
+        unnamed: deque[Place] = deque()
+        for key, tool, _arguments in calls:
+            if key is None:
+                continue
+            self._calling[key] = index
+            if key[0] in (OPENAI, BY_ORDER):
+                of_tool.setdefault(tool, deque()).append((index, key))
             if key[0] == BY_ORDER:
                 unnamed.append((index, key))
-            else:
-                self._calling[key] = index
-        if unnamed:
-            self._newest = deque(unnamed)
-            self._of_tool.update((tool_of(key), deque()) for _index, key in unnamed)
-        for place in unnamed:
-            self._of_tool[tool_of(place[1])].append(place)
+        self._of_tool.update(of_tool)
+        self._newest = unnamed or self._newest
 
     def answered(self, key: Key) -> Place | None:
-        """The call that a result with this key answers; None: no call before it. A call without an id is open once."""
+        """The call that a result with this key answers; None: none before it, or none that is open."""
         if key[0] != BY_ORDER:
-            return (self._calling[key], key) if key in self._calling else None
+            if key not in self._calling:
+                return None
+            self._taken.add((self._calling[key], key))
+            return self._calling[key], key
         tool = tool_of(key)
         open_calls = self._of_tool.get(tool) if tool else self._newest
         while open_calls:

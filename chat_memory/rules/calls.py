@@ -1,11 +1,12 @@
 """Owns which tool calls a message makes and which it answers, in the forms that providers have for it; pure.
 
-A call is only answered in its own form. OpenAI's ``tool_calls``, and the parts of LangChain and LlamaIndex, are answered
-by a message in the role tool; the older ``function_call`` by a message in the role function with its name; a call among
-the parts of the content by a result among the parts of another message (Anthropic, Bedrock, Gemini, OpenAI's Responses,
-Vercel's AI SDK, pydantic-ai, Haystack, Semantic Kernel). A tool that the provider runs itself has its result in an
-assistant's message: the one with the call, or one directly behind it. Calls of Gemini and ``tool_calls`` without ids are
-matched by name and order, see ``callers``; any other call without an id, and a result that names no call, match nothing.
+A call is only answered in its own form. OpenAI's ``tool_calls``, and the parts of LangChain and LlamaIndex, are
+answered by a message in the role tool; the older ``function_call`` by a message in the role function with its name; a
+call among the parts of the content by a result among the parts of another message (Anthropic, Bedrock, Gemini, OpenAI's
+Responses, Vercel's AI SDK, pydantic-ai, Haystack, Semantic Kernel). A tool that the provider runs itself has its result
+in an assistant's message: the one with the call, or one directly behind it. Calls of Gemini and ``tool_calls`` without
+ids are matched by name and order, see ``callers``; any other call without an id, and a result that names no call, match
+nothing.
 """
 
 from __future__ import annotations

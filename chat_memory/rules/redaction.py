@@ -160,7 +160,7 @@ def _asked(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _extra(extra: Mapping[str, Any], role: str) -> dict[str, Any]:
-    """The ``extra`` that stays: a legacy call by its name, OpenAI's role ``developer``, the tool of an Ollama result."""
+    """The ``extra`` that stays: a legacy call by its name, OpenAI's role ``developer``, the tool of Ollama's result."""
     kept = {"role": DEVELOPER} if extra.get("role") == DEVELOPER else {}
     kept |= _kept(extra, "tool_name") if role in _NAMES_A_TOOL else {}
     call = extra.get("function_call")

@@ -144,6 +144,20 @@ def test_r1_results_that_name_nothing_go_by_order() -> None:
     assert (positions(accepted(named)), len(unanswered(named))) == ([1, 4], 1)
 
 
+@pytest.mark.parametrize("key", ["tool_name", "name"])
+def test_r1_a_result_without_an_id_answers_the_first_open_call_of_the_tool_it_names(key: str) -> None:
+    """Ollama's calls have ids by now, and its results name the tool."""
+    asked = [Message.user("q"), calling("a", "b", "c"), tool_said("13", tool_call_id="b")]
+    history = numbered([*asked, *(tool_said(text, **{key: "clock"}) for text in ("12", "14", "15"))])
+    shown = accepted(history)
+    assert (positions(shown), accepts(OPENAI, shown)) == ([1, 2, 3, 4, 5], True)
+    assert [message.tool_call_id for message in shown[2:]] == ["b", "a", "c"]
+    assert unanswered(history) == []
+    assert accepted(shown) == shown
+    other = numbered([Message.user("q"), calling("a"), tool_said("12", **{key: "weather"}), Message.assistant("done")])
+    assert positions(accepted(other)) == [1, 4]
+
+
 def test_r10_calls_without_ids_that_come_again_have_their_own_results() -> None:
     turn = [Message.user("q"), unnamed("clock"), tool_said("12", tool_name="clock"), Message.assistant("noon")]
     history = numbered([*turn, turn[0], unnamed("clock"), *turn, tool_said("late", tool_name="clock")])
