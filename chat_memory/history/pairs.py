@@ -117,7 +117,7 @@ class _Arrangement:
         return next((index for index in indexes if not _comes_behind_calls(self._messages[index])), None)
 
     def _behind(self, results: dict[Key | None, int], seq: int | None) -> list[Message]:
-        """The results of the calls of the message at ``seq``; those that are content parts are merged into one message."""
+        """The results of the calls of the message at ``seq``; those that are content parts become one message."""
         keys: dict[int, list[Key | None]] = {}
         for key, index in results.items():
             keys.setdefault(index, []).append(key)
