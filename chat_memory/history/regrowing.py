@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from uuid import UUID, uuid5
 
 from msgspec import structs
 
 from chat_memory.choices import Pending, Role
 from chat_memory.conf import settings
-from chat_memory.exceptions import MessageNotFound, ValidationError
+from chat_memory.exceptions import BranchExists, MessageNotFound, ValidationError
 from chat_memory.history import selection
 from chat_memory.history.reading import Reads
 from chat_memory.history.selection import Trait
@@ -20,6 +21,8 @@ from chat_memory.storage.contract.edits import not_found
 
 PAGE, PAGE_BYTES = 5_000, 8 * 1024 * 1024
 """The most messages, and bytes of them, in memory at a time while the position to fork at is looked for."""
+_EDITED = UUID("1f0c9a52-7c0e-4b51-9d56-6a2d1c9be3a7")
+"""The namespace of the names of branches for edited questions."""
 _UNTIL = {"begun": Pending.ANSWERED.value, "complete": Pending.COMPLETE.value}
 
 
@@ -90,15 +93,33 @@ def edited_and_branched(
         )
     if former.name is not None:
         ready = [structs.replace(ready[0], name=former.name)]
-    branches = chat.place.adapter.part(BranchStore)
-    again = next((each.branch for each in chat.siblings(former.seq) if each.id == message_id), None)
+    again = _branch_of(chat, former.seq, message_id)
     if again is not None:
         receipt = _appended(chat._on(again), ready)
-        branches.switch(chat.place.address, again)
+        chat.place.adapter.part(BranchStore).switch(chat.place.address, again)
         return structs.replace(receipt, former_branch=chat.branch)
-    made, _left = branches.fork(chat.place.address, f"edited-{uuid7()}", former.seq - 1, pending=Pending.EDITED.value)
     # The branch becomes current in the transaction of its first message, so nobody sees it without that message.
-    return _appended(chat._on(made.name), ready)
+    receipt = _appended(chat._on(_branch_for(chat, former.seq, message_id)), ready)
+    return structs.replace(receipt, former_branch=receipt.former_branch or chat.branch)
+
+
+def _branch_of(chat: Reads, seq: int, message_id: str | None) -> str | None:
+    """The branch on which a position has the message of an id, where it follows the same messages."""
+    return next((each.branch for each in chat.siblings(seq) if each.id == message_id), None)
+
+
+def _branch_for(chat: Reads, seq: int, message_id: str | None) -> str:
+    """The branch for a new message at a position; equal calls at one moment get one, by a name made of the id."""
+    branches, at, pending = chat.place.adapter.part(BranchStore), chat.place.address, Pending.EDITED.value
+    if message_id is not None:
+        name = f"edited-{uuid5(_EDITED, f'{chat.branch} {seq} {message_id}')}"
+        try:
+            return branches.fork(at, name, seq - 1, pending=pending)[0].name
+        except BranchExists:  # it waits for the message, or has it by now; or it has lost it, and is another's
+            is_waiting = any(each.name == name and each.pending for each in branches.all(at))
+            if is_waiting or _branch_of(chat, seq, message_id) == name:
+                return name
+    return branches.fork(at, f"edited-{uuid7()}", seq - 1, pending=pending)[0].name
 
 
 def _appended(chat: Reads, ready: list[Message]) -> Receipt:

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from chat_memory import Conversation, Message, MessageConflict, MessageNotFound, ValidationError
+from chat_memory import Conversation, Message, MessageConflict, MessageNotFound, Receipt, ValidationError, signals
 from tests.conversations import all_contents, chat, say_with_ids
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,6 +96,34 @@ def test_a_question_is_asked_again_in_other_words(chats) -> None:
     assert (back.replayed, back.branch, back.former_branch) == (True, receipt.branch, "main")
     with pytest.raises(MessageConflict):
         chats().edit_and_branch(1, "yet another", message_id="other")
+
+
+def test_a_double_click_on_edit_makes_one_branch(chats) -> None:
+    """The second call comes after the first has made the branch, and before the message is there."""
+    question_answered(chats())
+    others: list[Receipt] = []
+
+    def click(**_told: Any) -> None:
+        signals.branch_forked.disconnect(click)
+        others.append(chats().edit_and_branch("q", "other", message_id="other"))
+
+    signals.branch_forked.connect(click)
+    first = chats().edit_and_branch("q", "other", message_id="other")
+    (second,) = others
+    assert (first.branch, first.former_branch, first.replayed) == (second.branch, "main", True)
+    assert (second.former_branch, second.replayed) == ("main", False)
+    assert alternatives(chats(), 1) == [("q", "1 of 2", False), ("other", "2 of 2", True)]
+
+
+@pytest.mark.parametrize("texts", [[], ["something else"]])
+def test_a_question_that_was_taken_off_is_asked_again_on_a_new_branch(chats, texts: list[str]) -> None:
+    question_answered(chats())
+    first = chats().edit_and_branch("q", "other", message_id="other")
+    assert chats().pop().id == "other"
+    chats().append(*map(Message.user, texts))
+    chats().switch("main")
+    again = chats().edit_and_branch("q", "other", message_id="other")
+    assert (again.branch != first.branch, again.former_branch, all_contents(chats())) == (True, "main", ["other"])
 
 
 @pytest.mark.parametrize(
