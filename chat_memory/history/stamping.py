@@ -60,7 +60,9 @@ def stamped(messages: Sequence[Message], *, checked: bool = True) -> list[Messag
 
 
 def restated(message: Message, **given: Any) -> Message:
-    """A stored message with other content, metadata or extra, validated; for new content, tokens are counted again.
+    """A stored message with other content, metadata or extra, validated.
+
+    For new content, tokens are counted again; for new further fields too, unless a caller gave the number.
 
     Raises:
         ValidationError: a message in this role cannot have the new value, or a question would become tool results or
@@ -74,7 +76,8 @@ def restated(message: Message, **given: Any) -> Message:
     check_message(changed, limits())
     if starts_turn(changed) != starts_turn(message):
         raise ValidationError("cannot turn a question into tool results, or the reverse", field="content")
-    return msgspec.structs.replace(changed, tokens=counted(changed)) if "content" in given else changed
+    recount = "content" in given or (changed.extra != message.extra and counted(message) == message.tokens)
+    return msgspec.structs.replace(changed, tokens=counted(changed)) if recount else changed
 
 
 def without_words(message: Message) -> Message:

@@ -155,6 +155,18 @@ def test_a_usage_that_comes_later_is_added(chats) -> None:
     assert [former.content for former in chat.revisions(2)] == ["a"]
 
 
+def test_r6_tokens_of_what_is_noted_later_are_counted(chats) -> None:
+    """Of what a model is sent; a number that the caller gave stays the caller's."""
+    chat = chats()
+    chat.append(Message.user("q"), Message.assistant("a", id="a"), Message.assistant("b", id="b", tokens=77))
+    without = chat.get("a").tokens
+    noted = chat.edit("a", extra={"reasoning_content": "why " * 1000})
+    assert noted.tokens > without + 1000
+    assert chat.edit("a", metadata={"seen": True}).tokens == noted.tokens
+    assert chat.edit("a", extra=None).tokens == without
+    assert chat.edit("b", extra={"reasoning_content": "why " * 1000}).tokens == 77
+
+
 def test_an_edit_keeps_the_newer_role(chats) -> None:
     chat = chats()
     chat.append(Message.from_dict({"role": "developer", "content": "x", "y": 1}))
