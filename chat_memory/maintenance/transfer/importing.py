@@ -233,13 +233,14 @@ def _checked(transcript: Transcript) -> Transcript:
         _check_feedback(feedback, index)
     ours = first_title(messages)
     title = fields.get("title", ours)
+    made_of = (first_title(each) for each in (messages, *(branch.messages for branch in branches)))
     return msgspec.structs.replace(
         transcript,
         messages=messages,
         fields={**fields, "title": title},
         branches=branches,
         summaries=summaries,
-        title_made=bool(title) and title == ours,  # exports do not contain title_made
+        title_made=bool(title) and title in made_of,  # exports do not contain title_made
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from msgspec import structs
 
-from chat_memory.choices import AT_ONCE, CURRENT, MAIN_BRANCH
+from chat_memory.choices import AT_ONCE, CURRENT, MAIN_BRANCH, State
 from chat_memory.exceptions import BranchNotFound, MessageConflict, ValidationError
 from chat_memory.models import Feedback, Message as MessageRow, Redaction, Session, Summary
 from chat_memory.records import Address, Message, Transcript, TranscriptBranch, TranscriptFeedback, TranscriptSummary
@@ -26,6 +26,8 @@ from chat_memory.storage.orm.known import known_messages
 from chat_memory.storage.orm.layout import began, check_origin, new_branch, new_feedback, new_summary
 from chat_memory.storage.orm.lineage import lineage
 from chat_memory.storage.orm.rows import Rows, family, header_of, lock, make_current, note_number
+
+_REDACTED = State.REDACTED.value
 
 
 class Merge:
@@ -45,6 +47,8 @@ class Merge:
         self._changed: dict[UUID, dict[str, int | None]] = {}
         self._active: list[datetime] = []
         self._added = 0
+        self._outdated: set[str | None] = set()
+        """The ids of messages that are redacted here, and of which the transcript still has the words."""
 
     def run(self) -> Restored:
         """Merge the transcript."""
@@ -112,6 +116,9 @@ class Merge:
             known |= {message.id: message for message in placed}
             self._added += len(fresh)
             self._active.append(placed[-1].created_at or self._now)
+        for message in messages:
+            if known[message.id].state == _REDACTED != message.state:
+                self._outdated.add(message.id)
         if after is not None:
             _check_positions(rows.row.branch, [known[message.id] for message in messages], after)
 
@@ -155,7 +162,7 @@ class Merge:
         return True
 
     def _summarize(self) -> None:
-        """Store the summaries that the conversation lacks, except those of messages that were redacted later.
+        """Store the summaries that the conversation lacks, except those that may say what was redacted later.
 
         Raises:
             ValidationError: a summary ends after the last message of its branch.
@@ -165,7 +172,7 @@ class Merge:
             made = new_summary(row, summary, self._now)
             same = {"first_seq": made.first_seq, "last_seq": made.last_seq, "text": made.text}
             kept = Summary.objects.using(self._alias).filter(workspace_id=row.workspace_id, session_id=row.pk, **same)
-            if not kept.exists() and not _says_what_was_redacted(row, summary):
+            if not kept.exists() and not _says_what_was_redacted(row, summary, self._outdated):
                 made.save(using=self._alias, force_insert=True)
                 self._note(row)
 
@@ -227,13 +234,20 @@ def _begun(messages: Sequence[Message], known: Mapping[str | None, Message]) -> 
     return {there: here for there, here in pairs if there is not None and here is not None}
 
 
-def _says_what_was_redacted(row: Session, summary: TranscriptSummary) -> bool:
-    """Whether a message that a summary covers was redacted after the summary was made, or may have been."""
+def _says_what_was_redacted(row: Session, summary: TranscriptSummary, outdated: Collection[str | None]) -> bool:
+    """Whether a message that a summary covers was redacted after the summary was made, or perhaps after.
+
+    A redaction that was imported has no time: it came later than a transcript that still has the words.
+    """
     line = lineage(row)
     since = {} if summary.created_at is None else {"redacted_at__gt": summary.created_at}
-    within = {"seq__gte": summary.first_seq, "seq__lte": summary.last_seq}
-    redactions = Redaction.objects.using(row._state.db).filter(**line.where, **within, **since)
-    return any(line.reaches(*place) for place in redactions.values_list("session_id", "seq"))
+    covered = {**line.where, "seq__gte": summary.first_seq, "seq__lte": summary.last_seq}
+    redactions = Redaction.objects.using(row._state.db).filter(**covered, **since)
+    places = [*redactions.values_list("session_id", "seq")]
+    for batch in batches(sorted(map(str, outdated))):
+        imported = MessageRow.objects.using(row._state.db).filter(**covered, client_id__in=batch)
+        places += imported.values_list("session_id", "seq")
+    return any(line.reaches(*place) for place in places)
 
 
 def _check_positions(branch: str, messages: Sequence[Message], after: int) -> None:
