@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from chat_memory.choices import State
 from chat_memory.records import Message
@@ -50,6 +50,11 @@ def remade(title: str, *, made: bool, turn: int, before: Message, after: Message
     if not made or turn != 1 or not starts_turn(before) or title_of(before) != title:
         return None
     return "" if after is None or after.state == _REDACTED else title_of(after)
+
+
+def gives(messages: Iterable[Message], title: str) -> bool:
+    """Whether one of these messages begins the first turn of its branch, and a title made of it is this one."""
+    return any(message.turn == 1 and starts_turn(message) and title_of(message) == title for message in messages)
 
 
 def _on_one_line(text: str) -> str:

@@ -1,6 +1,7 @@
-"""How far a redaction reaches: odd parts, titles of copies, copies made meanwhile, and what a cleanup removes."""
+"""How far a redaction reaches: odd parts, titles, copies, older exports, and what a cleanup removes."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from chat_memory import Conversation, Message
 from chat_memory.maintenance.retention import clean_up
 from chat_memory.models import Session
 from chat_memory.testing.providers import check_bedrock
+from tests.acceptance.command_line import run
 from tests.conversations import chat as acme
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -77,3 +79,57 @@ def test_a_title_goes_when_cleanup_removes_what_was_cleared() -> None:
     assert after
     assert (after.title, after.version > before.version) == ("", True)
     assert "hunter2" not in repr([*Session.objects.values_list("title", flat=True)])
+
+
+def test_r55_an_export_from_before_brings_nothing_back_to_a_copy(tmp_path: Path) -> None:
+    """The copy knows of the redaction by the message alone: who redacted it, and when, is in no export."""
+    chat = acme("k", "acme")
+    chat.append(Message.user(SECRET, id="q"), Message.assistant("a"), Message.user("b"))
+    chat.fork("draft", at=2).append(Message.user("c"), Message.user("d"))
+    for branch, keep in (("main", 1), ("draft", 2)):
+        acme(branch=branch).summarize(lambda _messages: f"the user says: {SECRET}", keep=keep)
+    chat.feedback.give("q", 1, by="u", comment=SECRET)
+    before, after = str(tmp_path / "before.jsonl"), str(tmp_path / "after.jsonl")
+    run("export", before, "--workspace", "acme")
+    chat.redact("q")
+    acme(branch="draft").summarize(lambda _messages: "they greet", keep=1)
+    run("export", after, "--workspace", "acme")
+    for path in (after, before, before):
+        run("import", path, "--workspace", "copy")
+    kept = [acme("k", "copy", branch=branch) for branch in ("main", "draft")]
+    assert [[summary.text for summary in each.summaries()] for each in kept] == [[], ["they greet"]]
+    assert SECRET not in repr([(each.messages(), each.session(), each.feedback.entries()) for each in kept])
+
+
+def test_a_title_that_was_made_of_a_branch_goes_with_its_message_in_a_copy_too(tmp_path: Path) -> None:
+    chat = acme("k", "acme")
+    chat.append(Message.system("s"))
+    chat.fork("draft").append(Message.user(SECRET, id="q"))
+    run("export", str(tmp_path / "all.jsonl"), "--workspace", "acme")
+    run("import", str(tmp_path / "all.jsonl"), "--workspace", "copy")
+    copy = acme("k", "copy", branch="draft")
+    titles = [copy.open().title]
+    copy.redact("q")
+    assert [*titles, copy.open().title] == [SECRET, ""]
+
+
+@pytest.mark.parametrize("is_current", [False, True])
+def test_a_title_goes_with_the_branch_it_was_made_of(chats, is_current: bool) -> None:
+    chat = chats()
+    chat.append(Message.system("s"))
+    chat.fork("draft").append(Message.user(SECRET))
+    if is_current:
+        chat.switch("draft")
+    before = chats(branch="main").session()
+    assert before.title == SECRET
+    assert chats(branch="draft").delete()
+    after = chats().session()
+    assert (after.title, after.branch, after.version > before.version) == ("", "main", True)
+
+
+def test_a_title_stays_where_another_branch_begins_alike(chats) -> None:
+    chat = chats()
+    chat.append(Message.user("Rome?"), Message.assistant("a"))
+    asked = chat.edit_and_branch(1, "Rome?")
+    assert chats(branch=asked.branch).delete()
+    assert chats().session().title == "Rome?"

@@ -20,7 +20,8 @@ from chat_memory.exceptions import (
 )
 from chat_memory.fields import COUNTERS, empty_session
 from chat_memory.records import Address, Message, SessionRecord, uuid7
-from chat_memory.storage.mapping import new_messages, numbered
+from chat_memory.storage import titles
+from chat_memory.storage.mapping import new_messages, numbered, to_messages
 from chat_memory.storage.memory.ledger import Ledger
 from chat_memory.storage.memory.states import BranchState, ConversationState, new_token
 from chat_memory.storage.memory.view import BranchView
@@ -215,7 +216,16 @@ def delete_branch(view: BranchView, now: datetime) -> ConversationState:
     after = switch(conversation, MAIN_BRANCH, now) if conversation.current == state.name else conversation
     remaining = {name: other for name, other in after.branches.items() if name != state.name}
     drafts = tuple(each for each in after.drafts if each.draft.branch != state.name)
-    return msgspec.structs.replace(after, branches=remaining, drafts=drafts)
+    left = msgspec.structs.replace(after, branches=remaining, drafts=drafts)
+    if not _gives_title(after, state) or any(_gives_title(after, other) for other in remaining.values()):
+        return left
+    return left.after(left.branches[MAIN_BRANCH].next_version(now), title="")
+
+
+def _gives_title(conversation: ConversationState, state: BranchState) -> bool:
+    """Whether the title of a conversation was made of a message that a branch does not share with its parent."""
+    record = conversation.record
+    return record.title_made and record.title != "" and titles.gives(to_messages(state.own_rows()), record.title)
 
 
 def _new_owner(view: BranchView, at: Address) -> dict[str, Any]:

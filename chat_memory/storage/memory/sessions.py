@@ -112,5 +112,8 @@ def _delete_branch(transaction: Transaction, at: Address, view: BranchView) -> N
     conversation = changes.delete_branch(view, transaction.now)
     transaction.keep(conversation)
     transaction.add_event(Kind.DELETED, at, view, header=None)
+    if conversation.record.title != view.conversation.record.title:
+        main = BranchView(conversation, conversation.branches[MAIN_BRANCH])
+        transaction.add_event(Kind.UPDATED, at, main, fields=("title",))
     if conversation.current != view.conversation.current:
         transaction.add_event(Kind.SWITCHED, at, BranchView(conversation, conversation.branches[MAIN_BRANCH]))

@@ -12,13 +12,14 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import Q
 
+from chat_memory.choices import Role
 from chat_memory.models import Message as MessageRow, Session, Summary
 from chat_memory.records import Address, Message
 from chat_memory.storage import titles
 from chat_memory.storage.changed import Kind
 from chat_memory.storage.mapping import READ_COLUMNS, to_messages
 from chat_memory.storage.orm.emission import changed_row
-from chat_memory.storage.orm.rows import move
+from chat_memory.storage.orm.rows import family, move
 
 
 def record_of(alias: str, stored: MessageRow) -> Message:
@@ -43,6 +44,20 @@ def remade_title(alias: str, root: Session, stored: Iterable[MessageRow], after:
         if title is not None:
             return title
     return None
+
+
+def empty_title_of_branch(alias: str, at: Address, root: Session, row: Session, *, nested: bool) -> None:
+    """Empty a title that was made of a message of a branch that is about to go, where no other branch has one alike.
+
+    Both rows are locked.
+    """
+    if not (root.title_made and root.title):
+        return
+    begun = MessageRow.objects.using(alias).filter(workspace_id=root.workspace_id, turn=1, role=Role.USER.value)
+    others = begun.filter(session__in=family(root)).exclude(session_id=row.pk)
+    own = (record_of(alias, stored) for stored in begun.filter(session_id=row.pk))
+    if titles.gives(own, root.title) and not titles.gives((record_of(alias, each) for each in others), root.title):
+        set_title(alias, at, root, "", alone=True, nested=nested)
 
 
 def forget_summaries(alias: str, workspace_id: int, places: Mapping[UUID, int]) -> None:

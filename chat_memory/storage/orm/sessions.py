@@ -16,6 +16,7 @@ from chat_memory.storage.contract import NO_FIELDS, SessionStore
 from chat_memory.storage.listing import NO_FILTER, Cursor, Filter, Usage
 from chat_memory.storage.orm import listing, removal
 from chat_memory.storage.orm.creating import create
+from chat_memory.storage.orm.derived import empty_title_of_branch
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.part import OrmPart
 from chat_memory.storage.orm.rows import Rows, check_version, family, find, header_of, lock, make_current, move
@@ -114,6 +115,8 @@ class OrmSessions(OrmPart, SessionStore):
                 return False
             was_current = rows.row.pk == rows.root.head_id
             found = family(rows.root) if at.means_whole else _lone(rows)
+            if not at.means_whole:
+                empty_title_of_branch(alias, at, *rows, nested=nested)
             removal.remove_sessions(alias, removal.leaving(found), workspace_id=rows.root.workspace_id)
             if was_current and not at.means_whole:
                 changed_row(alias, Kind.SWITCHED, at, rows.root, header_of(rows.root), nested=nested)
