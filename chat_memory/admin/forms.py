@@ -103,8 +103,16 @@ class SessionForm(SessionModelForm):
         model = Session
         fields = ("title", "tags", "metadata", "pinned", "archived_at", "expires_at")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            # The page has the values that it shows a second time, hidden: what others have changed since then is not
+            # taken for a change by the user, nor is a title put back that went with the message it was made of.
+            shown = self.add_initial_prefix(name)
+            field.show_hidden_initial = not self.is_bound or any(each.startswith(shown) for each in self.data)
+
     def changes(self) -> dict[str, Any]:
-        """The fields whose values were changed, as keyword arguments for ``Conversation.update``."""
+        """The fields whose values the user has changed, as keyword arguments for ``Conversation.update``."""
         return {name: self.cleaned_data[name] for name in self.changed_data if name in self.cleaned_data}
 
     def clean(self) -> dict[str, Any]:

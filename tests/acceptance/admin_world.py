@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from html.parser import HTMLParser
 from typing import Any
 
 from django.contrib.auth.models import Permission, User
@@ -85,6 +86,39 @@ def form_of(session: Session, **changed: str) -> dict[str, str]:
             f"{name}_1": f"{moment:%H:%M:%S}" if moment else "",
         }
     return {name: value for name, value in (shown | changed).items() if value != "off"}
+
+
+def as_a_browser_has_it(response: Any) -> dict[str, str]:
+    """What a browser would send of the form on a page whose user changes nothing, hidden fields with it."""
+    form = _Form()
+    form.feed(response.text)
+    return {name: value.removeprefix("\n") for name, value in form.values.items()}
+
+
+class _Form(HTMLParser):
+    """The names and values of what a page sends; boxes that are not ticked are not sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, str] = {}
+        self._area: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "textarea":
+            self._area = given["name"]
+            self.values[self._area] = ""
+        elif tag == "input" and "name" in given and given.get("type") != "submit":
+            is_box = given.get("type") == "checkbox"
+            if not is_box or "checked" in given:
+                self.values[given["name"]] = given.get("value", "on" if is_box else "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._area = None if tag == "textarea" else self._area
+
+    def handle_data(self, data: str) -> None:
+        if self._area is not None:
+            self.values[self._area] += data
 
 
 def links(response: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from chat_memory import Message, conversation
 from chat_memory.history.conversation import of_session
 from chat_memory.models import Message as MessageRow, Session, Workspace, WorkspaceMember
-from tests.acceptance.admin_world import page, stored_session, user
+from tests.acceptance.admin_world import as_a_browser_has_it, page, stored_session, user
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +69,28 @@ def test_only_what_differs_is_written(admin_client) -> None:
     assert save(admin_client, session, title="by the other", tags="mine").status_code == 302
     after = Session.objects.get(pk=session.pk)
     assert (after.title, after.tags) == ("by the other", ["mine"])
+
+
+def test_a_form_that_was_open_brings_nothing_back(admin_client) -> None:
+    """Neither a title that went with its message, nor what others have set since the page was shown."""
+    session = stored_session("open", size=1)
+    chat = session.history()
+    moment = datetime(2027, 3, 1, 12, 30, 15, 7, tzinfo=UTC)
+    chat.update(tags=["a", "b"], metadata={"k": ["<&>", 1]}, pinned=True, expires_at=moment)
+    shown = as_a_browser_has_it(admin_client.get(page("session_change", session)))
+    assert shown["title"] == shown["initial-title"] == "open says 1"
+    chat.redact(1)
+    chat.update(metadata={"k": "theirs"}, pinned=False)
+    assert admin_client.post(page("session_change", session), shown | {"tags": "mine"}).status_code == 302
+    after = Session.objects.get(pk=session.pk)
+    assert (after.title, after.title_made, after.tags) == ("", True, ["mine"])
+    assert (after.metadata, after.pinned, after.expires_at) == ({"k": "theirs"}, False, moment)
+    again = as_a_browser_has_it(admin_client.get(page("session_change", session)))
+    assert admin_client.post(page("session_change", session), again).status_code == 302
+    assert Session.objects.get(pk=session.pk).version == after.version
+    wrong = admin_client.post(page("session_change", session), again | {"metadata": "{", "title": "New"})
+    still = as_a_browser_has_it(wrong)
+    assert (still["title"], still["initial-title"], still["initial-tags"]) == ("New", "", "mine")
 
 
 def test_what_a_session_is_cannot_be_edited(admin_client) -> None:
