@@ -23,8 +23,8 @@ Another receiver may read the changed session, and the cache must know of the ch
 
 IRRELEVANT = frozenset({Kind.SUMMARIZED, Kind.RATED})
 """The kinds of change that alter no message and no version."""
-KEEPING = frozenset({Kind.OPENED, Kind.APPENDED, Kind.UPDATED, Kind.FORKED, Kind.SWITCHED, Kind.RESTORED, Kind.RENAMED})
-"""The kinds of change after which every message that an entry shows is still stored."""
+KEEPING = frozenset({Kind.OPENED, Kind.APPENDED, Kind.UPDATED, Kind.FORKED, Kind.SWITCHED, Kind.RESTORED})
+"""The kinds of change after which every message that an entry shows is still stored, and leads to its key."""
 
 logger = logging.getLogger("chat_memory.removal")
 

@@ -141,6 +141,43 @@ def test_r53_text_that_was_taken_away_is_dropped_too(change: str, severed: Serve
     assert len(texts(severed)) == (1 if change == "clear" else 0)  # the branch still shows what main has cleared
 
 
+def test_r53_what_is_left_under_a_key_that_went_to_another_is_dropped_too(severed: Server) -> None:
+    """A key that a client chose: the text is under it alone, and nothing that happens to its session later tells it."""
+    cached_chat()
+    Session.objects.update(key_from_client=True, user_key="ann")
+    with denied(severed):
+        conversation("doomed", "acme", user="bob").append(Message.user("of bob"))
+    recover()
+    moved = Session.objects.get(user_key="ann", branch="main")
+    assert moved.key != "doomed"
+    assert moved.history().delete()
+    cleaned()
+    assert texts(severed) == set()
+
+
+@pytest.mark.parametrize("change", ["redact", "pop", "delete a branch"])
+def test_r53_other_changes_of_what_was_said_are_finished_too(change: str, severed: Server) -> None:
+    cached_chat()
+    chat, draft = conversation("doomed", "acme"), conversation("doomed", "acme", branch="draft")
+    chat.append(Message.user("a secret, too", id="s"))
+    draft.append(Message.user("a secret, too"))
+    for branch in (None, "main", "draft"):
+        conversation("doomed", "acme", branch=branch).tail(20)
+    left = texts(severed)
+    with denied(severed):
+        chat.redact(1)
+        changes: dict[str, Callable[[], object]] = {
+            "redact": lambda: (chat.redact("s"), draft.redact(3)),
+            "pop": lambda: (chat.pop(), draft.pop()),
+            "delete a branch": lambda: (draft.delete(), chat.redact("s")),
+        }
+        changes[change]()
+    assert texts(severed) == left
+    recover()
+    cleaned()
+    assert texts(severed) == set()
+
+
 def test_strict_never_shows_what_was_removed(victim: Server) -> None:
     with caching("strict", victim.url):
         doomed = cached_chat()
