@@ -215,7 +215,8 @@ class Branches(Reads):
         New content has its tokens counted again. A title made from the message is made again, and summaries that cover
         the message are deleted, so that the next summary covers the new content. ``revisions`` returns the former
         contents. New further fields have the tokens counted again too, unless a caller gave the number. Fields that
-        are not given stay as they are.
+        are not given stay as they are. New content ends a stream in the message's place (``resume``, ``replace``) by
+        DraftLost: its text may have the former content.
 
         Args:
             seq: the position of the message, or its id.

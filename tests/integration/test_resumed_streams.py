@@ -168,6 +168,24 @@ def test_a_redaction_on_one_branch_takes_the_draft_of_another(where: str) -> Non
 
 
 @pytest.mark.parametrize("where", ["database", "memory"])
+@pytest.mark.parametrize("how", ["resume", "replace"])
+@pytest.mark.parametrize("flushes", [True, False])
+def test_what_was_edited_meanwhile_is_not_overwritten(where: str, how: str, *, flushes: bool) -> None:
+    """The draft has the words that the edit has taken away; a note beside them takes nothing from it."""
+    at = shared_partial(where)
+    options: dict[str, Any] = {how: "p"}
+    stream = at().streaming(**options)
+    edit = partial(at("main").edit, "p", "Corrected")
+    with pytest.raises(DraftLost):
+        played(stream, partial(stream.write, ", so good"), edit, *[stream.flush] * flushes)
+    assert at().drafts.entries() == []
+    assert [contents(at(name).messages()) for name in ("main", "b")] == [["q", "Corrected"]] * 2
+    again = at().streaming(**options)
+    played(again, partial(at("main").edit, "p", metadata={"seen": True}), partial(again.write, "!"))
+    assert contents(at().messages()) == ["q", "Corrected!" if how == "resume" else "!"]
+
+
+@pytest.mark.parametrize("where", ["database", "memory"])
 @pytest.mark.parametrize("how", ["clear", "pop"])
 def test_what_its_branch_does_not_show_any_more_leaves_no_draft(where: str, how: str) -> None:
     """Nor does it take the room of others for ever."""

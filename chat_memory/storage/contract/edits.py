@@ -33,7 +33,8 @@ class EditStore(Part):
 
         ``restate`` is called once with the stored message, while the session is locked. If the content changes, the
         former content is stored as a revision, a title that was made from it is made again, and summaries and claims
-        that cover the message are removed. If ``restate`` changes nothing, nothing is written.
+        that cover the message are removed, as are drafts in its place. If ``restate`` changes nothing, nothing is
+        written.
 
         Raises:
             MessageNotFound: there is no such visible message.

@@ -40,6 +40,7 @@ def edit(view: BranchView, seq: int, after: Message, now: datetime) -> tuple[Con
     if not says_else:
         return _moved(conversation, places, {}, now), places
     title = _new_title(view.conversation, {owner.name: seq}, after)
+    conversation = conversation.without_drafts(*places.items())
     return _moved(_without_summaries(conversation, places), places, title, now), places
 
 

@@ -142,6 +142,7 @@ class _Change:
             root = self._rows.root
             refer(alias, root.workspace_id, root.pk, {(stored.session_id, stored.seq): after.content})
             removal.remove_made_of(alias, _of([stored]), stored.workspace_id)
+            self._forget_drafts(shown)
             self._forget([stored], after, shown)
         note_rewritten(alias, self._rows.root, [stored])
         return self._moved(Kind.EDITED, after, shown)
