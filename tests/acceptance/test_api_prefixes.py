@@ -5,6 +5,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
 from django.urls import include, path, re_path
 
 from tests.acceptance.api_support import Caller, caller
@@ -94,6 +96,27 @@ def test_r39_unknown_addresses_below_a_prefix_are_not_found(below: Below) -> Non
     redirect = below.ask("get", "workspaces/acme")
     assert (redirect.status_code, redirect.headers["Location"]) == (301, f"{below.base}workspaces/acme/")
     assert below.ask("post", "workspaces/", {"slug": "x"}).status_code == 405
+
+
+@pytest.mark.parametrize("asked", ["/api/", "/shop/api/"], ids=["taken off by the proxy", "passed on"])
+def test_links_keep_the_script_name_under_asgi(settings: Any, asked: str) -> None:
+    """A cousin of R39: WSGI puts FORCE_SCRIPT_NAME before the path by itself, ASGI does not."""
+    member = caller("admin")
+    settings.FORCE_SCRIPT_NAME = "/shop"
+    client = AsyncClient()
+    client.force_login(member.user)
+
+    @async_to_sync
+    async def ask(address: str, body: Any = None) -> Any:
+        if body is None:
+            return await client.get(address)
+        return await client.post(address, body, content_type="application/json")
+
+    assert ask(asked).json() == {"workspaces": "http://testserver/shop/api/workspaces/"}
+    sessions = f"{asked}workspaces/acme/sessions/"
+    made = [ask(sessions, {"key": f"k{number}"}) for number in range(2)]
+    links = [*(each.headers["Location"] for each in made), ask(f"{sessions}?page_size=1").json()["next"]]
+    assert [urlsplit(link).path.startswith("/shop/api/workspaces/acme/sessions/") for link in links] == [True] * 3
 
 
 def test_r39_what_a_prefix_captures_is_there_for_the_rules_of_the_host(

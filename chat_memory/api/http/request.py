@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import cache
 from typing import Any
+from urllib.parse import urljoin
 
 import msgspec
 from django.conf import settings
@@ -82,7 +83,16 @@ class ChatRequest(Request):
             params.pop(name, None)
             if value is not None:
                 params[name] = str(value)
-        return f"{self.build_absolute_uri(self.path)}?{params.urlencode()}"
+        return f"{self.build_absolute_uri('')}?{params.urlencode()}"
+
+    def build_absolute_uri(self, location: str | None = None) -> str:
+        """Django's, below the prefix of FORCE_SCRIPT_NAME also where a proxy has taken it off the path.
+
+        Under ASGI ``path`` is the path as the server was asked for it, and ``SCRIPT_NAME`` is not added to it.
+        """
+        here = f"{self.META.get('SCRIPT_NAME', '').rstrip('/')}{self.path_info}"
+        absolute: str = self._request.build_absolute_uri(here if location is None else urljoin(here, location))
+        return absolute
 
 
 def receive(request: Request) -> None:
