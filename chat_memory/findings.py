@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from django.core.checks import CheckMessage, Error, Warning as CheckWarning
+from django.db import DEFAULT_DB_ALIAS, router
 
 
 class Check(NamedTuple):
@@ -33,3 +34,15 @@ def error(number: int, message: str, hint: str) -> CheckMessage:
 def warning(number: int, message: str, hint: str) -> CheckMessage:
     """A warning finding, ``chat_memory.W<number>``: chat_memory works, but less well than it could."""
     return CheckWarning(message, hint=hint, id=f"chat_memory.W{number:03}")
+
+
+def migrate_hint(alias: str, app: str) -> str:
+    """What brings a sub-app's tables into a database, where they are not there.
+
+    Where the routers refuse them, ``migrate`` has noted the migrations as done all the same.
+    """
+    option = "" if alias == DEFAULT_DB_ALIAS else f" --database={alias}"
+    if router.allow_migrate(alias, app):
+        return f"Run migrate{option}"
+    undo = f"run migrate {app} zero --fake{option}, and migrate{option}"
+    return f"Let DATABASE_ROUTERS allow {app!r} in {alias!r}, where sessions are, then {undo}"

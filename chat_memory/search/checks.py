@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Tags
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 
-from chat_memory.findings import Check, error, warning
+from chat_memory.findings import Check, error, migrate_hint, warning
 from chat_memory.models import Session
 from chat_memory.search.models import Entry
 from chat_memory.search.wording import languages
@@ -35,8 +35,10 @@ def check_index(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[
             return []
     except DatabaseError:
         return []
-    hint = "Run migrate, and then, if messages are stored already, chat_memory_search_index."
-    return [warning(5, "chat_memory.search has no tables yet, so no message can be stored.", hint)]
+    run = migrate_hint(alias, Entry._meta.app_label)
+    hint = f"{run}; then, if messages are stored already, chat_memory_search_index."
+    text = f"chat_memory.search has no tables in the database {alias!r}, so no message can be stored."
+    return [warning(5, text, hint)]
 
 
 def check_languages(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:

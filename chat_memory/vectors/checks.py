@@ -8,7 +8,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Tags
 from django.db import DatabaseError, connections, router
 
-from chat_memory.findings import Check, error, warning
+from chat_memory.findings import Check, error, migrate_hint, warning
 from chat_memory.models import Session
 from chat_memory.vectors.comparing import by_pgvector, has_numpy
 from chat_memory.vectors.models import Embedding
@@ -25,8 +25,11 @@ def check_table(databases: Sequence[str] | None = None, **_kwargs: Any) -> list[
         return []
     try:
         if _TABLE not in connection.introspection.table_names():
-            hint = "Run migrate."
-            return [warning(6, "chat_memory.vectors has no table yet, so no message can be edited or removed.", hint)]
+            hint = f"{migrate_hint(alias, Embedding._meta.app_label)}."
+            text = (
+                f"chat_memory.vectors has no table in the database {alias!r}, so no message can be edited or removed."
+            )
+            return [warning(6, text, hint)]
         if by_pgvector(connection):
             return []
         return [*_without_numpy(), *_with_unused_pgvector(connection)]

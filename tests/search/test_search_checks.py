@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from chat_memory import Message, conversation
 from chat_memory.search import checks
 from chat_memory.sessions import search
+from tests.findings import Refusing
 
 APP = "chat_memory_search"
 
@@ -41,6 +42,29 @@ def test_an_app_that_is_not_migrated_is_found_and_a_migration_can_be_undone() ->
     assert tables() == before
     conversation("k", "acme").append(Message.user("bread"))
     assert [each.key for each in search("bread", "acme").results] == ["k"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_router_that_refuses_the_tables_is_named_with_the_way_out(settings) -> None:
+    """``migrate`` notes the migrations as done where a router refuses their tables, so that a second one makes none."""
+
+    def hints() -> list[str]:
+        found = run_checks(databases=["default"])
+        return [str(each.hint) for each in found if each.id == "chat_memory.W005" and "'default'" in each.msg]
+
+    call_command("migrate", APP, "zero", verbosity=0)
+    try:
+        assert [hint[: len("Run migrate")] for hint in hints()] == ["Run migrate"]
+        settings.DATABASE_ROUTERS = [Refusing(APP)]
+        call_command("migrate", APP, verbosity=0)
+        (hint,) = hints()
+        assert f"Let DATABASE_ROUTERS allow '{APP}' in 'default'" in hint
+        assert f"migrate {APP} zero --fake" in hint
+        settings.DATABASE_ROUTERS = []
+    finally:
+        call_command("migrate", APP, "zero", fake=True, verbosity=0)
+        call_command("migrate", APP, verbosity=0)
+    assert hints() == []
 
 
 @pytest.mark.django_db

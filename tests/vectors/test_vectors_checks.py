@@ -12,6 +12,7 @@ from chat_memory.checks import configuration
 from chat_memory.vectors import checks
 from chat_memory.vectors.comparing import by_pgvector
 from tests.conversations import say
+from tests.findings import Refusing
 from tests.vectors.conftest import column_type
 from tests.vectors.looking import saying
 
@@ -58,6 +59,29 @@ def test_an_app_that_is_not_migrated_is_found_and_a_migration_can_be_undone() ->
     finally:
         call_command("migrate", APP, verbosity=0)
     assert column_type() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_router_that_refuses_the_tables_is_named_with_the_way_out(settings) -> None:
+    """``migrate`` notes the migrations as done where a router refuses their tables, so that a second one makes none."""
+
+    def hints() -> list[str]:
+        found = run_checks(databases=["default"])
+        return [str(each.hint) for each in found if each.id == "chat_memory.W006" and "'default'" in each.msg]
+
+    call_command("migrate", APP, "zero", verbosity=0)
+    try:
+        assert [hint[: len("Run migrate")] for hint in hints()] == ["Run migrate"]
+        settings.DATABASE_ROUTERS = [Refusing(APP)]
+        call_command("migrate", APP, verbosity=0)
+        (hint,) = hints()
+        assert f"Let DATABASE_ROUTERS allow '{APP}' in 'default'" in hint
+        assert f"migrate {APP} zero --fake" in hint
+        settings.DATABASE_ROUTERS = []
+    finally:
+        call_command("migrate", APP, "zero", fake=True, verbosity=0)
+        call_command("migrate", APP, verbosity=0)
+    assert hints() == []
     say("bread", "soup")
     assert saying(conversation("k", "acme").relevant("bread", 1)) == ["bread"]
 
