@@ -23,7 +23,8 @@ class Address(msgspec.Struct, frozen=True):
         workspace_id: the id that an earlier call found. If nothing is stored under the ids, the adapter looks up slug
             and key again.
         session_id: the id that an earlier call found; the id of ``main`` where ``branch`` is CURRENT.
-        pinned: whether the address means only the session with this ``session_id``, and no later one with its key.
+        pinned: whether the address means only the session with this ``session_id``, and no later one with its key; or,
+            without a ``session_id``, only a session of the workspace with this ``workspace_id``, which no call makes.
         cache_ttl: seconds that a cache in mode strict may keep the session; None: until evicted; 0: not at all; unset:
             the setting CACHE_TTL.
         any_owner: whether the address also reaches a session that belongs to somebody other than its user.

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,8 +15,9 @@ from django.test import Client
 
 from chat_memory import Message, conversation
 from chat_memory.api import lookup, urls
-from chat_memory.models import Session, WorkspaceMember
+from chat_memory.models import Session, Workspace, WorkspaceMember
 from chat_memory.storage.listing import Cursor
+from chat_memory.storage.orm.removal import remove_workspace
 from tests.acceptance.api_support import Caller, SlowBody, caller, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.acceptance.api_urls")]
@@ -75,7 +77,22 @@ def test_a7_rights_that_end_while_the_body_arrives_are_gone(method: str, ended: 
     assert (Session.objects.get().title, conversation("k", "acme").count()) == ("1", 1)
 
 
-@pytest.mark.parametrize("method", ["append", "patch", "delete", "get", "messages"])
+MEANWHILE = (
+    "append",
+    "patch",
+    "delete",
+    "get",
+    "messages",
+    "ask again",
+    "regenerate",
+    "fork",
+    "edit",
+    "redact",
+    "rate",
+)
+
+
+@pytest.mark.parametrize("method", MEANWHILE)
 @pytest.mark.parametrize("again", [True, False])
 def test_session_deleted_meanwhile_is_not_found(method: str, again: bool, monkeypatch) -> None:
     """Deleted between the look-up and the work, also where another one has its key by then."""
@@ -92,15 +109,79 @@ def test_session_deleted_meanwhile_is_not_found(method: str, again: bool, monkey
 
     unknown = me.get(me.session(uuid4())).json()
     monkeypatch.setattr(lookup, "find_session", find_and_lose)
+    first = f"{me.messages(session)}1/"
     answer = {
         "append": lambda: me.post(me.messages(session), {"role": "user", "content": "x"}),
         "patch": lambda: me.patch(me.session(session), {"title": "x"}),
         "delete": lambda: me.delete(me.session(session)),
         "get": lambda: me.get(me.session(session)),
         "messages": lambda: me.get(me.messages(session)),
+        "ask again": lambda: me.post(f"{first}siblings/", {"content": "x"}),
+        "regenerate": lambda: me.post(f"{first}regenerate/", {}),
+        "fork": lambda: me.post(f"{me.session(session)}fork/", {"name": "x"}),
+        "edit": lambda: me.patch(first, {"content": "x"}),
+        "redact": lambda: me.delete(first),
+        "rate": lambda: me.client.put(f"{first}feedback/", {"vote": 1}, format="json"),
     }[method]()
     assert (answer.status_code, answer.json()) == (404, unknown)
     assert [message.content for message in conversation("k", "acme").messages()] == ["another"] * again
+    assert Session.objects.count() == again
+
+
+def of_another_tenant() -> None:
+    """Another tenant has the slug "acme", and says something there."""
+    Workspace.objects.create(slug="acme")
+    chat = conversation("theirs", "acme", user="them")
+    chat.open(title="theirs")
+    chat.append(Message.user("theirs"))
+    chat.feedback.give(1, 1, "theirs", by="them")
+
+
+@pytest.mark.parametrize("body", [{}, {"key": "theirs"}])
+@pytest.mark.parametrize("end", ["removed", "renamed"])
+@pytest.mark.parametrize("taken", [True, False])
+def test_workspace_that_ends_meanwhile_is_neither_made_anew_nor_another_tenants(
+    body: dict[str, Any], end: str, taken: bool, monkeypatch
+) -> None:
+    """The API makes no workspace, and a membership of one that had the slug before opens nothing in the next one."""
+    me = caller("admin")
+    stored(messages=1)
+    find = lookup.find_workspace
+
+    def find_and_lose(*names: Any) -> Any:
+        found = find(*names)
+        if end == "removed":
+            remove_workspace("default", found[0].pk)
+        else:
+            Workspace.objects.filter(pk=found[0].pk).update(slug="former")
+        if taken:
+            of_another_tenant()
+        return found
+
+    unknown = me.get(me.session(uuid4())).json()
+    monkeypatch.setattr(lookup, "find_workspace", find_and_lose)
+    answer = me.post(me.sessions, body)
+    assert (answer.status_code, answer.json()) == (404, unknown)
+    left = {("former", "k")} if end == "renamed" else set()
+    assert set(Session.objects.values_list("workspace__slug", "key")) == left | (
+        {("acme", "theirs")} if taken else set()
+    )
+    assert Workspace.objects.filter(slug="acme").exists() == taken
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "log_in",
+    [
+        {"HTTP_AUTHORIZATION": f"Basic {b64encode(b'a' + bytes(1) + b'b:password').decode()}"},
+        {"HTTP_COOKIE": f"sessionid=a{bytes(1).decode()}bcdefghijklmn"},
+        {"HTTP_COOKIE": 'sessionid="\\000abcdefghijklmn"'},
+    ],
+)
+def test_log_in_with_a_nul_is_nobodys(log_in: dict[str, Any], method: str) -> None:
+    """PostgreSQL has no text with one, and its driver refuses to ask for it: that was a 500 for whoever sent it."""
+    answer = Client().generic(method, "/api/workspaces/", "{}", "application/json", **log_in)
+    assert (answer.status_code in (401, 403), answer["Content-Type"]) == (True, "application/problem+json")
 
 
 @pytest.mark.parametrize("headers", [{}, ONCE])

@@ -121,6 +121,27 @@ def test_c9_c10_a_write_to_a_locked_session(settings, cause: str, what: str) -> 
     assert answer_to(me, session, what).status_code < 300
 
 
+@pytest.mark.parametrize("what", ["post", "attach"])
+def test_c9_a_write_that_has_waited_in_a_place_is_done(settings, what: str) -> None:
+    """Also one that nobody may take back, as an upload: the transaction that holds the place ends with it."""
+    settings.CHAT_MEMORY = {"CACHE": "off", "LOCK_TIMEOUT": LONG, "LOCK_WAITERS": 1}
+    me, session = caller("admin"), prepared()
+    answers: list[Any] = []
+
+    def wait() -> None:
+        try:
+            answers.append(answer_to(me, session, what))
+        finally:
+            connections.close_all()
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    with locked_by_another():
+        waiting.start()
+        eventually(places_taken)
+    waiting.join(60)
+    assert [answer.status_code < 300 for answer in answers] == [True]
+
+
 @pytest.mark.parametrize("what", [*READS, *WRITES, "stop", "open"])
 def test_c10_the_look_up_may_wait_as_well(settings, what: str) -> None:
     settings.CHAT_MEMORY = {"CACHE": "off"}

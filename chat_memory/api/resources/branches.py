@@ -122,7 +122,7 @@ class SiblingsViewSet(ChatMemoryViewSet):
 
     def create(self, request: ChatRequest, slug: str, session_id: str, seq: str, **_captured: Any) -> HttpResponse:
         """Ask a user's message again in other words, on a new branch that is the current one from now on (201)."""
-        found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch)
+        found = lookup.find_session(request, slug, session_id, request.query_as(BranchQuery).branch).on_its_branch
         found.member.check_write(own=found.own)
         body = request.body_as(AskAgainIn)
         message = Message.user(body.content, id=body.id, metadata=body.metadata)

@@ -88,9 +88,8 @@ class SessionViewSet(ChatMemoryViewSet):
         owner, settings = _owner(request, member, body), settings_in(body)
         if owner is not request.user:
             member.check_life(empty_session(), check_session_fields(settings, limits()), own=False)
-        session, is_new = _opened(
-            key, slug, owner, settings, chosen=body.get("key") is not None and not member.may(Act.READ, own=False)
-        )
+        chosen = body.get("key") is not None and not member.may(Act.READ, own=False)
+        session, is_new = _opened(key, workspace, owner, settings, chosen=chosen)
         if not is_new:
             _check_opened(session, member)
             if derived is not None:
@@ -199,16 +198,20 @@ def _owner(request: ChatRequest, member: Member, body: Mapping[str, Any]) -> Any
 
 
 def _opened(
-    key: str, slug: str, owner: Any, settings: Mapping[str, Any], *, chosen: bool
+    key: str, workspace: Workspace, owner: Any, settings: Mapping[str, Any], *, chosen: bool
 ) -> tuple[SessionRecord, bool]:
     """The session of a key, made for the owner where there is none, and whether this call made it.
 
     An existing session is not changed, whoever owns it. ``chosen``: whether a plain member chose the key; the session
     then gives it up when the server opens a session with that key for another user.
+
+    Raises:
+        NotFound: the workspace was removed or renamed meanwhile, even if another one has its slug now.
     """
-    place = conversation(key, slug, user=owner, using=lookup.database(), any_owner=True).place
+    place = conversation(key, workspace.slug, user=owner, using=lookup.database(), any_owner=True).place
     given = check_session_fields(settings, limits())
-    return place.adapter.sessions.open(place.address, {**given, "key_from_client": chosen})
+    here = msgspec.structs.replace(place.address, workspace_id=workspace.pk, pinned=True)
+    return place.adapter.sessions.open(here, {**given, "key_from_client": chosen})
 
 
 def _check_opened(session: SessionRecord, member: Member) -> None:

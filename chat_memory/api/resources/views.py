@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import DataError
 from django.http import HttpRequest, HttpResponseBase
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
@@ -60,6 +62,16 @@ class ChatMemoryViewSet(ViewSet):
         if request.method not in SAFE_METHODS:
             receive(request)
         super().initial(request, *args, **captured)
+
+    def perform_authentication(self, request: Request) -> None:
+        """DRF's; a user's name, or the key of a Django session, that no database can hold is nobody's.
+
+        Django's log-in form refuses a NUL, DRF's Basic and a cookie do not.
+        """
+        try:
+            super().perform_authentication(request)
+        except DataError:
+            raise AuthenticationFailed from None
 
     def get_throttles(self) -> list[BaseThrottle]:
         """The host's throttles, and the API's own."""

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from chat_memory.choices import MAIN_BRANCH
-from chat_memory.exceptions import BranchNotFound, SessionNotFound
+from chat_memory.exceptions import BranchNotFound, SessionNotFound, WorkspaceNotFound
 from chat_memory.models import Session
 from chat_memory.records import Address, uuid7
 from chat_memory.rules.names import yielded_key
@@ -19,7 +19,16 @@ from chat_memory.storage.contract import NO_FIELDS
 from chat_memory.storage.orm import hints
 from chat_memory.storage.orm.emission import changed_row
 from chat_memory.storage.orm.owning import is_reached
-from chat_memory.storage.orm.rows import Rows, family, header_of, lock, move, new_token, workspace_id
+from chat_memory.storage.orm.rows import (
+    Rows,
+    family,
+    header_of,
+    known_workspace,
+    lock,
+    move,
+    new_token,
+    workspace_id,
+)
 
 
 def create(alias: str, at: Address, fields: Mapping[str, Any] = NO_FIELDS, *, nested: bool) -> tuple[Rows, bool]:
@@ -32,11 +41,12 @@ def create(alias: str, at: Address, fields: Mapping[str, Any] = NO_FIELDS, *, ne
         BranchNotFound: the address names a branch other than ``main``, and only a fork creates branches.
         NotOwner: the conversation belongs to somebody else than the address' user.
         SessionNotFound: the address is pinned to one session, or the conversation is soft-deleted.
-        WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False.
+        WorkspaceNotFound: the workspace is unknown and CREATE_WORKSPACES is False, or it is not the one that
+            the address is pinned to.
     """
     if not at.means_whole:
         raise BranchNotFound(at.key, at.branch)
-    if at.pinned:
+    if at.pinned and at.session_id is not None:
         raise SessionNotFound(at.key, at.workspace)
     session = _unsaved(alias, at, fields)
     while True:
@@ -79,12 +89,26 @@ def _yields(alias: str, at: Address) -> Session | None:
     return found.root if found and not is_reached(at, found.root) else None
 
 
+def _home(alias: str, at: Address) -> int:
+    """The id of the workspace of a new conversation, which is held.
+
+    Raises:
+        WorkspaceNotFound: see ``create``.
+    """
+    if not at.pinned:
+        return workspace_id(alias, at.workspace)
+    found = known_workspace(alias, at.workspace)
+    if found is None or found != at.workspace_id:
+        raise WorkspaceNotFound(at.workspace)
+    return found
+
+
 def _unsaved(alias: str, at: Address, fields: Mapping[str, Any]) -> Session:
     now = datetime.now(UTC)
     given = {"created_at": now, "last_seq": fields.get("base_seq", 0), **fields}
     return Session(
         id=uuid7(),
-        workspace_id=workspace_id(alias, at.workspace),
+        workspace_id=_home(alias, at),
         key=at.key,
         user_id=at.user_id,
         user_key=at.user_key,

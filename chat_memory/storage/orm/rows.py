@@ -16,8 +16,10 @@ from chat_memory.conf import settings
 from chat_memory.exceptions import TooManyBranches, VersionConflict, WorkspaceNotFound
 from chat_memory.models import Session, Workspace
 from chat_memory.records import Address, Header, uuid7
+from chat_memory.storage.orm.cursor import fetch
 from chat_memory.storage.orm.owning import is_reached
-from chat_memory.storage.orm.waiting import bound_transaction, bounds
+from chat_memory.storage.orm.statements.home import home
+from chat_memory.storage.orm.waiting import bound_transaction, bounds, milliseconds
 
 TOKEN_BITS = 62
 
@@ -109,7 +111,7 @@ def roots(alias: str, at: Address) -> QuerySet[Session]:
         workspace__slug=at.workspace, key=at.key, branch=MAIN_BRANCH, deleted_at__isnull=True
     )
     if at.pinned and at.means_whole:
-        rows = rows.filter(Q(pk=at.session_id, workspace_id=at.workspace_id))
+        rows = rows.filter(Q(pk=at.session_id) if at.session_id else Q(), Q(workspace_id=at.workspace_id))
     return rows.select_related("workspace").order_by()
 
 
@@ -263,16 +265,21 @@ def check_room(key: str, root: Session | None) -> None:
 def workspace_id(alias: str, slug: str) -> int:
     """The workspace's id; the workspace is created on first use if CREATE_WORKSPACES allows it.
 
+    On PostgreSQL nobody removes or renames the workspace until the transaction ends: what is added to it has a home.
+
     Raises:
         WorkspaceNotFound: it is unknown and CREATE_WORKSPACES is False.
     """
-    workspaces = Workspace.objects.using(alias)
-    bound = [bounds()] if connections[alias].vendor == "postgresql" else []
-    found = workspaces.filter(*bound, slug=slug).values_list("pk", flat=True).first()
-    if found is None:
+    while (found := known_workspace(alias, slug)) is None:
         if not settings.create_workspaces:
             raise WorkspaceNotFound(slug, may_be_made=False)
         bound_transaction(alias)  # no row was found above, so its bound was not set
-        workspaces.bulk_create([Workspace(slug=slug)], ignore_conflicts=True)
-        found = workspaces.values_list("pk", flat=True).get(slug=slug)
+        Workspace.objects.using(alias).bulk_create([Workspace(slug=slug)], ignore_conflicts=True)
     return found
+
+
+def known_workspace(alias: str, slug: str) -> int | None:
+    """The id of a workspace, held as ``workspace_id`` says; None where there is none."""
+    connection = connections[alias]
+    found = fetch(connection, home(connection.vendor, milliseconds()), {"workspace": slug})
+    return found[0][0] if found else None

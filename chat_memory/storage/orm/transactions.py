@@ -75,11 +75,7 @@ def run_durably(alias: str, work: Callable[[], Result], *, what: str, at: Addres
     """
 
     def once() -> Result:
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(transaction.atomic(using=alias, durable=True))
-            except RuntimeError as error:  # Django raises it for a durable block within another block
-                raise TransactionOpen(outside) from error
+        with transaction.atomic(using=alias):  # not durable: a request may hold its waiting place around it
             return work()
 
     outside, connection = f"{what} outside of any transaction", connections[alias]
@@ -87,8 +83,13 @@ def run_durably(alias: str, work: Callable[[], Result], *, what: str, at: Addres
         return trying_again(alias, once, at)
     if not connection.in_atomic_block:  # autocommit is off: the caller commits, and Django would permit the block
         raise TransactionOpen(outside)
-    with bounded(alias, at):  # Django permits a durable block here only in the transaction of a TestCase
-        return once()
+    with ExitStack() as stack:
+        stack.enter_context(bounded(alias, at))
+        try:
+            stack.enter_context(transaction.atomic(using=alias, durable=True))  # permitted only in the transaction of a TestCase
+        except RuntimeError as error:  # Django raises it for a durable block within another block
+            raise TransactionOpen(outside) from error
+        return work()
 
 
 def owns_transaction(alias: str) -> bool:
