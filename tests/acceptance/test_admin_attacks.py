@@ -154,3 +154,16 @@ def test_suggestions_for_what_no_database_can_store_are_no_traceback(admin_clien
     names = {"app_label": "chat_memory", "model_name": "workspacemember", "field_name": "workspace"}
     response = admin_client.get(reverse("admin:autocomplete"), {"term": "ac\x00me", **names})
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("key", ["true", "1.5", "a\x00"])
+def test_membership_of_what_can_be_no_key_is_no_traceback(key: str, admin_client, admin_user) -> None:
+    """Django's field with suggestions asks the database for it, in a form that comes back and in an address."""
+    workspace = Workspace.objects.create(slug="acme")
+    add, users = page("workspacemember_add"), {"user": str(admin_user.pk)}
+    row = {f"members-{name}": value for name, value in {"0-user": key, "0-role": "member", "TOTAL_FORMS": "1"}.items()}
+    assert admin_client.get(add, {"user": key, "workspace": key}).status_code == 200
+    assert admin_client.post(add, users | {"workspace": key, "role": "member"}).status_code == 200
+    table = {"slug": "acme", "metadata": "{}", "members-INITIAL_FORMS": "0"} | row
+    assert admin_client.post(page("workspace_change", workspace), table).status_code == 200
+    assert not WorkspaceMember.objects.exists()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -18,12 +20,40 @@ from chat_memory.admin.scope import Scope, scope_of
 from chat_memory.models import Workspace, WorkspaceMember
 
 if TYPE_CHECKING:
+    BaseModelAdmin = admin.options.BaseModelAdmin[Any]
     TabularInline = admin.TabularInline[Any, Any]
 else:
+    BaseModelAdmin = object
     TabularInline = admin.TabularInline
 
 
-class WorkspaceMemberInline(ReadsWhereItWrites, TabularInline):
+class Suggestions(AutocompleteSelect):
+    """Django's field with suggestions, which asks the database for the row that it shows as chosen."""
+
+    def optgroups(self, name: str, value: Iterable[Any], attrs: Any = None) -> Any:
+        """Django's; what can be no key, as a form or an address may have it, chooses nothing in place of an error."""
+        return super().optgroups(name, [each for each in value if self._is_key(each)], attrs)
+
+    def _is_key(self, value: Any) -> bool:
+        field: Any = self.field
+        try:
+            field.target_field.to_python(value)
+        except ValidationError:
+            return False
+        return "\x00" not in str(value)
+
+
+class SuggestsRows(BaseModelAdmin):
+    """The foreign keys of ``get_autocomplete_fields`` as ``Suggestions``."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Django's, with this field in place of Django's own."""
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", Suggestions(db_field, self.admin_site, using=kwargs.get("using")))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class WorkspaceMemberInline(SuggestsRows, ReadsWhereItWrites, TabularInline):
     """The first members on a workspace's page; only admins of the workspace may change them."""
 
     model = WorkspaceMember
@@ -59,7 +89,7 @@ class WorkspaceMemberInline(ReadsWhereItWrites, TabularInline):
 
 
 @admin.register(WorkspaceMember)
-class WorkspaceMemberAdmin(ScopedAdmin):
+class WorkspaceMemberAdmin(SuggestsRows, ScopedAdmin):
     """The memberships of all workspaces the user belongs to."""
 
     list_display = ("member", "workspace", "role", "may_send_system", "may_send_tool")
