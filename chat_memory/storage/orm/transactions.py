@@ -86,7 +86,9 @@ def run_durably(alias: str, work: Callable[[], Result], *, what: str, at: Addres
     with ExitStack() as stack:
         stack.enter_context(bounded(alias, at))
         try:
-            stack.enter_context(transaction.atomic(using=alias, durable=True))  # permitted only in the transaction of a TestCase
+            stack.enter_context(
+                transaction.atomic(using=alias, durable=True)
+            )  # permitted only in the transaction of a TestCase
         except RuntimeError as error:  # Django raises it for a durable block within another block
             raise TransactionOpen(outside) from error
         return work()
