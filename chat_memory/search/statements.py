@@ -12,7 +12,7 @@ from functools import cache
 from chat_memory.models import Message, Session, Workspace
 from chat_memory.search.models import Entry
 from chat_memory.storage.orm.statements import texts
-from chat_memory.storage.orm.statements.listing import checks
+from chat_memory.storage.orm.statements.listing import checks, named_workspace
 
 INDEXED = 100_000
 """Only the first this many characters of a message are indexed: PostgreSQL takes no more than 1 MB of words."""
@@ -74,7 +74,7 @@ def find(vendor: str, given: tuple[str, ...], *, since: bool, until: bool) -> st
     return f"""
 WITH RECURSIVE candidates AS MATERIALIZED (
   SELECT e.message_id, e.session_id, e.seq FROM {_matching(vendor)}
-  WHERE {_matches(vendor)} AND e.workspace_id = (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b)
+  WHERE {_matches(vendor)} AND e.workspace_id = {named_workspace(by_id=True)}
   ORDER BY {_newest_first(vendor)} LIMIT %(look)b
 ), found AS MATERIALIZED (
   SELECT c.message_id, c.session_id, c.seq, s.id AS root_id, s.head_id, s.base_seq

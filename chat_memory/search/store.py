@@ -59,15 +59,15 @@ class OrmSearch(OrmSearchStore):
     def _found(self, workspace: str, query: Query, within: Within, skip: int, size: int) -> tuple[list[Found], bool]:
         alias, connection = self._alias, connections[self._alias]
         asked = _asked(alias, workspace, query)
-        if asked is None:
+        if asked is None or within.sessions.workspace_id not in (None, asked.workspace_id):
             return [], False
-        sessions = msgspec.structs.replace(within.sessions, since=None, until=None)
+        sessions = msgspec.structs.replace(within.sessions, since=None, until=None, workspace_id=None)
         given = conditions(connection, sessions)
         times = {"since": within.since, "until": within.until}
         is_timed = {name: moment is not None for name, moment in times.items()}
         statement = statements.find(connection.vendor, tuple(given), **is_timed)
         at = {name: connection.ops.adapt_datetimefield_value(moment) for name, moment in times.items() if moment}
-        page = asked.params | at | {"skip": skip, "size": size + 1}
+        page = asked.params | at | {"workspace_id": asked.workspace_id, "skip": skip, "size": size + 1}
         # With conditions, only few of the matching messages may meet them; without any, most are shown.
         is_narrow = bool(given or at)
         rows = _rows(connection, statement, with_workspace(connection, given, workspace) | page, is_narrow=is_narrow)

@@ -38,6 +38,8 @@ class Filter(msgspec.Struct, frozen=True):
         until: conversations whose ``active_at`` is before this time.
         archived: True: archived conversations; False: the others.
         pinned: True: pinned conversations; False: the others.
+        workspace_id: the workspace must have this id: its slug may have gone to another one since the caller looked it
+            up. Ignored where a back end has no such ids.
     """
 
     user_key: str | None = None
@@ -50,6 +52,7 @@ class Filter(msgspec.Struct, frozen=True):
     pinned: bool | None = None
     user_id: Any = None
     outside: bool | None = None
+    workspace_id: int | None = None
 
     def takes(self, record: SessionRecord) -> bool:
         """Whether a conversation meets all conditions."""

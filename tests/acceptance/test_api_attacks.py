@@ -137,15 +137,8 @@ def of_another_tenant() -> None:
     chat.feedback.give(1, 1, "theirs", by="them")
 
 
-@pytest.mark.parametrize("body", [{}, {"key": "theirs"}])
-@pytest.mark.parametrize("end", ["removed", "renamed"])
-@pytest.mark.parametrize("taken", [True, False])
-def test_workspace_that_ends_meanwhile_is_neither_made_anew_nor_another_tenants(
-    body: dict[str, Any], end: str, taken: bool, monkeypatch
-) -> None:
-    """The API makes no workspace, and a membership of one that had the slug before opens nothing in the next one."""
-    me = caller("admin")
-    stored(messages=1)
+def lose_workspace(monkeypatch: pytest.MonkeyPatch, end: str, *, taken: bool) -> None:
+    """From now on a workspace ends as soon as it was looked up; ``taken``: then another tenant has its slug."""
     find = lookup.find_workspace
 
     def find_and_lose(*names: Any) -> Any:
@@ -158,8 +151,20 @@ def test_workspace_that_ends_meanwhile_is_neither_made_anew_nor_another_tenants(
             of_another_tenant()
         return found
 
-    unknown = me.get(me.session(uuid4())).json()
     monkeypatch.setattr(lookup, "find_workspace", find_and_lose)
+
+
+@pytest.mark.parametrize("body", [{}, {"key": "theirs"}])
+@pytest.mark.parametrize("end", ["removed", "renamed"])
+@pytest.mark.parametrize("taken", [True, False])
+def test_workspace_that_ends_meanwhile_is_neither_made_anew_nor_another_tenants(
+    body: dict[str, Any], end: str, taken: bool, monkeypatch
+) -> None:
+    """The API makes no workspace, and a membership of one that had the slug before opens nothing in the next one."""
+    me = caller("admin")
+    stored(messages=1)
+    unknown = me.get(me.session(uuid4())).json()
+    lose_workspace(monkeypatch, end, taken=taken)
     answer = me.post(me.sessions, body)
     assert (answer.status_code, answer.json()) == (404, unknown)
     left = {("former", "k")} if end == "renamed" else set()
@@ -167,6 +172,21 @@ def test_workspace_that_ends_meanwhile_is_neither_made_anew_nor_another_tenants(
         {("acme", "theirs")} if taken else set()
     )
     assert Workspace.objects.filter(slug="acme").exists() == taken
+
+
+@pytest.mark.parametrize("end", ["removed", "renamed"])
+@pytest.mark.parametrize("listing", ["sessions", "changes", "feedback"])
+def test_a_list_shows_nothing_of_the_tenant_that_has_taken_the_slug(listing: str, end: str, monkeypatch) -> None:
+    """The membership that was looked up is of the workspace that had the slug until then."""
+    me = caller("admin")
+    stored(messages=1)
+    lose_workspace(monkeypatch, end, taken=True)
+    answer = me.get(f"/api/workspaces/acme/{listing}/")
+    if listing == "feedback":
+        assert answer.status_code == 404
+    else:
+        assert answer.status_code == 200
+        assert answer.json()["results" if listing == "sessions" else "changed"] == []
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

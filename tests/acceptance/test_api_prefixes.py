@@ -100,7 +100,7 @@ def test_r39_unknown_addresses_below_a_prefix_are_not_found(below: Below) -> Non
 
 @pytest.mark.parametrize("asked", ["/api/", "/shop/api/"], ids=["taken off by the proxy", "passed on"])
 def test_links_keep_the_script_name_under_asgi(settings: Any, asked: str) -> None:
-    """A cousin of R39: WSGI puts FORCE_SCRIPT_NAME before the path by itself, ASGI does not."""
+    """WSGI puts FORCE_SCRIPT_NAME before the path by itself, ASGI does not."""
     member = caller("admin")
     settings.FORCE_SCRIPT_NAME = "/shop"
     client = AsyncClient()

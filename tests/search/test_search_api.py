@@ -1,12 +1,16 @@
 """The API's search: who finds what, what is refused, pages, and what the worst texts cost."""
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from chat_memory import Message, conversation
+from chat_memory.api import lookup
 from chat_memory.exceptions import SearchTooLong
+from chat_memory.models import Workspace
 from chat_memory.rules.searching import LONGEST_SEARCH, MAX_TERMS
 from chat_memory.sessions import search
 from tests.acceptance.api_support import Caller, caller
@@ -159,3 +163,21 @@ def test_a_search_that_takes_too_long_is_ended_on_every_door() -> None:
         with pytest.raises(SearchTooLong):
             search("bread or 1*", "acme")
     assert keys_answered(me, "bread or 1*") == ["k"]
+
+
+def test_a_search_finds_nothing_of_the_tenant_that_has_taken_the_slug(monkeypatch) -> None:
+    """The membership that was looked up is of the workspace that had the slug until then."""
+    me = caller("admin")
+    conversation("k", "acme").append(Message.user("our bread"))
+    find = lookup.find_workspace
+
+    def find_and_rename(*names: Any) -> Any:
+        found = find(*names)
+        Workspace.objects.filter(slug="acme").update(slug="former")
+        conversation("theirs", "acme").append(Message.user("their bread"))
+        return found
+
+    assert len(me.get("/api/workspaces/acme/search/", {"q": "bread"}).json()["results"]) == 1
+    monkeypatch.setattr(lookup, "find_workspace", find_and_rename)
+    answer = me.get("/api/workspaces/acme/search/", {"q": "bread"})
+    assert (answer.status_code, answer.json()["results"]) == (200, [])

@@ -47,7 +47,7 @@ class SessionChangesViewSet(ChatMemoryViewSet):
         query = request.query_as(SessionChangesQuery)
         workspace, member = lookup.find_workspace(request, slug)
         listed = None if query.cursor is None else Listed.parse(query.cursor)
-        wanted = Filter(user_id=member.sees_user_id)
+        wanted = Filter(user_id=member.sees_user_id, workspace_id=workspace.pk)
         most, store = settings.max_answer_bytes, wiring.adapter().part(ChangeStore)
         changes = store.sessions(workspace.slug, wanted, listed, size=query.size, most=most)
         sessions = [show(record, SessionOut) for record in changes.changed]

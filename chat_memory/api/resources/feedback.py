@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from django.http import HttpResponse
+from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
 from chat_memory import feedback, wiring
@@ -104,4 +105,6 @@ class FeedbackSumsViewSet(ChatMemoryViewSet):
             sums = msgspec.structs.replace(sums, days=feedback.by_day(workspace.slug, **within))
         elif query.by == "model":
             sums = msgspec.structs.replace(sums, models=feedback.by_model(workspace.slug, **within))
+        if not lookup.workspaces(request).filter(pk=workspace.pk, slug=workspace.slug).exists():
+            raise NotFound  # another workspace may have the slug by now, and these be its sums
         return json_response(sums)

@@ -20,6 +20,7 @@ from chat_memory.api.queries import SearchQuery
 from chat_memory.api.resources.views import ChatMemoryViewSet
 from chat_memory.api.shapes import FoundOut
 from chat_memory.exceptions import ValidationError
+from chat_memory.models import Workspace
 from chat_memory.records import Found, Query, as_utc
 from chat_memory.rules.names import check_key
 from chat_memory.rules.searching import understood
@@ -61,15 +62,15 @@ class SearchViewSet(ChatMemoryViewSet):
     def list(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
         """The sessions with messages that match ``?q=``, each with its best match."""
         query = request.query_as(SearchQuery)
-        _workspace, member = lookup.find_workspace(request, slug)
+        workspace, member = lookup.find_workspace(request, slug)
         try:
-            listing = BestFirst(slug, understood(query.q, "q"), _within(query, member))
+            listing = BestFirst(slug, understood(query.q, "q"), _within(query, workspace, member))
         except ValidationError as error:
             raise bad_request(error.reason, error.field) from None
         return json_response(pages.cut(request, query, listing, FoundOut))
 
 
-def _within(query: SearchQuery, member: Member) -> Within:
+def _within(query: SearchQuery, workspace: Workspace, member: Member) -> Within:
     """The query's conditions, restricted to the sessions the member may see.
 
     Raises:
@@ -81,6 +82,10 @@ def _within(query: SearchQuery, member: Member) -> Within:
         if getattr(query, name) is not None:
             check_time(getattr(query, name), name)
     sessions = Filter(
-        user_id=member.sees_user_id, user_key=query.user_key, archived=query.archived, pinned=query.pinned
+        user_id=member.sees_user_id,
+        user_key=query.user_key,
+        archived=query.archived,
+        pinned=query.pinned,
+        workspace_id=workspace.pk,
     )
     return Within(sessions, as_utc(query.since), as_utc(query.until))

@@ -71,8 +71,8 @@ class SessionViewSet(ChatMemoryViewSet):
     def list(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
         """The sessions that meet the conditions, last active first: two queries."""
         query = request.query_as(SessionQuery)
-        _workspace, member = lookup.find_workspace(request, slug)
-        page = pages.cut(request, query, LastActiveFirst(slug, _filter(query, member)), SessionOut)
+        workspace, member = lookup.find_workspace(request, slug)
+        page = pages.cut(request, query, LastActiveFirst(slug, _filter(query, workspace, member)), SessionOut)
         return json_response(page)
 
     def create(self, request: ChatRequest, slug: str, **_captured: Any) -> HttpResponse:
@@ -121,7 +121,7 @@ class SessionViewSet(ChatMemoryViewSet):
         return Response(status=204)
 
 
-def _filter(query: SessionQuery, member: Member) -> Filter:
+def _filter(query: SessionQuery, workspace: Workspace, member: Member) -> Filter:
     """The filter for the query's conditions, restricted to the sessions the member may see.
 
     Raises:
@@ -141,6 +141,7 @@ def _filter(query: SessionQuery, member: Member) -> Filter:
         until=as_utc(query.until),
         archived=query.archived,
         pinned=query.pinned,
+        workspace_id=workspace.pk,
     )
 
 

@@ -129,6 +129,8 @@ def _mark(alias: str, workspace: str, wanted: Filter) -> _Mark:
     now = microseconds(datetime.now(UTC))
     found = fetch(connection, statements.MARK[connection.vendor], {"workspace": workspace})
     workspace_id, bound, history = found[0] if found else (None, 0, "")
+    if wanted.workspace_id not in (None, workspace_id):
+        workspace_id = None
     owner = wanted.user_id, wanted.user_key, wanted.outside
     place = sha256(repr((workspace, workspace_id, history, *map(str, owner))).encode()).hexdigest()[:16]
     return _Mark(workspace_id, bound, place, now)

@@ -86,9 +86,8 @@ def run_durably(alias: str, work: Callable[[], Result], *, what: str, at: Addres
     with ExitStack() as stack:
         stack.enter_context(bounded(alias, at))
         try:
-            stack.enter_context(
-                transaction.atomic(using=alias, durable=True)
-            )  # permitted only in the transaction of a TestCase
+            # Within another transaction Django permits a durable block only if that is a TestCase's.
+            stack.enter_context(transaction.atomic(using=alias, durable=True))
         except RuntimeError as error:  # Django raises it for a durable block within another block
             raise TransactionOpen(outside) from error
         return work()

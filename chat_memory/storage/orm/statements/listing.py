@@ -22,11 +22,7 @@ JSON = ("tags", "metadata")
 OF_CURRENT = tuple(name for name in COLUMNS if name in COUNTERS)
 _FAMILY = f"{SESSION} b ON b.workspace_id = s.workspace_id AND b.key = s.key AND b.deleted_at IS NULL"
 _HELD = f"{MESSAGE} m ON m.session_id = b.id AND m.workspace_id = b.workspace_id"
-_ROOTS = (
-    f"s.workspace_id = (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b)",
-    "s.parent_id IS NULL",
-    "s.deleted_at IS NULL",
-)
+_ROOTS = ("s.parent_id IS NULL", "s.deleted_at IS NULL")
 # A time is a scalar subquery, so that the planner does not see its value; otherwise it would make a new plan per call.
 _CONDITIONS = {
     "nobody": "s.user_key = ''",
@@ -148,7 +144,14 @@ SELECT SUM(CASE WHEN parent_id IS NULL THEN 1 END), SUM(messages), SUM(input), S
 
 def meets(vendor: str, given: Sequence[str]) -> str:
     """The condition for the root ``s`` of a conversation of %(workspace)b that meets the conditions given by name."""
-    return " AND ".join((*_ROOTS, *_known(vendor, given)))
+    tenant = f"s.workspace_id = {named_workspace(by_id='workspace_id' in given)}"
+    return " AND ".join((tenant, *_ROOTS, *_known(vendor, given)))
+
+
+def named_workspace(*, by_id: bool) -> str:
+    """The id of the workspace whose slug is %(workspace)b; with ``by_id`` only if it is %(workspace_id)b."""
+    known = " AND w.id = %(workspace_id)b" if by_id else ""
+    return f"(SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b{known})"
 
 
 def checks(vendor: str, given: Sequence[str]) -> str:
