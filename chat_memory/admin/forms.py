@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -26,11 +27,25 @@ if TYPE_CHECKING:
 else:
     SessionModelForm = WorkspaceModelForm = forms.ModelForm
 
+_HASHED = '"sha256:'
 NEEDS_DELETION = _("This would remove the session sooner, which needs the right to delete it.")
+
+
+class Digest(forms.HiddenInput):
+    """A hidden field with the hash of a text, so that a long text is not on the page twice."""
+
+    def format_value(self, value: Any) -> str:
+        """The hash, as a JSON text; a form that is shown again already has it."""
+        text = str(value)
+        return (
+            text if text.startswith(_HASHED) else f'{_HASHED}{sha256(text.encode(errors="surrogatepass")).hexdigest()}"'
+        )
 
 
 class MetadataField(forms.JSONField):
     """A JSON object, shown indented; JSON too deep or with numbers too long for Python is a form error, not a crash."""
+
+    hidden_widget = Digest
 
     def __init__(self, **kwargs: Any) -> None:
         look = {"rows": 8, "cols": 60, "class": "vLargeTextField cm-code", "spellcheck": "false"}
@@ -59,6 +74,8 @@ class MetadataField(forms.JSONField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether the value differs from the initial one; a value that cannot be compared counts as changed."""
         try:
+            if isinstance(initial, str):  # the hash of what the page showed
+                return Digest().format_value(self.prepare_value(self.to_python(data))) != f'"{initial}"'
             return super().has_changed(initial, data)
         except (RecursionError, forms.ValidationError):
             return True
@@ -106,8 +123,8 @@ class SessionForm(SessionModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
-            # The page has the values that it shows a second time, hidden: what others have changed since then is not
-            # taken for a change by the user, nor is a title put back that went with the message it was made of.
+            # The page also has the initial values as hidden fields. So what others have changed since then does not
+            # count as a change by this user, and no title comes back that was removed with its message.
             shown = self.add_initial_prefix(name)
             field.show_hidden_initial = not self.is_bound or any(each.startswith(shown) for each in self.data)
 

@@ -91,6 +91,11 @@ def test_a_form_that_was_open_brings_nothing_back(admin_client) -> None:
     wrong = admin_client.post(page("session_change", session), again | {"metadata": "{", "title": "New"})
     still = as_a_browser_has_it(wrong)
     assert (still["title"], still["initial-title"], still["initial-tags"]) == ("New", "", "mine")
+    assert still["initial-metadata"] == again["initial-metadata"]
+    half = admin_client.post(page("session_change", session), again | {"metadata": r'{"a": "\ud83d"}'})
+    assert half.status_code == 200
+    assert admin_client.post(page("session_change", session), still | {"metadata": '{"k": 1}'}).status_code == 302
+    assert Session.objects.get(pk=session.pk).metadata == {"k": 1}
 
 
 def test_what_a_session_is_cannot_be_edited(admin_client) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
+from django.db import router
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -28,10 +29,10 @@ else:
 
 
 class Suggestions(AutocompleteSelect):
-    """Django's field with suggestions, which asks the database for the row that it shows as chosen."""
+    """Django's select box with suggestions; it queries the database for the row that it shows as chosen."""
 
     def optgroups(self, name: str, value: Iterable[Any], attrs: Any = None) -> Any:
-        """Django's; what can be no key, as a form or an address may have it, chooses nothing in place of an error."""
+        """Django's; a value that cannot be a key, which a form or an address may have, is ignored instead of a 500."""
         return super().optgroups(name, [each for each in value if self._is_key(each)], attrs)
 
     def _is_key(self, value: Any) -> bool:
@@ -44,12 +45,13 @@ class Suggestions(AutocompleteSelect):
 
 
 class SuggestsRows(BaseModelAdmin):
-    """The foreign keys of ``get_autocomplete_fields`` as ``Suggestions``."""
+    """Shows the foreign keys of ``get_autocomplete_fields`` as ``Suggestions``."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Django's, with this field in place of Django's own."""
+        """Django's, with this widget in place of Django's own."""
+        using = kwargs.setdefault("using", router.db_for_write(db_field.remote_field.model))
         if db_field.name in self.get_autocomplete_fields(request):
-            kwargs.setdefault("widget", Suggestions(db_field, self.admin_site, using=kwargs.get("using")))
+            kwargs.setdefault("widget", Suggestions(db_field, self.admin_site, using=using))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
