@@ -37,9 +37,9 @@ class Digest(forms.HiddenInput):
     def format_value(self, value: Any) -> str:
         """The hash, as a JSON text; a form that is shown again already has it."""
         text = str(value)
-        return (
-            text if text.startswith(_HASHED) else f'{_HASHED}{sha256(text.encode(errors="surrogatepass")).hexdigest()}"'
-        )
+        if text.startswith(_HASHED):
+            return text
+        return f'{_HASHED}{sha256(text.encode(errors="surrogatepass")).hexdigest()}"'
 
 
 class MetadataField(forms.JSONField):
