@@ -13,7 +13,17 @@ from typing import NamedTuple
 
 from chat_memory.fields import MESSAGE_COLUMNS, PLAIN_COLUMNS
 from chat_memory.storage.orm.beside import Beside, expressions, returning
-from chat_memory.storage.orm.statements.tables import BY_ID, MESSAGE, ROOT, SESSION, TURN, WORKSPACE, meant_root, owned
+from chat_memory.storage.orm.statements.tables import (
+    BY_ID,
+    MESSAGE,
+    NAMED_WORKSPACE,
+    ROOT,
+    SESSION,
+    TURN,
+    WORKSPACE,
+    meant_root,
+    owned,
+)
 from chat_memory.storage.orm.statements.turns import NOW, OVERWRITE, of_turn
 from chat_memory.storage.orm.statements.waiting import bound
 
@@ -95,7 +105,7 @@ def to_any(shape: Shape, user_type: str) -> str:
     """
     return f"""
 WITH {_main("main", shape, by_id=False, follows=True)}, {_branch(shape, by_id=False, follows=True)},
-home AS (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b),
+home AS ({NAMED_WORKSPACE}),
 built AS (
   INSERT INTO {WORKSPACE} (slug, name, metadata, created_at)
   SELECT %(workspace)b, '', '{{}}', %(now)b WHERE %(may_build)b AND NOT EXISTS (SELECT 1 FROM home)
@@ -137,7 +147,7 @@ def _branch(shape: Shape, *, by_id: bool, follows: bool) -> str:
         which = "s.id = root.head_id AND s.workspace_id = root.workspace_id"
     else:
         named = f"SELECT s.key FROM {SESSION} s WHERE {BY_ID}" if by_id else "SELECT %(key)b"
-        workspace = "%(workspace_id)b" if by_id else f"(SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b)"
+        workspace = "%(workspace_id)b" if by_id else f"({NAMED_WORKSPACE})"
         root = f"""SELECT {first} s.workspace_id = {workspace} AND s.key = ({named}) AND {ROOT}{owned(shape.owner)}
   AND {bound(shape.wait)}{_may_store(shape)} FOR NO KEY UPDATE"""
         which = "s.workspace_id = root.workspace_id AND s.key = root.key AND s.parent_id IS NOT NULL AND " + (

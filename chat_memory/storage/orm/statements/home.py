@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from chat_memory.storage.orm.statements.tables import WORKSPACE
+from chat_memory.storage.orm.statements.tables import NAMED_WORKSPACE
 from chat_memory.storage.orm.statements.waiting import bound
 
 
@@ -16,4 +16,4 @@ def home(vendor: str, wait: int) -> str:
     transaction ends. ``wait``: how many milliseconds that may take. SQLite has one writer.
     """
     held = f" AND {bound(wait)} FOR KEY SHARE" if vendor == "postgresql" else ""
-    return f"SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b{held}"
+    return f"{NAMED_WORKSPACE}{held}"

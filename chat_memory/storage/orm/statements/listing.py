@@ -15,7 +15,7 @@ from functools import cache
 from chat_memory.fields import COUNTERS
 from chat_memory.records import SessionRecord
 from chat_memory.storage.listing import COST
-from chat_memory.storage.orm.statements.tables import MESSAGE, SESSION, WORKSPACE
+from chat_memory.storage.orm.statements.tables import MESSAGE, NAMED_WORKSPACE, SESSION
 
 COLUMNS = tuple(name for name in SessionRecord.__struct_fields__ if name != "workspace")
 JSON = ("tags", "metadata")
@@ -151,7 +151,7 @@ def meets(vendor: str, given: Sequence[str]) -> str:
 def named_workspace(*, by_id: bool) -> str:
     """The id of the workspace whose slug is %(workspace)b; with ``by_id`` only if it is %(workspace_id)b."""
     known = " AND w.id = %(workspace_id)b" if by_id else ""
-    return f"(SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b{known})"
+    return f"({NAMED_WORKSPACE}{known})"
 
 
 def checks(vendor: str, given: Sequence[str]) -> str:

@@ -13,7 +13,9 @@ SUMMARY = Summary._meta.db_table
 TURN = Turn._meta.db_table
 
 BY_ID = "s.id = %(session_id)b AND s.workspace_id = %(workspace_id)b"
-BY_KEY = f"s.workspace_id = (SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b) AND s.key = %(key)b"
+NAMED_WORKSPACE = f"SELECT w.id FROM {WORKSPACE} w WHERE w.slug = %(workspace)b"
+"""The id of the workspace with a slug; further conditions may follow."""
+BY_KEY = f"s.workspace_id = ({NAMED_WORKSPACE}) AND s.key = %(key)b"
 ROOT = "s.branch = 'main' AND s.deleted_at IS NULL"
 """The condition for the root's row, worded so that the planner uses the unique index on keys, not one for lists."""
 HEADER = ("id", "workspace_id", "version", "vtoken", "base_seq", "last_seq")
